@@ -1,0 +1,239 @@
+//! Raising an event, from any process and from any place.
+//!
+//! When nobody is subscribed that is one load. Otherwise the parameters are written into a buffer of the process, copied
+//! once into the event log, and the courier's bell is rung if it sleeps. Nothing waits, and after the first raise of a
+//! process nothing is allocated.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_millis};
+
+use crate::params::{PARAMS_LIMIT, ParamsWriter};
+use crate::registry::{EVENT_LIMIT, EventId, PublishError, Registry, Slot};
+use crate::subscriptions::{SUBSCRIPTION_LIMIT, SubscribeError, Subscriptions};
+use crate::transport::Address;
+
+/// The sizes of the tables of the Event Interface.
+#[derive(Clone, Copy, Debug)]
+pub struct EventOptions {
+    /// How many events may be published.
+    pub events: usize,
+    /// How many subscriptions there may be.
+    pub subscriptions: usize,
+    /// How many events the log holds, 64 bytes each.
+    pub log_records: usize,
+    /// How many bytes of parameters the log holds.
+    pub log_bytes: usize,
+    /// How many slots the process table has.
+    pub slots: u16,
+}
+
+impl EventOptions {
+    /// The usual limits, and a log that takes a fair part of an arena of `bytes`: an eighth for parameters and a
+    /// sixteenth for records, up to 16 MiB and 65,536 records.
+    pub fn for_arena(bytes: u64, slots: u16) -> Self {
+        let part = |of: u64, least: u64, most: u64| 1_usize << (bytes / of).clamp(least, most).ilog2();
+        Self {
+            events: EVENT_LIMIT,
+            subscriptions: SUBSCRIPTION_LIMIT,
+            log_records: part(16 * 64, 512, 1 << 16),
+            log_bytes: part(8, 64 << 10, 16 << 20),
+            slots,
+        }
+    }
+}
+
+/// Why the Event Interface could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// The arena has no room for its tables.
+    #[error("no shared memory for the event tables: {0}")]
+    Arena(#[from] ArenaFull),
+    /// The table of events is smaller than the core needs.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// What became of a raise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// Nobody is subscribed.
+    Unheard,
+    /// It is in the event log under this number, and on its way.
+    Logged(u64),
+    /// Its parameters take more than [`PARAMS_LIMIT`] bytes, or more than the log takes; it is counted and gone.
+    TooLarge,
+}
+
+/// The Event Interface. A copy refers to the same; all processes share its tables.
+#[derive(Clone, Copy)]
+pub struct Events {
+    shared: &'static Shared,
+}
+
+/// What [`Events`] refers to: made before the first fork, and never taken down.
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) log: Log,
+    pub(crate) totals: &'static Totals,
+    /// Rings at the courier: an eventfd, or any descriptor that wakes it and never blocks.
+    pub(crate) bell: File,
+}
+
+/// What happened to events since the start.
+#[derive(Debug, Default, ShmSafe)]
+pub(crate) struct Totals {
+    pub(crate) too_large: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) lost: AtomicU64,
+}
+
+/// A picture of what happened to events since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Raised while somebody was subscribed.
+    pub raised: u64,
+    /// Refused because their parameters were too large.
+    pub too_large: u64,
+    /// Handed to a subscriber's socket, each subscriber counted.
+    pub delivered: u64,
+    /// Given up for a subscriber that is gone or does not keep up.
+    pub dropped: u64,
+    /// Overwritten in the log before the courier came to them, or left unfinished by a process that died.
+    pub lost: u64,
+}
+
+impl Events {
+    /// Sets up the tables and publishes the core events. `bell` is a descriptor, not blocking, that wakes the courier
+    /// when eight bytes are written to it: an eventfd. To be called before the first fork.
+    ///
+    /// # Errors
+    /// There is no room in the arena.
+    pub fn create(arena: &'static Arena, options: &EventOptions, bell: OwnedFd) -> Result<Self, SetUpError> {
+        let slots = arena.boot_array(options.events, |_| Slot::default())?;
+        let registry = Registry::new(slots)?;
+        let log = LogOptions { records: options.log_records, bytes: options.log_bytes, slots: options.slots };
+        let shared = Shared {
+            registry,
+            subscriptions: Subscriptions::create(arena, options.subscriptions, registry)?,
+            log: Log::create(arena, log)?,
+            totals: &arena.boot_array(1, |_| Totals::default())?[0],
+            bell: bell.into(),
+        };
+        Ok(Self { shared: Box::leak(Box::new(shared)) })
+    }
+
+    /// Raises an event: `write` is called only if somebody is subscribed.
+    #[inline]
+    pub fn raise(&self, id: EventId, write: impl FnOnce(&mut ParamsWriter<'_>)) -> Raised {
+        if self.shared.registry.is_wanted(id) { self.append(id, write) } else { Raised::Unheard }
+    }
+
+    /// Whether anybody is subscribed to `id`. May say yes for a moment when nobody is, never no when somebody is.
+    #[inline]
+    pub fn is_wanted(&self, id: EventId) -> bool {
+        self.shared.registry.is_wanted(id)
+    }
+
+    /// Subscribes `address` to `event` for `expire` seconds, or for ever, from the next event on; or refreshes that
+    /// subscription.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]
+    pub fn subscribe(
+        &self,
+        event: EventId,
+        address: &Address,
+        expire: Option<u32>,
+    ) -> Result<(), SubscribeError> {
+        let first = self.shared.log.head();
+        self.shared.subscriptions.subscribe(event, address, expire, monotonic_millis(), first)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// The published events.
+    pub fn registry(&self) -> Registry {
+        self.shared.registry
+    }
+
+    /// The subscriptions.
+    pub fn subscriptions(&self) -> Subscriptions {
+        self.shared.subscriptions
+    }
+
+    /// What happened to events since the start.
+    pub fn counts(&self) -> EventCounts {
+        let totals = self.shared.totals;
+        EventCounts {
+            raised: self.shared.log.head(),
+            too_large: totals.too_large.load(Relaxed),
+            delivered: totals.delivered.load(Relaxed),
+            dropped: totals.dropped.load(Relaxed),
+            lost: totals.lost.load(Relaxed),
+        }
+    }
+
+    /// What the supervisor sweeps after a death.
+    pub fn sweepers(&self) -> [&'static dyn Sweep; 2] {
+        [self.shared.log.sweeper(), self.shared.subscriptions.sweeper()]
+    }
+
+    pub(crate) fn shared(&self) -> &'static Shared {
+        self.shared
+    }
+
+    #[cold]
+    fn append(&self, id: EventId, write: impl FnOnce(&mut ParamsWriter<'_>)) -> Raised {
+        BUFFER.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut bytes) => {
+                bytes.clear();
+                bytes.reserve_exact(PARAMS_LIMIT);
+                self.append_with(&mut bytes, id, write)
+            }
+            // Raised by what writes the parameters of another one.
+            Err(_) => self.append_with(&mut Vec::new(), id, write),
+        })
+    }
+
+    fn append_with(
+        &self,
+        bytes: &mut Vec<u8>,
+        id: EventId,
+        write: impl FnOnce(&mut ParamsWriter<'_>),
+    ) -> Raised {
+        let mut params = ParamsWriter::new(bytes);
+        write(&mut params);
+        let appended = params.finish().and_then(|bytes| self.shared.log.append(id.index(), &[bytes]).ok());
+        let Some(appended) = appended else {
+            self.shared.totals.too_large.fetch_add(1, Relaxed);
+            return Raised::TooLarge;
+        };
+        if appended.wake {
+            self.ring();
+        }
+        Raised::Logged(appended.number)
+    }
+
+    /// Wakes the courier. Failing means that the bell rings already.
+    fn ring(&self) {
+        let _ = (&self.shared.bell).write(&1_u64.to_ne_bytes());
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Where this process writes the parameters of the event it raises.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}

@@ -1,0 +1,39 @@
+//! The Event Interface: how the server tells others what happens in it.
+//!
+//! Every process raises events ([`Events::raise`]): with nobody subscribed that is one load, else one bounded copy into a
+//! log in shared memory. The [`Courier`] reads the log and sees each event to its subscribers, over the [`Transports`] that
+//! modules bring along; [`Datagram`] is the one for `udp:` and `unix:` sockets. Events have names and ids ([`Registry`]),
+//! subscribers a place and a time ([`Subscriptions`]), and operators see both through the functions of [`commands`].
+//!
+//! In flow names, subscriptions and raised events; out flow JSON texts, at the pace of each subscriber, and counts of what
+//! could not be delivered. The edges at which memory is worth an event are here too ([`Edge`]).
+#![forbid(unsafe_code)]
+
+pub mod commands;
+
+mod courier;
+mod datagram;
+mod events;
+mod outbox;
+mod pace;
+mod params;
+mod registry;
+mod render;
+mod subscriptions;
+mod threshold;
+mod transport;
+
+pub use courier::{Courier, CourierOptions, QUEUE_BYTES, QUEUE_EVENTS};
+pub use datagram::{Datagram, parse_host_port};
+pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError};
+pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
+pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};
+pub use registry::{EVENT_LIMIT, EventId, NAME_LIMIT, PublishError, Registry};
+pub use render::write_event;
+pub use subscriptions::{
+    DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
+};
+pub use threshold::{Edge, SharedEdge, percentage};
+pub use transport::{
+    Address, AddressError, Endpoint, Event, Outlet, SOCKET_LIMIT, Sending, Sent, Transport, Transports,
+};

@@ -1,0 +1,148 @@
+//! The events that wait for one subscriber, and the task that hands them to its outlet.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::transport::{Address, Event, Outlet, Sent, Transport};
+
+/// How many events an outlet is given at once.
+const BATCH: usize = 64;
+
+/// The queue of one subscriber's socket. Events of all its subscriptions wait in one line, so they keep their order.
+pub(crate) struct Outbox {
+    limits: Limits,
+    queue: RefCell<Queue>,
+    /// Of the first event that was given to the outlet and not yet reported.
+    under_way: Cell<Option<u64>>,
+    more: Notify,
+    closed: Cell<bool>,
+    counts: Cell<Counts>,
+    error: RefCell<Option<String>>,
+}
+
+/// How much may wait for one subscriber.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Rc<Event>>,
+    bytes: usize,
+}
+
+/// What became of events since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            queue: RefCell::default(),
+            under_way: Cell::new(None),
+            more: Notify::new(),
+            closed: Cell::new(false),
+            counts: Cell::default(),
+            error: RefCell::new(None),
+        }
+    }
+
+    /// Puts an event at the end of the line; drops and counts it when the line is full.
+    pub(crate) fn push(&self, event: &Rc<Event>) {
+        let mut queue = self.queue.borrow_mut();
+        let bytes = queue.bytes + event.weight();
+        if queue.events.len() >= self.limits.events || bytes > self.limits.bytes {
+            drop(queue);
+            self.count(0, 1);
+            *self.error.borrow_mut() = Some("the subscriber does not keep up and its queue is full".into());
+            return;
+        }
+        queue.bytes = bytes;
+        queue.events.push_back(Rc::clone(event));
+        drop(queue);
+        self.more.notify_one();
+    }
+
+    /// Lets the task end when the line is empty.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.more.notify_one();
+    }
+
+    /// How many events wait.
+    pub(crate) fn queued(&self) -> u64 {
+        self.queue.borrow().events.len() as u64
+    }
+
+    /// The number of the first event that is not delivered, if there is one.
+    pub(crate) fn first_waiting(&self) -> Option<u64> {
+        self.under_way.get().or_else(|| self.queue.borrow().events.front().map(|event| event.number))
+    }
+
+    /// What became of events since this was last called, and the last reason for giving one up.
+    pub(crate) fn take_counts(&self) -> (Counts, Option<String>) {
+        (self.counts.take(), self.error.take())
+    }
+
+    /// Hands the events to the subscriber, until the outbox is closed and empty.
+    pub(crate) async fn deliver(self: Rc<Self>, transport: Rc<dyn Transport>, address: Address) {
+        let mut outlet = None;
+        loop {
+            let batch = self.take_batch();
+            if batch.is_empty() {
+                if self.closed.get() {
+                    return;
+                }
+                self.more.notified().await;
+                continue;
+            }
+            let sent = match open(&mut outlet, &*transport, &address) {
+                Ok(outlet) => outlet.send(&batch).await,
+                Err(error) => Sent { delivered: 0, dropped: batch.len() as u64, error: Some(error) },
+            };
+            self.under_way.set(None);
+            self.count(sent.delivered, sent.dropped);
+            if let Some(error) = sent.error {
+                *self.error.borrow_mut() = Some(error.to_string());
+            }
+            // A subscriber that always takes its events at once would otherwise keep the others waiting.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take_batch(&self) -> Vec<Rc<Event>> {
+        let mut queue = self.queue.borrow_mut();
+        let count = queue.events.len().min(BATCH);
+        let batch: Vec<_> = queue.events.drain(..count).collect();
+        queue.bytes -= batch.iter().map(|event| event.weight()).sum::<usize>();
+        self.under_way.set(batch.first().map(|event| event.number));
+        batch
+    }
+
+    fn count(&self, delivered: u64, dropped: u64) {
+        let counts = self.counts.get();
+        self.counts
+            .set(Counts { delivered: counts.delivered + delivered, dropped: counts.dropped + dropped });
+    }
+}
+
+fn open<'o>(
+    outlet: &'o mut Option<Box<dyn Outlet>>,
+    transport: &dyn Transport,
+    address: &Address,
+) -> io::Result<&'o mut Box<dyn Outlet>> {
+    if outlet.is_none() {
+        *outlet = Some(transport.open(address)?);
+    }
+    outlet.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+}

@@ -1,0 +1,269 @@
+//! What a transport is: it reads the text of a subscriber's socket, and it delivers.
+//!
+//! A transport module implements [`Transport`] and is put into [`Transports`] before the processes are forked. Reading
+//! an address happens in whatever process subscribes and never waits; a host name is left to be resolved by the caller.
+//! Delivery happens in the courier alone, through one [`Outlet`] per subscriber.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::params::Params;
+use crate::registry::EventId;
+use crate::render::write_event;
+
+/// One way to deliver events.
+pub trait Transport {
+    /// The schemes it serves, in lower case and without the colon, e.g. `udp` and `unix`.
+    fn schemes(&self) -> &[&'static str];
+
+    /// Reads what follows the colon of a subscriber's socket.
+    ///
+    /// # Errors
+    /// Why this is not an address of that scheme.
+    fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError>;
+
+    /// Opens the way to one subscriber. Called in the courier, inside its runtime; does not wait.
+    ///
+    /// # Errors
+    /// What the system answered; the courier tries again at the next event.
+    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>>;
+}
+
+/// The way to one subscriber.
+pub trait Outlet {
+    /// Delivers `events` in order, at the pace the subscriber takes. May wait: only this subscriber is held up.
+    fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a>;
+}
+
+/// The future of [`Outlet::send`].
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Sent> + 'a>>;
+
+/// What became of a batch of events.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// How many were handed to the subscriber's socket.
+    pub delivered: u64,
+    /// How many were given up.
+    pub dropped: u64,
+    /// The last reason for giving one up.
+    pub error: Option<io::Error>,
+}
+
+impl Sent {
+    /// Counts one event.
+    pub fn count(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => self.delivered += 1,
+            Err(error) => {
+                self.dropped += 1;
+                self.error = Some(error);
+            }
+        }
+    }
+}
+
+/// Where a subscriber is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The scheme, without the colon.
+    pub scheme: &'static str,
+    /// The whole socket text, normalised: two subscriptions are the same when event and this text are.
+    pub socket: String,
+    /// What lists show in its place (a password is left out there).
+    pub shown: String,
+    /// Where that is.
+    pub endpoint: Endpoint,
+}
+
+impl Address {
+    /// The address `scheme:text`, listed as it is.
+    pub fn new(scheme: &'static str, text: &str, endpoint: Endpoint) -> Self {
+        let socket = format!("{scheme}:{text}");
+        Self { scheme, shown: socket.clone(), socket, endpoint }
+    }
+
+    /// The host name that has to be resolved before subscribing, if any.
+    pub fn unresolved(&self) -> Option<(&str, u16)> {
+        match &self.endpoint {
+            Endpoint::Name { host, port } => Some((host, *port)),
+            _ => None,
+        }
+    }
+
+    /// The same address with its host name resolved.
+    #[must_use]
+    pub fn resolved(self, to: SocketAddr) -> Self {
+        Self { endpoint: Endpoint::Socket(to), ..self }
+    }
+}
+
+/// The place an address stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Socket(SocketAddr),
+    /// A host name that is not resolved yet, and a port.
+    Name {
+        /// The host name.
+        host: String,
+        /// The port, not 0.
+        port: u16,
+    },
+    /// A path of the file system.
+    Path(PathBuf),
+    /// Something that only the transport understands; it reads it from the socket text.
+    Text,
+}
+
+/// Why a socket text is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// There is no colon after the scheme.
+    #[error("no address after the scheme; a socket is written as scheme:address")]
+    NoAddress,
+    /// The socket text is longer than [`SOCKET_LIMIT`] or not UTF-8.
+    #[error("socket text is longer than {SOCKET_LIMIT} bytes or not UTF-8")]
+    Text,
+    /// No transport serves that scheme.
+    #[error("no loaded module delivers to `{0}:`")]
+    Scheme(String),
+    /// The host is missing, malformed or of a kind that the transport does not serve.
+    #[error("malformed or missing host in `{0}`")]
+    Host(String),
+    /// The port is missing or not a number from 1 to 65535.
+    #[error("port missing or not within 1..65535 in `{0}`")]
+    Port(String),
+    /// The path is empty or too long for a socket.
+    #[error("path of a unix socket must have 1 to 108 bytes")]
+    Path,
+    /// Anything else a transport does not like.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// How many bytes the text of a subscriber's socket may have.
+pub const SOCKET_LIMIT: usize = 512;
+
+/// The transports of this server.
+#[derive(Clone, Default)]
+pub struct Transports {
+    list: Vec<Rc<dyn Transport>>,
+}
+
+impl Transports {
+    /// No transport yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts one in. Where two serve the same scheme the first counts.
+    pub fn add(&mut self, transport: Rc<dyn Transport>) {
+        self.list.push(transport);
+    }
+
+    /// Reads the text of a subscriber's socket. Schemes are compared exactly, in lower case.
+    ///
+    /// # Errors
+    /// [`AddressError`] says what is wrong with it.
+    pub fn parse(&self, socket: &[u8]) -> Result<Address, AddressError> {
+        let text = std::str::from_utf8(socket).ok().filter(|text| text.len() <= SOCKET_LIMIT);
+        let (scheme, address) =
+            text.ok_or(AddressError::Text)?.split_once(':').ok_or(AddressError::NoAddress)?;
+        let (transport, scheme) = self.find(scheme).ok_or_else(|| AddressError::Scheme(scheme.into()))?;
+        transport.parse(scheme, address)
+    }
+
+    /// The transport that serves `scheme`.
+    pub(crate) fn find(&self, scheme: &str) -> Option<(&Rc<dyn Transport>, &'static str)> {
+        self.list.iter().find_map(|transport| {
+            let scheme = *transport.schemes().iter().find(|&&served| served == scheme)?;
+            Some((transport, scheme))
+        })
+    }
+}
+
+/// One event on its way to its subscribers.
+#[derive(Debug)]
+pub struct Event {
+    /// Which event.
+    pub id: EventId,
+    /// Its name.
+    pub name: Rc<[u8]>,
+    /// Its number in the event log.
+    pub number: u64,
+    /// When it was raised, in microseconds since 1970.
+    pub time: u64,
+    params: Box<[u8]>,
+    json: OnceCell<Box<[u8]>>,
+}
+
+impl Event {
+    /// An event with parameters as [`crate::ParamsWriter`] wrote them.
+    pub fn new(id: EventId, name: Rc<[u8]>, number: u64, time: u64, params: &[u8]) -> Self {
+        Self { id, name, number, time, params: params.into(), json: OnceCell::new() }
+    }
+
+    /// Its parameters.
+    pub fn params(&self) -> Params<'_> {
+        Params::new(&self.params)
+    }
+
+    /// Its JSON text; rendered once, however many subscribers it has.
+    pub fn json(&self) -> &[u8] {
+        self.json.get_or_init(|| {
+            let mut out = Vec::with_capacity(64 + self.name.len() + self.params.len());
+            write_event(&self.name, self.params(), &mut out);
+            out.into()
+        })
+    }
+
+    /// About how many bytes it holds in a queue.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + 2 * self.params.len() + 64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Any;
+
+    impl Transport for Any {
+        fn schemes(&self) -> &[&'static str] {
+            &["any", "other"]
+        }
+
+        fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError> {
+            Ok(Address::new(scheme, address, Endpoint::Text))
+        }
+
+        fn open(&self, _: &Address) -> io::Result<Box<dyn Outlet>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn the_scheme_chooses_the_transport() {
+        let mut transports = Transports::new();
+        transports.add(Rc::new(Any));
+        assert_eq!(transports.parse(b"other:a:b").unwrap().socket, "other:a:b");
+        assert_eq!(transports.parse(b"any:").unwrap().socket, "any:");
+        for (text, error) in [
+            (&b"any"[..], AddressError::NoAddress),
+            (b"", AddressError::NoAddress),
+            (b"ANY:x", AddressError::Scheme("ANY".into())),
+            (b" any:x", AddressError::Scheme(" any".into())),
+            (b"foo:x", AddressError::Scheme("foo".into())),
+            (b"any:\xff", AddressError::Text),
+        ] {
+            assert_eq!(transports.parse(text), Err(error));
+        }
+        assert_eq!(transports.parse(&[b'a'; SOCKET_LIMIT + 1]), Err(AddressError::Text));
+    }
+}

@@ -1,0 +1,108 @@
+//! An Event Interface in a fresh arena, with a courier on the test's runtime.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::future::Future;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_event::{
+    Courier, CourierOptions, Datagram, EventId, EventOptions, Events, ParamsWriter, Raised, Transport,
+    Transports,
+};
+use tocsin_shm::{Arena, ArenaOptions};
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::timeout;
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn in_runtime(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(LocalSet::new().run_until(test));
+}
+
+pub struct Interface {
+    pub events: Events,
+    pub transports: Transports,
+    ears: UnixStream,
+    courier: JoinHandle<()>,
+}
+
+impl Interface {
+    /// With a courier that runs, and `names` published.
+    pub fn start(names: &[&str]) -> Self {
+        Self::start_with(names, CourierOptions::default(), Rc::new(Datagram::default()))
+    }
+
+    pub fn start_with(names: &[&str], options: CourierOptions, transport: Rc<dyn Transport>) -> Self {
+        let bytes = 64 << 20;
+        let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 32 << 20 }).unwrap();
+        let (bell, ears) = UnixStream::pair().unwrap();
+        bell.set_nonblocking(true).unwrap();
+        ears.set_nonblocking(true).unwrap();
+        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+        for name in names {
+            events.registry().publish(name.as_bytes()).unwrap();
+        }
+        events.registry().publish_last().unwrap();
+        let mut transports = Transports::new();
+        transports.add(transport);
+        let courier = run(events, &transports, &ears, options);
+        Self { events, transports, ears, courier }
+    }
+
+    /// Ends the courier, as if its process had died.
+    pub fn kill_courier(&self) {
+        self.courier.abort();
+    }
+
+    /// Starts another courier.
+    pub fn restart_courier(&mut self) {
+        self.courier = run(self.events, &self.transports, &self.ears, CourierOptions::default());
+    }
+
+    pub fn id(&self, name: &str) -> EventId {
+        self.events.registry().find(name.as_bytes()).unwrap()
+    }
+
+    pub fn subscribe(&self, name: &str, socket: &str, expire: Option<u32>) {
+        let address = self.transports.parse(socket.as_bytes()).unwrap();
+        self.events.subscribe(self.id(name), &address, expire).unwrap();
+    }
+
+    /// Raises an event with its number for a parameter.
+    pub fn raise(&self, name: &str, number: i64) -> Raised {
+        self.events.raise(self.id(name), |params: &mut ParamsWriter<'_>| {
+            params.int("n", number);
+        })
+    }
+}
+
+fn run(
+    events: Events,
+    transports: &Transports,
+    ears: &UnixStream,
+    options: CourierOptions,
+) -> JoinHandle<()> {
+    let ears = ears.try_clone().unwrap().into();
+    tokio::task::spawn_local(Courier::new(events, transports.clone(), ears, options).unwrap().run())
+}
+
+/// Waits for what must come, by looking again and again.
+pub async fn until(mut condition: impl FnMut() -> bool) {
+    let looking = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap();
+}
+
+/// The parameter of an event raised by [`Interface::raise`].
+pub fn number_of(datagram: &[u8]) -> i64 {
+    let event = tocsin_json::parse(datagram, tocsin_json::Limits::default()).unwrap();
+    event.member("params").unwrap().member("n").unwrap().as_integer().unwrap()
+}

@@ -1,0 +1,103 @@
+//! Writing replies into the FIFOs that clients made for them.
+//!
+//! A client may not be reading yet, may read slowly, or may be gone. Each reply FIFO has a queue and a task of its own,
+//! tries for a bounded time, and holds up nobody else.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::unix::pipe::Sender;
+use tokio::time::{sleep, timeout};
+
+/// How many replies may be waiting for their readers; beyond, a reply is dropped.
+pub const WAITING_LIMIT: usize = 64;
+
+/// How long a client may take to open its FIFO and to read its reply.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to wait before looking again for a reader, and between two replies into the same FIFO.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The replies on their way. A copy refers to the same ones.
+#[derive(Clone)]
+pub(super) struct Replies {
+    folder: Rc<Path>,
+    waiting: Rc<RefCell<HashMap<String, VecDeque<Vec<u8>>>>>,
+}
+
+impl Replies {
+    /// Replies into FIFOs of `folder`.
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder: folder.into(), waiting: Rc::default() }
+    }
+
+    /// Sends a reply into the FIFO `name` of the folder, behind those that wait for the same one.
+    pub(super) fn send(&self, name: String, reply: Vec<u8>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.values().map(VecDeque::len).sum::<usize>() >= WAITING_LIMIT {
+            tracing::error!("dropped an MI reply: {WAITING_LIMIT} replies are waiting for their readers");
+            return;
+        }
+        if let Some(queue) = waiting.get_mut(&name) {
+            queue.push_back(reply);
+            return;
+        }
+        waiting.insert(name.clone(), VecDeque::from([reply]));
+        drop(waiting);
+        tokio::task::spawn_local(self.clone().drain(name));
+    }
+
+    async fn drain(self, name: String) {
+        let path = self.folder.join(&name);
+        loop {
+            // The reply stays in the queue, and so in the count, until it is written.
+            let next = self.waiting.borrow().get(&name).and_then(|queue| queue.front().cloned());
+            let Some(reply) = next else { break };
+            match timeout(REPLY_TIMEOUT, write(&path, &reply)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("cannot write the MI reply to {}: {error}", path.display()),
+                Err(_) => tracing::error!("nobody reads the MI reply from {}", path.display()),
+            }
+            let more = self.waiting.borrow_mut().get_mut(&name).is_some_and(|queue| {
+                queue.pop_front();
+                !queue.is_empty()
+            });
+            if !more {
+                break;
+            }
+            // Lets the reader see the end of the first reply before the second begins.
+            sleep(PAUSE).await;
+        }
+        self.waiting.borrow_mut().remove(&name);
+    }
+}
+
+async fn write(path: &Path, mut reply: &[u8]) -> io::Result<()> {
+    let sender = loop {
+        match open(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => sleep(PAUSE).await,
+            opened => break opened?,
+        }
+    };
+    while !reply.is_empty() {
+        sender.writable().await?;
+        match sender.try_write(reply) {
+            Ok(written) => reply = &reply[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Opens a FIFO that somebody reads; refuses everything that is not a FIFO.
+fn open(path: &Path) -> io::Result<Sender> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    Sender::from_file(OpenOptions::new().write(true).custom_flags(flags).open(path)?)
+}

@@ -1,0 +1,259 @@
+//! The supervisor: forks, watches, sweeps, replaces, and ends the family in order.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+use tocsin_shm::{Dead, ProcessTable, SlotState, Sweep, identity};
+
+use crate::backoff::{Backoff, Decision};
+use crate::plan::{Member, Plan};
+use crate::reap::{self, Cause, Exit};
+use crate::{fork, meter, notify, signals, system};
+
+/// Exit code of a process that asks to be replaced at once: it is full, not broken.
+pub const REPLACE_ME: i32 = 75;
+/// How long processes may take to finish what they have when the server ends.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Time between two looks at the family when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// The same while members are still starting.
+const STARTING_TICK: Duration = Duration::from_millis(5);
+
+/// What the processes of the family do.
+pub trait Family {
+    /// Runs as `member`, in its own process. Returns the exit code.
+    fn run(&self, member: Member) -> i32;
+    /// A member ended; its locks are swept and `decision` says what follows. Called in the supervisor.
+    fn died(&self, exit: &Exit, decision: Decision);
+    /// All members of the start are serving. Called in the supervisor, once.
+    fn ready(&mut self);
+    /// A second has passed, or a member was reaped: the supervisor's safe point.
+    fn tick(&self);
+}
+
+/// How the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to, and every process is gone.
+    Asked,
+    /// A process did not get through its start: the reason is in the log.
+    StartFailed,
+    /// A group of processes dies as soon as it starts: the server cannot do its work.
+    CrashLoop,
+}
+
+struct Seat {
+    member: Member,
+    backoff: Backoff,
+    pid: Option<u32>,
+    since: Instant,
+    fork_at: Option<Instant>,
+    given_up: bool,
+}
+
+/// The supervisor of a family. It has one thread, no runtime, and parses nothing.
+pub struct Supervisor<F> {
+    family: F,
+    plan: Plan,
+    table: &'static ProcessTable,
+    sweeps: Vec<&'static dyn Sweep>,
+    seats: Vec<Seat>,
+    ready: bool,
+}
+
+impl<F: Family> Supervisor<F> {
+    /// A supervisor for `plan`, whose members hold locks of `sweeps` only.
+    pub fn new(plan: Plan, table: &'static ProcessTable, sweeps: Vec<&'static dyn Sweep>, family: F) -> Self {
+        let seats = plan.members().into_iter().map(|member| {
+            let at_start = member.index < plan.groups[member.group].processes;
+            Seat {
+                member,
+                backoff: Backoff::default(),
+                pid: None,
+                since: Instant::now(),
+                fork_at: at_start.then(Instant::now),
+                given_up: false,
+            }
+        });
+        Self { seats: seats.collect(), family, plan, table, sweeps, ready: false }
+    }
+
+    /// Forks the family and looks after it until the server ends.
+    pub fn run(mut self) -> io::Result<Ending> {
+        let signals = signals::supervisor_signals()?;
+        let own = self.table.slot(0);
+        identity::set(system::pid(), 0);
+        own.open(system::pid(), 0, "attendant");
+        own.set_state(SlotState::Running);
+        meter::count_into(&own.private_bytes);
+        loop {
+            self.fork_due()?;
+            own.idle_begin(system::monotonic_ns());
+            wait_for(&signals, if self.ready { self.next_tick() } else { STARTING_TICK })?;
+            own.idle_end(system::monotonic_ns());
+            if take_signals(&signals) {
+                return self.end();
+            }
+            if let Some(ending) = self.bury()? {
+                self.end()?;
+                return Ok(ending);
+            }
+            self.look_for_readiness();
+            self.family.tick();
+        }
+    }
+
+    fn next_tick(&self) -> Duration {
+        let now = Instant::now();
+        let due = self.seats.iter().filter_map(|seat| seat.fork_at).map(|at| at.saturating_duration_since(now)).min();
+        due.map_or(TICK, |due| due.min(TICK))
+    }
+
+    fn fork_due(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for at in 0..self.seats.len() {
+            if self.seats[at].fork_at.is_some_and(|due| due <= now) {
+                self.fork(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fork(&mut self, at: usize) -> io::Result<()> {
+        let Self { family, plan, table, seats, .. } = self;
+        let seat = &mut seats[at];
+        let member = seat.member;
+        let slot = table.slot(member.slot);
+        let description = &plan.groups[member.group].description;
+        let family = &*family;
+        let forked = fork::fork(member.slot, || {
+            slot.open(identity::pid(), member.generation, description);
+            meter::count_into(&slot.private_bytes);
+            family.run(member)
+        });
+        match forked {
+            Ok(pid) => {
+                // The child writes this too; whoever comes first, the pid is known before its death can be seen.
+                slot.pid.store(pid, Relaxed);
+                (seat.pid, seat.since, seat.fork_at) = (Some(pid), Instant::now(), None);
+            }
+            Err(cause) if cause.raw_os_error() == Some(libc::EAGAIN) || cause.raw_os_error() == Some(libc::ENOMEM) => {
+                tracing::error!("fork of {description} failed ({cause}); next try in a second");
+                seat.fork_at = Some(Instant::now() + TICK);
+            }
+            Err(cause) => return Err(cause),
+        }
+        Ok(())
+    }
+
+    /// Sweeps and reaps whoever ended, and plans the successors.
+    fn bury(&mut self) -> io::Result<Option<Ending>> {
+        let mut ending = None;
+        while let Some((pid, cause)) = reap::next_dead()? {
+            let Some(at) = self.seats.iter().position(|seat| seat.pid == Some(pid)) else {
+                reap::reap(pid);
+                continue;
+            };
+            let exit = self.sweep(at, pid, cause);
+            reap::reap(pid);
+            let decision = self.decide(at, cause);
+            self.family.died(&exit, decision);
+            if !self.ready && matches!(cause, Cause::Code(_)) {
+                ending = Some(Ending::StartFailed);
+            } else if decision == Decision::GiveUp && self.group_is_gone(self.seats[at].member.group) {
+                ending = ending.or(Some(Ending::CrashLoop));
+            }
+        }
+        Ok(ending)
+    }
+
+    /// Frees what the dead process held, before its pid can belong to another.
+    fn sweep(&mut self, at: usize, pid: u32, cause: Cause) -> Exit {
+        let seat = &mut self.seats[at];
+        let member = seat.member;
+        let mut exit = Exit { member, pid, cause, locks_held: 0, records_lost: 0 };
+        for table in &self.sweeps {
+            let swept = table.sweep(Dead { pid, slot: member.slot });
+            exit.locks_held += swept.held;
+            exit.records_lost += swept.records_lost;
+        }
+        self.table.slot(member.slot).close();
+        seat.pid = None;
+        seat.member.generation += 1;
+        exit
+    }
+
+    fn decide(&mut self, at: usize, cause: Cause) -> Decision {
+        let seat = &mut self.seats[at];
+        let decision = match cause {
+            Cause::Code(REPLACE_ME) if self.ready => Decision::ForkAfter(Duration::ZERO),
+            _ => seat.backoff.ended(seat.since.elapsed()),
+        };
+        match decision {
+            Decision::ForkAfter(wait) => seat.fork_at = Some(Instant::now() + wait),
+            Decision::GiveUp => seat.given_up = true,
+        }
+        decision
+    }
+
+    fn group_is_gone(&self, group: usize) -> bool {
+        self.seats.iter().filter(|seat| seat.member.group == group).all(|seat| seat.pid.is_none() && seat.given_up)
+    }
+
+    fn look_for_readiness(&mut self) {
+        let serving = |seat: &Seat| {
+            seat.member.index >= self.plan.groups[seat.member.group].processes
+                || (seat.pid.is_some() && self.table.slot(seat.member.slot).state() == SlotState::Running)
+        };
+        if !self.ready && self.seats.iter().all(serving) {
+            self.ready = true;
+            self.family.ready();
+            notify::tell("READY=1");
+        }
+    }
+
+    /// Asks every process to finish, waits, and ends those that do not.
+    fn end(&mut self) -> io::Result<Ending> {
+        notify::tell("STOPPING=1");
+        self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGTERM));
+        let deadline = Instant::now() + DRAIN;
+        let mut killed = false;
+        while self.seats.iter().any(|seat| seat.pid.is_some()) {
+            while let Some((pid, cause)) = reap::next_dead()? {
+                if let Some(at) = self.seats.iter().position(|seat| seat.pid == Some(pid)) {
+                    self.sweep(at, pid, cause);
+                }
+                reap::reap(pid);
+            }
+            if !killed && Instant::now() >= deadline {
+                killed = true;
+                self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGKILL));
+            }
+            poll(&mut [], PollTimeout::from(2_u8))?;
+        }
+        Ok(Ending::Asked)
+    }
+}
+
+fn wait_for(signals: &SignalFd, most: Duration) -> io::Result<()> {
+    let mut watched = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let most = PollTimeout::try_from(most.as_millis().max(1)).unwrap_or(PollTimeout::from(1000_u16));
+    match poll(&mut watched, most) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+/// Reads what came; `true` when the server is asked to end.
+fn take_signals(signals: &SignalFd) -> bool {
+    let mut asked = false;
+    while let Ok(Some(signal)) = signals.read_signal() {
+        asked |= signal.ssi_signo == Signal::SIGTERM as u32 || signal.ssi_signo == Signal::SIGINT as u32;
+    }
+    asked
+}

@@ -1,0 +1,125 @@
+//! Written variables to bound ones: names are looked up, subnames and indexes prepared.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::call::Host;
+use crate::format;
+use crate::library::{ModuleSpec, Routes, Transform, Transformation, Variable};
+use crate::reference::{IndexText, Reference, TransformationText};
+use crate::site::{ArgError, TransformationSite, VarSite};
+use crate::value::{Bytes, Value};
+use crate::variable::{Bound, BoundIndex, Index, SubName};
+
+type Prepare<T> = HashMap<&'static str, T>;
+
+/// The variables and transformations a configuration may use: those of the core and of the modules it loads.
+pub(crate) struct Names<C: Host> {
+    variables: Prepare<Variable<C>>,
+    transformations: Prepare<Transformation<C>>,
+}
+
+impl<C: Host> Names<C> {
+    pub(crate) fn new<'a>(modules: impl IntoIterator<Item = &'a ModuleSpec<C>>) -> Self {
+        let mut names = Self { variables: HashMap::new(), transformations: HashMap::new() };
+        for module in modules {
+            for Variable { name, prepare } in &module.variables {
+                names.variables.insert(name, Variable { name, prepare: prepare.clone() });
+            }
+            for Transformation { name, prepare } in &module.transformations {
+                names.transformations.insert(name, Transformation { name, prepare: prepare.clone() });
+            }
+        }
+        names
+    }
+
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
+    /// Finds out what a written variable means.
+    pub(crate) fn bind(self: &Rc<Self>, reference: &Reference, routes: Routes) -> Result<Bound<C>, ArgError> {
+        let Some(variable) = self.variables.get(reference.name.as_str()) else {
+            let message = format!("unknown script variable <${}>", reference.name);
+            return Err(ArgError::new(message).suggest(&reference.name, self.variables.keys().copied()));
+        };
+        let sub = reference.sub.as_ref().map(|sub| self.sub(sub, routes)).transpose()?;
+        let index = match &reference.index {
+            None => BoundIndex::Fixed(Index::Unset),
+            Some(IndexText::Nth(number)) => BoundIndex::Fixed(Index::Nth(*number)),
+            Some(IndexText::All) => BoundIndex::Fixed(Index::All),
+            Some(IndexText::Append) => BoundIndex::Fixed(Index::Append),
+            Some(IndexText::Variable(inner)) => BoundIndex::Variable(Box::new(self.bind(inner, routes)?)),
+        };
+        let site = VarSite {
+            name: &reference.name,
+            sub,
+            index: match &index {
+                BoundIndex::Fixed(index) => Some(*index),
+                BoundIndex::Variable(_) => None,
+            },
+            context: reference.context,
+            routes,
+        };
+        let accessor = (variable.prepare)(&site)?;
+        let transforms = reference.transformations.iter().map(|text| self.transform(text, routes));
+        Ok(Bound {
+            text: reference.text.as_str().into(),
+            name: reference.name.as_str().into(),
+            accessor,
+            index,
+            transforms: transforms.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn sub(self: &Rc<Self>, text: &Bytes, routes: Routes) -> Result<SubName<C>, ArgError> {
+        if memchr::memchr(b'$', text).is_none() {
+            return Ok(SubName::Literal(text.clone()));
+        }
+        if let Ok((bound, end)) = format::variable(text, self, routes)
+            && end == text.len()
+        {
+            return Ok(SubName::Dynamic(bound));
+        }
+        let expr = format::parse(text, self, routes).map_err(|error| error.error)?;
+        Ok(match expr.constant().and_then(Value::to_bytes) {
+            Some(text) => SubName::Literal(text),
+            None => SubName::Format(Rc::new(expr)),
+        })
+    }
+
+    fn transform(
+        self: &Rc<Self>,
+        text: &TransformationText,
+        routes: Routes,
+    ) -> Result<Transform<C>, ArgError> {
+        let (name, position) = match self.transformations.contains_key(text.name.as_str()) {
+            true => (text.name.clone(), None),
+            false => without_position(&text.name),
+        };
+        let Some(transformation) = self.transformations.get(name.as_str()) else {
+            let known = self.transformations.keys().copied();
+            let error = ArgError::new(format!("unknown transformation <{}>", text.name));
+            return Err(error.suggest(&text.name, known));
+        };
+        let site = TransformationSite {
+            name: transformation.name,
+            position,
+            arguments: text.arguments.as_deref(),
+            names: self,
+            routes,
+        };
+        (transformation.prepare)(&site)
+    }
+}
+
+/// `nameaddr.-1.uri` is `nameaddr.uri` at -1.
+fn without_position(name: &str) -> (String, Option<i64>) {
+    let mut parts = name.splitn(3, '.');
+    if let (Some(class), Some(number), Some(rest)) = (parts.next(), parts.next(), parts.next())
+        && let Ok(number) = number.parse()
+    {
+        return (format!("{class}.{rest}"), Some(number));
+    }
+    (name.to_owned(), None)
+}

@@ -1,0 +1,90 @@
+//! What passes between the machine and the host's functions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::program::RouteId;
+use crate::value::{Bytes, Value};
+use crate::vars::ScriptVars;
+
+/// A function prepared for one place of the script: given the host and the arguments that are known only now.
+pub type Call<C> = Rc<dyn Fn(&mut C, &[Value]) -> Outcome<C>>;
+
+/// What a function came to.
+pub enum Outcome<C> {
+    /// It is done. Above 0 is true and below 0 false; 0 ends the script, as `exit` does.
+    Done(i64),
+    /// The script ends.
+    Exit,
+    /// The script ends, and what would follow it is not done (manual, "Core functions", drop).
+    Drop,
+    /// The answer comes later.
+    Wait(Waiting<C>),
+}
+
+impl<C> Outcome<C> {
+    /// Success.
+    pub const TRUE: Self = Self::Done(1);
+    /// Failure.
+    pub const FALSE: Self = Self::Done(-1);
+}
+
+impl<C> From<bool> for Outcome<C> {
+    fn from(truth: bool) -> Self {
+        if truth { Self::TRUE } else { Self::FALSE }
+    }
+}
+
+/// Something a function waits for. It has no hold of the host; what it yields is run with it.
+pub type Waiting<C> = Pin<Box<dyn Future<Output = Resume<C>>>>;
+
+/// The rest of a function that has waited.
+pub type Resume<C> = Box<dyn FnOnce(&mut C) -> Outcome<C>>;
+
+/// A line of a file, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Name of the file.
+    pub file: &'a str,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+/// What `launch()` set going (manual, "Script Async"): the host drives it beside the script.
+pub struct Launch<C> {
+    /// What the function came to, perhaps something to wait for.
+    pub outcome: Outcome<C>,
+    /// The route to run when it is done, with the function's return code in `$rc`: see
+    /// [`Execution::report`](crate::Execution::report).
+    pub report: Option<RouteId>,
+    /// What that route finds in `$param(1)`; [`Value::Null`] if nothing was given.
+    pub text: Value,
+}
+
+/// What a script runs for: the message under way, or the event, or nothing at all.
+pub trait Host: Sized + 'static {
+    /// The variables of the script, kept by the process from one message to the next.
+    fn vars(&mut self) -> &mut ScriptVars;
+
+    /// Something went wrong while running: a loop without end, a division by zero. The statement had no effect (a
+    /// condition is false, a function or route has the return code -1), and the script goes on.
+    fn script_error(&mut self, place: Place<'_>, message: &str);
+
+    /// `launch()` was run: carry on with `launch.outcome` beside the script, then run `launch.report`.
+    fn launch(&mut self, launch: Launch<Self>);
+
+    /// Time before a function is called, in a unit of the host's choice. Asked only while
+    /// [`Program::trace_actions`](crate::Program::trace_actions) is on.
+    fn action_starts(&mut self) -> u64 {
+        0
+    }
+
+    /// A function has returned; `started` is what [`Host::action_starts`] said.
+    fn action_done(&mut self, name: &str, line: u32, started: u64) {
+        let _ = (name, line, started);
+    }
+}
+
+/// Names and values of the parameters an event route finds in `$param(name)` and `$param(1)`.
+pub type NamedParams = Vec<(Option<Bytes>, Value)>;

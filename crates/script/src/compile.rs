@@ -1,0 +1,323 @@
+//! Text to program: the tree is checked against the library, and each route becomes code.
+//!
+//! Checking goes on after an error, so that one run tells them all; a program comes out only if there is none.
+
+mod calls;
+mod expressions;
+mod reach;
+mod statements;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use crate::bind::Names;
+use crate::call::Host;
+use crate::diagnostics::{Diagnostics, Errors, did_you_mean};
+use crate::library::{Function, Library, ModParamKind, ModuleSpec, RouteKind, Routes};
+use crate::parser;
+use crate::program::{
+    DEFAULT_MAX_WHILE_LOOPS, Entry, GlobalSetting, GlobalValue, ModuleSetting, Program, RouteId, RouteTable,
+};
+use crate::site::ArgError;
+use crate::source::{SourceMap, Span};
+use crate::tree::{ParameterTree, RouteTree, Spanned, Tree};
+use crate::value::{Bytes, Value};
+use crate::vars::Mark;
+use crate::vm::{DEFAULT_MAX_OPERATIONS, Op};
+
+/// Makes a program of a configuration.
+///
+/// # Errors
+/// All that is wrong with it: syntax, unknown names, wrong arguments, functions in routes they cannot be used in.
+pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<Program<C>, Diagnostics> {
+    let mut errors = Errors::default();
+    let globals =
+        library.globals.iter().map(|(name, global)| (*name, global.kind)).collect::<BTreeMap<_, _>>();
+    let tree = parser::parse(&mut source, &globals, &mut errors);
+    let modules = load_modules(&tree, library, &mut errors);
+    let settings = set_parameters(&tree, &modules, library, &mut errors);
+    let mut table = declare_routes(&tree, &mut errors);
+    table.files = source.files().iter().map(|file| file.name().to_owned()).collect();
+    let names = Rc::new(Names::new(modules.iter().copied()));
+    let mut compiler = Compiler {
+        library,
+        source: &source,
+        errors: &mut errors,
+        functions: functions(&modules),
+        names,
+        table: &table,
+        code: Vec::new(),
+        marks: Vec::new(),
+        mark: Mark::default(),
+        routes: Routes::ANY,
+        loops: 0,
+        counters: 0,
+        breaks: Vec::new(),
+    };
+    let entries = compiler.routes(&tree.routes);
+    let (code, marks) = (compiler.code, compiler.marks);
+    if !errors.is_empty() {
+        return Err(errors.finish(source));
+    }
+    let mut program = Program {
+        source,
+        globals: tree
+            .globals
+            .into_iter()
+            .map(|(name, value)| GlobalSetting { name: name.node, value, span: name.span })
+            .collect(),
+        modules: modules.iter().skip(1).map(|module| module.name.to_owned()).collect(),
+        settings,
+        table: Rc::new(table),
+        entries,
+        code,
+        marks,
+        max_while_loops: DEFAULT_MAX_WHILE_LOOPS,
+        max_operations: DEFAULT_MAX_OPERATIONS,
+        traced: false,
+    };
+    if let Some(GlobalValue::Int(most)) = program.global("max_while_loops") {
+        program.max_while_loops = u32::try_from(*most).unwrap_or(if *most < 0 { 0 } else { u32::MAX });
+    }
+    Ok(program)
+}
+
+/// The modules named by `loadmodule`, once each, behind the core.
+fn load_modules<'a, C: Host>(
+    tree: &Tree,
+    library: &'a Library<C>,
+    errors: &mut Errors,
+) -> Vec<&'a ModuleSpec<C>> {
+    let mut modules = vec![&library.core];
+    for path in &tree.modules {
+        let file = path.node.rsplit('/').next().unwrap_or_default();
+        let name = file.strip_suffix(".so").unwrap_or(file);
+        match library.modules.get(name) {
+            Some(module) if modules.iter().any(|loaded| loaded.name == module.name) => {}
+            Some(module) => modules.push(module),
+            None => {
+                let help = did_you_mean(name, library.modules.keys().copied());
+                errors.add_with_help(path.span, format!("failed to load module {file}"), help);
+            }
+        }
+    }
+    for module in modules.iter().skip(1) {
+        let missing =
+            module.depends.iter().find(|needed| !modules.iter().any(|loaded| loaded.name == **needed));
+        let path = tree.modules.iter().find(|path| path.node.contains(module.name));
+        if let (Some(needed), Some(path)) = (missing, path) {
+            let help = format!("loadmodule \"{needed}.so\"");
+            errors.add_with_help(
+                path.span,
+                format!("module <{}> needs module <{needed}>", module.name),
+                Some(help),
+            );
+        }
+    }
+    modules
+}
+
+fn set_parameters<C: Host>(
+    tree: &Tree,
+    modules: &[&ModuleSpec<C>],
+    library: &Library<C>,
+    errors: &mut Errors,
+) -> Vec<ModuleSetting> {
+    let mut settings = Vec::new();
+    for parameter in &tree.parameters {
+        for name in parameter.module.node.split('|') {
+            match modules.iter().skip(1).find(|module| module.name == name) {
+                Some(module) => settings.extend(set_parameter(parameter, module, errors)),
+                None => {
+                    let loaded = modules.iter().skip(1).map(|module| module.name);
+                    let help = match library.modules.contains_key(name) {
+                        true => Some(format!("loadmodule \"{name}.so\" is missing")),
+                        false => did_you_mean(name, loaded),
+                    };
+                    errors.add_with_help(
+                        parameter.module.span,
+                        format!("module <{name}> is not loaded"),
+                        help,
+                    );
+                }
+            }
+        }
+    }
+    settings
+}
+
+fn set_parameter<C: Host>(
+    parameter: &ParameterTree,
+    module: &ModuleSpec<C>,
+    errors: &mut Errors,
+) -> Option<ModuleSetting> {
+    let name = &parameter.name.node;
+    let Some(known) = module.params.iter().find(|known| known.name == name) else {
+        let help = did_you_mean(name, module.params.iter().map(|known| known.name));
+        let message = format!("parameter <{name}> not found in module <{}>", module.name);
+        errors.add_with_help(parameter.name.span, message, help);
+        return None;
+    };
+    let wanted = match (known.kind, &parameter.value.node) {
+        (ModParamKind::Int, Value::Str(_)) => Some("a number"),
+        (ModParamKind::Str, Value::Int(_)) => Some("a string"),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
+        let message = format!("parameter <{name}> of module <{}> takes {wanted}", module.name);
+        errors.add(parameter.value.span, message);
+        return None;
+    }
+    Some(ModuleSetting {
+        module: module.name.to_owned(),
+        name: name.clone(),
+        value: parameter.value.node.clone(),
+        span: parameter.value.span,
+    })
+}
+
+fn declare_routes(tree: &Tree, errors: &mut Errors) -> RouteTable {
+    let mut table = RouteTable::default();
+    let mut places: Vec<Span> = Vec::new();
+    for route in &tree.routes {
+        let name = route.name.as_ref().map(|name| Bytes::from(name.node.as_str()));
+        match table.add(route.kind, name) {
+            Ok(_) => places.push(route.span),
+            Err(known) => {
+                let text = String::from_utf8_lossy(table.text(known)).into_owned();
+                errors.add(route.span, format!("{text} is there twice"));
+            }
+        }
+    }
+    table
+}
+
+type Functions<'a, C> = HashMap<&'static str, &'a Function<C>>;
+
+fn functions<'a, C: Host>(modules: &[&'a ModuleSpec<C>]) -> Functions<'a, C> {
+    modules.iter().flat_map(|module| &module.functions).map(|function| (function.name, function)).collect()
+}
+
+/// Turns the tree of the routes into code.
+struct Compiler<'a, C: Host> {
+    library: &'a Library<C>,
+    source: &'a SourceMap,
+    errors: &'a mut Errors,
+    functions: Functions<'a, C>,
+    names: Rc<Names<C>>,
+    table: &'a RouteTable,
+    code: Vec<Op<C>>,
+    marks: Vec<Mark>,
+    /// The line operations are now made for.
+    mark: Mark,
+    /// The types of routes from which the route in hand can be reached.
+    routes: Routes,
+    /// How deep in loops the statement in hand is, and the most seen in this route.
+    loops: u32,
+    counters: u32,
+    /// The jumps to be set to the end of each loop or switch around.
+    breaks: Vec<Vec<usize>>,
+}
+
+/// An error that has been reported.
+struct Reported;
+
+type Checked<T> = Result<T, Reported>;
+
+impl<C: Host> Compiler<'_, C> {
+    fn routes(&mut self, routes: &[RouteTree]) -> Vec<Entry> {
+        let reach = reach::reach(routes, self.table);
+        let mut entries = vec![Entry::default(); self.table.routes.len()];
+        for route in routes {
+            let name = route.name.as_ref().map_or(&b""[..], |name| name.node.as_bytes());
+            let Some(id) = self.table.find(route.kind, name) else { continue };
+            let start = self.code.len();
+            self.routes = reach.get(id.0 as usize).copied().unwrap_or(Routes::ANY);
+            self.counters = 0;
+            self.at(route.span);
+            self.block(&route.body);
+            self.emit(Op::Return(1));
+            let mut entry = Entry::new(start, route.interval);
+            entry.counters = self.counters;
+            entries[id.0 as usize] = entry;
+        }
+        entries
+    }
+
+    fn emit(&mut self, op: Op<C>) -> usize {
+        self.code.push(op);
+        self.marks.push(self.mark);
+        self.code.len() - 1
+    }
+
+    /// Operations from here on belong to the line of this span.
+    fn at(&mut self, span: Span) {
+        self.mark = Mark { file: span.file, line: self.source.position(span).line };
+    }
+
+    fn here(&self) -> u32 {
+        self.code.len() as u32
+    }
+
+    /// Sets the target of a jump to the next operation.
+    fn land(&mut self, jump: usize) {
+        let here = self.here();
+        match &mut self.code[jump] {
+            Op::Unless(target) | Op::When(target) | Op::Jump(target) => *target = here,
+            Op::LoopCount { exit, .. } => *exit = here,
+            Op::Each(each) => each.exit = here,
+            _ => {}
+        }
+    }
+
+    fn fail<T>(&mut self, span: Span, message: impl Into<String>) -> Checked<T> {
+        self.errors.add(span, message);
+        Err(Reported)
+    }
+
+    fn reject<T>(&mut self, span: Span, error: ArgError) -> Checked<T> {
+        self.errors.add_with_help(span, error.message, error.help);
+        Err(Reported)
+    }
+
+    fn find_route(&mut self, kind: RouteKind, name: &[u8], span: Span) -> Checked<RouteId> {
+        if let Some(id) = self.table.find(kind, name) {
+            return Ok(id);
+        }
+        let name = String::from_utf8_lossy(name);
+        let table = self.table;
+        let known = table.by_name.get(&kind).into_iter().flatten();
+        let known: Vec<_> = known.map(|(name, _)| name.lossy()).filter(|name| !name.is_empty()).collect();
+        let help = did_you_mean(&name, known.iter().map(AsRef::as_ref));
+        self.errors.add_with_help(span, format!("{}[{name}] is not there", kind.keyword()), help);
+        Err(Reported)
+    }
+
+    /// What a word without quotes stands for where a value is wanted.
+    fn word(&mut self, word: &Spanned<&str>) -> Checked<Value> {
+        match constant(word.node) {
+            Some(number) => Ok(Value::Int(number)),
+            None => {
+                let message =
+                    format!("syntax error: unknown word <{}>: strings are written in quotes", word.node);
+                self.fail(word.span, message)
+            }
+        }
+    }
+}
+
+/// The names of numbers (manual, "Core functions", xlog; "Core Variables", $msg.flag).
+fn constant(word: &str) -> Option<i64> {
+    Some(match word {
+        "yes" | "on" | "true" | "YES" | "ON" | "TRUE" => 1,
+        "no" | "off" | "false" | "NO" | "OFF" | "FALSE" => 0,
+        "L_ALERT" => -3,
+        "L_CRIT" => -2,
+        "L_ERR" => -1,
+        "L_WARN" => 1,
+        "L_NOTICE" => 2,
+        "L_INFO" => 3,
+        "L_DBG" => 4,
+        _ => return None,
+    })
+}

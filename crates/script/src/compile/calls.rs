@@ -1,0 +1,229 @@
+//! Calls of the host's functions: the name, where it may be used, and each argument against its parameter.
+
+use super::{Checked, Compiler, Reported, constant};
+use crate::call::{Host, Place};
+use crate::diagnostics::did_you_mean;
+use crate::expression::Expr;
+use crate::library::{Function, Param, ParamKind};
+use crate::site::{ArgumentSite, Site};
+use crate::source::Span;
+use crate::tree::{self, CallTree, ExprKind};
+use crate::value::Value;
+use crate::vm::{Argument, ArgumentKind, Arguments, CallSite};
+
+/// An argument with what `prepare` is told of it.
+struct Checking<C: Host> {
+    argument: Argument<C>,
+    site: ArgumentSite<C>,
+}
+
+impl<'a, C: Host> Compiler<'a, C> {
+    pub(super) fn call_site(&mut self, call: &CallTree, asynchronous: bool) -> Checked<CallSite<C>> {
+        let function = self.function(call, asynchronous)?;
+        let span = call.name.span;
+        if !self.routes.intersects(function.routes) {
+            let message = format!("command <{}> cannot be used in this type of route", function.name);
+            return self.fail(span, message);
+        }
+        self.check_count(function, call)?;
+        let mut arguments = Vec::with_capacity(function.params.len());
+        let mut sites = Vec::with_capacity(function.params.len());
+        let mut failed = false;
+        for (position, param) in function.params.iter().enumerate() {
+            let value = call.arguments.get(position).and_then(|argument| argument.value.as_ref());
+            let missing = call.arguments.get(position).map_or(span, |argument| argument.span);
+            match self.argument(position, param, value, missing) {
+                Ok(checking) => {
+                    arguments.push(checking.argument);
+                    sites.push(checking.site);
+                }
+                Err(Reported) => failed = true,
+            }
+        }
+        if failed {
+            return Err(Reported);
+        }
+        self.prepare(function, call, &sites, arguments, asynchronous)
+    }
+
+    fn function(&mut self, call: &CallTree, asynchronous: bool) -> Checked<&'a Function<C>> {
+        let name = &call.name.node;
+        let found = self.functions.get(name.as_str()).copied();
+        match found {
+            Some(function) if function.asynchronous || !asynchronous => Ok(function),
+            Some(_) => {
+                let message = format!("unknown async command <{name}>: it does not wait");
+                self.fail(call.name.span, message)
+            }
+            None => {
+                let provides = |module: &&crate::library::ModuleSpec<C>| {
+                    module.functions.iter().any(|function| function.name == name)
+                };
+                let help = match self.library.modules.values().find(provides) {
+                    Some(module) => Some(format!("loadmodule \"{}.so\" is missing", module.name)),
+                    None => did_you_mean(name, self.functions.keys().copied()),
+                };
+                let message = format!("unknown command <{name}>, missing loadmodule?");
+                self.errors.add_with_help(call.name.span, message, help);
+                Err(Reported)
+            }
+        }
+    }
+
+    fn check_count(&mut self, function: &Function<C>, call: &CallTree) -> Checked<()> {
+        let given = call.arguments.len();
+        let most = function.params.len();
+        let least = function.params.iter().rposition(|param| !param.optional).map_or(0, |last| last + 1);
+        if given >= least && given <= most {
+            return Ok(());
+        }
+        let takes = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let names: Vec<_> = function
+            .params
+            .iter()
+            .map(|param| if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() })
+            .collect();
+        let message = format!("command <{}> takes {takes} parameters, {given} given", function.name);
+        let help = format!("{}({})", function.name, names.join(", "));
+        self.errors.add_with_help(call.name.span, message, Some(help));
+        Err(Reported)
+    }
+
+    fn argument(
+        &mut self,
+        position: usize,
+        param: &Param,
+        value: Option<&tree::Expr>,
+        missing: Span,
+    ) -> Checked<Checking<C>> {
+        let Some(expr) = value else {
+            if param.optional {
+                return Ok(ready(Value::Null, ArgumentSite::default()));
+            }
+            return self.fail(missing, format!("Param [{}] ({}) is missing", position + 1, param.name));
+        };
+        match param.kind {
+            ParamKind::Variable | ParamKind::Output => self.variable_argument(position, param, expr),
+            ParamKind::Int => self.int_argument(position, expr, param.optional),
+            _ => self.text_argument(position, param, expr),
+        }
+    }
+
+    fn variable_argument(
+        &mut self,
+        position: usize,
+        param: &Param,
+        expr: &tree::Expr,
+    ) -> Checked<Checking<C>> {
+        let ExprKind::Variable(reference) = &expr.node else {
+            return self.fail(expr.span, format!("Param [{}] expected to be a variable", position + 1));
+        };
+        let bound = self.bound(reference, expr.span)?;
+        if param.kind == ParamKind::Output && !bound.writable() {
+            let message =
+                format!("Param [{}] is to be written, but {} is read-only", position + 1, bound.text());
+            return self.fail(expr.span, message);
+        }
+        Ok(ready(Value::Null, ArgumentSite { variable: Some(bound), ..ArgumentSite::default() }))
+    }
+
+    fn int_argument(&mut self, position: usize, expr: &tree::Expr, optional: bool) -> Checked<Checking<C>> {
+        let value = match &expr.node {
+            ExprKind::Word(word) => match constant(word) {
+                Some(number) => Expr::Const(Value::Int(number)),
+                None => {
+                    return self
+                        .fail(expr.span, format!("Param [{}] expected to be an integer", position + 1));
+                }
+            },
+            _ => self.value(expr)?,
+        };
+        let Some(known) = value.constant() else {
+            return Ok(self.at_run_time(ArgumentKind::Int, optional, value));
+        };
+        match known.to_int() {
+            Some(number) => Ok(ready(Value::Int(number), ArgumentSite::default())),
+            None => self.fail(expr.span, format!("Param [{}] expected to be an integer", position + 1)),
+        }
+    }
+
+    fn text_argument(&mut self, position: usize, param: &Param, expr: &tree::Expr) -> Checked<Checking<C>> {
+        let value = self.argument_value(expr)?;
+        let kind = match param.kind {
+            ParamKind::StrOrInt => ArgumentKind::StrOrInt,
+            ParamKind::Route(kind) => ArgumentKind::Route(kind),
+            _ => ArgumentKind::Str,
+        };
+        let Some(known) = value.constant() else {
+            return Ok(self.at_run_time(kind, param.optional, value));
+        };
+        let Some(text) = known.to_bytes() else {
+            return self.fail(expr.span, format!("Param [{}] cannot be NULL", position + 1));
+        };
+        let mut site = ArgumentSite::default();
+        let known = match param.kind {
+            ParamKind::StrOrInt => known.clone(),
+            ParamKind::Route(kind) => Value::Int(i64::from(self.find_route(kind, &text, expr.span)?.0)),
+            ParamKind::Regex => {
+                site.regex = Some(self.regex(&text, expr.span)?);
+                Value::Str(text)
+            }
+            _ => Value::Str(text),
+        };
+        Ok(ready(known, site))
+    }
+
+    fn at_run_time(&self, kind: ArgumentKind, optional: bool, value: Expr<C>) -> Checking<C> {
+        let variable = match &value {
+            Expr::Variable(bound) => Some(bound.clone()),
+            _ => None,
+        };
+        let site = ArgumentSite { variable, ..ArgumentSite::default() };
+        Checking { argument: Argument { kind, optional, value }, site }
+    }
+
+    fn prepare(
+        &mut self,
+        function: &Function<C>,
+        call: &CallTree,
+        sites: &[ArgumentSite<C>],
+        arguments: Vec<Argument<C>>,
+        asynchronous: bool,
+    ) -> Checked<CallSite<C>> {
+        let span = call.name.span;
+        let site = Site {
+            function: function.name,
+            params: function.params,
+            given: call.arguments.len(),
+            arguments: sites,
+            routes: self.routes,
+            place: Place { file: self.source.file(span).name(), line: self.source.position(span).line },
+            asynchronous,
+        };
+        let prepared = (function.prepare)(&site);
+        let call = match prepared {
+            Ok(call) => call,
+            Err(error) => {
+                let at = error.argument.and_then(|argument| call.arguments.get(argument));
+                return self.reject(at.map_or(span, |argument| argument.span), error);
+            }
+        };
+        let fixed = arguments.iter().all(|argument| argument.value.constant().is_some());
+        let arguments = match fixed {
+            true => {
+                Arguments::Fixed(arguments.iter().filter_map(|one| one.value.constant().cloned()).collect())
+            }
+            false => Arguments::Mixed(arguments.into()),
+        };
+        Ok(CallSite { name: function.name, call, arguments })
+    }
+}
+
+/// An argument that is known now.
+fn ready<C: Host>(value: Value, mut site: ArgumentSite<C>) -> Checking<C> {
+    site.constant = Some(value.clone());
+    Checking {
+        argument: Argument { kind: ArgumentKind::Ready, optional: true, value: Expr::Const(value) },
+        site,
+    }
+}

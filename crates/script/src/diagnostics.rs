@@ -1,0 +1,263 @@
+//! What is wrong with a configuration, where, and what was probably meant.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Level as Mark, Renderer, Snippet};
+
+use crate::source::{SourceMap, Span};
+
+/// At most this many errors are reported; what follows is usually a consequence.
+pub const MAX_ERRORS: usize = 20;
+/// Lines of the file shown before and after the one with the error.
+const CONTEXT_LINES: usize = 2;
+/// A name further away than this share of its length (in percent) is not suggested.
+const SIMILAR_ENOUGH_PERCENT: usize = 40;
+
+/// How grave a log line is, by the names of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The configuration cannot be used.
+    Critical,
+    /// It goes on, but something is lost.
+    Error,
+}
+
+/// One error in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Where.
+    pub span: Span,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do about it: the name that was probably meant, the module to load.
+    pub help: Option<String>,
+}
+
+/// The errors of one configuration, in the order of its text, with the text they point into.
+#[derive(Debug)]
+pub struct Diagnostics {
+    pub(crate) source: SourceMap,
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) dropped: usize,
+}
+
+impl Diagnostics {
+    /// The errors themselves, at most [`MAX_ERRORS`].
+    pub fn errors(&self) -> &[Diagnostic] {
+        &self.errors
+    }
+
+    /// How many errors there are, counting those beyond [`MAX_ERRORS`].
+    pub fn count(&self) -> usize {
+        self.errors.len() + self.dropped
+    }
+
+    /// The text the errors point into.
+    pub fn source(&self) -> &SourceMap {
+        &self.source
+    }
+
+    /// The errors as log lines: for each a line `core:yyerror: parse error in FILE:LINE:COL-ENDCOL: MESSAGE` as
+    /// tools expect it, then the lines of the snippet.
+    pub fn lines(&self) -> Vec<(Level, String)> {
+        let mut lines = Vec::new();
+        for error in &self.errors {
+            lines.push((Level::Critical, format!("core:yyerror: {}", self.headline(error))));
+            let snippet = self.snippet(error, false);
+            lines.extend(snippet.lines().skip(1).map(|line| (Level::Critical, line.to_owned())));
+        }
+        if self.dropped > 0 {
+            lines.push((Level::Critical, format!("core:yyerror: {} more errors not shown", self.dropped)));
+        }
+        lines
+    }
+
+    /// The errors for a reader, in colour if it is a terminal.
+    pub fn render(&self, colour: bool) -> String {
+        let mut text = String::new();
+        for error in &self.errors {
+            text.push_str(&self.snippet(error, colour));
+            text.push_str("\n\n");
+        }
+        if self.dropped > 0 {
+            text.push_str(&format!("{} more errors not shown\n", self.dropped));
+        }
+        text
+    }
+
+    fn headline(&self, error: &Diagnostic) -> String {
+        let file = self.source.file(error.span);
+        let start = file.position(error.span.start);
+        let end = file.position(error.span.end.max(error.span.start + 1));
+        let end_column = if end.line == start.line { end.column } else { start.column + 1 };
+        format!(
+            "parse error in {}:{}:{}-{end_column}: {}",
+            file.name(),
+            start.line,
+            start.column,
+            error.message
+        )
+    }
+
+    /// Only the lines around the error are handed to the renderer: files are large, errors are many.
+    fn snippet(&self, error: &Diagnostic, colour: bool) -> String {
+        let file = self.source.file(error.span);
+        let text = file.text();
+        let at = (error.span.start as usize).min(text.len());
+        let first = (0..=CONTEXT_LINES).fold(at, |from, _| line_before(text, from)).min(at);
+        let first = if first == 0 { 0 } else { first + 1 };
+        let last = (0..=CONTEXT_LINES).fold(at, |from, _| line_end(text, from) + 1).saturating_sub(1);
+        let last = last.clamp(at, text.len());
+        let line_end = line_end(text, at);
+        let end = (error.span.end as usize).clamp(at, line_end.max(at));
+        let shown = readable(&text[first..last]);
+        let span = on_boundaries(&shown, at - first, end - first);
+        let line = file.position(first as u32).line as usize;
+        let mut group = Mark::ERROR.primary_title(error.message.as_str()).element(
+            Snippet::source(shown)
+                .path(file.name())
+                .line_start(line)
+                .fold(false)
+                .annotation(AnnotationKind::Primary.span(span)),
+        );
+        if let Some(help) = &error.help {
+            group = group.element(Mark::HELP.message(help.as_str()));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// Gathers errors while a configuration is read and checked.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    found: Vec<Diagnostic>,
+    dropped: usize,
+}
+
+impl Errors {
+    pub(crate) fn add(&mut self, span: Span, message: impl Into<String>) {
+        self.add_with_help(span, message, None);
+    }
+
+    pub(crate) fn add_with_help(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        if self.found.len() < MAX_ERRORS {
+            self.found.push(Diagnostic { span, message: message.into(), help });
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Whether nothing more will be shown, so that looking further is of no use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_ERRORS
+    }
+
+    pub(crate) fn finish(self, source: SourceMap) -> Diagnostics {
+        let mut errors = self.found;
+        errors.sort_by_key(|error| error.span);
+        errors.dedup();
+        Diagnostics { source, errors, dropped: self.dropped }
+    }
+}
+
+/// `did you mean ...?` for the nearest of `names`, if one is near.
+pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(wrong, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if wrong.len() > 64 {
+        return None;
+    }
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .filter(|(distance, name)| distance * 100 <= wrong.len().max(name.len()) * SIMILAR_ENOUGH_PERCENT)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Offset of the line feed before `from`, or 0.
+fn line_before(text: &[u8], from: usize) -> usize {
+    memchr::memrchr(b'\n', &text[..from]).unwrap_or(0)
+}
+
+fn line_end(text: &[u8], from: usize) -> usize {
+    let from = from.min(text.len());
+    memchr::memchr(b'\n', &text[from..]).map_or(text.len(), |at| from + at)
+}
+
+/// The text as a string of the same length: bytes that are not UTF-8 and carriage returns become other characters.
+fn readable(text: &[u8]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        shown.extend(chunk.valid().chars().map(|c| if c == '\r' { ' ' } else { c }));
+        shown.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    shown
+}
+
+fn on_boundaries(text: &str, start: usize, end: usize) -> std::ops::Range<usize> {
+    let start = text.floor_char_boundary(start);
+    start..text.ceil_char_boundary(end.max(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str, start: u32, end: u32, help: Option<&str>) -> Diagnostics {
+        let mut errors = Errors::default();
+        errors.add_with_help(Span { file: 0, start, end }, "unknown command <f>", help.map(Into::into));
+        errors.finish(SourceMap::from_text("x.cfg", text))
+    }
+
+    #[test]
+    fn the_first_line_is_the_one_tools_look_for() {
+        let lines = one("a=1\nb=2\nroute { f(); }\n", 16, 17, Some("did you mean `g`?")).lines();
+        assert_eq!(lines[0].1, "core:yyerror: parse error in x.cfg:3:9-10: unknown command <f>");
+        let text: Vec<_> = lines.iter().map(|(_, line)| line.as_str()).collect();
+        assert!(text.iter().any(|line| line.contains("route { f(); }")), "{text:#?}");
+        assert!(text.iter().any(|line| line.trim_end().ends_with('^')), "{text:#?}");
+        assert!(text.iter().any(|line| line.contains("did you mean `g`?")), "{text:#?}");
+    }
+
+    #[test]
+    fn five_lines_are_shown() {
+        let text = (1..=9).map(|n| format!("line{n}\n")).collect::<String>();
+        let shown = one(&text, 24, 28, None).render(false);
+        for (line, seen) in [(2, false), (3, true), (5, true), (7, true), (8, false)] {
+            assert_eq!(shown.contains(&format!("line{line}")), seen, "{shown}");
+        }
+    }
+
+    #[test]
+    fn odd_bytes_and_ends_are_shown_without_panic() {
+        for text in ["", "\n", "é\u{1F600}\r\n", "\t\t", "a"] {
+            for start in 0..=text.len() as u32 + 1 {
+                for end in 0..=text.len() as u32 + 2 {
+                    assert!(!one(text, start, end, None).lines().is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn near_names_only() {
+        assert_eq!(nearest("sl_send_replay", ["send_reply", "sl_send_reply"]), Some("sl_send_reply"));
+        assert_eq!(nearest("no_such_function", ["exec", "save"]), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! POSIX extended regular expressions, as scripts have always had them, in the terms of the `regex` crate: matched
+//! without regard to case, a dot matches a line feed, and a backslash in brackets stands for itself.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// A compiled pattern takes at most this many bytes.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
+
+/// The names of `[:name:]`.
+const CLASSES: &[&str] = &[
+    "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
+    "xdigit",
+];
+
+/// Compiles a POSIX extended regular expression, as `=~` does.
+///
+/// # Errors
+/// What is wrong with the pattern, in words.
+pub fn compile(pattern: &[u8]) -> Result<Regex, String> {
+    compile_with(pattern, true, false)
+}
+
+/// Compiles a POSIX extended regular expression: `any_case` matches without regard to case, `lines` lets `^` and `$`
+/// match within the text (the flags of `{re.subst}`).
+///
+/// # Errors
+/// What is wrong with the pattern, in words.
+pub fn compile_with(pattern: &[u8], any_case: bool, lines: bool) -> Result<Regex, String> {
+    let pattern = Translation { pattern, at: 0, out: String::with_capacity(pattern.len() + 8) }.run()?;
+    RegexBuilder::new(&pattern)
+        .unicode(false)
+        .case_insensitive(any_case)
+        .multi_line(lines)
+        .dot_matches_new_line(true)
+        .size_limit(MAX_COMPILED_BYTES)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
+            error => {
+                let text = error.to_string();
+                let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                format!("bad regular expression: {last}")
+            }
+        })
+}
+
+struct Translation<'a> {
+    pattern: &'a [u8],
+    at: usize,
+    out: String,
+}
+
+impl Translation<'_> {
+    fn run(mut self) -> Result<String, String> {
+        // whether a repetition here would have nothing to repeat
+        let mut nothing_before = true;
+        while let Some(&byte) = self.pattern.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'\\' => self.escape()?,
+                b'[' => self.brackets()?,
+                b'*' | b'+' | b'?' if nothing_before => self.literal(byte),
+                b'{' if nothing_before || !self.is_interval() => self.literal(byte),
+                b'(' | b'|' | b'^' => {
+                    self.out.push(byte as char);
+                    nothing_before = true;
+                    if byte == b'(' && self.pattern.get(self.at) == Some(&b'?') {
+                        self.at += 1;
+                        self.literal(b'?');
+                    }
+                    continue;
+                }
+                b')' | b'$' | b'.' | b'*' | b'+' | b'?' | b'{' | b'}' => self.out.push(byte as char),
+                _ => self.literal(byte),
+            }
+            nothing_before = false;
+        }
+        Ok(self.out)
+    }
+
+    /// `{n}`, `{n,}` or `{n,m}` after an opening brace.
+    fn is_interval(&self) -> bool {
+        let rest = &self.pattern[self.at..];
+        let Some(close) = memchr::memchr(b'}', rest) else { return false };
+        let inside = &rest[..close];
+        inside.first().is_some_and(u8::is_ascii_digit)
+            && inside.iter().all(|b| b.is_ascii_digit() || *b == b',')
+    }
+
+    fn escape(&mut self) -> Result<(), String> {
+        let Some(&byte) = self.pattern.get(self.at) else {
+            return Err("bad regular expression: trailing backslash".into());
+        };
+        self.at += 1;
+        match byte {
+            b'w' | b'W' | b's' | b'S' | b'b' | b'B' | b'd' | b'D' | b'n' | b'r' | b't' => {
+                self.out.push('\\');
+                self.out.push(byte as char);
+            }
+            b'<' => self.out.push_str("\\b{start}"),
+            b'>' => self.out.push_str("\\b{end}"),
+            b'1'..=b'9' => return Err("bad regular expression: back-references are not supported".into()),
+            _ => self.literal(byte),
+        }
+        Ok(())
+    }
+
+    /// A bracket expression. A `]` right after the opening stands for itself.
+    fn brackets(&mut self) -> Result<(), String> {
+        self.out.push('[');
+        if self.pattern.get(self.at) == Some(&b'^') {
+            self.out.push('^');
+            self.at += 1;
+        }
+        let mut first = true;
+        loop {
+            let Some(&byte) = self.pattern.get(self.at) else {
+                return Err("bad regular expression: `]` is missing".into());
+            };
+            self.at += 1;
+            match byte {
+                b']' if !first => {
+                    self.out.push(']');
+                    return Ok(());
+                }
+                b'[' if self.pattern.get(self.at) == Some(&b':') => self.class()?,
+                b'-' => {
+                    let edge = first || self.pattern.get(self.at) == Some(&b']');
+                    self.out.push_str(if edge { "\\-" } else { "-" });
+                }
+                _ => self.literal(byte),
+            }
+            first = false;
+        }
+    }
+
+    /// `[:name:]` within brackets.
+    fn class(&mut self) -> Result<(), String> {
+        let rest = &self.pattern[self.at..];
+        let end = memchr::memmem::find(rest, b":]").filter(|end| *end > 0);
+        match end.and_then(|end| Some((end, std::str::from_utf8(&rest[1..end]).ok()?))) {
+            Some((end, name)) if CLASSES.contains(&name) => {
+                self.out.push_str("[:");
+                self.out.push_str(name);
+                self.out.push_str(":]");
+                self.at += end + 2;
+                Ok(())
+            }
+            _ => Err("bad regular expression: unknown character class".into()),
+        }
+    }
+
+    fn literal(&mut self, byte: u8) {
+        match byte {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'_'
+            | b' '
+            | b'"'
+            | b'%'
+            | b'\''
+            | b','
+            | b'/'
+            | b':'
+            | b';'
+            | b'='
+            | b'@'
+            | b'!'
+            | b'`' => self.out.push(byte as char),
+            _ => self.out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn patterns_of_scripts() {
+        let table: &[(&str, &str, bool)] = &[
+            ("^1800*", "180", true),
+            ("^sip:.*@10\\.10\\.10\\.10", "SIP:a@10.10.10.10", true),
+            ("^[[:digit:]]{3}$", "123", true),
+            ("^[[:digit:]]{3}$", "12a", false),
+            ("INVITE|ACK", "ack", true),
+            ("^*a", "*a", true),
+            ("a{", "a{", true),
+            ("^\\+?[0-9]+$", "+44", true),
+            ("[\\.]", "\\", true),
+            ("[]a]", "]", true),
+            ("[a&&b]", "&", true),
+            ("[+-]", "-", true),
+            ("a.b", "a\nb", true),
+            ("\\<ab\\>", "x ab y", true),
+            ("(?i)", "?i", true),
+        ];
+        for (pattern, text, matches) in table {
+            let regex = compile(pattern.as_bytes()).unwrap();
+            assert_eq!(regex.is_match(text.as_bytes()), *matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_say_why() {
+        for pattern in ["(a", "[a", "a\\", "(a)\\1", "[[:nope:]]", "a{99999}"] {
+            let error = compile(pattern.as_bytes()).unwrap_err();
+            assert!(error.contains("regular expression"), "{pattern}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_is_answered(pattern in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = compile(&pattern);
+        }
+
+        #[test]
+        fn escaped_text_matches_itself(text in "[ -~]{0,20}") {
+            let pattern: String = text.chars().map(|c| if c.is_ascii_punctuation() && !"<>_".contains(c) { format!("\\{c}") } else { c.to_string() }).collect();
+            prop_assume!(!text.contains(['<', '>']));
+            let regex = compile(format!("^{pattern}$").as_bytes()).unwrap();
+            prop_assert!(regex.is_match(text.as_bytes()));
+        }
+    }
+}

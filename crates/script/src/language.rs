@@ -1,0 +1,140 @@
+//! The variables that belong to the language itself (manual, "Core Variables").
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::call::Host;
+use crate::library::Variable;
+use crate::program::{RouteId, RouteTable};
+use crate::site::ArgError;
+use crate::value::{Bytes, Value};
+use crate::variable::{Accessor, Index, Store, SubName, WriteError};
+use crate::vars::Run;
+
+/// `$var`, `$rc` and what else the machine itself answers for.
+pub(crate) fn variables<C: Host>() -> Vec<Variable<C>> {
+    let slots = Rc::new(RefCell::new(HashMap::<Bytes, u32>::new()));
+    vec![
+        Variable::new("var", move |site| {
+            let name = site.literal_sub()?;
+            if name.is_empty() {
+                return Err(ArgError::new("$var needs a name, as $var(name)"));
+            }
+            let mut slots = slots.borrow_mut();
+            let next = slots.len() as u32;
+            Ok(Rc::new(ScriptVariable { slot: *slots.entry(name).or_insert(next) }))
+        }),
+        answered("rc", |run, _| Value::Int(run.rc)),
+        answered("retcode", |run, _| Value::Int(run.rc)),
+        answered("cfg_line", |run, _| Value::Int(i64::from(run.mark.line))),
+        answered("cfg_file", |run, _| {
+            let file = run.table.as_ref().and_then(|table| table.files.get(run.mark.file as usize));
+            file.map_or(Value::Null, |file| Value::str(file.as_str()))
+        }),
+        answered("route", |run, index| route_text(run, index, " > ", |table, id| table.text(id))),
+        answered("route.name", |run, index| {
+            route_text(run, index, " > ", |table, id| table.name(id).map(Bytes::as_slice).unwrap_or_default())
+        }),
+        answered("route.type", |run, index| {
+            route_text(run, index, " > ", |table, id| table.kind(id).keyword().as_bytes())
+        }),
+        Variable::new("param", |site| Ok(Rc::new(Parameter { sub: site.required_sub()? }))),
+        Variable::new("return", |site| Ok(Rc::new(Returned { sub: site.required_sub()? }))),
+    ]
+}
+
+/// `$var(name)`
+struct ScriptVariable {
+    slot: u32,
+}
+
+impl<C: Host> Accessor<C> for ScriptVariable {
+    fn read(&self, host: &mut C, _: Index) -> Value {
+        host.vars().slot(self.slot)
+    }
+
+    fn print(&self, host: &mut C, _: Index, out: &mut Vec<u8>) {
+        host.vars().slot_ref(self.slot).append_to(out);
+    }
+
+    fn write(&self, host: &mut C, _: Index, value: Value, _: Store) -> Result<(), WriteError> {
+        host.vars().set_slot(self.slot, value);
+        Ok(())
+    }
+
+    fn writable(&self) -> bool {
+        true
+    }
+}
+
+/// `$param(n)` and `$param(name)`
+struct Parameter<C> {
+    sub: SubName<C>,
+}
+
+impl<C: Host> Accessor<C> for Parameter<C> {
+    fn read(&self, host: &mut C, _: Index) -> Value {
+        let sub = self.sub.value(host);
+        let run = &host.vars().run;
+        match sub.to_int() {
+            Some(number) => run.param(number),
+            None => sub.as_str().map_or(Value::Null, |name| run.named_param(name)),
+        }
+    }
+}
+
+/// `$return(n)`, from 0: what the last route returned besides its code
+struct Returned<C> {
+    sub: SubName<C>,
+}
+
+impl<C: Host> Accessor<C> for Returned<C> {
+    fn read(&self, host: &mut C, _: Index) -> Value {
+        let at = self.sub.value(host).to_int().and_then(|at| usize::try_from(at).ok());
+        let returned = &host.vars().run.returned;
+        at.and_then(|at| returned.get(at)).cloned().unwrap_or_default()
+    }
+}
+
+struct Answered {
+    answer: fn(&Run, Index) -> Value,
+}
+
+fn answered<C: Host>(name: &'static str, answer: fn(&Run, Index) -> Value) -> Variable<C> {
+    Variable::new(name, move |site| {
+        site.no_sub()?;
+        Ok(Rc::new(Answered { answer }))
+    })
+}
+
+impl<C: Host> Accessor<C> for Answered {
+    fn read(&self, host: &mut C, index: Index) -> Value {
+        (self.answer)(&host.vars().run, index)
+    }
+}
+
+/// The call stack counts from the route under way; negative indexes from the topmost.
+fn route_text(run: &Run, index: Index, between: &str, text: fn(&RouteTable, RouteId) -> &[u8]) -> Value {
+    let Some(table) = &run.table else { return Value::Null };
+    let nth = match index {
+        Index::Unset => 0,
+        Index::Nth(nth) => nth,
+        Index::Append => return Value::Null,
+        Index::All => {
+            let names: Vec<&[u8]> = run.levels.iter().map(|level| text(table, level.route)).collect();
+            return Value::str(names.join(between.as_bytes()));
+        }
+    };
+    let levels = run.levels.len() as i64;
+    let at = if nth >= 0 {
+        levels.checked_sub(1).and_then(|last| last.checked_sub(nth))
+    } else {
+        nth.checked_neg().map(|nth| nth - 1)
+    };
+    let level = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| run.levels.get(at));
+    match level.map(|level| text(table, level.route)) {
+        Some(text) if !text.is_empty() => Value::str(text),
+        _ => Value::Null,
+    }
+}

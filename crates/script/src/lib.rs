@@ -1,0 +1,57 @@
+//! The configuration language of OpenSIPS 3.4, from text to a running script.
+//!
+//! Text goes in through [`SourceMap`]; [`compile`] reads it, checks it against the [`Library`] of names the host has
+//! registered, and gives a [`Program`]: the settings of the server, and its routes as flat code. An [`Execution`]
+//! runs a route for a [`Host`], the message or event under way, and stops where a function waits. What is wrong
+//! with a text comes out as [`Diagnostics`]. Nothing here knows SIP, sockets or modules: all but the language itself
+//! is the host's.
+#![forbid(unsafe_code)]
+
+mod bind;
+mod call;
+mod compile;
+mod diagnostics;
+mod ere;
+mod expression;
+mod format;
+mod language;
+mod lexer;
+mod library;
+mod parser;
+mod program;
+mod reference;
+mod site;
+mod source;
+mod strings;
+mod tree;
+mod value;
+mod variable;
+mod vars;
+mod vm;
+
+#[cfg(test)]
+mod testing;
+
+pub use call::{Call, Host, Launch, NamedParams, Outcome, Place, Resume, Waiting};
+pub use compile::compile;
+pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS};
+pub use ere::{compile as compile_regex, compile_with as compile_regex_with};
+pub use expression::{Expr, Fault, MAX_STRING_BYTES, Operator, Part, Pattern};
+pub use library::{
+    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, RouteKind,
+    Routes, Transform, Transformation, Variable,
+};
+pub use parser::{MAX_NESTING, MAX_OPERATORS};
+pub use program::{
+    DEFAULT_MAX_WHILE_LOOPS, GlobalSetting, GlobalValue, ModuleSetting, ProfileSpec, Program, RouteId,
+    SocketOption, SocketSpec,
+};
+pub use reference::{Context, MAX_NESTED_VARIABLES};
+pub use site::{ArgError, Site, TransformationArgument, TransformationSite, VarSite};
+pub use source::{MAX_FILE_BYTES, MAX_FILES, MAX_INCLUDE_DEPTH, Position, SourceFile, SourceMap, Span};
+pub use value::{Bytes, Value};
+pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};
+pub use vars::ScriptVars;
+pub use vm::{
+    DEFAULT_MAX_OPERATIONS, Execution, MAX_ROUTE_ARGUMENTS, MAX_ROUTE_DEPTH, Pause, PauseKind, Step, Verdict,
+};

@@ -1,0 +1,351 @@
+//! The names a configuration may use: the host registers its parameters, functions, variables, transformations and
+//! modules here, and the compiler looks them up.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bitflags::bitflags;
+
+use crate::call::{Call, Host};
+use crate::language;
+use crate::site::{ArgError, Site, TransformationSite, VarSite};
+use crate::strings;
+use crate::value::Value;
+use crate::variable::Accessor;
+
+/// The types of routes (manual, "Types of routes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteKind {
+    /// `route`: requests, and with a name the sub-routes that any route may call.
+    Request,
+    /// `branch_route`: each branch of a request before it is sent.
+    Branch,
+    /// `failure_route`: transactions with negative replies only.
+    Failure,
+    /// `onreply_route`: replies.
+    Reply,
+    /// `error_route`: requests that could not be parsed.
+    Error,
+    /// `local_route`: requests the server itself makes.
+    Local,
+    /// `startup_route`: once, before any message.
+    Startup,
+    /// `timer_route`: every so many seconds.
+    Timer,
+    /// `event_route`: an event was raised.
+    Event,
+}
+
+impl RouteKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Request,
+        Self::Branch,
+        Self::Failure,
+        Self::Reply,
+        Self::Error,
+        Self::Local,
+        Self::Startup,
+        Self::Timer,
+        Self::Event,
+    ];
+
+    /// The word it is written with.
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Request => "route",
+            Self::Branch => "branch_route",
+            Self::Failure => "failure_route",
+            Self::Reply => "onreply_route",
+            Self::Error => "error_route",
+            Self::Local => "local_route",
+            Self::Startup => "startup_route",
+            Self::Timer => "timer_route",
+            Self::Event => "event_route",
+        }
+    }
+}
+
+bitflags! {
+    /// The types of routes a function may be used in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Routes: u16 {
+        /// [`RouteKind::Request`]
+        const REQUEST = 1;
+        /// [`RouteKind::Branch`]
+        const BRANCH = 1 << 1;
+        /// [`RouteKind::Failure`]
+        const FAILURE = 1 << 2;
+        /// [`RouteKind::Reply`]
+        const REPLY = 1 << 3;
+        /// [`RouteKind::Error`]
+        const ERROR = 1 << 4;
+        /// [`RouteKind::Local`]
+        const LOCAL = 1 << 5;
+        /// [`RouteKind::Startup`]
+        const STARTUP = 1 << 6;
+        /// [`RouteKind::Timer`]
+        const TIMER = 1 << 7;
+        /// [`RouteKind::Event`]
+        const EVENT = 1 << 8;
+        /// Everywhere.
+        const ANY = 0x1ff;
+    }
+}
+
+impl From<RouteKind> for Routes {
+    fn from(kind: RouteKind) -> Self {
+        Self::from_bits_truncate(1 << kind as u16)
+    }
+}
+
+/// A global parameter.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// As it is written.
+    pub name: &'static str,
+    /// The grammar of its value.
+    pub kind: GlobalKind,
+    /// One line for the operator.
+    pub doc: &'static str,
+}
+
+/// The grammar of a global parameter's value (manual, "Core Parameters").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalKind {
+    /// A number.
+    Int,
+    /// A string in quotes, or a path or name without.
+    Str,
+    /// yes/no, true/false, on/off, 1/0.
+    Bool,
+    /// `PROTOCOL:ADDRESS[:PORT[-PORT]]` with options: `socket`, `alias`.
+    Socket,
+    /// `N [use_auto_scaling_profile NAME]`: `udp_workers`, `tcp_workers`, `timer_workers`.
+    Workers,
+    /// `NAME scale up to N on P% for C cycles [within W] [scale down to N on P% for C cycles]`.
+    Profile,
+    /// The rest of the line as it stands.
+    Line,
+}
+
+/// A parameter of a module, set by `modparam`.
+#[derive(Clone, Debug)]
+pub struct ModParam {
+    /// As it is written.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ModParamKind,
+}
+
+/// The type of a module parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModParamKind {
+    /// A number.
+    Int,
+    /// A string in quotes.
+    Str,
+    /// Either.
+    IntOrStr,
+}
+
+/// A module that `loadmodule` switches on.
+pub struct ModuleSpec<C: Host> {
+    /// The name of its file without `.so`.
+    pub name: &'static str,
+    /// What `modparam` may set.
+    pub params: &'static [ModParam],
+    /// Modules it cannot do without.
+    pub depends: &'static [&'static str],
+    /// The functions it adds.
+    pub functions: Vec<Function<C>>,
+    /// The variables it adds.
+    pub variables: Vec<Variable<C>>,
+    /// The transformations it adds.
+    pub transformations: Vec<Transformation<C>>,
+}
+
+impl<C: Host> ModuleSpec<C> {
+    /// A module with nothing but its name.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            params: &[],
+            depends: &[],
+            functions: Vec::new(),
+            variables: Vec::new(),
+            transformations: Vec::new(),
+        }
+    }
+}
+
+/// What one parameter of a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// A string: constant, format string or variable. The function is given [`Value::Str`].
+    Str,
+    /// A number: constant, expression or variable. The function is given [`Value::Int`].
+    Int,
+    /// Either, as it comes.
+    StrOrInt,
+    /// A variable, taken from [`Site::variable`]; the function is given [`Value::Null`] in its place.
+    Variable,
+    /// The same, and it must be one that can be written.
+    Output,
+    /// The name of a route of this type. The function is given its [`RouteId`](crate::RouteId) as [`Value::Int`].
+    Route(RouteKind),
+    /// A regular expression. The function is given the pattern; of a constant, [`Site::regex`] has the compiled one.
+    Regex,
+}
+
+/// A parameter of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// For messages to the operator.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ParamKind,
+    /// It may be left out, or left empty; the function is then given [`Value::Null`].
+    pub optional: bool,
+}
+
+impl Param {
+    /// A parameter that must be given.
+    pub const fn required(name: &'static str, kind: ParamKind) -> Self {
+        Self { name, kind, optional: false }
+    }
+
+    /// A parameter that may be left out.
+    pub const fn optional(name: &'static str, kind: ParamKind) -> Self {
+        Self { name, kind, optional: true }
+    }
+}
+
+type PrepareCall<C> = Rc<dyn Fn(&Site<'_, C>) -> Result<Call<C>, ArgError>>;
+type PrepareVariable<C> = Rc<dyn Fn(&VarSite<'_, C>) -> Result<Rc<dyn Accessor<C>>, ArgError>>;
+type PrepareTransformation<C> = Rc<dyn Fn(&TransformationSite<'_, C>) -> Result<Transform<C>, ArgError>>;
+
+/// A prepared transformation: what it makes of a value.
+pub type Transform<C> = Rc<dyn Fn(&mut C, Value) -> Value>;
+
+/// A function scripts may call.
+pub struct Function<C: Host> {
+    pub(crate) name: &'static str,
+    pub(crate) params: &'static [Param],
+    pub(crate) routes: Routes,
+    pub(crate) asynchronous: bool,
+    pub(crate) prepare: PrepareCall<C>,
+}
+
+impl<C: Host> Function<C> {
+    /// `prepare` runs once for each place the function is called from, when the script is loaded.
+    pub fn new(
+        name: &'static str,
+        params: &'static [Param],
+        routes: Routes,
+        prepare: impl Fn(&Site<'_, C>) -> Result<Call<C>, ArgError> + 'static,
+    ) -> Self {
+        Self { name, params, routes, asynchronous: false, prepare: Rc::new(prepare) }
+    }
+
+    /// It may also stand in `async()` and `launch()` (manual, "Script Async").
+    #[must_use]
+    pub fn asynchronous(mut self) -> Self {
+        self.asynchronous = true;
+        self
+    }
+}
+
+/// A variable scripts may read, and perhaps write.
+pub struct Variable<C: Host> {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: PrepareVariable<C>,
+}
+
+impl<C: Host> Variable<C> {
+    /// `prepare` runs once for each place the variable stands, when the script is loaded.
+    pub fn new(
+        name: &'static str,
+        prepare: impl Fn(&VarSite<'_, C>) -> Result<Rc<dyn Accessor<C>>, ArgError> + 'static,
+    ) -> Self {
+        Self { name, prepare: Rc::new(prepare) }
+    }
+}
+
+/// A transformation of a variable's value, `{class.name,arguments}` (manual, "Script Transformations").
+pub struct Transformation<C: Host> {
+    pub(crate) name: &'static str,
+    pub(crate) prepare: PrepareTransformation<C>,
+}
+
+impl<C: Host> Transformation<C> {
+    /// A transformation of this full name, such as `uri.user`. `{nameaddr.2.uri}` looks for `nameaddr.uri` and
+    /// finds the number in [`TransformationSite::position`].
+    pub fn new(
+        name: &'static str,
+        prepare: impl Fn(&TransformationSite<'_, C>) -> Result<Transform<C>, ArgError> + 'static,
+    ) -> Self {
+        Self { name, prepare: Rc::new(prepare) }
+    }
+}
+
+/// All names a configuration may use.
+pub struct Library<C: Host> {
+    pub(crate) globals: BTreeMap<&'static str, Global>,
+    pub(crate) core: ModuleSpec<C>,
+    pub(crate) modules: BTreeMap<&'static str, ModuleSpec<C>>,
+}
+
+impl<C: Host> Library<C> {
+    /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
+    /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line`, `$cfg_file`, and
+    /// the `s.` transformations.
+    pub fn new() -> Self {
+        let mut library =
+            Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
+        library.global(Global {
+            name: "max_while_loops",
+            kind: GlobalKind::Int,
+            doc: "how often a loop may run before it is stopped",
+        });
+        library.core.variables = language::variables();
+        library.core.transformations = strings::transformations();
+        library
+    }
+
+    /// Adds a global parameter.
+    pub fn global(&mut self, global: Global) {
+        self.globals.insert(global.name, global);
+    }
+
+    /// Adds a function that needs no module.
+    pub fn function(&mut self, function: Function<C>) {
+        self.core.functions.push(function);
+    }
+
+    /// Adds a variable that needs no module.
+    pub fn variable(&mut self, variable: Variable<C>) {
+        self.core.variables.push(variable);
+    }
+
+    /// Adds a transformation that needs no module.
+    pub fn transformation(&mut self, transformation: Transformation<C>) {
+        self.core.transformations.push(transformation);
+    }
+
+    /// Adds a module that `loadmodule` may switch on.
+    pub fn module(&mut self, module: ModuleSpec<C>) {
+        self.modules.insert(module.name, module);
+    }
+
+    /// The global parameters, by name.
+    pub fn globals(&self) -> impl Iterator<Item = &Global> {
+        self.globals.values()
+    }
+}
+
+impl<C: Host> Default for Library<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

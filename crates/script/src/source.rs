@@ -1,0 +1,180 @@
+//! The text of a configuration and of the files it includes, and places in it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Files nest by `include_file` at most this deep.
+pub const MAX_INCLUDE_DEPTH: usize = 10;
+/// At most this many files are read for one configuration, counting a file again each time it is included.
+pub const MAX_FILES: usize = 1000;
+/// One file has at most this many bytes.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// A stretch of one source file, in bytes; `end` is not part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// Which file, in the order they were read.
+    pub file: u32,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// From the start of `self` to the end of `other`; only `self` if they lie in different files.
+    pub fn to(self, other: Self) -> Self {
+        if self.file == other.file { Self { end: other.end.max(self.end), ..self } } else { self }
+    }
+
+    /// `len` bytes beginning `offset` bytes after the start, kept inside `self`.
+    pub(crate) fn part(self, offset: usize, len: usize) -> Self {
+        let start = self.start.saturating_add(offset as u32).min(self.end);
+        Self { start, end: start.saturating_add(len as u32).min(self.end), ..self }
+    }
+}
+
+/// A line and column, both counted from 1, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+}
+
+/// One file of a configuration.
+#[derive(Debug)]
+pub struct SourceFile {
+    name: String,
+    text: Vec<u8>,
+    lines: Vec<u32>,
+}
+
+impl SourceFile {
+    fn new(name: String, text: Vec<u8>) -> Self {
+        let mut lines = vec![0];
+        lines.extend(memchr::memchr_iter(b'\n', &text).map(|at| at as u32 + 1));
+        Self { name, text, lines }
+    }
+
+    /// The name it was opened by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its bytes.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Line and column of a byte.
+    pub fn position(&self, offset: u32) -> Position {
+        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        Position { line: line as u32, column: offset - self.lines[line - 1] + 1 }
+    }
+}
+
+/// The configuration's main file, and the files it includes as they are met.
+#[derive(Debug)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+    memory: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl SourceMap {
+    /// A configuration whose text is at hand (read from a pipe, run through a preprocessor, written in a test).
+    pub fn from_text(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
+        Self { files: vec![SourceFile::new(name.into(), text.into())], memory: BTreeMap::new() }
+    }
+
+    /// Reads the configuration from a file.
+    ///
+    /// # Errors
+    /// What the system says when the file cannot be read, or [`io::ErrorKind::FileTooLarge`] beyond
+    /// [`MAX_FILE_BYTES`].
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self::from_text(path.display().to_string(), read_limited(path)?))
+    }
+
+    /// Puts the text of a file at hand: an `include_file` of exactly this path finds it before the file system.
+    #[must_use]
+    pub fn with_file(mut self, path: impl Into<PathBuf>, text: impl Into<Vec<u8>>) -> Self {
+        self.memory.insert(path.into(), text.into());
+        self
+    }
+
+    /// All files read so far; the first is the main one.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The file a span lies in.
+    pub fn file(&self, span: Span) -> &SourceFile {
+        &self.files[(span.file as usize).min(self.files.len() - 1)]
+    }
+
+    /// Line and column where a span begins.
+    pub fn position(&self, span: Span) -> Position {
+        self.file(span).position(span.start)
+    }
+
+    /// Reads an included file: as the path stands, else beside the file that includes it (manual, "Core
+    /// Parameters", include_file).
+    pub(crate) fn include(&mut self, path: &str, from: u32) -> io::Result<u32> {
+        if self.files.len() >= MAX_FILES {
+            return Err(io::Error::other(format!("more than {MAX_FILES} files included")));
+        }
+        let path = Path::new(path);
+        let (name, text) = match self.memory.get(path) {
+            Some(text) => (path.to_path_buf(), text.clone()),
+            None => match read_limited(path) {
+                Ok(text) => (path.to_path_buf(), text),
+                Err(error) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
+                    let includer = Path::new(self.files[from as usize].name());
+                    let beside = includer.parent().unwrap_or(Path::new("")).join(path);
+                    let text = read_limited(&beside)?;
+                    (beside, text)
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.files.push(SourceFile::new(name.display().to_string(), text));
+        Ok(self.files.len() as u32 - 1)
+    }
+}
+
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MAX_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "file too large for a configuration"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_from_one() {
+        let map = SourceMap::from_text("x.cfg", "ab\n\ncd");
+        let at = |start| map.position(Span { file: 0, start, end: start });
+        assert_eq!(at(0), Position { line: 1, column: 1 });
+        assert_eq!(at(2), Position { line: 1, column: 3 });
+        assert_eq!(at(3), Position { line: 2, column: 1 });
+        assert_eq!(at(5), Position { line: 3, column: 2 });
+        assert_eq!(at(6), Position { line: 3, column: 3 });
+    }
+
+    #[test]
+    fn a_file_at_hand_is_included() {
+        let mut map = SourceMap::from_text("x.cfg", "").with_file("more.cfg", "log_level=3");
+        let file = map.include("more.cfg", 0).unwrap();
+        assert_eq!(map.files()[file as usize].text(), b"log_level=3");
+        assert!(map.include("nowhere/none.cfg", 0).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! A host for the tests of this crate: it logs what functions are given.
+
+use std::rc::Rc;
+
+use crate::call::{Host, Launch, Outcome, Place};
+use crate::compile::compile;
+use crate::diagnostics::Diagnostics;
+use crate::library::{Function, Library, Param, ParamKind, RouteKind, Routes, Variable};
+use crate::program::Program;
+use crate::source::SourceMap;
+use crate::value::Value;
+use crate::variable::{Accessor, Index, Store, WriteError};
+use crate::vars::ScriptVars;
+use crate::vm::{Step, Verdict};
+
+#[derive(Default)]
+pub(crate) struct TestHost {
+    pub(crate) vars: ScriptVars,
+    pub(crate) log: Vec<String>,
+    pub(crate) errors: Vec<String>,
+    pub(crate) launched: Vec<Launch<TestHost>>,
+    pub(crate) list: Vec<Value>,
+    pub(crate) out: Value,
+}
+
+impl Host for TestHost {
+    fn vars(&mut self) -> &mut ScriptVars {
+        &mut self.vars
+    }
+
+    fn script_error(&mut self, place: Place<'_>, message: &str) {
+        self.errors.push(format!("{}:{}: {message}", place.file, place.line));
+    }
+
+    fn launch(&mut self, launch: Launch<Self>) {
+        self.launched.push(launch);
+    }
+
+    fn action_done(&mut self, name: &str, _: u32, started: u64) {
+        self.log.push(format!("took {name} {started}"));
+    }
+
+    fn action_starts(&mut self) -> u64 {
+        1
+    }
+}
+
+/// `$avp(any)`: one list, the newest value first.
+struct List;
+
+impl Accessor<TestHost> for List {
+    fn read(&self, host: &mut TestHost, index: Index) -> Value {
+        let at = match index {
+            Index::Nth(at) => at,
+            _ => 0,
+        };
+        usize::try_from(at).ok().and_then(|at| host.list.get(at)).cloned().unwrap_or_default()
+    }
+
+    fn write(&self, host: &mut TestHost, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
+        match (index, value) {
+            (_, Value::Str(text)) if text == "refused" => {
+                return Err(WriteError::Refused("it is refused".into()));
+            }
+            (_, Value::Null) => drop(host.list.drain(..host.list.len().min(1))),
+            (Index::Append, value) => host.list.push(value),
+            (_, value) => {
+                if store == Store::Replace {
+                    host.list.clear();
+                }
+                host.list.insert(0, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn writable(&self) -> bool {
+        true
+    }
+}
+
+struct Fixed(Value);
+
+impl Accessor<TestHost> for Fixed {
+    fn read(&self, _: &mut TestHost, _: Index) -> Value {
+        self.0.clone()
+    }
+}
+
+/// Gives what it holds at the second look.
+pub(crate) struct Later<T>(pub(crate) Option<T>, pub(crate) bool);
+
+impl<T: Unpin> Future for Later<T> {
+    type Output = T;
+    fn poll(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<T> {
+        if !std::mem::replace(&mut self.1, true) {
+            return std::task::Poll::Pending;
+        }
+        self.0.take().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+    }
+}
+
+const CODE: &[Param] = &[Param::required("code", ParamKind::Int)];
+const TEXT: &[Param] = &[Param::required("text", ParamKind::Str)];
+const REPLY: &[Param] = &[Param::required("code", ParamKind::Int), Param::optional("reason", ParamKind::Str)];
+const ANY: &[Param] = &[
+    Param::optional("a", ParamKind::StrOrInt),
+    Param::optional("b", ParamKind::StrOrInt),
+    Param::optional("c", ParamKind::StrOrInt),
+];
+const EVENT: &[Param] = &[
+    Param::required("event", ParamKind::Str),
+    Param::optional("names", ParamKind::Variable),
+    Param::optional("values", ParamKind::Variable),
+];
+const OUTPUT: &[Param] = &[Param::required("to", ParamKind::Output)];
+const FAILURE: &[Param] = &[Param::required("route", ParamKind::Route(RouteKind::Failure))];
+const PATTERN: &[Param] = &[Param::required("pattern", ParamKind::Regex)];
+
+/// A function that logs its arguments and returns 1.
+fn logs(name: &'static str, params: &'static [Param], routes: Routes) -> Function<TestHost> {
+    Function::new(name, params, routes, move |_| {
+        Ok(Rc::new(move |host: &mut TestHost, values: &[Value]| {
+            host.log.push(format!("{name}{values:?}"));
+            Outcome::TRUE
+        }))
+    })
+}
+
+pub(crate) fn library() -> Library<TestHost> {
+    let mut library = Library::new();
+    for (name, value) in
+        [("ru", Value::from("sip:alice@example.org")), ("rm", "INVITE".into()), ("five", Value::Int(5))]
+    {
+        library.variable(Variable::new(name, move |site| {
+            site.no_sub()?;
+            Ok(Rc::new(Fixed(value.clone())))
+        }));
+    }
+    library.variable(Variable::new("avp", |site| {
+        site.required_sub()?;
+        Ok(Rc::new(List))
+    }));
+    library.function(Function::new("code", CODE, Routes::ANY, |_| {
+        Ok(Rc::new(|host: &mut TestHost, values: &[Value]| {
+            host.log.push(format!("code{values:?}"));
+            Outcome::Done(values[0].to_int().unwrap_or(0))
+        }))
+    }));
+    library.function(Function::new("keep", ANY, Routes::ANY, |_| {
+        Ok(Rc::new(|host: &mut TestHost, values: &[Value]| {
+            host.out = values[0].clone();
+            Outcome::TRUE
+        }))
+    }));
+    library.function(
+        Function::new("wait", CODE, Routes::ANY, |_| {
+            Ok(Rc::new(|_: &mut TestHost, values: &[Value]| {
+                let rc = values[0].to_int().unwrap_or(0);
+                let resume: crate::Resume<TestHost> = Box::new(move |host: &mut TestHost| {
+                    host.log.push(format!("waited {rc}"));
+                    Outcome::Done(rc)
+                });
+                Outcome::Wait(Box::pin(Later(Some(resume), false)))
+            }))
+        })
+        .asynchronous(),
+    );
+    library.function(Function::new("put", OUTPUT, Routes::ANY, |site| {
+        let to = site.variable(0).ok_or_else(|| crate::ArgError::at(0, "a variable expected"))?;
+        Ok(Rc::new(move |host: &mut TestHost, _: &[Value]| {
+            match to.write(host, Value::Int(42), Store::Set) {
+                Ok(()) => Outcome::TRUE,
+                Err(_) => Outcome::FALSE,
+            }
+        }))
+    }));
+    library.function(logs("say", TEXT, Routes::ANY));
+    library.function(logs("send_reply", REPLY, Routes::REQUEST | Routes::FAILURE));
+    library.function(logs("note", ANY, Routes::ANY));
+    library.function(logs("raise_event", EVENT, Routes::ANY));
+    library.function(logs("t_on_failure", FAILURE, Routes::ANY));
+    library.function(logs("like", PATTERN, Routes::ANY));
+    library
+}
+
+pub(crate) fn check(text: &str) -> Result<Program<TestHost>, Diagnostics> {
+    compile(SourceMap::from_text("x.cfg", text), &library())
+}
+
+#[track_caller]
+pub(crate) fn program(text: &str) -> Program<TestHost> {
+    check(text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Runs `route { ... }` to its end.
+#[track_caller]
+pub(crate) fn run(text: &str) -> (TestHost, Verdict) {
+    let program = program(text);
+    let mut host = TestHost::default();
+    let route = program.route(RouteKind::Request, b"").unwrap();
+    match program.start(route).run(&program, &mut host) {
+        Step::Done(verdict) => (host, verdict),
+        Step::Wait(_) => panic!("the script waits"),
+    }
+}
+
+/// The value of `$var(out)` after these statements.
+#[track_caller]
+pub(crate) fn evaluate(statements: &str) -> Value {
+    let (host, _) = run(&format!("route {{ $var(out) = NULL; {statements} keep($var(out)); }}"));
+    host.out
+}

@@ -1,0 +1,188 @@
+//! Variables at run time: how the host's are read and written, and what stands at one place of the script.
+
+use std::rc::Rc;
+
+use thiserror::Error;
+
+use crate::call::Host;
+use crate::expression::Expr;
+use crate::library::Transform;
+use crate::value::{Bytes, Value};
+
+/// Which of a variable's values is meant (manual, "Core Variables").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Index {
+    /// Nothing was written: the first value.
+    #[default]
+    Unset,
+    /// `[n]`: from 0, or from -1 backwards.
+    Nth(i64),
+    /// `[*]`: all values.
+    All,
+    /// `[append]`: behind the last value, for writing.
+    Append,
+}
+
+/// How a value is assigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// `=`: variables with many values get one more.
+    Set,
+    /// `:=`: what was there goes first.
+    Replace,
+}
+
+/// Why a variable was not written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// It cannot be.
+    #[error("the variable is read-only")]
+    ReadOnly,
+    /// It does not take this value.
+    #[error("{0}")]
+    Refused(std::borrow::Cow<'static, str>),
+}
+
+/// Reads and writes a variable for the host. It was prepared for one place of the script, so a subname is part of it.
+pub trait Accessor<C> {
+    /// The value, [`Value::Null`] if there is none.
+    fn read(&self, host: &mut C, index: Index) -> Value;
+
+    /// Adds the value to a format string; of use where a string need not be copied first.
+    fn print(&self, host: &mut C, index: Index, out: &mut Vec<u8>) {
+        self.read(host, index).append_to(out);
+    }
+
+    /// Gives it a value, or with [`Value::Null`] takes it away.
+    ///
+    /// # Errors
+    /// [`WriteError::ReadOnly`] unless implemented; whatever the variable finds wrong with the value.
+    fn write(&self, host: &mut C, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
+        let _ = (host, index, value, store);
+        Err(WriteError::ReadOnly)
+    }
+
+    /// Whether it can be written at all: seen when the script is loaded.
+    fn writable(&self) -> bool {
+        false
+    }
+}
+
+/// What stands in the parentheses after a variable's name.
+pub enum SubName<C> {
+    /// A name known when the script is loaded.
+    Literal(Bytes),
+    /// A name with variables in it.
+    Dynamic(Rc<Bound<C>>),
+    /// A format string.
+    Format(Rc<Expr<C>>),
+}
+
+impl<C> Clone for SubName<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Literal(name) => Self::Literal(name.clone()),
+            Self::Dynamic(bound) => Self::Dynamic(bound.clone()),
+            Self::Format(format) => Self::Format(format.clone()),
+        }
+    }
+}
+
+impl<C: Host> SubName<C> {
+    /// The name if it is known when the script is loaded.
+    pub fn literal(&self) -> Option<&Bytes> {
+        match self {
+            Self::Literal(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name now; a number if a variable gives one.
+    pub fn value(&self, host: &mut C) -> Value {
+        match self {
+            Self::Literal(name) => Value::Str(name.clone()),
+            Self::Dynamic(bound) => bound.read(host),
+            Self::Format(format) => format.value(host).map(std::borrow::Cow::into_owned).unwrap_or_default(),
+        }
+    }
+}
+
+/// A variable bound to its accessor at one place of the script, with index and transformations.
+pub struct Bound<C> {
+    pub(crate) text: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) accessor: Rc<dyn Accessor<C>>,
+    pub(crate) index: BoundIndex<C>,
+    pub(crate) transforms: Box<[Transform<C>]>,
+}
+
+pub(crate) enum BoundIndex<C> {
+    Fixed(Index),
+    Variable(Box<Bound<C>>),
+}
+
+impl<C: Host> Bound<C> {
+    /// As it is written, for messages.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its name without subname: `avp` of `$avp(x)`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it can be written.
+    pub fn writable(&self) -> bool {
+        self.transforms.is_empty() && self.accessor.writable()
+    }
+
+    /// The value after its transformations.
+    pub fn read(&self, host: &mut C) -> Value {
+        let index = self.index(host);
+        self.read_at(host, index)
+    }
+
+    /// The value of another index than the one written: functions walk lists with it.
+    pub fn read_at(&self, host: &mut C, index: Index) -> Value {
+        let value = self.accessor.read(host, index);
+        self.transforms.iter().fold(value, |value, transform| transform(host, value))
+    }
+
+    /// Adds the value to a format string.
+    pub fn print(&self, host: &mut C, out: &mut Vec<u8>) {
+        let index = self.index(host);
+        if self.transforms.is_empty() {
+            self.accessor.print(host, index, out);
+        } else {
+            self.read_at(host, index).append_to(out);
+        }
+    }
+
+    /// Gives it a value, as `=` and `:=` do.
+    ///
+    /// # Errors
+    /// What [`Accessor::write`] says.
+    pub fn write(&self, host: &mut C, value: Value, store: Store) -> Result<(), WriteError> {
+        let index = self.index(host);
+        self.write_at(host, index, value, store)
+    }
+
+    /// The same with another index than the one written.
+    ///
+    /// # Errors
+    /// What [`Accessor::write`] says; [`WriteError::ReadOnly`] if there are transformations.
+    pub fn write_at(&self, host: &mut C, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
+        if !self.transforms.is_empty() {
+            return Err(WriteError::ReadOnly);
+        }
+        self.accessor.write(host, index, value, store)
+    }
+
+    fn index(&self, host: &mut C) -> Index {
+        match &self.index {
+            BoundIndex::Fixed(index) => *index,
+            BoundIndex::Variable(bound) => bound.read(host).to_int().map_or(Index::Unset, Index::Nth),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the machine keeps in the host: the `$var` variables, and the state of the script that is running.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use regex::bytes::Regex;
+use smallvec::SmallVec;
+
+use crate::ere;
+use crate::program::{RouteId, RouteTable};
+use crate::value::{Bytes, Value};
+
+/// How many regular expressions made at run time are kept compiled.
+const CACHED_PATTERNS: usize = 64;
+/// A buffer larger than this is given back after a format string.
+const KEPT_SCRATCH_BYTES: usize = 64 << 10;
+
+/// The variables of a process. `$var` values stay from one message to the next, as the manual warns.
+#[derive(Default)]
+pub struct ScriptVars {
+    slots: Vec<Value>,
+    pub(crate) run: Run,
+    scratch: Vec<u8>,
+    patterns: HashMap<Bytes, Option<Regex>>,
+}
+
+impl ScriptVars {
+    /// No variables yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The return code of the last function or route: `$rc`.
+    pub fn return_code(&self) -> i64 {
+        self.run.rc
+    }
+
+    /// The line and file of the statement under way, if a script runs.
+    pub fn place(&self) -> Option<(&str, u32)> {
+        let table = self.run.table.as_ref()?;
+        Some((table.files.get(self.run.mark.file as usize)?, self.run.mark.line))
+    }
+
+    /// The route under way, if a script runs.
+    pub fn route(&self) -> Option<RouteId> {
+        self.run.levels.last().map(|level| level.route)
+    }
+
+    pub(crate) fn slot(&self, slot: u32) -> Value {
+        self.slots.get(slot as usize).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn slot_ref(&self, slot: u32) -> &Value {
+        self.slots.get(slot as usize).unwrap_or(&Value::Null)
+    }
+
+    pub(crate) fn set_slot(&mut self, slot: u32, value: Value) {
+        let slot = slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize(slot + 1, Value::Null);
+        }
+        self.slots[slot] = value;
+    }
+
+    /// An empty buffer to print into; [`ScriptVars::give_back`] keeps it for the next one.
+    pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(crate) fn give_back(&mut self, mut scratch: Vec<u8>) {
+        if scratch.capacity() <= KEPT_SCRATCH_BYTES {
+            scratch.clear();
+            self.scratch = scratch;
+        }
+    }
+
+    /// The compiled form of a pattern made at run time, if it is one.
+    pub(crate) fn pattern(&mut self, pattern: &Bytes) -> Option<&Regex> {
+        if !self.patterns.contains_key(pattern) {
+            if self.patterns.len() >= CACHED_PATTERNS {
+                self.patterns.clear();
+            }
+            self.patterns.insert(pattern.clone(), ere::compile(pattern).ok());
+        }
+        self.patterns.get(pattern).and_then(Option::as_ref)
+    }
+}
+
+/// The state of one script: it changes places with the host's when the script runs or waits.
+#[derive(Default)]
+pub(crate) struct Run {
+    pub(crate) rc: i64,
+    pub(crate) mark: Mark,
+    pub(crate) levels: SmallVec<[Level; 4]>,
+    pub(crate) params: Vec<Value>,
+    pub(crate) names: Vec<Option<Bytes>>,
+    pub(crate) counters: Vec<u32>,
+    pub(crate) returned: SmallVec<[Value; 2]>,
+    pub(crate) table: Option<Rc<RouteTable>>,
+}
+
+impl Run {
+    /// Forgets everything but its buffers.
+    pub(crate) fn clear(&mut self) {
+        self.rc = 1;
+        self.levels.clear();
+        self.params.clear();
+        self.names.clear();
+        self.counters.clear();
+        self.returned.clear();
+    }
+
+    /// `$param(n)`, from 1.
+    pub(crate) fn param(&self, number: i64) -> Value {
+        let base = self.levels.last().map_or(0, |level| level.params as usize);
+        usize::try_from(number)
+            .ok()
+            .filter(|number| *number > 0)
+            .and_then(|number| self.params.get(base + number - 1))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// `$param(name)` of an event route.
+    pub(crate) fn named_param(&self, name: &[u8]) -> Value {
+        if self.levels.len() > 1 {
+            return Value::Null;
+        }
+        let at = self.names.iter().position(|known| known.as_deref() == Some(name));
+        at.and_then(|at| self.params.get(at)).cloned().unwrap_or_default()
+    }
+}
+
+/// A line of the script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) file: u32,
+    pub(crate) line: u32,
+}
+
+/// One route of the call stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Level {
+    pub(crate) route: RouteId,
+    /// Where the caller goes on.
+    pub(crate) back: u32,
+    /// Where its parameters begin.
+    pub(crate) params: u32,
+    /// Where its loop counters begin.
+    pub(crate) counters: u32,
+}

@@ -1,0 +1,507 @@
+//! The machine: it runs flat code, one operation after the other, with a stack of routes and no other.
+//!
+//! It stops where a function waits and goes on when it is given what the wait came to. Conditions leave their truth
+//! in one register, functions and routes their code in another: `$rc`.
+
+mod call;
+mod op;
+
+use crate::call::{Host, Launch, NamedParams, Outcome, Place, Resume, Waiting};
+use crate::expression::Expr;
+use crate::library::RouteKind;
+use crate::program::{Entry, Program, RouteId};
+use crate::value::{Bytes, Value};
+use crate::variable::{Index, Store};
+use crate::vars::{Level, Run};
+use smallvec::SmallVec;
+
+pub(crate) use call::{Argument, ArgumentKind, Arguments, CallSite};
+pub(crate) use op::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
+
+/// Routes call each other at most this deep.
+pub const MAX_ROUTE_DEPTH: usize = 100;
+/// A route is given at most this many arguments (manual, "Core functions", route).
+pub const MAX_ROUTE_ARGUMENTS: usize = 7;
+
+/// A script runs at most this many operations between two waits; one that needs more would hold up its process.
+pub const DEFAULT_MAX_OPERATIONS: u64 = 100_000_000;
+
+/// What a script came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The last return code.
+    pub rc: i64,
+    /// It ended by `exit`, `drop` or a return code of 0 rather than at the end of its route.
+    pub exit: bool,
+    /// It ended by `drop`: what would follow is not done.
+    pub drop: bool,
+}
+
+/// How far a script got.
+pub enum Step<C> {
+    /// To its end.
+    Done(Verdict),
+    /// To a function that waits: keep the message, and [`Execution::resume`] when the future is ready.
+    Wait(Pause<C>),
+}
+
+/// A script that waits.
+pub struct Pause<C> {
+    /// What for.
+    pub waiting: Waiting<C>,
+    /// By which statement.
+    pub kind: PauseKind,
+}
+
+/// By which statement a script waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseKind {
+    /// A plain call: the script goes on behind it.
+    Call,
+    /// `async()`: a transaction is to be kept meanwhile, and the resume route runs after it. When the timeout in
+    /// seconds is over, drop the future and resume with `Outcome::Done(-2)`.
+    Async {
+        /// Seconds, if the script says so.
+        timeout: Option<u32>,
+    },
+}
+
+/// Where a suspended script goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    #[default]
+    Nothing,
+    Start(RouteId),
+    /// Behind the call before this operation.
+    After(u32),
+    Route(RouteId),
+}
+
+/// One run of a script. It can be used again: its buffers stay.
+#[derive(Default)]
+pub struct Execution {
+    run: Run,
+    next: Next,
+}
+
+impl Execution {
+    /// A run of nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins anew at a route, which finds these parameters in `$param(name)` and `$param(1)`.
+    pub fn restart(&mut self, route: RouteId, params: NamedParams) {
+        self.run.clear();
+        for (name, value) in params {
+            self.run.names.push(name);
+            self.run.params.push(value);
+        }
+        self.next = Next::Start(route);
+    }
+
+    /// Begins anew at the report route of a [`Launch`] that came to `rc`.
+    pub fn report(&mut self, route: RouteId, rc: i64, text: Value) {
+        self.run.clear();
+        self.run.rc = rc;
+        if !text.is_null() {
+            self.run.params.push(text);
+        }
+        self.next = Next::Start(route);
+    }
+
+    /// Runs until the end or the first wait. A run that has ended, or waits, does nothing.
+    pub fn run<C: Host>(&mut self, program: &Program<C>, host: &mut C) -> Step<C> {
+        let Next::Start(route) = self.next else { return self.ended() };
+        self.next = Next::Nothing;
+        let Some(entry) = program.entries.get(route.0 as usize) else { return self.ended() };
+        if !self.run.table.as_ref().is_some_and(|table| std::rc::Rc::ptr_eq(table, &program.table)) {
+            self.run.table = Some(program.table.clone());
+        }
+        self.run.levels.push(Level { route, back: 0, params: 0, counters: 0 });
+        self.run.counters.resize(entry.counters as usize, 0);
+        self.within(host, |machine| machine.go(program, entry.start, true))
+    }
+
+    /// Goes on with what the wait came to.
+    pub fn resume<C: Host>(&mut self, resume: Resume<C>, program: &Program<C>, host: &mut C) -> Step<C> {
+        let next = std::mem::take(&mut self.next);
+        self.within(host, |machine| {
+            let outcome = resume(machine.host);
+            machine.resumed(program, next, outcome)
+        })
+    }
+
+    fn ended<C>(&self) -> Step<C> {
+        Step::Done(Verdict { rc: self.run.rc, exit: true, drop: false })
+    }
+
+    /// The state changes places with the host's while the script runs, so that variables find it there. A script
+    /// that runs within a function of another one does the same.
+    fn within<C: Host>(&mut self, host: &mut C, act: impl FnOnce(&mut Machine<'_, C>) -> Step<C>) -> Step<C> {
+        std::mem::swap(&mut self.run, &mut host.vars().run);
+        let mut machine = Machine { host, next: Next::Nothing };
+        let step = act(&mut machine);
+        self.next = machine.next;
+        std::mem::swap(&mut self.run, &mut host.vars().run);
+        step
+    }
+}
+
+struct Machine<'a, C: Host> {
+    host: &'a mut C,
+    next: Next,
+}
+
+/// What follows an operation.
+enum Flow<C> {
+    Next,
+    Jump(u32),
+    Stop(Step<C>),
+}
+
+impl<C: Host> Machine<'_, C> {
+    fn run(&mut self) -> &mut Run {
+        &mut self.host.vars().run
+    }
+
+    /// Runs from `pc`; `truth` is the register conditions leave their result in.
+    fn go(&mut self, program: &Program<C>, mut pc: u32, mut truth: bool) -> Step<C> {
+        let mut left = program.max_operations;
+        loop {
+            if left == 0 {
+                self.fail(&format!("script ended after {} operations", program.max_operations));
+                self.run().rc = -1;
+                return self.end(true, false);
+            }
+            left -= 1;
+            let at = pc as usize;
+            self.run().mark = program.marks[at];
+            let flow = match &program.code[at] {
+                Op::Test(condition) => {
+                    truth = self.truth(condition);
+                    Flow::Next
+                }
+                Op::Invert => {
+                    truth = !truth;
+                    Flow::Next
+                }
+                Op::Unless(target) => {
+                    if truth {
+                        Flow::Next
+                    } else {
+                        Flow::Jump(*target)
+                    }
+                }
+                Op::When(target) => {
+                    if truth {
+                        Flow::Jump(*target)
+                    } else {
+                        Flow::Next
+                    }
+                }
+                Op::Jump(target) => Flow::Jump(*target),
+                Op::Call(site) => {
+                    let outcome = self.call(site, program);
+                    let flow = self.settle(outcome, pc + 1);
+                    truth = self.run().rc > 0;
+                    flow
+                }
+                Op::Assign(assignment) => {
+                    self.assign(assignment);
+                    Flow::Next
+                }
+                Op::Route(call) => {
+                    let flow = self.enter(call, program, pc + 1);
+                    truth = self.run().rc > 0;
+                    flow
+                }
+                Op::Return(code) => {
+                    let flow = self.leave(*code);
+                    truth = *code > 0;
+                    flow
+                }
+                Op::ReturnValues(values) => {
+                    let code = self.returned(values);
+                    truth = code > 0;
+                    self.leave(code)
+                }
+                Op::Switch(switch) => Flow::Jump(self.choose(switch)),
+                Op::LoopStart(slot) => {
+                    *self.counter(*slot) = 0;
+                    Flow::Next
+                }
+                Op::LoopCount { slot, exit } => self.count(*slot, *exit, program),
+                Op::Each(each) => self.each(each),
+                Op::Exit => self.stop(true, false),
+                Op::Drop => self.stop(true, true),
+                Op::Async(call) => self.begin_async(call, program),
+                Op::Launch(launch) => self.launch(launch, program),
+            };
+            match flow {
+                Flow::Next => pc += 1,
+                Flow::Jump(target) => pc = target,
+                Flow::Stop(step) => return step,
+            }
+        }
+    }
+
+    fn resumed(&mut self, program: &Program<C>, next: Next, outcome: Outcome<C>) -> Step<C> {
+        match next {
+            Next::After(pc) => match self.settle(outcome, pc) {
+                Flow::Stop(step) => step,
+                _ => {
+                    let truth = self.run().rc > 0;
+                    self.go(program, pc, truth)
+                }
+            },
+            Next::Route(route) => match self.settle_async(outcome, route, None, program) {
+                Flow::Stop(step) => step,
+                _ => self.go(program, program.entries[route.0 as usize].start, true),
+            },
+            Next::Nothing | Next::Start(_) => {
+                let rc = self.run().rc;
+                Step::Done(Verdict { rc, exit: true, drop: false })
+            }
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome<C>, next: u32) -> Flow<C> {
+        match outcome {
+            Outcome::Done(rc) => {
+                self.run().rc = rc;
+                if rc == 0 { self.stop(true, false) } else { Flow::Next }
+            }
+            Outcome::Exit => self.stop(true, false),
+            Outcome::Drop => self.stop(true, true),
+            Outcome::Wait(waiting) => {
+                self.next = Next::After(next);
+                Flow::Stop(Step::Wait(Pause { waiting, kind: PauseKind::Call }))
+            }
+        }
+    }
+
+    fn stop(&mut self, exit: bool, drop: bool) -> Flow<C> {
+        Flow::Stop(self.end(exit, drop))
+    }
+
+    fn end(&mut self, exit: bool, drop: bool) -> Step<C> {
+        let run = self.run();
+        let rc = run.rc;
+        run.levels.clear();
+        Step::Done(Verdict { rc, exit, drop })
+    }
+
+    fn begin_async(&mut self, call: &Async<C>, program: &Program<C>) -> Flow<C> {
+        let timeout = call.timeout.as_ref().and_then(|timeout| self.value(timeout).to_int());
+        let timeout = timeout.and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+        let outcome = self.call(&call.site, program);
+        self.settle_async(outcome, call.route, timeout, program)
+    }
+
+    /// After an asynchronous function, the script starts over at the resume route with the function's code in `$rc`.
+    fn settle_async(
+        &mut self,
+        outcome: Outcome<C>,
+        route: RouteId,
+        timeout: Option<u32>,
+        program: &Program<C>,
+    ) -> Flow<C> {
+        match outcome {
+            Outcome::Done(rc) => {
+                let entry = program.entries[route.0 as usize];
+                let run = self.run();
+                run.clear();
+                run.rc = rc;
+                run.levels.push(Level { route, back: 0, params: 0, counters: 0 });
+                run.counters.resize(entry.counters as usize, 0);
+                Flow::Jump(entry.start)
+            }
+            Outcome::Exit => self.stop(true, false),
+            Outcome::Drop => self.stop(true, true),
+            Outcome::Wait(waiting) => {
+                self.next = Next::Route(route);
+                Flow::Stop(Step::Wait(Pause { waiting, kind: PauseKind::Async { timeout } }))
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: &Launched<C>, program: &Program<C>) -> Flow<C> {
+        let text = launch.text.as_ref().map_or(Value::Null, |text| self.value(text));
+        let outcome = self.call(&launch.site, program);
+        self.host.launch(Launch { outcome, report: launch.report, text });
+        self.run().rc = 1;
+        Flow::Next
+    }
+
+    fn assign(&mut self, assignment: &Assignment<C>) {
+        let result = assignment.value(self.host);
+        let result = match result {
+            Ok(value) => {
+                assignment.target.write(self.host, value, assignment.store).map_err(|error| error.to_string())
+            }
+            Err(fault) => Err(fault.to_string()),
+        };
+        if let Err(error) = result {
+            self.fail(&format!("{} is not assigned: {error}", assignment.target.text()));
+        }
+    }
+
+    /// Goes into another route. A route that cannot be called is an error and the code -1.
+    fn enter(&mut self, call: &RouteCall<C>, program: &Program<C>, back: u32) -> Flow<C> {
+        let Some(route) = self.target(&call.target) else {
+            self.run().rc = -1;
+            return Flow::Next;
+        };
+        if self.run().levels.len() >= MAX_ROUTE_DEPTH {
+            self.fail(&format!("routes call each other more than {MAX_ROUTE_DEPTH} deep"));
+            self.run().rc = -1;
+            return Flow::Next;
+        }
+        let mut values = SmallVec::<[Value; MAX_ROUTE_ARGUMENTS]>::new();
+        for argument in &call.arguments {
+            values.push(self.value(argument));
+        }
+        let entry = program.entries[route.0 as usize];
+        let run = self.run();
+        let level =
+            Level { route, back, params: run.params.len() as u32, counters: run.counters.len() as u32 };
+        run.levels.push(level);
+        run.params.extend(values);
+        run.counters.resize(run.counters.len() + entry.counters as usize, 0);
+        Flow::Jump(entry.start)
+    }
+
+    fn target(&mut self, target: &RouteTarget<C>) -> Option<RouteId> {
+        match target {
+            RouteTarget::Fixed(route) => Some(*route),
+            RouteTarget::Named(name) => {
+                let name = self.value(name).to_bytes().unwrap_or_default();
+                self.find_route(RouteKind::Request, &name)
+            }
+        }
+    }
+
+    fn find_route(&mut self, kind: RouteKind, name: &Bytes) -> Option<RouteId> {
+        let route = self.run().table.as_ref().and_then(|table| table.find(kind, name));
+        if route.is_none() {
+            self.fail(&format!("no {}[{}]", kind.keyword(), name.lossy()));
+        }
+        route
+    }
+
+    /// Goes back to the caller; the code 0 ends the script.
+    fn leave(&mut self, code: i64) -> Flow<C> {
+        let run = self.run();
+        run.rc = code;
+        if code == 0 {
+            return self.stop(true, false);
+        }
+        let level = run.levels.pop();
+        match level.filter(|_| !run.levels.is_empty()) {
+            Some(level) => {
+                run.params.truncate(level.params as usize);
+                run.counters.truncate(level.counters as usize);
+                Flow::Jump(level.back)
+            }
+            None => self.stop(false, false),
+        }
+    }
+
+    /// Keeps what a route returns besides its code, and tells the code.
+    fn returned(&mut self, values: &[Expr<C>]) -> i64 {
+        let mut kept = SmallVec::<[Value; 2]>::new();
+        let mut code = 1;
+        for (position, value) in values.iter().enumerate() {
+            let value = self.value(value);
+            if position == 0 {
+                code = value.to_int().unwrap_or(-1);
+            } else {
+                kept.push(value);
+            }
+        }
+        self.run().returned = kept;
+        code
+    }
+
+    fn choose(&mut self, switch: &Switch<C>) -> u32 {
+        match switch.subject.value(self.host) {
+            Ok(value) => switch.target(&value),
+            Err(fault) => {
+                self.fail(&fault.to_string());
+                switch.otherwise
+            }
+        }
+    }
+
+    fn counter(&mut self, slot: u32) -> &mut u32 {
+        let run = self.run();
+        let base = run.levels.last().map_or(0, |level| level.counters);
+        let at = (base + slot) as usize;
+        if at >= run.counters.len() {
+            run.counters.resize(at + 1, 0);
+        }
+        &mut run.counters[at]
+    }
+
+    fn count(&mut self, slot: u32, exit: u32, program: &Program<C>) -> Flow<C> {
+        let most = program.max_while_loops;
+        let counter = self.counter(slot);
+        if *counter < most {
+            *counter += 1;
+            return Flow::Next;
+        }
+        self.fail(&format!("loop stopped after {most} rounds (max_while_loops)"));
+        Flow::Jump(exit)
+    }
+
+    /// The next value of a list, if there is one.
+    fn each(&mut self, each: &Each<C>) -> Flow<C> {
+        let round = *self.counter(each.slot);
+        let value = each.source.read_at(self.host, Index::Nth(i64::from(round)));
+        if value.is_null() {
+            return Flow::Jump(each.exit);
+        }
+        if let Err(error) = each.target.write(self.host, value, Store::Set) {
+            self.fail(&format!("{} is not assigned: {error}", each.target.text()));
+            return Flow::Jump(each.exit);
+        }
+        Flow::Next
+    }
+
+    fn truth(&mut self, condition: &Expr<C>) -> bool {
+        condition.truth(self.host).unwrap_or_else(|fault| {
+            self.fail(&fault.to_string());
+            false
+        })
+    }
+
+    fn value(&mut self, expr: &Expr<C>) -> Value {
+        match expr.value(self.host) {
+            Ok(value) => value.into_owned(),
+            Err(fault) => {
+                self.fail(&fault.to_string());
+                Value::Null
+            }
+        }
+    }
+
+    /// Tells the host that a statement has failed.
+    fn fail(&mut self, message: &str) {
+        let run = self.run();
+        let mark = run.mark;
+        let table = run.table.clone();
+        let file = table.as_ref().and_then(|table| table.files.get(mark.file as usize));
+        let place = Place { file: file.map_or("", String::as_str), line: mark.line };
+        self.host.script_error(place, message);
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(start: usize, interval: Option<u32>) -> Self {
+        Self { start: start as u32, counters: 0, interval }
+    }
+}
+
+#[cfg(test)]
+mod tests;

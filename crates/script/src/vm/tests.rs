@@ -1,0 +1,503 @@
+//! What scripts do.
+
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{TestHost, check, evaluate, program, run};
+use crate::value::Value;
+
+fn log(text: &str) -> Vec<String> {
+    run(text).0.log
+}
+
+/// Polls until it is there.
+fn finish<C>(mut waiting: Waiting<C>) -> Resume<C> {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(resume) = waiting.as_mut().poll(&mut context) {
+            return resume;
+        }
+    }
+}
+
+#[test]
+fn values_of_expressions() {
+    let table: &[(&str, Value)] = &[
+        ("1 + 2 * 3", Value::Int(7)),
+        ("(1 + 2) * 3", Value::Int(9)),
+        ("4 + ( 7 & ( ~2 ) )", Value::Int(9)),
+        ("7 / 2", Value::Int(3)),
+        ("-7 / 2", Value::Int(-3)),
+        ("-7 % 3", Value::Int(-1)),
+        ("1 << 4 | 1", Value::Int(17)),
+        ("6 ^ 3", Value::Int(5)),
+        ("-16 >> 2", Value::Int(-4)),
+        ("0x10", Value::Int(16)),
+        ("10-5", Value::Int(5)),
+        ("- $five", Value::Int(-5)),
+        ("~$five", Value::Int(-6)),
+        ("$five + 1", Value::Int(6)),
+        ("$five * \"3\"", Value::Int(15)),
+        ("\"a\" + 5", Value::from("a5")),
+        ("5 + \"a\"", Value::from("5a")),
+        ("\"sip:\" + $five + \"@\" + $rm", Value::from("sip:5@INVITE")),
+        ("\"<$ru> $$ $ $(five) $five.\"", Value::from("<sip:alice@example.org> $ $ 5 5.")),
+        ("\"$var(nothing)\"", Value::from("<null>")),
+        ("'raw $five\\n'", Value::from("raw 5\\n")),
+        ("2147483647 + 1", Value::Int(-2_147_483_648)),
+        ("-2147483648 - $five", Value::Int(2_147_483_643)),
+        ("65536 * 65536", Value::Int(0)),
+        ("-2147483648 / -1", Value::Int(-2_147_483_648)),
+        ("1 << 31", Value::Int(-2_147_483_648)),
+        ("1 << 33", Value::Int(2)),
+        ("NULL", Value::Null),
+        ("yes", Value::Int(1)),
+        ("off", Value::Int(0)),
+        ("L_DBG", Value::Int(4)),
+        ("$five == 5", Value::Int(1)),
+        ("$five > 5 || $rm == \"INVITE\"", Value::Int(1)),
+    ];
+    for (expr, expected) in table {
+        assert_eq!(evaluate(&format!("$var(out) = {expr};")), *expected, "{expr}");
+    }
+}
+
+#[test]
+fn truths_of_conditions() {
+    let table = [
+        ("$five == 5", true),
+        ("$five == \"5\"", true),
+        ("$five == \"05\"", false),
+        ("$five != 5", false),
+        ("$rm == \"INVITE\"", true),
+        ("$rm == \"invite\"", false),
+        ("$rm =~ \"^inv\"", true),
+        ("$rm !~ \"^inv\"", false),
+        ("$ru =~ \"@example\\.org$\"", true),
+        ("$var(p) =~ $rm", true),
+        ("$five >= 5 && $five <= 5", true),
+        ("$five < 10", true),
+        ("\"10\" > \"9\"", true),
+        ("\"b\" > \"a\"", true),
+        ("$rm < 5", false),
+        ("$rm >= 5", false),
+        ("$var(none) == NULL", true),
+        ("$var(none) == null", true),
+        ("$rm != NULL", true),
+        ("$var(none) != 1", true),
+        ("$var(none) < 1", false),
+        ("$var(none) =~ \".*\"", false),
+        ("$var(none) !~ \".*\"", true),
+        ("$var(none)", false),
+        ("$rm", true),
+        ("$var(empty)", false),
+        ("[ $five & 4 ]", true),
+        ("$five & 4 == 4", true),
+        ("[ $five & 2 ]", false),
+        ("!$five == 6", true),
+        ("not $five == 5", false),
+        ("$five == 6 or $five == 5 and $rm", true),
+        ("!($five == 5) || !$rm", false),
+    ];
+    for (condition, expected) in table {
+        let script = format!(
+            "$var(none) = NULL; $var(empty) = \"\"; $var(p) = \"the invite\";
+             if ({condition}) $var(out) = 1; else $var(out) = 0;"
+        );
+        assert_eq!(evaluate(&script), Value::from(expected), "{condition}");
+    }
+}
+
+#[test]
+fn faults_are_told_and_have_no_effect() {
+    let table = [
+        ("$var(out) = 1 / $var(zero);", "x.cfg:1: $var(out) is not assigned: division by zero"),
+        ("$var(out) = 1 % $var(zero);", "x.cfg:1: $var(out) is not assigned: division by zero"),
+        ("$var(out) = \"a\" + $var(none);", "x.cfg:1: $var(out) is not assigned: an operand is NULL"),
+        ("$var(out) = $rm * 2;", "x.cfg:1: $var(out) is not assigned: an operand is not a number"),
+        ("$avp(x) = \"refused\";", "x.cfg:1: $avp(x) is not assigned: it is refused"),
+        ("if ($rm =~ $var(bad)) $var(out) = 1;", "x.cfg:1: bad regular expression"),
+        ("say($var(none));", "x.cfg:1: <say> is not called: Param [1] is NULL"),
+        ("code($rm);", "x.cfg:1: <code> is not called: Param [1] is not a number"),
+        ("route($var(bad));", "x.cfg:1: no route[(]"),
+        ("t_on_failure($rm);", "x.cfg:1: no failure_route[INVITE]"),
+    ];
+    for (statement, error) in table {
+        let script = format!(
+            "route {{ $var(zero) = 0; $var(none) = NULL; $var(bad) = \"(\"; $var(out) = 7; {statement} keep($var(out)); }}"
+        );
+        let (host, _) = run(&script);
+        assert_eq!(
+            (host.errors.as_slice(), host.out),
+            (&[error.to_owned()][..], Value::Int(7)),
+            "{statement}"
+        );
+    }
+}
+
+#[test]
+fn strings_stop_growing() {
+    let (host, _) = run(
+        "route { $var(s) = \"0123456789abcdef\"; while (1) { $var(s) = $var(s) + $var(s); if ($rc < 0) break; } keep($(var(s){s.len})); }",
+    );
+    assert_eq!(host.out, Value::Int(1 << 20));
+    assert!(host.errors[0].contains("longer than"), "{:?}", host.errors[0]);
+}
+
+#[test]
+fn assignments() {
+    let table = [
+        ("$var(x) = 7; $var(x) += 3; $var(x) -= 1; $var(x) *= 4; $var(x) /= 3; $var(x) %= 5;", Value::Int(2)),
+        ("$var(x) = 12; $var(x) |= 3; $var(x) &= 6; $var(x) ^= 5;", Value::Int(3)),
+        ("$var(x) = 1; $var(x) <<= 4; $var(x) >>= 1;", Value::Int(8)),
+        ("$var(x) = \"a\"; $var(x) .= \"b\"; $var(x) += 1;", Value::from("ab1")),
+        (
+            "$avp(l) = 1; $avp(l) = 2; $(avp(l)[append]) = 3; $var(x) = $(avp(l)[1]) + $(avp(l)[2]);",
+            Value::Int(4),
+        ),
+        ("$avp(l) = 1; $avp(l) := 2; $avp(l) = NULL; $var(x) = $avp(l);", Value::Null),
+        ("put($var(x));", Value::Int(42)),
+    ];
+    for (script, expected) in table {
+        assert_eq!(evaluate(&format!("{script} $var(out) = $var(x);")), expected, "{script}");
+    }
+}
+
+#[test]
+fn one_arm_of_an_if_runs() {
+    let script = "route { $var(x) = 2;
+        if ($var(x) == 1) note(1); else if ($var(x) == 2) { note(2); } else note(3);
+        if (code(-1)) { note(4); } else { note(5); };
+        if (code(1) && !code(-2) && code(3)) note(6);
+        if (code(-1) || code(-3) or $five == 5) note(7);
+    }";
+    let notes: Vec<_> = log(script).into_iter().filter(|line| line.starts_with("note")).collect();
+    assert_eq!(
+        notes,
+        [
+            "note[Int(2), Null, Null]",
+            "note[Int(5), Null, Null]",
+            "note[Int(6), Null, Null]",
+            "note[Int(7), Null, Null]"
+        ]
+    );
+}
+
+#[test]
+fn conditions_stop_early() {
+    assert_eq!(log("route { if (code(-1) && code(2)) note(9); }"), ["code[Int(-1)]"]);
+    assert_eq!(log("route { if (code(1) || code(2)) note(9); }").len(), 2);
+}
+
+#[test]
+fn switches_fall_through_without_break() {
+    let run = |value: &str| {
+        evaluate(&format!(
+            "$var(x) = {value}; switch ($var(x)) {{
+                case -1: $var(out) = \"minus\"; break;
+                case \"a\": case \"b\": $var(out) = \"ab\"; if ($five) {{ break; }} $var(out) = \"no\";
+                case 7: $var(out) = \"seven\";
+                default: $var(out) = $var(out) + \"+\";
+            }}"
+        ))
+    };
+    assert_eq!(run("-1"), Value::from("minus"));
+    assert_eq!(run("\"b\""), Value::from("ab"));
+    assert_eq!(run("7"), Value::from("seven+"));
+    assert_eq!(run("\"7\""), Value::from("seven+"));
+    assert_eq!(evaluate("switch ($rm) { case \"x\": $var(out) = 1; }"), Value::Null);
+}
+
+#[test]
+fn loops_count_and_break() {
+    assert_eq!(
+        evaluate(
+            "$var(i) = 0; while ($var(i) < 10) { $var(i) += 1; if ($var(i) == 4) break; } $var(out) = $var(i);"
+        ),
+        Value::Int(4)
+    );
+    let nested = "$var(out) = 0; $var(i) = 0; while ($var(i) < 3) { $var(j) = 0; while ($var(j) < 4) { $var(j) += 1; $var(out) += 1; } $var(i) += 1; }";
+    assert_eq!(evaluate(nested), Value::Int(12));
+}
+
+#[test]
+fn a_loop_without_end_is_stopped() {
+    let (host, verdict) =
+        run("max_while_loops = 50\nroute { $var(i) = 0; while (1) { $var(i) += 1; } keep($var(i)); }");
+    assert_eq!((host.out, verdict.rc), (Value::Int(50), 1));
+    assert_eq!(host.errors, ["x.cfg:2: loop stopped after 50 rounds (max_while_loops)"]);
+    let (host, _) = run(
+        "max_while_loops = 50\nroute { $avp(l) = 1; for ($var(x) in $(avp(l)[*])) { $(avp(l)[append]) = 1; } }",
+    );
+    assert_eq!(host.errors.len(), 1);
+}
+
+#[test]
+fn for_walks_a_list() {
+    let script = "$avp(l) = 3; $avp(l) = 2; $avp(l) = 1; $var(out) = \"\"; for ($var(x) in $(avp(l)[*])) $var(out) += $var(x);";
+    assert_eq!(evaluate(script), Value::from("123"));
+    assert_eq!(evaluate("for ($var(x) in $(avp(l)[*])) { $var(out) = 1; }"), Value::Null);
+}
+
+#[test]
+fn routes_take_and_return_values() {
+    let script = "
+        route { route(sum, 2, 3, $five); keep($rc); if (route(no)) note(1); else note(2);
+            route(more); note($return(0), $return(1), $retcode); }
+        route[sum] { $var(n) = 2; return($param(1) + $param(2) + $param($var(n)) + $param(3) + 0); }
+        route[no] { if ($param(1) == NULL) return(-1); }
+        route[more] { return(1, \"id\", $five); }";
+    let (host, verdict) = run(script);
+    assert_eq!(host.out, Value::Int(13));
+    assert_eq!(host.log, ["note[Int(2), Null, Null]", "note[Str(\"id\"), Int(5), Int(1)]"]);
+    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false });
+}
+
+#[test]
+fn parameters_belong_to_their_call() {
+    let script = "route { route(a, 1); } route[a] { route(b, 2, 3); note($param(1), $param(2)); }
+        route[b] { note($param(1), $param(2)); route(c); } route[c] { note($param(1)); }";
+    assert_eq!(
+        log(script),
+        ["note[Int(2), Int(3), Null]", "note[Null, Null, Null]", "note[Int(1), Null, Null]"]
+    );
+}
+
+#[test]
+fn the_script_ends_early() {
+    let verdict = |body: &str| {
+        run(&format!("route {{ {body} note(1); }} route[x] {{ exit; }} route[z] {{ return(0); }}")).1
+    };
+    assert_eq!(verdict("exit;"), Verdict { rc: 1, exit: true, drop: false });
+    assert_eq!(verdict("exit();"), Verdict { rc: 1, exit: true, drop: false });
+    assert_eq!(verdict("drop;"), Verdict { rc: 1, exit: true, drop: true });
+    assert_eq!(verdict("route(x);"), Verdict { rc: 1, exit: true, drop: false });
+    assert_eq!(verdict("route(z);"), Verdict { rc: 0, exit: true, drop: false });
+    assert_eq!(verdict("code(0);"), Verdict { rc: 0, exit: true, drop: false });
+    assert_eq!(verdict("return(-5);"), Verdict { rc: -5, exit: false, drop: false });
+    assert_eq!(verdict("return;"), Verdict { rc: 1, exit: false, drop: false });
+}
+
+#[test]
+fn routes_without_end_are_stopped() {
+    let (host, _) = run(
+        "route { $var(n) = 0; route(a); keep($var(n)); } route[a] { $var(n) += 1; route(a); return(1); }",
+    );
+    assert_eq!(host.out, Value::Int(MAX_ROUTE_DEPTH as i64 - 1));
+    assert_eq!(host.errors.len(), 1);
+}
+
+#[test]
+fn a_script_that_multiplies_its_loops_is_ended() {
+    let mut program = program("route { while (1) { route(a); } } route[a] { while (1) { route(a); } }");
+    program.limit_operations(1000);
+    let mut host = TestHost::default();
+    let Step::Done(verdict) = program.start(RouteId(0)).run(&program, &mut host) else { panic!("waits") };
+    assert_eq!(verdict, Verdict { rc: -1, exit: true, drop: false });
+    assert!(host.errors.last().unwrap().contains("ended after 1000 operations"));
+}
+
+#[test]
+fn names_of_routes_and_lines() {
+    let script = "route {\n route(A); }\nroute[A] {\n route(B); }\nroute[B] {\n note($route, $(route[1]), $(route[-1]));
+        note($(route[*]), $(route[3]), $(route[-4]));\n note($route.name, $route.type, $(route.type[-2]));\n note($cfg_line, $cfg_file); }";
+    assert_eq!(
+        log(script),
+        [
+            "note[Str(\"route[B]\"), Str(\"route[A]\"), Str(\"route\")]",
+            "note[Str(\"route > route[A] > route[B]\"), Null, Null]",
+            "note[Str(\"B\"), Str(\"route\"), Str(\"route\")]",
+            "note[Int(9), Str(\"x.cfg\"), Null]",
+        ]
+    );
+}
+
+#[test]
+fn script_variables_stay_with_the_process() {
+    let first = program("route { $var(kept) = 1; }");
+    let mut host = TestHost::default();
+    let route = first.routes().next().unwrap();
+    let mut execution = first.start(route);
+    assert!(matches!(execution.run(&first, &mut host), Step::Done(_)));
+    let second = program("route { keep($var(kept)); }");
+    execution.restart(route, NamedParams::new());
+    assert!(matches!(execution.run(&second, &mut host), Step::Done(_)));
+    assert_eq!(host.out, Value::Int(1));
+}
+
+#[test]
+fn an_event_route_finds_its_parameters() {
+    let program = program(
+        "event_route[E_X] { note($param(src), $param(2), $param(none)); route(sub); } route[sub] { note($param(src)); }",
+    );
+    let route = program.route(RouteKind::Event, b"E_X").unwrap();
+    let mut execution = Execution::new();
+    let params = vec![(Some("src".into()), Value::from("a")), (Some("n".into()), Value::Int(2))];
+    execution.restart(route, params);
+    let mut host = TestHost::default();
+    assert!(matches!(execution.run(&program, &mut host), Step::Done(_)));
+    assert_eq!(host.log, ["note[Str(\"a\"), Int(2), Null]", "note[Null, Null, Null]"]);
+}
+
+#[test]
+fn a_call_that_waits_goes_on_behind_it() {
+    let program = program(
+        "route { route(sub, 9); note($rc); } route[sub] { if (!wait(-3) && $rc == -3) note($param(1), $rc); return(2); }",
+    );
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    let Step::Wait(pause) = execution.run(&program, &mut host) else { panic!("no wait") };
+    assert_eq!(pause.kind, PauseKind::Call);
+    assert!(host.log.is_empty() && host.vars.route().is_none());
+
+    // meanwhile, another script runs in the same process, and the one that waits cannot be begun again
+    let mut other = program.start(program.route(RouteKind::Request, b"").unwrap());
+    assert!(matches!(other.run(&program, &mut host), Step::Wait(_)));
+    assert!(matches!(execution.run(&program, &mut host), Step::Done(Verdict { exit: true, .. })));
+
+    let Step::Done(verdict) = execution.resume(finish(pause.waiting), &program, &mut host) else {
+        panic!("waits")
+    };
+    assert_eq!(host.log, ["waited -3", "note[Int(9), Int(-3), Null]", "note[Int(2), Null, Null]"]);
+    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false });
+}
+
+#[test]
+fn a_wait_that_comes_to_nothing_ends_the_script() {
+    let program = program("route { wait(0); note(1); }");
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    let Step::Wait(pause) = execution.run(&program, &mut host) else { panic!("no wait") };
+    let Step::Done(verdict) = execution.resume(finish(pause.waiting), &program, &mut host) else {
+        panic!("waits")
+    };
+    assert!(verdict.exit && host.log == ["waited 0"]);
+}
+
+#[test]
+fn async_goes_on_in_its_route() {
+    let program = program(
+        "route { async(wait(-7), later, 3); note(1); } route[later] { note($rc); route(end); } route[end] { exit; }",
+    );
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    let Step::Wait(pause) = execution.run(&program, &mut host) else { panic!("no wait") };
+    assert_eq!(pause.kind, PauseKind::Async { timeout: Some(3) });
+    let Step::Done(verdict) = execution.resume(finish(pause.waiting), &program, &mut host) else {
+        panic!("waits")
+    };
+    assert_eq!(host.log, ["waited -7", "note[Int(-7), Null, Null]"]);
+    assert!(verdict.exit);
+}
+
+#[test]
+fn launch_leaves_the_script_to_run() {
+    let program = program(
+        "route { launch(wait(4), report, \"for $rm\"); note(1); } route[report] { note($rc, $param(1)); }",
+    );
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    assert!(matches!(execution.run(&program, &mut host), Step::Done(_)));
+    let launch = host.launched.pop().unwrap();
+    let Outcome::Wait(waiting) = launch.outcome else { panic!("done at once") };
+    let Outcome::Done(rc) = finish(waiting)(&mut host) else { panic!("not done") };
+    execution.report(launch.report.unwrap(), rc, launch.text);
+    assert!(matches!(execution.run(&program, &mut host), Step::Done(_)));
+    assert_eq!(host.log, ["note[Int(1), Null, Null]", "waited 4", "note[Int(4), Str(\"for INVITE\"), Null]"]);
+}
+
+#[test]
+fn arguments_are_what_parameters_say() {
+    let script = "route { send_reply(\"200\", \"OK $five\"); send_reply($five); say(7); note(abc, , \"1\");
+        raise_event(\"E\", , $avp(v)); t_on_failure(\"f\"); t_on_failure(g); like(\"^a\"); note(sip:1.2.3.4:5060); say($five + 1); }
+        failure_route[f] { } failure_route[g] { }";
+    assert_eq!(
+        log(script),
+        [
+            "send_reply[Int(200), Str(\"OK 5\")]",
+            "send_reply[Int(5), Null]",
+            "say[Str(\"7\")]",
+            "note[Str(\"abc\"), Null, Str(\"1\")]",
+            "raise_event[Str(\"E\"), Null, Null]",
+            "t_on_failure[Int(1)]",
+            "t_on_failure[Int(2)]",
+            "like[Str(\"^a\")]",
+            "note[Str(\"sip:1.2.3.4:5060\"), Null, Null]",
+            "say[Str(\"6\")]",
+        ]
+    );
+}
+
+#[test]
+fn actions_are_traced_on_demand() {
+    let mut program = program("route { note(1); code(2); }");
+    program.trace_actions(true);
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.routes().next().unwrap());
+    assert!(matches!(execution.run(&program, &mut host), Step::Done(_)));
+    assert_eq!(host.log, ["note[Int(1), Null, Null]", "took note 1", "code[Int(2)]", "took code 1"]);
+}
+
+/// Any statements that parse also run to an end.
+fn statements() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        Just("$five"),
+        Just("$var(a)"),
+        Just("-1"),
+        Just("\"x$var(b)\""),
+        Just("NULL"),
+        Just("$(var(a){s.len})"),
+        Just("$avp(l)"),
+        Just("$(avp(l)[1])"),
+        Just("$rc"),
+        Just("$param(1)"),
+        Just("0"),
+    ];
+    let operator = prop_oneof![
+        Just("+"),
+        Just("-"),
+        Just("*"),
+        Just("/"),
+        Just("%"),
+        Just("<<"),
+        Just("=="),
+        Just("<"),
+        Just("&&")
+    ];
+    let expr = (value.clone(), operator, value).prop_map(|(a, op, b)| format!("{a} {op} {b}"));
+    let leaf = prop_oneof![
+        expr.clone().prop_map(|e| format!("$var(a) = {e};")),
+        expr.clone().prop_map(|e| format!("$avp(l) = {e};")),
+        Just("route(r, $var(a));".to_owned()),
+        Just("code($var(a));".to_owned()),
+        Just("break;".to_owned()),
+        Just("return(2);".to_owned()),
+    ];
+    let block = leaf.prop_recursive(4, 24, 4, move |inner| {
+        let body = proptest::collection::vec(inner, 0..4).prop_map(|lines| lines.join(" "));
+        prop_oneof![
+            (expr.clone(), body.clone(), body.clone())
+                .prop_map(|(e, a, b)| format!("if ({e}) {{ {a} }} else {{ {b} }}")),
+            (expr.clone(), body.clone()).prop_map(|(e, b)| format!("while ({e}) {{ {b} }}")),
+            body.clone().prop_map(|b| format!("for ($var(b) in $(avp(l)[*])) {{ {b} }}")),
+            (body.clone(), body)
+                .prop_map(|(a, b)| format!("switch ($var(a)) {{ case 1: {a} case \"x\": default: {b} }}")),
+        ]
+    });
+    proptest::collection::vec(block, 0..4).prop_map(|blocks| blocks.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn every_script_ends(main in statements(), sub in statements()) {
+        let text = format!("max_while_loops = 3\nroute {{ while (1) {{ {main} break; }} }} route[r] {{ while (1) {{ {sub} break; }} }}");
+        let Ok(mut program) = check(&text) else { return Ok(()) };
+        program.limit_operations(5_000);
+        let mut host = TestHost::default();
+        let route = program.route(RouteKind::Request, b"").unwrap();
+        prop_assert!(matches!(program.start(route).run(&program, &mut host), Step::Done(_)));
+        prop_assert!(host.vars.route().is_none());
+    }
+}

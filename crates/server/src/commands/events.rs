@@ -1,0 +1,59 @@
+//! `events_list`, `event_subscribe`, `subscribers_list`, `raise_event`: what the Event Interface offers, as commands.
+
+use tocsin_event::commands::{self, Refusal, Subscribing};
+use tocsin_mi::{Command, MiError, Outcome, Params, Registry, Reply};
+use tocsin_net::Resolver;
+
+use crate::server::Server;
+
+pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+    registry.add(Command::new(
+        "core",
+        "event_subscribe",
+        &[&["event", "socket"], &["event", "socket", "expire"]],
+        "subscribes an event to the Event Interface",
+        move |params: Params| subscribe(server, &params).unwrap_or_else(Reply::from),
+    ));
+    registry.add(Command::new("core", "events_list", &[&[]], "lists all the events advertised through the Event Interface", move |_| {
+        commands::events_list(&server.events)
+    }));
+    registry.add(Command::new(
+        "core",
+        "subscribers_list",
+        &[&[], &["event"], &["socket"], &["event", "socket"]],
+        "lists the subscribers of events",
+        move |params: Params| -> Outcome {
+            let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
+            commands::subscribers_list(&server.events, &server.transports, event.as_deref(), socket.as_deref())
+                .map_err(refused)
+        },
+    ));
+    registry.add(Command::new(
+        "core",
+        "raise_event",
+        &[&["event"], &["event", "params"]],
+        "raises an event through the Event Interface; Params: event [ params ]",
+        move |params: Params| -> Outcome {
+            commands::raise_event(&server.events, &params.text("event")?, params.value("params")).map_err(refused)
+        },
+    ));
+}
+
+fn subscribe(server: &'static Server, params: &Params) -> Result<Reply, MiError> {
+    let (event, socket) = (params.text("event")?, params.text("socket")?);
+    let expire = params.optional_int("expire")?;
+    let subscribing =
+        Subscribing::read(&server.events, &server.transports, &event, &socket, expire).map_err(refused)?;
+    let Some((host, port)) = subscribing.unresolved().map(|(host, port)| (host.to_owned(), port)) else {
+        return Ok(Reply::Now(subscribing.finish(&server.events, None).map_err(refused)));
+    };
+    Ok(Reply::later(async move {
+        let addresses = Resolver::default().addresses(&host).await.unwrap_or_default();
+        let resolved = addresses.first().map(|ip| (*ip, port).into());
+        subscribing.finish(&server.events, resolved).map_err(refused)
+    }))
+}
+
+fn refused(refusal: Refusal) -> MiError {
+    MiError { code: refusal.code, message: refusal.message.into(), data: refusal.data.map(Into::into) }
+}

@@ -1,0 +1,49 @@
+//! Management commands of the core, as the peer names and answers them.
+
+mod events;
+mod processes;
+mod statistics;
+
+use tocsin_json::Value;
+use tocsin_mi::{Command, MiError, Registry};
+
+use crate::server::Server;
+use crate::time;
+
+/// What `version` says first, so that existing clients go on; the name of this server follows.
+const COMPATIBLE: &str = "OpenSIPS (3.4.18 (x86_64/linux))";
+
+/// All commands: the core's, then those of the loaded modules.
+pub fn registry(server: &'static Server) -> Registry {
+    let mut registry = Registry::new();
+    statistics::add(server, &mut registry);
+    general(server, &mut registry);
+    events::add(server, &mut registry);
+    registry.add(Command::help());
+    server.modules.iter().for_each(|module| module.commands(server, &mut registry));
+    registry
+}
+
+fn general(server: &'static Server, registry: &mut Registry) {
+    registry.add(Command::new("core", "uptime", &[&[]], "tells since when the server runs", move |_| {
+        let now = time::unix_seconds();
+        Value::object([
+            ("Now", Value::from(time::calendar(now))),
+            ("Up since", Value::from(time::calendar(server.started_at))),
+            ("Up time", Value::from(format!("{} [sec]", now.saturating_sub(server.started_at)))),
+        ])
+    }));
+    registry.add(Command::new("core", "version", &[&[]], "tells which server this is", |_| {
+        let own = concat!("Tocsin ", env!("CARGO_PKG_VERSION"));
+        Value::object([("Server", Value::from(format!("{COMPATIBLE} {own}")))])
+    }));
+    registry.add(Command::new("core", "pwd", &[&[]], "tells the working directory", |_| -> tocsin_mi::Outcome {
+        let directory = std::env::current_dir().map_err(|e| MiError::server_error(e.to_string()))?;
+        Ok(Value::object([("WD", Value::from(directory.to_string_lossy().into_owned()))]))
+    }));
+    registry.add(Command::new("core", "arg", &[&[]], "tells the command line", move |_| {
+        Value::Array(server.arguments.iter().map(|a| Value::from(a.clone())).collect())
+    }));
+    registry.add(Command::which());
+    processes::add(server, registry);
+}

@@ -1,0 +1,165 @@
+//! What a script runs for: one message on its way through the server.
+
+use std::net::SocketAddr;
+
+use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars};
+use tocsin_sip::{Edits, Kind, Message};
+
+use crate::avps::Avps;
+use crate::logging::{self, Level};
+use crate::server::Server;
+use crate::sockets::SocketId;
+use crate::target::Targets;
+use crate::worker::Worker;
+
+/// Where a message came from and where it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The sender.
+    pub source: SocketAddr,
+    /// The listener it arrived on.
+    pub socket: SocketId,
+}
+
+/// Routes that the script armed for the transaction to come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Armed {
+    /// `t_on_failure()`.
+    pub failure: Option<RouteId>,
+    /// `t_on_reply()`.
+    pub reply: Option<RouteId>,
+    /// `t_on_branch()`.
+    pub branch: Option<RouteId>,
+}
+
+/// The transaction that a message belongs to, as the transaction layer knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionRef {
+    /// Its identity.
+    pub id: u64,
+    /// The branch that the message belongs to, in branch and reply routes.
+    pub branch: Option<u8>,
+    /// The status that a failure route runs for.
+    pub status: u16,
+}
+
+/// One message, and all that the script does with it.
+pub struct Context {
+    /// This process.
+    pub worker: &'static Worker,
+    /// The message as it came.
+    pub message: Message,
+    /// Changes to apply when it is sent.
+    pub edits: Edits,
+    /// Where it came from.
+    pub received: Received,
+    /// The kind of route that runs now.
+    pub route: RouteKind,
+    /// Where it goes.
+    pub targets: Targets,
+    /// `$avp`.
+    pub avps: Avps,
+    /// Message flags (`setflag`), kept with the transaction.
+    pub flags: u32,
+    /// Flags that live as long as the route block (`setsflag`).
+    pub script_flags: u32,
+    /// Routes armed for the transaction.
+    pub armed: Armed,
+    /// The transaction, once there is one.
+    pub transaction: Option<TransactionRef>,
+    /// Record-Route was added: what the next hop's Via side has to know.
+    pub recorded: bool,
+    /// Responses go to the source port whatever the Via says (`force_rport`).
+    pub symmetric: bool,
+    /// Our Via asks for the source port of the answer (`add_local_rport`).
+    pub local_rport: bool,
+    /// Header lines for the response to come, each with its line end (`append_to_reply`).
+    pub reply_lines: Vec<u8>,
+    /// A response was sent or the request was forwarded.
+    pub served: bool,
+    /// What an event route runs for.
+    pub event: NamedParams,
+    /// `$var`, lent by the process while the script runs.
+    pub vars: ScriptVars,
+    /// Monotonic nanoseconds at which the message was read; 0 when nobody wants to know.
+    pub began_ns: u64,
+    /// The slowest functions so far: name, line, microseconds.
+    pub slowest: Vec<(String, u32, u64)>,
+}
+
+impl Context {
+    /// A message that has just arrived.
+    pub fn new(worker: &'static Worker, message: Message, received: Received, route: RouteKind) -> Self {
+        Self {
+            worker,
+            message,
+            edits: Edits::default(),
+            received,
+            route,
+            targets: Targets::default(),
+            avps: Avps::default(),
+            flags: 0,
+            script_flags: 0,
+            armed: Armed::default(),
+            transaction: None,
+            recorded: false,
+            symmetric: false,
+            local_rport: false,
+            reply_lines: Vec::new(),
+            served: false,
+            event: NamedParams::new(),
+            vars: ScriptVars::default(),
+            began_ns: 0,
+            slowest: Vec::new(),
+        }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &'static Server {
+        self.worker.server
+    }
+
+    /// The Request-URI as it will be sent.
+    pub fn request_uri(&self) -> &[u8] {
+        match &self.targets.main.uri {
+            Some(uri) => uri,
+            None => received_uri(&self.message),
+        }
+    }
+
+    /// Sets the Request-URI.
+    pub fn set_request_uri(&mut self, uri: impl Into<Bytes>) {
+        self.targets.main.uri = Some(uri.into());
+    }
+}
+
+/// The Request-URI of `message` as it came; empty for a response.
+pub fn received_uri(message: &Message) -> &[u8] {
+    match message.kind() {
+        Kind::Request { uri, .. } => uri,
+        Kind::Reply { .. } => b"",
+    }
+}
+
+impl Host for Context {
+    fn vars(&mut self) -> &mut ScriptVars {
+        &mut self.vars
+    }
+
+    fn script_error(&mut self, place: Place<'_>, message: &str) {
+        logging::line(Level::Error, &format!("core: {}:{}: {message}", place.file, place.line));
+    }
+
+    fn launch(&mut self, launch: Launch<Self>) {
+        crate::run::beside(self, launch);
+    }
+
+    fn action_starts(&mut self) -> u64 {
+        crate::time::now_ns()
+    }
+
+    fn action_done(&mut self, name: &str, line: u32, started: u64) {
+        let took = crate::time::now_ns().saturating_sub(started) / 1000;
+        crate::slow::note(&mut self.slowest, name, line, took);
+    }
+}

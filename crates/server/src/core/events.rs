@@ -1,0 +1,123 @@
+//! `raise_event()` and `subscribe_event()`.
+
+use std::rc::Rc;
+
+use tocsin_event::{Address, EventId, ParamValue, Raised};
+use tocsin_script::{ArgError, Bound, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value};
+
+use super::as_text;
+use crate::context::Context;
+use crate::server::Server;
+
+/// Values that one event may carry.
+const VALUES: i64 = 1024;
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const RAISE: &[Param] = &[
+        Param::required("event", ParamKind::Str),
+        Param::optional("names", ParamKind::Variable),
+        Param::optional("values", ParamKind::Variable),
+    ];
+    const SUBSCRIBE: &[Param] = &[
+        Param::required("event", ParamKind::Str),
+        Param::required("socket", ParamKind::Str),
+        Param::optional("expire", ParamKind::Int),
+    ];
+    vec![
+        Function::new("raise_event", RAISE, Routes::ANY, prepare_raise),
+        Function::new("subscribe_event", SUBSCRIBE, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(subscribe);
+            Ok(call)
+        }),
+    ]
+}
+
+fn prepare_raise(site: &Site<'_, Context>) -> Result<Call<Context>, ArgError> {
+    let (names, values) = (site.variable(1), site.variable(2));
+    Ok(Rc::new(move |cx, arguments| {
+        let Some(name) = as_text(&arguments[0]) else { return Outcome::FALSE };
+        let events = cx.server().events;
+        let id = match events.registry().publish(&name) {
+            Ok(id) => id,
+            Err(cause) => {
+                tracing::error!("raise_event: {}: {cause}", name.lossy());
+                return Outcome::FALSE;
+            }
+        };
+        raise(cx, id, names.as_deref(), values.as_deref()).into()
+    }))
+}
+
+fn raise(cx: &mut Context, id: EventId, names: Option<&Bound<Context>>, values: Option<&Bound<Context>>) -> bool {
+    let events = cx.server().events;
+    if !events.is_wanted(id) {
+        return true;
+    }
+    let names = names.map(|bound| all_of(cx, bound)).unwrap_or_default();
+    let values = values.map(|bound| all_of(cx, bound)).unwrap_or_default();
+    let raised = events.raise(id, |params| {
+            let count = if names.is_empty() { values.len() } else { names.len() };
+            for at in 0..count {
+                let name = names.get(at).and_then(as_text);
+                let value = match values.get(at) {
+                    Some(Value::Int(number)) => ParamValue::Int(*number),
+                    Some(Value::Str(text)) => ParamValue::Str(text),
+                    Some(Value::Null) | None => ParamValue::Null,
+                };
+                params.push(name.as_deref(), value);
+            }
+        });
+    raised != Raised::TooLarge
+}
+
+/// Every value of a variable, in its order.
+fn all_of(cx: &mut Context, bound: &Bound<Context>) -> Vec<Value> {
+    (0..VALUES)
+        .map(|at| bound.read_at(cx, Index::Nth(at)))
+        .take_while(|value| !matches!(value, Value::Null))
+        .collect()
+}
+
+/// A subscription made by a script never expires, unless it says so.
+fn subscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
+    let (Some(event), Some(socket)) = (as_text(&arguments[0]), as_text(&arguments[1])) else { return Outcome::FALSE };
+    let server = cx.server();
+    let expire = arguments[2].to_int().and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    let refused = |cause: &dyn std::fmt::Display| tracing::error!("subscribe_event: {}: {cause}", event.lossy());
+    let id = match server.events.registry().publish(&event) {
+        Ok(id) => id,
+        Err(cause) => {
+            refused(&cause);
+            return Outcome::FALSE;
+        }
+    };
+    let address = match server.transports.parse(&socket) {
+        Ok(address) => address,
+        Err(cause) => {
+            refused(&cause);
+            return Outcome::FALSE;
+        }
+    };
+    let Some((host, port)) = address.unresolved().map(|(host, port)| (host.to_owned(), port)) else {
+        return finish(server, id, &address, expire);
+    };
+    let worker = cx.worker;
+    Outcome::Wait(Box::pin(async move {
+        let addresses = crate::forward::resolve(worker, host, port).await;
+        let rest: Resume<Context> = Box::new(move |cx: &mut Context| match addresses.first() {
+            Some(to) => finish(cx.server(), id, &address.resolved(*to), expire),
+            None => Outcome::FALSE,
+        });
+        rest
+    }))
+}
+
+fn finish(server: &'static Server, id: EventId, address: &Address, expire: Option<u32>) -> Outcome<Context> {
+    match server.events.subscribe(id, address, expire) {
+        Ok(()) => Outcome::TRUE,
+        Err(cause) => {
+            tracing::error!("subscribe_event: {}: {cause}", address.shown);
+            Outcome::FALSE
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Flags of the message, of its branches and of the script (manual, "Script Flags").
+
+use std::rc::Rc;
+
+use tocsin_script::{ArgError, Bytes, Call, Function, Param, ParamKind, Routes, Site, Value, Variable};
+
+use super::computed;
+use crate::context::Context;
+
+/// Flags are bits of one word: their names are given numbers as they are met.
+const FLAGS: u32 = 32;
+
+pub(super) fn variables() -> Vec<Variable<Context>> {
+    vec![
+        computed("mF", |cx| Value::Int(cx.flags.into())),
+        computed("bf", |cx| Value::Int(cx.targets.main.flags.into())),
+        computed("sf", |cx| Value::Int(cx.script_flags.into())),
+    ]
+}
+
+type Word = for<'a> fn(&'a mut Context) -> &'a mut u32;
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const FLAG: &[Param] = &[Param::required("flag", ParamKind::StrOrInt)];
+    let names: Rc<std::cell::RefCell<Vec<Bytes>>> = Rc::default();
+    let words: [(&str, &str, &str, Word); 3] = [
+        ("setflag", "resetflag", "isflagset", |cx| &mut cx.flags),
+        ("setbflag", "resetbflag", "isbflagset", |cx| &mut cx.targets.main.flags),
+        ("setsflag", "resetsflag", "issflagset", |cx| &mut cx.script_flags),
+    ];
+    let mut all = Vec::new();
+    for (set, reset, is_set, word) in words {
+        let acts: [(&'static str, fn(&mut u32, u32) -> bool); 3] = [
+            (set, |word, bit| {
+                *word |= bit;
+                true
+            }),
+            (reset, |word, bit| {
+                *word &= !bit;
+                true
+            }),
+            (is_set, |word, bit| *word & bit != 0),
+        ];
+        for (name, act) in acts {
+            let names = names.clone();
+            all.push(Function::new(name, FLAG, Routes::ANY, move |site| {
+                let bit = flag(site, &mut names.borrow_mut())?;
+                let call: Call<Context> = Rc::new(move |cx, _| act(word(cx), bit).into());
+                Ok(call)
+            }));
+        }
+    }
+    all
+}
+
+fn flag(site: &Site<'_, Context>, names: &mut Vec<Bytes>) -> Result<u32, ArgError> {
+    let number = match site.constant(0) {
+        Some(Value::Int(number)) => u32::try_from(*number).ok(),
+        Some(Value::Str(name)) => {
+            let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
+                names.push(name.clone());
+                names.len() - 1
+            });
+            u32::try_from(at).ok()
+        }
+        _ => return Err(ArgError::at(0, "a flag is named by a constant")),
+    };
+    number
+        .filter(|number| *number < FLAGS)
+        .map(|number| 1 << number)
+        .ok_or_else(|| ArgError::at(0, format!("there are {FLAGS} flags of each kind: this one is beyond them")))
+}

@@ -1,0 +1,107 @@
+//! Functions that send, and that say where to.
+
+use std::rc::Rc;
+
+use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
+use tocsin_sip::UriRef;
+
+use super::as_text;
+use crate::context::Context;
+use crate::forward;
+use crate::server::Server;
+use crate::sockets::Listener;
+use crate::target::Target;
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const DESTINATION: &[Param] = &[Param::optional("destination", ParamKind::Str)];
+    const BRANCH: &[Param] = &[Param::optional("uri", ParamKind::Str), Param::optional("q", ParamKind::Str)];
+    const MYSELF: &[Param] = &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
+    const SOCKET: &[Param] = &[Param::required("socket", ParamKind::Str)];
+    let requests = Routes::REQUEST | Routes::FAILURE;
+    vec![
+        Function::new("forward", DESTINATION, requests, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                if let Some(destination) = as_text(&arguments[0]) {
+                    cx.targets.main.next_hop = Some(destination_uri(&destination));
+                }
+                forward::stateless(cx)
+            });
+            Ok(call)
+        })
+        .asynchronous(),
+        Function::new("append_branch", BRANCH, requests, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| append_branch(cx, &arguments[0]).into());
+            Ok(call)
+        }),
+        Function::new("is_myself", MYSELF, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let host = as_text(&arguments[0]).unwrap_or_default();
+                let port = arguments[1].to_int().and_then(|n| u16::try_from(n).ok());
+                cx.server().sockets.is_myself(&host, port).into()
+            });
+            Ok(call)
+        }),
+        Function::new("force_send_socket", SOCKET, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let name = as_text(&arguments[0]).unwrap_or_default();
+                let found = listener_named(cx.server(), &name.lossy()).map(|listener| listener.id);
+                cx.targets.main.socket = found;
+                found.is_some().into()
+            });
+            Ok(call)
+        }),
+        plain("force_rport", |cx| {
+            cx.symmetric = true;
+            cx.edits.receive(&cx.message, cx.received.source, true);
+            true
+        }),
+        plain("add_local_rport", |cx| {
+            cx.local_rport = true;
+            true
+        }),
+    ]
+}
+
+fn plain(name: &'static str, act: fn(&mut Context) -> bool) -> Function<Context> {
+    Function::new(name, &[], Routes::REQUEST | Routes::FAILURE | Routes::BRANCH, move |_| {
+        let call: Call<Context> = Rc::new(move |cx, _| act(cx).into());
+        Ok(call)
+    })
+}
+
+/// `[proto:]host[:port]` as a URI; a URI is taken as it is.
+fn destination_uri(text: &Bytes) -> Bytes {
+    if UriRef::parse(text).is_ok_and(|uri| !uri.host().is_empty()) {
+        return text.clone();
+    }
+    let text = text.lossy();
+    match text.split_once(':') {
+        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => Bytes::from(format!("sip:{rest};transport={protocol}")),
+        _ => Bytes::from(format!("sip:{text}")),
+    }
+}
+
+fn append_branch(cx: &mut Context, uri: &Value) -> bool {
+    let branch = match as_text(uri) {
+        Some(uri) if UriRef::parse(&uri).is_ok() => Target { uri: Some(uri), q: -1, ..Target::default() },
+        Some(uri) => {
+            tracing::error!("append_branch: `{}` is not a URI", uri.lossy());
+            return false;
+        }
+        None => Target { uri: Some(Bytes::new(cx.request_uri())), ..cx.targets.main.clone() },
+    };
+    cx.targets.append(branch)
+}
+
+/// The listener called `udp:127.0.0.1:5060`, or by its tag.
+pub(crate) fn listener_named(server: &'static Server, name: &str) -> Option<&'static Listener> {
+    let (protocol, rest) = match name.split_once(':') {
+        Some((protocol, rest)) => match tocsin_net::Protocol::parse(protocol.as_bytes()) {
+            Some(protocol) => (Some(protocol), rest),
+            None => (None, name),
+        },
+        None => (None, name),
+    };
+    let (host, port) = tocsin_net::split_host_port(rest).ok()?;
+    server.sockets.find(protocol, host, port)
+}

@@ -1,0 +1,39 @@
+//! The running server: what every process of the family shares, and the way of a message through it.
+//!
+//! A configuration and the modules linked in flow into [`startup`], which makes the [`Server`]: shared memory, tables,
+//! sockets, statistics. The supervisor forks its family ([`family`]); each child becomes a [`Worker`] of its kind
+//! ([`roles`]). Datagrams flow into [`receive`], through the script ([`run`]), and out by [`reply`] and [`forward`]. What
+//! modules add they add through [`module`].
+#![forbid(unsafe_code)]
+
+pub mod avps;
+pub mod commands;
+pub mod context;
+pub mod core;
+pub mod events;
+pub mod family;
+pub mod forward;
+pub mod logging;
+pub mod memory;
+pub mod module;
+mod process_statistics;
+mod random;
+pub mod receive;
+pub mod reply;
+pub mod roles;
+pub mod run;
+pub mod server;
+pub mod settings;
+mod slow;
+pub mod sockets;
+pub mod startup;
+pub mod statistics;
+pub mod target;
+pub mod time;
+pub mod transaction;
+pub mod worker;
+
+pub use context::{Context, Received, TransactionRef};
+pub use module::Module;
+pub use server::Server;
+pub use worker::Worker;

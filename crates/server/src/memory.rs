@@ -1,0 +1,51 @@
+//! How full memory is: noted where memory is taken, told at the next safe point of whoever took it.
+
+use tocsin_event::{Edge, percentage};
+use tocsin_shm::identity;
+
+use crate::events;
+use crate::server::Server;
+
+/// Watches the private memory of this process against its budget (`-M`).
+#[derive(Debug, Default)]
+pub struct PrivateWatch {
+    edge: Edge,
+    over: bool,
+}
+
+impl PrivateWatch {
+    /// Raises the event if the percentage moved so that it should.
+    pub fn look(&mut self, server: &Server) {
+        let Some(used) = tocsin_process::take_private_change() else { return };
+        let budget = server.settings.private_bytes;
+        let usage = percentage(used, budget);
+        let threshold = server.settings.event_pkg_threshold;
+        self.over = used > budget;
+        if self.edge.observe(threshold, usage) {
+            events::private_memory(server, usage, threshold, used, budget, identity::pid());
+        }
+    }
+
+    /// Whether this process was over its budget at the last look: it should make room for a successor.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+/// Raises the event for shared memory if this process sees a change that nobody told yet.
+#[inline]
+pub fn look_at_shared(server: &Server) {
+    if server.arena.take_usage_change() {
+        tell_shared(server);
+    }
+}
+
+#[cold]
+fn tell_shared(server: &Server) {
+    let (used, size) = (server.arena.used_bytes(), server.arena.size_bytes());
+    let usage = percentage(used, size);
+    let threshold = server.settings.event_shm_threshold;
+    if server.shared_edge.observe(threshold, usage) {
+        events::shared_memory(server, usage, threshold, used, size);
+    }
+}

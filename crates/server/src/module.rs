@@ -1,0 +1,182 @@
+//! What a module is: names for the script, state made before the fork, commands, processes and periodic jobs.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tocsin_event::Transports;
+use tocsin_process::Kind;
+use tocsin_script::{ModuleSpec, Value};
+use tocsin_shm::{Arena, ArenaFull, Sweep};
+
+use crate::context::Context;
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::statistics::Statistics;
+use crate::transaction::Transactions;
+use crate::worker::Worker;
+
+/// A module that a configuration can load.
+pub trait Module {
+    /// The names it brings to the script: parameters, functions, variables.
+    fn spec(&self) -> ModuleSpec<Context>;
+
+    /// Makes its state, before the first fork. Everything that processes share is made here.
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError>;
+
+    /// Its management commands. Called in each process that answers management clients.
+    fn commands(&self, server: &'static Server, registry: &mut tocsin_mi::Registry) {
+        let _ = (server, registry);
+    }
+}
+
+/// Why a module could not start.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// A parameter has a value that cannot be used.
+    #[error("modparam {module}:{name}: {problem}")]
+    Parameter {
+        /// The module.
+        module: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// Shared memory is too small for what the module needs from the start.
+    #[error("shared memory is too small: start with a larger -m ({0})")]
+    Memory(#[from] ArenaFull),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A future that runs in one process.
+pub type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Processes that a module needs for itself.
+pub struct ProcessGroup {
+    /// What they do.
+    pub kind: Kind,
+    /// As `ps` shows them.
+    pub description: String,
+    /// How many.
+    pub processes: usize,
+    /// What each runs until it is asked to end.
+    pub run: Rc<dyn Fn(&'static Worker) -> Local<()>>,
+}
+
+impl std::fmt::Debug for ProcessGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ProcessGroup({})", self.description)
+    }
+}
+
+/// Work that a TIMER process does again and again.
+pub struct Job {
+    /// For logs.
+    pub name: &'static str,
+    /// Time between two runs.
+    pub every: Duration,
+    /// The work; it must not block.
+    pub run: Rc<dyn Fn(&'static Worker)>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({})", self.name)
+    }
+}
+
+/// Work that is due when a record's deadline has passed, shard by shard.
+pub trait Deadlines {
+    /// How many shards there are.
+    fn shards(&self) -> usize;
+    /// When the shard's next record is due, in milliseconds of the monotonic clock; never too late.
+    fn next_due(&self, shard: usize) -> u64;
+    /// Does what is due.
+    fn expire(&self, worker: &'static Worker, shard: usize, now: u64);
+}
+
+/// What a module may make and register before the first fork.
+pub struct Setup<'a> {
+    /// The shared memory.
+    pub arena: &'static Arena,
+    /// Rows of the process table: the most processes there will be.
+    pub slots: u16,
+    /// Global parameters.
+    pub settings: &'a Settings,
+    /// The module's own `modparam` lines, in order.
+    pub parameters: Parameters,
+    /// Statistics.
+    pub statistics: &'a mut Statistics,
+    /// Tables whose locks the supervisor sweeps after a death.
+    pub tables: &'a mut Vec<&'static dyn Sweep>,
+    /// State that functions find again by its type.
+    pub states: &'a mut States,
+    /// Names of events that the module raises.
+    pub events: &'a mut Vec<&'static str>,
+    /// Ways to deliver events.
+    pub transports: &'a mut Transports,
+    /// Processes.
+    pub processes: &'a mut Vec<ProcessGroup>,
+    /// Periodic work.
+    pub jobs: &'a mut Vec<Job>,
+    /// Tables with deadlines.
+    pub deadlines: &'a mut Vec<Rc<dyn Deadlines>>,
+    /// The transaction layer, if this module is one.
+    pub transactions: &'a mut Option<Rc<dyn Transactions>>,
+}
+
+/// The `modparam` values of one module.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(pub Vec<(String, Value)>);
+
+impl Parameters {
+    /// The last value given to `name`.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// Every value given to `name`, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// A number, or `default`.
+    pub fn number(&self, name: &str, default: i64) -> i64 {
+        match self.value(name) {
+            Some(Value::Int(n)) => *n,
+            _ => default,
+        }
+    }
+
+    /// A string, or `default`.
+    pub fn text(&self, name: &str, default: &str) -> String {
+        match self.value(name) {
+            Some(Value::Str(text)) => text.lossy().into_owned(),
+            Some(Value::Int(n)) => n.to_string(),
+            _ => default.to_owned(),
+        }
+    }
+}
+
+/// The state of each module, found by its type.
+#[derive(Debug, Default)]
+pub struct States(HashMap<TypeId, Box<dyn Any>>);
+
+impl States {
+    /// Keeps `state`.
+    pub fn put<T: 'static>(&mut self, state: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(state));
+    }
+
+    /// The state of type `T`, if its module is loaded.
+    pub fn find<T: 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>()).and_then(|state| state.downcast_ref())
+    }
+}

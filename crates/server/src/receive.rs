@@ -1,0 +1,149 @@
+//! The way of a message through the server, from the datagram to the script.
+
+use std::net::SocketAddr;
+
+use tocsin_script::{RouteKind, Verdict};
+use tocsin_sip::{Kind, Message, Method, Rejection};
+
+use crate::context::{Context, Received};
+use crate::reply;
+use crate::run::run;
+use crate::slow;
+use crate::sockets::SocketId;
+use crate::worker::Worker;
+
+/// Serves one datagram that came from `source` to the listener `socket`.
+pub fn datagram(worker: &'static Worker, buffer: Vec<u8>, source: SocketAddr, socket: SocketId) {
+    let server = worker.server;
+    if is_keep_alive(&buffer) {
+        return worker.recycle(buffer);
+    }
+    let began_ns = if server.settings.exec_msg_threshold > 0 { crate::time::now_ns() } else { 0 };
+    let message = match Message::parse(buffer, &server.settings.limits) {
+        Ok(message) => message,
+        Err((cause, buffer)) => {
+            tracing::debug!("{} bytes from {source} are no SIP message: {cause}", buffer.len());
+            server.statistics.add(server.counters.bad_msg_hdr, 1);
+            return worker.recycle(buffer);
+        }
+    };
+    let received = Received { source, socket };
+    let mut cx = match message.kind() {
+        Kind::Request { .. } => Context::new(worker, message, received, RouteKind::Request),
+        Kind::Reply { .. } => Context::new(worker, message, received, RouteKind::Reply),
+    };
+    cx.began_ns = began_ns;
+    match cx.route {
+        RouteKind::Reply => response(cx),
+        _ => request(cx),
+    }
+}
+
+/// Empty datagrams and line ends hold NAT bindings open (RFC 5626 section 3.5.1); so do the four NULs of some phones.
+fn is_keep_alive(bytes: &[u8]) -> bool {
+    bytes.len() <= 4 && bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0))
+}
+
+fn request(mut cx: Context) {
+    let server = cx.server();
+    server.statistics.add(server.counters.rcv_requests, 1);
+    cx.edits.receive(&cx.message, cx.received.source, false);
+    if let Err(rejection) = cx.message.validate() {
+        return refuse(cx, rejection);
+    }
+    if !cx.worker.may_wait() {
+        reply::stateless(&mut cx, 503, b"Service Unavailable");
+        return done(cx);
+    }
+    match server.main_route {
+        Some(route) => run(cx, route, request_served),
+        None => done(cx),
+    }
+}
+
+fn request_served(cx: Context, _: Verdict) {
+    let server = cx.server();
+    if !cx.served && cx.message.method() != Method::Ack {
+        server.statistics.add(server.counters.drop_requests, 1);
+    }
+    done(cx);
+}
+
+/// Answers a request that breaks the rules, if it may be answered.
+fn refuse(mut cx: Context, rejection: Rejection) {
+    let server = cx.server();
+    tracing::debug!("message from {} refused: {}", cx.received.source, rejection.error());
+    match rejection {
+        Rejection::Answer { status, reason, .. } => {
+            server.statistics.add(server.counters.err_requests, 1);
+            reply::stateless(&mut cx, status, reason.as_bytes());
+        }
+        Rejection::Drop { .. } => server.statistics.add(server.counters.bad_msg_hdr, 1),
+    }
+    done(cx);
+}
+
+fn response(cx: Context) {
+    let server = cx.server();
+    server.statistics.add(server.counters.rcv_replies, 1);
+    if let Err(rejection) = cx.message.validate() {
+        tracing::debug!("reply from {} dropped: {}", cx.received.source, rejection.error());
+        server.statistics.add(server.counters.err_replies, 1);
+        return done(cx);
+    }
+    match server.reply_route {
+        Some(route) => run(cx, route, |cx, verdict| {
+            let provisional = cx.message.status().is_some_and(|status| status < 200);
+            if verdict.drop && provisional { drop_response(cx) } else { deliver_response(cx) }
+        }),
+        None => deliver_response(cx),
+    }
+}
+
+/// To the transaction that waits for it; a response that none waits for goes upstream by its Via.
+fn deliver_response(cx: Context) {
+    let stray = match &cx.server().transactions {
+        Some(layer) => layer.reply_received(cx),
+        None => Err(cx),
+    };
+    if let Err(cx) = stray {
+        pass_response(cx);
+    }
+}
+
+fn pass_response(mut cx: Context) {
+    let server = cx.server();
+    if reply::forward_response(&mut cx) {
+        server.statistics.add(server.counters.fwd_replies, 1);
+        done(cx);
+    } else {
+        drop_response(cx);
+    }
+}
+
+fn drop_response(cx: Context) {
+    let server = cx.server();
+    server.statistics.add(server.counters.drop_replies, 1);
+    done(cx);
+}
+
+/// The message is done: its time is checked and its buffer goes back to the receive path.
+pub fn done(cx: Context) {
+    slow::check(&cx);
+    let worker = cx.worker;
+    worker.recycle(cx.message.into_buffer());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alives_are_no_messages() {
+        assert!(is_keep_alive(b""));
+        assert!(is_keep_alive(b"\r\n\r\n"));
+        assert!(is_keep_alive(b"\0\0\0\0"));
+        assert!(!is_keep_alive(b"ACK"));
+        assert!(!is_keep_alive(b"\r\n\r\n\r\n"));
+    }
+}

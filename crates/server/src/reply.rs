@@ -1,0 +1,228 @@
+//! Answering a request: where a response goes, what it says, and answers without a transaction.
+
+use std::net::SocketAddr;
+
+use tocsin_net::Protocol;
+use tocsin_sip::{Edits, Message, Method, ReplyBuilder, Rport, ViaRef};
+
+use crate::context::Context;
+use crate::sockets::Listener;
+
+/// Where the response to a request goes that carried `via` on top and came from `source` (RFC 3261 section 18.2.2,
+/// RFC 3581 section 4). `symmetric`: to the source port even if the sender did not ask (`force_rport`).
+pub fn destination(via: &ViaRef<'_>, source: SocketAddr, symmetric: bool) -> SocketAddr {
+    if symmetric || via.rport() != Rport::Absent {
+        return source;
+    }
+    SocketAddr::new(source.ip(), via.port().unwrap_or(Protocol::Udp.default_port()))
+}
+
+/// Where a response to forward goes: the address in its topmost Via once our own is gone.
+pub fn upstream(via: &ViaRef<'_>) -> Option<SocketAddr> {
+    let ip = via.received_address().or_else(|| via.host_address())?;
+    let port = match via.rport() {
+        Rport::Port(port) => port,
+        _ => via.port().unwrap_or(Protocol::Udp.default_port()),
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// What a response says.
+#[derive(Debug, Clone, Copy)]
+pub struct Response<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase; empty takes the one of the RFC.
+    pub reason: &'a [u8],
+    /// The tag for the To header, if the request has none there.
+    pub tag: &'a [u8],
+    /// Header lines to add, each with its line end.
+    pub lines: &'a [u8],
+}
+
+/// Writes the response to `request`. `source` says where the request came from, unless its topmost Via tells already.
+pub fn write(
+    request: &Message,
+    source: Option<(SocketAddr, bool)>,
+    response: &Response<'_>,
+    server_header: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) {
+    let reason = if response.reason.is_empty() { default_reason(response.status).as_bytes() } else { response.reason };
+    let mut builder = ReplyBuilder::new(request, response.status, reason)
+        .to_tag(response.tag)
+        .lines(response.lines)
+        .server(server_header.unwrap_or_default());
+    if let Some((source, symmetric)) = source {
+        builder = builder.source(source, symmetric);
+    }
+    builder.write_into(out);
+}
+
+/// Answers the request of `cx` without a transaction. `false` when it cannot be answered: an ACK never is.
+pub fn stateless(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
+    let tag = stateless_tag(cx);
+    stateless_tagged(cx, status, reason, &tag)
+}
+
+/// As [`stateless`], with a To tag of the caller's choice.
+pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]) -> bool {
+    if !cx.message.is_request() || cx.message.method() == Method::Ack {
+        return false;
+    }
+    let Ok(via) = cx.message.via() else { return false };
+    let to = destination(&via, cx.received.source, cx.symmetric);
+    let response = Response { status, reason, tag, lines: &cx.reply_lines };
+    let server = cx.server();
+    let listener = server.sockets.listener(cx.received.socket);
+    cx.worker.send(listener, to, |out| {
+        write(&cx.message, Some((cx.received.source, cx.symmetric)), &response, server.settings.server_header(), out);
+    });
+    cx.served = true;
+    true
+}
+
+/// The tag of stateless answers: the same for each retransmission of a request, different for others, and nobody
+/// outside can make it.
+pub fn stateless_tag(cx: &Context) -> [u8; 16] {
+    let branch = cx.message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
+    let call_id = cx.message.call_id().unwrap_or_default();
+    hex(cx.server().keyed_hash(&[branch, call_id, b"tag"]))
+}
+
+/// Sixteen lower-case hexadecimal digits.
+pub fn hex(number: u64) -> [u8; 16] {
+    std::array::from_fn(|i| b"0123456789abcdef"[(number >> (60 - 4 * i)) as usize & 15])
+}
+
+/// Forwards a response upstream without a transaction: our Via is taken off, the next one says where to.
+/// `false` when it is not ours to forward.
+pub fn forward_response(cx: &mut Context) -> bool {
+    let Ok(top) = cx.message.via() else { return false };
+    if !is_ours(cx, &top) {
+        return false;
+    }
+    let mut vias = cx.message.vias();
+    let Some(to) = vias.nth(1).and_then(Result::ok).and_then(|next| upstream(&next)) else { return false };
+    drop(vias);
+    remove_top_via(&cx.message, &mut cx.edits);
+    let Some(listener) = listener_towards(cx, to) else { return false };
+    cx.worker.send(listener, to, |out| cx.message.print_into(&cx.edits, out));
+    true
+}
+
+/// Takes the topmost Via value out.
+pub fn remove_top_via(message: &Message, edits: &mut Edits) {
+    let first = message.headers(tocsin_sip::HeaderName::Via).next().map(|header| header.index);
+    if let Some(header) = first {
+        edits.remove_value(message, header, 0);
+    }
+}
+
+fn is_ours(cx: &Context, via: &ViaRef<'_>) -> bool {
+    cx.server().sockets.is_myself(via.host(), via.port())
+}
+
+fn listener_towards(cx: &Context, to: SocketAddr) -> Option<&'static Listener> {
+    cx.server().sockets.outgoing(cx.received.socket, &to)
+}
+
+/// The reason phrase of a status code (RFC 3261 section 21 and its extensions).
+pub fn default_reason(status: u16) -> &'static str {
+    match status {
+        100 => "Trying",
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        200 => "OK",
+        202 => "Accepted",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        305 => "Use Proxy",
+        380 => "Alternative Service",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Unsupported URI Scheme",
+        420 => "Bad Extension",
+        421 => "Extension Required",
+        423 => "Interval Too Brief",
+        477 => "Send failed",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        484 => "Address Incomplete",
+        485 => "Ambiguous",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        493 => "Undecipherable",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        505 => "Version Not Supported",
+        513 => "Message Too Large",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        _ => match status / 100 {
+            1 => "Trying",
+            2 => "OK",
+            3 => "Redirect",
+            4 => "Request Failure",
+            5 => "Server Failure",
+            _ => "Global Failure",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tocsin_sip::Limits;
+
+    fn via(text: &str) -> ViaRef<'_> {
+        ViaRef::parse(text.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn responses_go_to_the_source_address_and_the_port_that_was_asked_for() {
+        let source = "192.0.2.9:7000".parse().unwrap();
+        let to = |text, symmetric| destination(&via(text), source, symmetric).to_string();
+        assert_eq!(to("SIP/2.0/UDP h.example:5070;branch=z9hG4bK1", false), "192.0.2.9:5070");
+        assert_eq!(to("SIP/2.0/UDP h.example;branch=z9hG4bK1", false), "192.0.2.9:5060");
+        assert_eq!(to("SIP/2.0/UDP h.example:5070;rport;branch=z9hG4bK1", false), "192.0.2.9:7000");
+        assert_eq!(to("SIP/2.0/UDP h.example:5070;branch=z9hG4bK1", true), "192.0.2.9:7000");
+    }
+
+    #[test]
+    fn responses_go_upstream_by_what_we_wrote_into_the_via() {
+        let to = |text| upstream(&via(text)).map(|a| a.to_string());
+        assert_eq!(to("SIP/2.0/UDP h.example:5070;received=192.0.2.9;rport=7000").as_deref(), Some("192.0.2.9:7000"));
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5070").as_deref(), Some("192.0.2.1:5070"));
+        assert_eq!(to("SIP/2.0/UDP [2001:db8::1]").as_deref(), Some("[2001:db8::1]:5060"));
+        assert_eq!(to("SIP/2.0/UDP h.example:5070"), None);
+    }
+
+    #[test]
+    fn hexadecimal_has_sixteen_digits() {
+        assert_eq!(&hex(0xdead_beef), b"00000000deadbeef");
+    }
+}

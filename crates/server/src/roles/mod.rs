@@ -1,0 +1,130 @@
+//! What the processes of each kind do from their first instruction to their last.
+
+mod courier;
+mod timer;
+mod udp;
+
+use std::future::Future;
+use std::rc::Rc;
+
+use tocsin_net::Watch;
+use tocsin_process::{Kind, Member, REPLACE_ME, Termination};
+use tocsin_shm::SlotState;
+
+use crate::server::Server;
+use crate::worker::Worker;
+
+/// Exit code of a process that could not start.
+const START_FAILED: i32 = 1;
+/// How long a process that ends waits for messages whose script waits for something.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Why a process stops serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It was asked to.
+    Asked,
+    /// Its private memory is over the budget: a successor starts with an empty heap.
+    Full,
+}
+
+/// Runs as `member` of `server`. Returns the exit code.
+pub fn run(server: &'static Server, member: Member) -> i32 {
+    let slot = server.table.slot(member.slot);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || slot.idle_begin(crate::time::now_ns()))
+        .on_thread_unpark(move || slot.idle_end(crate::time::now_ns()))
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            tracing::error!("the process cannot start its runtime: {cause}");
+            return START_FAILED;
+        }
+    };
+    let termination = match tocsin_process::terminations() {
+        Ok(termination) => termination,
+        Err(cause) => {
+            tracing::error!("the process cannot read signals: {cause}");
+            return START_FAILED;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    let worker = Worker::new(server, member);
+    local.block_on(&runtime, async move {
+        match serve(worker, &termination).await {
+            Ok(stop) => {
+                server.table.slot(member.slot).set_state(SlotState::Draining);
+                drain(worker).await;
+                if stop == Stop::Full { REPLACE_ME } else { 0 }
+            }
+            Err(cause) => {
+                tracing::error!("{}: {cause}", server.plan.groups[member.group].description);
+                START_FAILED
+            }
+        }
+    })
+}
+
+async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
+    let server = worker.server;
+    let group = &server.plan.groups[worker.member.group];
+    match group.kind {
+        Kind::Udp => udp::serve(worker, termination).await,
+        Kind::Timer => timer::serve(worker, termination).await,
+        Kind::Courier => courier::serve(worker, termination).await,
+        Kind::Mi | Kind::Tcp => module_process(worker, termination).await,
+    }
+}
+
+/// A process of a module: groups of modules come first in the plan, in the order in which they were registered.
+async fn module_process(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
+    let Some(group) = worker.server.processes.get(worker.member.group) else { return Ok(Stop::Asked) };
+    let work = Rc::clone(&group.run)(worker);
+    running(worker);
+    until_asked(worker, termination, work).await
+}
+
+/// Serves until `work` ends or this process is asked to end, with a safe point every second.
+async fn until_asked(
+    worker: &'static Worker,
+    termination: &Termination,
+    work: impl Future<Output = ()>,
+) -> std::io::Result<Stop> {
+    let asked = Watch::new(std::os::fd::AsFd::as_fd(termination))?;
+    let mut work = std::pin::pin!(work);
+    let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            readable = asked.readable() => {
+                readable?.drained();
+                if termination.asked() {
+                    return Ok(Stop::Asked);
+                }
+            }
+            () = &mut work => return Ok(Stop::Asked),
+            _ = second.tick() => {
+                worker.safe_point();
+                if worker.is_full() {
+                    return Ok(Stop::Full);
+                }
+            }
+        }
+    }
+}
+
+/// From here on the supervisor counts this process as serving.
+fn running(worker: &Worker) {
+    worker.server.table.slot(worker.member.slot).set_state(SlotState::Running);
+}
+
+/// Lets messages that wait for something end, as long as that is allowed to take.
+async fn drain(worker: &'static Worker) {
+    let deadline = tokio::time::Instant::now() + DRAIN;
+    while worker.waiting() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    worker.flush();
+    worker.safe_point();
+}

@@ -1,0 +1,83 @@
+//! Running a route for a message, to its end, whether or not something in it waits.
+
+use std::time::Duration;
+
+use tocsin_script::{Execution, Launch, Outcome, Pause, PauseKind, Resume, RouteId, Step, Verdict};
+
+use crate::context::Context;
+
+/// Runs `route` for `cx` and calls `then` when it has ended. A route that does not wait ends before this returns;
+/// one that waits goes on as a task of this process, and the worker serves other messages meanwhile.
+pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) + 'static) {
+    let program = &cx.server().program;
+    let mut execution = program.start(route);
+    cx.worker.lend_vars(&mut cx.vars);
+    let step = execution.run(program, &mut cx);
+    cx.worker.take_vars(&mut cx.vars);
+    match step {
+        Step::Done(verdict) => then(cx, verdict),
+        Step::Wait(pause) => later(cx, execution, pause, then),
+    }
+}
+
+/// Goes on with an execution that waits.
+pub fn later(
+    mut cx: Context,
+    mut execution: Execution,
+    mut pause: Pause<Context>,
+    then: impl FnOnce(Context, Verdict) + 'static,
+) {
+    let worker = cx.worker;
+    worker.spawn(async move {
+        loop {
+            let resume = wait(pause).await;
+            let program = &worker.server.program;
+            worker.lend_vars(&mut cx.vars);
+            let step = execution.resume(resume, program, &mut cx);
+            worker.take_vars(&mut cx.vars);
+            match step {
+                Step::Done(verdict) => break then(cx, verdict),
+                Step::Wait(next) => pause = next,
+            }
+        }
+    });
+}
+
+/// `launch()`: lets a function finish beside the script, then runs its report route for an empty message.
+pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
+    let worker = cx.worker;
+    let Some(mut own) = worker.idle_context() else { return };
+    worker.spawn(async move {
+        let mut outcome = launch.outcome;
+        while let Outcome::Wait(waiting) = outcome {
+            let resume = waiting.await;
+            worker.lend_vars(&mut own.vars);
+            outcome = resume(&mut own);
+            worker.take_vars(&mut own.vars);
+        }
+        if let Some(route) = launch.report {
+            let rc = match outcome {
+                Outcome::Done(rc) => rc,
+                _ => 0,
+            };
+            let program = &worker.server.program;
+            let mut execution = Execution::new();
+            execution.report(route, rc, launch.text);
+            worker.lend_vars(&mut own.vars);
+            let step = execution.run(program, &mut own);
+            worker.take_vars(&mut own.vars);
+            if let Step::Wait(pause) = step {
+                later(own, execution, pause, |_, _| {});
+            }
+        }
+    });
+}
+
+/// Waits as long as the statement allows: `async()` may have a time limit.
+async fn wait(pause: Pause<Context>) -> Resume<Context> {
+    let PauseKind::Async { timeout: Some(seconds) } = pause.kind else { return pause.waiting.await };
+    match tokio::time::timeout(Duration::from_secs(seconds.into()), pause.waiting).await {
+        Ok(resume) => resume,
+        Err(_) => Box::new(|_| Outcome::Done(-2)),
+    }
+}

@@ -1,0 +1,115 @@
+//! The server as every process sees it: made once, before the first fork, and never changed.
+
+use std::hash::Hasher;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI32, AtomicU32};
+
+use siphasher::sip::SipHasher13;
+use tocsin_event::SharedEdge;
+use tocsin_event::{EventId, Events, Transports};
+use tocsin_process::Plan;
+use tocsin_script::{Program, RouteId};
+use tocsin_shm::{Arena, ProcessTable};
+
+use crate::context::Context;
+use crate::module::{Deadlines, Job, Module, ProcessGroup, States};
+use crate::settings::Settings;
+use crate::sockets::Sockets;
+use crate::statistics::{CoreCounters, Statistics};
+use crate::transaction::Transactions;
+
+/// Words of shared memory that belong to the server as a whole.
+#[derive(Debug)]
+pub struct SharedWords {
+    /// The log level in force.
+    pub log_level: &'static AtomicI32,
+    /// The xlog level in force.
+    pub xlog_level: &'static AtomicI32,
+    /// 1 once the startup route has ended.
+    pub started: &'static AtomicU32,
+}
+
+/// The running server.
+pub struct Server {
+    /// The shared memory.
+    pub arena: &'static Arena,
+    /// Its processes.
+    pub table: &'static ProcessTable,
+    /// Their groups.
+    pub plan: Plan,
+    /// Global parameters.
+    pub settings: Settings,
+    /// The script.
+    pub program: Program<Context>,
+    /// The route for requests, and the one for all replies.
+    pub main_route: Option<RouteId>,
+    /// The unnamed `onreply_route`.
+    pub reply_route: Option<RouteId>,
+    /// Listening addresses.
+    pub sockets: Sockets,
+    /// State of the modules.
+    pub states: States,
+    /// The loaded modules, in the order of the configuration.
+    pub modules: Vec<Rc<dyn Module>>,
+    /// Statistics.
+    pub statistics: Statistics,
+    /// The core's counters among them.
+    pub counters: CoreCounters,
+    /// The Event Interface.
+    pub events: Events,
+    /// `E_CORE_PROC_EXIT`.
+    pub process_exit_event: EventId,
+    /// Ways to deliver events.
+    pub transports: Transports,
+    /// Becomes readable when the event log has something for the courier.
+    pub ears: OwnedFd,
+    /// The transaction layer, if one is loaded.
+    pub transactions: Option<Rc<dyn Transactions>>,
+    /// Processes of the modules, by their group.
+    pub processes: Vec<ProcessGroup>,
+    /// Periodic work.
+    pub jobs: Vec<Job>,
+    /// Tables with deadlines.
+    pub deadlines: Vec<Rc<dyn Deadlines>>,
+    /// When shared memory was last told of.
+    pub shared_edge: &'static SharedEdge,
+    /// Shared words.
+    pub words: SharedWords,
+    /// Called in the supervisor once every process serves.
+    pub on_ready: fn(&'static Server),
+    /// Seconds since 1970 at the start.
+    pub started_at: u64,
+    /// The command line, for the management interface.
+    pub arguments: Vec<String>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// The state of a module.
+    ///
+    /// # Panics
+    /// When the module is not loaded. A module's functions exist only where it is, so they may ask for their own; for
+    /// another module's state use [`States::find`].
+    #[expect(clippy::expect_used, reason = "names of a module exist only once its state does")]
+    pub fn state<T: 'static>(&self) -> &T {
+        self.states.find().expect("the state of a loaded module")
+    }
+
+    /// A hash of `parts` that nobody outside can compute: for identifiers that must be the same each time.
+    pub fn keyed_hash(&self, parts: &[&[u8]]) -> u64 {
+        let [k0, k1] = self.arena.hash_key();
+        let mut hasher = SipHasher13::new_with_keys(k0, k1);
+        for part in parts {
+            hasher.write(part);
+            // Keeps "ab","c" apart from "a","bc".
+            hasher.write_u8(0xff);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,161 @@
+//! The addresses that the server listens on: who they are to the outside, and how to send from them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tocsin_net::{Protocol, UdpGroup};
+
+/// Index of a listening socket, in the order of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, tocsin_shm::ShmSafe, tocsin_shm::ShmClone)]
+pub struct SocketId(pub u16);
+
+/// One `socket=` of the configuration, open.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its index.
+    pub id: SocketId,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The name it has for others, in Via and Record-Route: `host` and `port`.
+    pub advertised: (String, u16),
+    /// `udp:127.0.0.1:5060`, as logs, `ps` and `$socket_in` show it.
+    pub name: String,
+    /// Name given by the operator (`tag`).
+    pub tag: Option<String>,
+    /// Worker processes.
+    pub workers: usize,
+    /// One kernel socket for each worker slot.
+    pub udp: UdpGroup,
+    /// ` SIP/2.0/UDP host:port;branch=z9hG4bK`, the constant part of every Via this listener writes.
+    pub via_prefix: Vec<u8>,
+}
+
+/// A host that means this server, beside its listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// Lower-case host name or address.
+    pub host: String,
+    /// Port; `None` means all.
+    pub port: Option<u16>,
+    /// Also all names below it.
+    pub subdomains: bool,
+}
+
+/// All listeners and aliases.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    listeners: Vec<Listener>,
+    aliases: Vec<Alias>,
+}
+
+impl Sockets {
+    /// Gathers them. Listeners must be in the order of their IDs.
+    pub fn new(listeners: Vec<Listener>, aliases: Vec<Alias>) -> Self {
+        Self { listeners, aliases }
+    }
+
+    /// All listeners, in order.
+    pub fn all(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// The listener with this ID; the first one for an ID of another server.
+    pub fn listener(&self, id: SocketId) -> &Listener {
+        self.listeners.get(usize::from(id.0)).unwrap_or(&self.listeners[0])
+    }
+
+    /// The listener to send from to `to`: `preferred` if it can reach the address's family, else the first that can.
+    pub fn outgoing(&self, preferred: SocketId, to: &SocketAddr) -> Option<&Listener> {
+        let reaches = |l: &&Listener| {
+            l.address.is_ipv4() == to.is_ipv4() && (!l.address.ip().is_loopback() || to.ip().is_loopback())
+        };
+        let family = |l: &&Listener| l.address.is_ipv4() == to.is_ipv4();
+        let preferred = Some(self.listener(preferred));
+        preferred
+            .filter(reaches)
+            .or_else(|| self.listeners.iter().find(reaches))
+            .or(preferred.filter(family))
+            .or_else(|| self.listeners.iter().find(family))
+    }
+
+    /// The listener with this protocol, address and port, as named in a Route header or a script.
+    pub fn find(&self, protocol: Option<Protocol>, host: &str, port: Option<u16>) -> Option<&Listener> {
+        self.listeners.iter().find(|l| {
+            protocol.is_none_or(|p| p == l.protocol)
+                && (same_host(l, host) && port.is_none_or(|p| p == l.address.port() || p == l.advertised.1)
+                    || l.tag.as_deref() == Some(host))
+        })
+    }
+
+    /// Whether `host` and `port` (`None`: the default port, as in a URI without one) mean this server.
+    pub fn is_myself(&self, host: &[u8], port: Option<u16>) -> bool {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let effective = port.unwrap_or(5060);
+        self.listeners.iter().any(|l| {
+            same_host(l, host) && (effective == l.address.port() || effective == l.advertised.1)
+        }) || self.aliases.iter().any(|alias| {
+            let same = alias.host.eq_ignore_ascii_case(host)
+                || (alias.subdomains
+                    && host.len() > alias.host.len()
+                    && host.as_bytes()[..host.len() - alias.host.len()].ends_with(b".")
+                    && host.is_char_boundary(host.len() - alias.host.len())
+                    && host[host.len() - alias.host.len()..].eq_ignore_ascii_case(&alias.host));
+            same && alias.port.is_none_or(|p| p == effective)
+        })
+    }
+}
+
+fn same_host(listener: &Listener, host: &str) -> bool {
+    listener.advertised.0.eq_ignore_ascii_case(host)
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip == listener.address.ip())
+}
+
+/// `127.0.0.1:5060` or `[::1]:5060` for a host name or address.
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(id: u16, address: &str) -> Listener {
+        let udp = UdpGroup::open(address.parse().unwrap(), 1, 1).unwrap();
+        let address = udp.address();
+        Listener {
+            id: SocketId(id),
+            protocol: Protocol::Udp,
+            address,
+            advertised: (address.ip().to_string(), address.port()),
+            name: format!("udp:{address}"),
+            tag: None,
+            workers: 1,
+            udp,
+            via_prefix: vec![],
+        }
+    }
+
+    #[test]
+    fn myself_is_a_listener_or_an_alias() {
+        let first = listener(0, "127.0.0.1:0");
+        let port = first.address.port();
+        let alias = Alias { host: "example.org".into(), port: None, subdomains: true };
+        let sockets = Sockets::new(vec![first], vec![alias]);
+        assert!(sockets.is_myself(b"127.0.0.1", Some(port)));
+        assert!(!sockets.is_myself(b"127.0.0.1", Some(port ^ 1)));
+        assert!(sockets.is_myself(b"EXAMPLE.org", Some(1)));
+        assert!(sockets.is_myself(b"sip.example.org", None));
+        assert!(!sockets.is_myself(b"notexample.org", None));
+        assert!(!sockets.is_myself(b"\xff", None));
+    }
+
+    #[test]
+    fn the_sending_socket_fits_the_family() {
+        let sockets = Sockets::new(vec![listener(0, "127.0.0.1:0"), listener(1, "[::1]:0")], vec![]);
+        let to = |text: &str| text.parse().unwrap();
+        assert_eq!(sockets.outgoing(SocketId(0), &to("[::1]:5060")).unwrap().id, SocketId(1));
+        assert_eq!(sockets.outgoing(SocketId(1), &to("127.0.0.1:5060")).unwrap().id, SocketId(0));
+    }
+}

@@ -1,0 +1,49 @@
+//! Clocks: monotonic milliseconds for deadlines, local time for people.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Local};
+use nix::time::{ClockId, clock_gettime};
+
+/// Milliseconds of the monotonic clock, the same in every process.
+pub fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}
+
+/// Nanoseconds of the monotonic clock, the same in every process.
+pub fn now_ns() -> u64 {
+    // The monotonic clock exists on every Linux.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
+/// Seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// A moment as `ctime` writes it: `Sun Nov 22 14:05:41 2026`, local time.
+pub fn calendar(unix_seconds: u64) -> String {
+    local(unix_seconds).format("%a %b %e %H:%M:%S %Y").to_string()
+}
+
+/// The present moment as a log line begins with it: `Nov 22 14:05:41`, local time.
+pub fn log_stamp() -> String {
+    local(unix_seconds()).format("%b %e %H:%M:%S").to_string()
+}
+
+fn local(unix_seconds: u64) -> DateTime<Local> {
+    // Out of range only some hundred thousand years from now.
+    DateTime::from_timestamp(unix_seconds as i64, 0).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_padded_with_a_blank() {
+        let text = calendar(1_793_491_200);
+        assert_eq!(text.len(), "Sun Nov 22 14:05:41 2026".len());
+        assert!(text.ends_with("2026"), "{text}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What one process of the family has for itself: its outbox, its buffers, its variables, its runtime's tasks.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use tocsin_net::{Inbox, Outbox, Resolver};
+use tocsin_process::Member;
+use tocsin_script::{RouteKind, ScriptVars};
+use tocsin_sip::Message;
+
+use crate::context::{Context, Received};
+use crate::memory::{PrivateWatch, look_at_shared};
+use crate::random::Identifiers;
+use crate::server::Server;
+use crate::sockets::{Listener, SocketId};
+
+/// Messages whose script may wait at one time in one process; further ones are refused with 503.
+pub const WAITING_LIMIT: usize = 10_000;
+
+/// A message for routes that run for none: the peer uses one of the same shape.
+const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
+    Via: SIP/2.0/UDP 127.0.0.1\r\n\
+    From: <sip:user@dummy.com>;tag=dummy\r\n\
+    To: <sip:user@dummy.com>\r\n\
+    Call-ID: dummy\r\n\
+    CSeq: 1 DUMMY\r\n\
+    Content-Length: 0\r\n\r\n";
+
+/// A process, as the code that runs in it sees it. It lives as long as the process.
+pub struct Worker {
+    /// The server it belongs to.
+    pub server: &'static Server,
+    /// Which process this is.
+    pub member: Member,
+    /// Name look-ups.
+    pub resolver: Resolver,
+    pub(crate) inbox: RefCell<Inbox>,
+    outbox: RefCell<Outbox>,
+    vars: RefCell<ScriptVars>,
+    waiting: Cell<usize>,
+    pub(crate) private: RefCell<PrivateWatch>,
+    identifiers: Identifiers,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({:?})", self.member)
+    }
+}
+
+impl Worker {
+    /// The process `member` of `server`, for the rest of its life.
+    pub fn new(server: &'static Server, member: Member) -> &'static Self {
+        Box::leak(Box::new(Self {
+            server,
+            member,
+            resolver: Resolver::default(),
+            inbox: RefCell::new(Inbox::new()),
+            outbox: RefCell::new(Outbox::new()),
+            vars: RefCell::new(ScriptVars::default()),
+            waiting: Cell::new(0),
+            private: RefCell::new(PrivateWatch::default()),
+            identifiers: Identifiers::new(member),
+        }))
+    }
+
+    /// Queues one message to `to`, from `listener`. It leaves at the next [`Self::flush`].
+    pub fn send(&self, listener: &Listener, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
+        self.outbox.borrow_mut().push(listener.udp.socket(self.member.index).as_fd(), to, write);
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&self) {
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.is_empty() {
+            let sent = outbox.flush();
+            if sent.refused > 0 {
+                tracing::warn!("{} messages were refused by the network: their destinations cannot be reached", sent.refused);
+            }
+        }
+    }
+
+    /// Lets `task` run in this process; what it queued is sent when it ends.
+    pub fn spawn(&'static self, task: impl Future<Output = ()> + 'static) {
+        self.waiting.set(self.waiting.get() + 1);
+        tokio::task::spawn_local(async move {
+            task.await;
+            self.waiting.set(self.waiting.get() - 1);
+            self.flush();
+            self.safe_point();
+        });
+    }
+
+    /// Tasks that have not ended.
+    pub fn waiting(&self) -> usize {
+        self.waiting.get()
+    }
+
+    /// Whether another message may wait.
+    pub fn may_wait(&self) -> bool {
+        self.waiting.get() < WAITING_LIMIT
+    }
+
+    /// A number that no other process will make and nobody can guess.
+    pub fn unique(&self) -> u64 {
+        self.identifiers.next()
+    }
+
+    /// Whether this process should make room for a successor.
+    pub fn is_full(&self) -> bool {
+        self.private.borrow().is_over()
+    }
+
+    /// Between two messages: nothing is locked, so what waits to be told is told.
+    pub fn safe_point(&self) {
+        self.private.borrow_mut().look(self.server);
+        look_at_shared(self.server);
+    }
+
+    /// Gives the buffer of a message that is done back to the receive path.
+    pub fn recycle(&self, buffer: Vec<u8>) {
+        self.inbox.borrow_mut().give_back(buffer);
+    }
+
+    /// A context for a route that runs for no message.
+    pub fn idle_context(&'static self) -> Option<Context> {
+        let message = Message::parse(IDLE_MESSAGE.to_vec(), &self.server.settings.limits).ok()?;
+        let source = SocketAddr::from(([127, 0, 0, 1], 5060));
+        Some(Context::new(self, message, Received { source, socket: SocketId(0) }, RouteKind::Startup))
+    }
+
+    pub(crate) fn lend_vars(&self, to: &mut ScriptVars) {
+        *to = std::mem::take(&mut self.vars.borrow_mut());
+    }
+
+    pub(crate) fn take_vars(&self, from: &mut ScriptVars) {
+        *self.vars.borrow_mut() = std::mem::take(from);
+    }
+}

@@ -1,0 +1,239 @@
+//! The process table: a row for each process the family may have, readable by all.
+
+use std::fmt;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+
+use crate::load::Load;
+use crate::{Arena, ArenaFull, ShmSafe, monotonic_millis};
+
+/// Most bytes of a description; a longer one is cut at a character.
+pub const DESCRIPTION_BYTES: usize = 64;
+const WORDS: usize = DESCRIPTION_BYTES / 8;
+
+/// What the process of a slot is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SlotState {
+    /// There is no process.
+    Free = 0,
+    /// It is forked, and not serving yet.
+    Starting = 1,
+    /// It serves.
+    Running = 2,
+    /// It finishes what it has, and takes nothing new.
+    Draining = 3,
+}
+
+/// The rows of all processes. Lies in boot memory: `&'static` wherever it is used.
+#[derive(Debug)]
+pub struct ProcessTable {
+    slots: &'static [Slot],
+}
+
+impl ProcessTable {
+    /// A table of `slots` free rows, at least one. To be called before the first fork.
+    ///
+    /// # Errors
+    /// [`ArenaFull`] when there is no room.
+    pub fn create(arena: &'static Arena, slots: u16) -> Result<&'static Self, ArenaFull> {
+        let slots = arena.boot_array(slots.max(1).into(), |_| Slot::new())?;
+        arena.boot(Self { slots })
+    }
+
+    /// The row of slot `slot`. Slots come from the plan by which the table was made: one beyond it is the last row.
+    pub fn slot(&self, slot: u16) -> &'static Slot {
+        &self.slots[usize::from(slot).min(self.slots.len() - 1)]
+    }
+
+    /// All rows, the i-th of slot i.
+    pub fn slots(&self) -> &'static [Slot] {
+        self.slots
+    }
+
+    /// The rows that have a process.
+    pub fn living(&self) -> impl Iterator<Item = (u16, &'static Slot)> {
+        (0..).zip(self.slots).filter(|(_, slot)| slot.state() != SlotState::Free)
+    }
+}
+
+/// A row of the process table. Each word stands for itself: a reader may see some before and some after a change.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Slot {
+    /// The process id, 0 while the slot is free.
+    pub pid: AtomicU32,
+    /// How many processes had the slot before.
+    pub generation: AtomicU32,
+    /// The group that the process belongs to, as an index into the plan.
+    pub group: AtomicU32,
+    state: AtomicU8,
+    /// Bytes of private heap.
+    pub private_bytes: AtomicI64,
+    /// The most that `private_bytes` has been, as far as somebody looked.
+    pub private_peak: AtomicI64,
+    /// Fragments of the private heap, where the allocator tells.
+    pub fragments: AtomicU64,
+    /// When the process was forked, in milliseconds of the monotonic clock.
+    pub started_at: AtomicU64,
+    /// When it last passed its main loop, in milliseconds of the monotonic clock.
+    pub heartbeat: AtomicU64,
+    description: [AtomicU64; WORDS],
+    load: Load,
+}
+
+// SAFETY: atomics only.
+unsafe impl ShmSafe for Slot {}
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            pid: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            group: AtomicU32::new(0),
+            state: AtomicU8::new(SlotState::Free as u8),
+            private_bytes: AtomicI64::new(0),
+            private_peak: AtomicI64::new(0),
+            fragments: AtomicU64::new(0),
+            started_at: AtomicU64::new(0),
+            heartbeat: AtomicU64::new(0),
+            description: [const { AtomicU64::new(0) }; WORDS],
+            load: Load::new(),
+        }
+    }
+
+    /// Moves a new process in; it is [`SlotState::Starting`].
+    pub fn open(&self, pid: u32, generation: u32, description: &str) {
+        let now = monotonic_millis();
+        self.load.reset();
+        self.generation.store(generation, Relaxed);
+        self.private_bytes.store(0, Relaxed);
+        self.private_peak.store(0, Relaxed);
+        self.fragments.store(0, Relaxed);
+        self.started_at.store(now, Relaxed);
+        self.heartbeat.store(now, Relaxed);
+        self.describe(description);
+        self.pid.store(pid, Relaxed);
+        self.set_state(SlotState::Starting);
+    }
+
+    /// Moves the process out, after its death.
+    pub fn close(&self) {
+        self.set_state(SlotState::Free);
+        self.pid.store(0, Relaxed);
+        self.private_bytes.store(0, Relaxed);
+        self.fragments.store(0, Relaxed);
+        self.load.reset();
+    }
+
+    /// What the process is doing.
+    pub fn state(&self) -> SlotState {
+        match self.state.load(Acquire) {
+            1 => SlotState::Starting,
+            2 => SlotState::Running,
+            3 => SlotState::Draining,
+            _ => SlotState::Free,
+        }
+    }
+
+    /// Says what the process is doing.
+    pub fn set_state(&self, state: SlotState) {
+        self.state.store(state as u8, Release);
+    }
+
+    /// Changes the description, as `ps` shows it.
+    pub fn describe(&self, description: &str) {
+        let end = description.floor_char_boundary(DESCRIPTION_BYTES);
+        let mut padded = [0; DESCRIPTION_BYTES];
+        padded[..end].copy_from_slice(&description.as_bytes()[..end]);
+        for (word, bytes) in self.description.iter().zip(padded.as_chunks::<8>().0) {
+            word.store(u64::from_ne_bytes(*bytes), Relaxed);
+        }
+    }
+
+    /// What the process is for, as `ps` shows it.
+    pub fn description(&self) -> String {
+        let bytes: Vec<u8> =
+            self.description.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    }
+
+    /// Says that the process passed its main loop at `now`, in milliseconds of the monotonic clock.
+    pub fn beat(&self, now: u64) {
+        self.heartbeat.store(now, Relaxed);
+    }
+
+    /// Notes `private_bytes` as the peak if it is the most so far.
+    pub fn note_private_peak(&self) {
+        self.private_peak.fetch_max(self.private_bytes.load(Relaxed), Relaxed);
+    }
+
+    /// The process begins to wait, at `now` nanoseconds of the monotonic clock.
+    pub fn idle_begin(&self, now: u64) {
+        self.load.idle_begin(now);
+    }
+
+    /// The process goes on, at `now` nanoseconds of the monotonic clock.
+    pub fn idle_end(&self, now: u64) {
+        self.load.idle_end(now);
+    }
+
+    /// Busy share of the second before `now`, in percent.
+    pub fn load_1s(&self, now: u64) -> u8 {
+        self.load.last_second(now)
+    }
+
+    /// Busy share of the minute before `now`, in percent.
+    pub fn load_1m(&self, now: u64) -> u8 {
+        self.load.last_minute(now)
+    }
+
+    /// Busy share of the ten minutes before `now`, in percent.
+    pub fn load_10m(&self, now: u64) -> u8 {
+        self.load.last_ten_minutes(now)
+    }
+}
+
+impl fmt::Display for SlotState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Free => "free",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ArenaOptions;
+
+    #[test]
+    fn a_row_of_a_life() {
+        let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 64 << 10 }).unwrap();
+        let table = ProcessTable::create(arena, 3).unwrap();
+        let slot = table.slot(1);
+        slot.open(4711, 2, "SIP receiver udp:127.0.0.1:5060");
+        assert_eq!((slot.state(), slot.pid.load(Relaxed)), (SlotState::Starting, 4711));
+        assert_eq!(slot.description(), "SIP receiver udp:127.0.0.1:5060");
+        slot.set_state(SlotState::Running);
+        assert_eq!(table.living().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+        slot.close();
+        assert_eq!((slot.state(), slot.pid.load(Relaxed)), (SlotState::Free, 0));
+        assert!(std::ptr::eq(table.slot(99), table.slot(2)));
+    }
+
+    #[test]
+    fn a_long_description_is_cut_at_a_character() {
+        let slot = Slot::new();
+        slot.describe(&"ü".repeat(40));
+        assert_eq!(slot.description(), "ü".repeat(32));
+        slot.describe(&format!("x{}", "ü".repeat(40)));
+        assert_eq!(slot.description(), format!("x{}", "ü".repeat(31)));
+        slot.describe("");
+        assert_eq!(slot.description(), "");
+    }
+}

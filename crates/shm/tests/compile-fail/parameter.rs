@@ -1,0 +1,12 @@
+use tocsin_shm::{ShmSafe, ShmVec};
+
+#[derive(ShmSafe)]
+struct Queue<T> {
+    waiting: ShmVec<T>,
+}
+
+fn needs<T: ShmSafe>() {}
+
+fn main() {
+    needs::<Queue<std::sync::Arc<u8>>>();
+}

@@ -1,0 +1,9 @@
+use tocsin_shm::ShmSafe;
+
+#[derive(ShmSafe)]
+enum Method {
+    Invite,
+    Other(&'static str),
+}
+
+fn main() {}

@@ -1,0 +1,97 @@
+//! Requests that belong to one hop of another request: ACK to a non-2xx (RFC 3261 section 17.1.1.3) and
+//! CANCEL (section 9.1).
+
+use crate::print::{decimal, header_line};
+use crate::{CSeqRef, HeaderName, Message, Method, ParseError, Values};
+
+/// Appends the ACK for a reply above 2xx to an INVITE: `invite` is the request as it was sent, with our Via
+/// on top; To is that of the reply.
+///
+/// # Errors
+/// What keeps Via, From, To, Call-ID or CSeq from being read.
+pub fn ack_into(invite: &Message, reply: &Message, out: &mut Vec<u8>) -> Result<(), ParseError> {
+    write(invite, Method::Ack, reply.to()?.text(), out)
+}
+
+/// Appends the CANCEL for a request: `request` as it was sent, with our Via on top.
+///
+/// # Errors
+/// What keeps Via, From, To, Call-ID or CSeq from being read.
+pub fn cancel_into(request: &Message, out: &mut Vec<u8>) -> Result<(), ParseError> {
+    write(request, Method::Cancel, request.to()?.text(), out)
+}
+
+fn write(request: &Message, method: Method, to: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+    let via = request.header(HeaderName::Via).ok_or(ParseError::Missing(HeaderName::Via))?;
+    let via = Values::new(via, 1).next().ok_or(ParseError::Via)??.text;
+    let from = request.from()?.text();
+    let call_id = request.call_id()?;
+    let CSeqRef { number, .. } = request.cseq()?;
+    let uri = request.ruri()?.text();
+    out.extend_from_slice(method.text().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(uri);
+    out.extend_from_slice(b" SIP/2.0\r\n");
+    header_line(b"Via", via, out);
+    for route in request.headers(HeaderName::Route) {
+        header_line(b"Route", route.value, out);
+    }
+    out.extend_from_slice(b"Max-Forwards: 70\r\n");
+    header_line(b"From", from, out);
+    header_line(b"To", to, out);
+    header_line(b"Call-ID", call_id, out);
+    out.extend_from_slice(b"CSeq: ");
+    decimal(number, out);
+    out.push(b' ');
+    out.extend_from_slice(method.text().as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    fn message(text: &str) -> Message {
+        Message::parse(text.as_bytes().to_vec(), &Limits::DEFAULT).unwrap()
+    }
+
+    const INVITE: &str = "INVITE sip:a@b SIP/2.0\r\n\
+        v: SIP/2.0/UDP p;branch=z9hG4bK1, SIP/2.0/UDP c;branch=z9hG4bK2\r\nRoute: <sip:r1;lr>,<sip:r2;lr>\r\n\
+        Route: <sip:r3;lr>\r\nf: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\ni: 1@d\r\nCSeq: 0042 INVITE\r\nContact: <sip:c>\r\nl: 3\r\n\r\nv=0";
+    const ROUTES: &str = "Via: SIP/2.0/UDP p;branch=z9hG4bK1\r\nRoute: <sip:r1;lr>,<sip:r2;lr>\r\nRoute: <sip:r3;lr>\r\n\
+        Max-Forwards: 70\r\nFrom: <sip:c@d>;tag=1\r\n";
+
+    #[test]
+    fn cancel_follows_the_request() {
+        let mut out = Vec::new();
+        cancel_into(&message(INVITE), &mut out).unwrap();
+        let expected = format!(
+            "CANCEL sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>\r\nCall-ID: 1@d\r\nCSeq: 42 CANCEL\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
+        assert_eq!(Message::parse(out, &Limits::DEFAULT).unwrap().validate(), Ok(()));
+    }
+
+    #[test]
+    fn ack_has_the_to_of_the_reply() {
+        let mut out = Vec::new();
+        let reply = message("SIP/2.0 486 Busy\r\nTo: <sip:a@b>;tag=9\r\n\r\n");
+        ack_into(&message(INVITE), &reply, &mut out).unwrap();
+        let expected = format!(
+            "ACK sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>;tag=9\r\nCall-ID: 1@d\r\nCSeq: 42 ACK\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn nothing_is_written_for_what_cannot_be_read() {
+        let mut out = Vec::new();
+        let broken = message(
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP p\r\nTo: <sip:a@b>\r\nFrom: sip:x\r\nCall-ID: 1\r\n\r\n",
+        );
+        assert_eq!(cancel_into(&broken, &mut out), Err(ParseError::Missing(HeaderName::CSeq)));
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,243 @@
+//! The command line: the peer's flags, with the peer's exit status for what is wrong with them.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tocsin_process::Identity;
+use tocsin_script::SocketSpec;
+use tocsin_server::settings::Overrides;
+
+/// Exit status for everything that is wrong before the server runs, as the peer's.
+pub(crate) const FAILED: u8 = 255;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    /// `-f`; without it the embedded configuration runs.
+    pub(crate) config: Option<PathBuf>,
+    /// `-c` or `-C`: check the configuration and end.
+    pub(crate) check: bool,
+    /// `-F`, `-D`, or no configuration at all: stay in the foreground.
+    pub(crate) foreground: bool,
+    /// `-P`.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// `-G`.
+    pub(crate) pgid_file: Option<PathBuf>,
+    /// What wins over the configuration.
+    pub(crate) overrides: Overrides,
+    /// As it was given, for the management interface.
+    pub(crate) given: Vec<String>,
+}
+
+/// Text to print instead of running.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    text: String,
+    failed: bool,
+}
+
+impl Answer {
+    fn error(text: impl Into<String>) -> Self {
+        Self { text: format!("ERROR:core:main: {}\n", text.into()), failed: true }
+    }
+
+    /// Prints it and returns the exit status.
+    pub(crate) fn give(&self) -> ExitCode {
+        // Nobody is left to be told if the terminal is gone.
+        if self.failed {
+            let _ = write!(std::io::stderr(), "{}NOTICE:core:main: Exiting....\n", self.text);
+            ExitCode::from(FAILED)
+        } else {
+            let _ = write!(std::io::stdout(), "{}", self.text);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Reads the command line.
+pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Answer> {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let matches = command().try_get_matches_from(&given).map_err(|e| refused(&e))?;
+    if matches.get_flag("help") {
+        return Err(Answer { text: help(), failed: false });
+    }
+    if matches.get_flag("version") {
+        return Err(Answer { text: version(), failed: false });
+    }
+    let given = given.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    arguments_of(&matches, given)
+}
+
+fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, Answer> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let listen = matches.get_many::<String>("listen").unwrap_or_default();
+    let debug = matches.get_flag("debug-mode");
+    let config = path("config");
+    let foreground = matches.get_flag("foreground") || debug || config.is_none();
+    let identity = Identity {
+        root: path("chroot"),
+        directory: path("directory"),
+        user: text("user").map(|u| tocsin_process::lookup_user(&u)).transpose().map_err(|e| Answer::error(e.to_string()))?,
+        group: text("group").map(|g| tocsin_process::lookup_group(&g)).transpose().map_err(|e| Answer::error(e.to_string()))?,
+    };
+    let overrides = Overrides {
+        listen: listen.map(|address| socket(address)).collect::<Result<_, _>>()?,
+        udp_workers: workers(text("udp-workers"), "-n")?,
+        tcp_workers: workers(text("tcp-workers"), "-N")?,
+        shared_mib: mebibytes(text("shared"), "shmem", "-m")?,
+        private_mib: mebibytes(text("private"), "pkgmem", "-M")?,
+        debug,
+        verbose: u32::from(matches.get_count("verbose")),
+        foreground,
+        identity,
+    };
+    Ok(Arguments {
+        check: matches.get_flag("check") || matches.get_flag("check-all"),
+        foreground,
+        pid_file: path("pid-file"),
+        pgid_file: path("pgid-file"),
+        config,
+        overrides,
+        given,
+    })
+}
+
+fn mebibytes(given: Option<String>, what: &str, flag: &str) -> Result<Option<u64>, Answer> {
+    let Some(text) = given else { return Ok(None) };
+    match text.parse::<u64>() {
+        Ok(0) => Err(Answer::error(format!("bad {what} size number: {flag} 0: at least 2 (MiB) are needed"))),
+        Ok(n) if n <= 1 << 24 => Ok(Some(n)),
+        _ => Err(Answer::error(format!("bad {what} size number: {flag} {text}"))),
+    }
+}
+
+fn workers(given: Option<String>, flag: &str) -> Result<Option<u32>, Answer> {
+    let Some(text) = given else { return Ok(None) };
+    match text.parse::<u32>() {
+        Ok(n @ 1..=1024) => Ok(Some(n)),
+        _ => Err(Answer::error(format!("bad process number: {flag} {text}: 1 to 1024 are possible"))),
+    }
+}
+
+/// `-l [proto:]host[:port]`.
+fn socket(text: &str) -> Result<SocketSpec, Answer> {
+    let wrong = || Answer::error(format!("bad -l address specifier: {text}"));
+    let (protocol, rest) = match text.split_once(':') {
+        Some((name, rest)) if tocsin_net::Protocol::parse(name.as_bytes()).is_some() => (name.to_lowercase(), rest),
+        Some((name, rest)) if name.chars().all(char::is_alphabetic) && rest.contains('.') => {
+            return Err(Answer::error(format!("bad protocol in {name}:{rest}: bad -l address specifier: {text}")));
+        }
+        _ => ("udp".to_owned(), text),
+    };
+    let (host, port) = tocsin_net::split_host_port(rest).map_err(|_| wrong())?;
+    Ok(SocketSpec { protocol, host: host.to_owned(), ports: port.map(|p| (p, p)), options: Vec::new() })
+}
+
+fn refused(error: &clap::Error) -> Answer {
+    let flag = error
+        .get(clap::error::ContextKind::InvalidArg)
+        .map(|value| value.to_string())
+        .unwrap_or_default();
+    let flag = flag.split_whitespace().next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::InvalidValue | ErrorKind::TooManyValues | ErrorKind::NoEquals => {
+            Answer::error(format!("Unknown option `{flag}`."))
+        }
+        _ => Answer::error(error.to_string().trim().to_owned()),
+    }
+}
+
+fn command() -> Command {
+    let value = |name: &'static str, short: char, what: &'static str| {
+        Arg::new(name).short(short).value_name(what).action(ArgAction::Set).allow_hyphen_values(true).overrides_with(name)
+    };
+    let flag = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name);
+    // Tuning of the peer's that has no counterpart here is read and left alone.
+    let ignored = [('b', "buffer"), ('W', "poll"), ('a', "allocator"), ('k', "pkg-allocator"), ('s', "shm-allocator"), ('e', "rpm-allocator"), ('p', "preprocessor")];
+    let ignored_flags = [('r', "dns-received"), ('R', "reverse-dns"), ('v', "via-check"), ('E', "stderr")];
+    let mut command = Command::new("tocsin")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(value("config", 'f', "file").help("configuration file; without one an embedded configuration runs in the foreground"))
+        .arg(flag("check", 'c').help("check the configuration and end"))
+        .arg(flag("check-all", 'C').help("the same"))
+        .arg(Arg::new("listen").short('l').value_name("address").action(ArgAction::Append).help("listen on [proto:]host[:port], instead of the configured addresses"))
+        .arg(value("udp-workers", 'n', "processes").help("workers for each UDP address"))
+        .arg(value("tcp-workers", 'N', "processes").help("workers for TCP connections"))
+        .arg(Arg::new("verbose").short('d').action(ArgAction::Count).help("log more; may be repeated"))
+        .arg(flag("debug-mode", 'D').help("foreground, two workers, all logs to standard error"))
+        .arg(flag("foreground", 'F').help("stay in the foreground"))
+        .arg(value("shared", 'm', "MiB").help("size of the shared memory"))
+        .arg(value("private", 'M', "MiB").help("budget of each process's private memory"))
+        .arg(value("directory", 'w', "dir").help("working directory"))
+        .arg(value("chroot", 't', "dir").help("root directory"))
+        .arg(value("user", 'u', "user").help("user to run as"))
+        .arg(value("group", 'g', "group").help("group to run as"))
+        .arg(value("pid-file", 'P', "file").help("write the server's pid there"))
+        .arg(value("pgid-file", 'G', "file").help("write the server's process group there"))
+        .arg(flag("version", 'V').help("print the version"))
+        .arg(flag("help", 'h').help("print this help"))
+        .arg(Arg::new("rest").action(ArgAction::Append).hide(true));
+    for (short, name) in ignored {
+        command = command.arg(value(name, short, "value").hide(true));
+    }
+    for (short, name) in ignored_flags {
+        command = command.arg(flag(name, short).hide(true));
+    }
+    command
+}
+
+fn version() -> String {
+    format!(
+        "version: tocsin {} ({}/linux), runs OpenSIPS 3.4 configurations\nflags: shared memory by fork, robust locks, metered private heaps\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )
+}
+
+fn help() -> String {
+    format!("{}{}\n", version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(), command().render_help())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, Answer> {
+        read(std::iter::once("tocsin").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn error(line: &str) -> String {
+        parse(line).unwrap_err().text
+    }
+
+    #[test]
+    fn the_peers_flags_are_read() {
+        let a = parse("-f x.cfg -F -m 128 -M 8 -n 4 -dd -l udp:127.0.0.1:5070 -P pid -a F_MALLOC").unwrap();
+        assert_eq!(a.config.unwrap().to_str(), Some("x.cfg"));
+        assert!(a.foreground && !a.check);
+        assert_eq!((a.overrides.shared_mib, a.overrides.private_mib), (Some(128), Some(8)));
+        assert_eq!((a.overrides.udp_workers, a.overrides.verbose), (Some(4), 2));
+        assert_eq!(a.overrides.listen[0].ports, Some((5070, 5070)));
+    }
+
+    #[test]
+    fn without_a_configuration_it_stays_in_the_foreground() {
+        assert!(parse("").unwrap().foreground);
+        assert!(!parse("-f x.cfg").unwrap().foreground);
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        assert_eq!(error("-Z"), "ERROR:core:main: Unknown option `-Z`.\n");
+        assert_eq!(error("-f"), "ERROR:core:main: Unknown option `-f`.\n");
+        assert_eq!(error("-m abc -C -f x.cfg"), "ERROR:core:main: bad shmem size number: -m abc\n");
+        assert!(error("-M -3 -C -f x.cfg").contains("bad pkgmem size number: -M -3"));
+        assert!(error("-l bogus:1.2.3.4 -C -f x.cfg").contains("bad -l address specifier: bogus:1.2.3.4"));
+    }
+}

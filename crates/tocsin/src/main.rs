@@ -1,0 +1,22 @@
+//! Tocsin: a SIP server that tells, truthfully and at once, what happens inside it.
+//!
+//! The program: command line, start-up order, and the modules linked in. Everything else is in the rooms below.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod embedded;
+mod limits;
+mod start;
+
+use std::process::ExitCode;
+
+/// The private heap of each process, metered against its budget (`-M`).
+#[global_allocator]
+static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> = tocsin_process::Meter(tocsin_process::Mimalloc);
+
+fn main() -> ExitCode {
+    match arguments::read(std::env::args_os()) {
+        Ok(arguments) => start::run(&arguments),
+        Err(answer) => answer.give(),
+    }
+}

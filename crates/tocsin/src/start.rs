@@ -1,0 +1,144 @@
+//! From the command line to a running family.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tocsin_process::{Ending, Identity, PidFile, Supervisor};
+use tocsin_script::{Diagnostics, SourceMap};
+use tocsin_server::family::ServerFamily;
+use tocsin_server::logging::{self, Level, LogSettings};
+use tocsin_server::startup::{self, Assembled, StartError};
+use tocsin_server::{Server, settings::Settings};
+
+use crate::arguments::{Arguments, FAILED};
+use crate::{embedded, limits};
+
+/// Runs what the command line asks for, to its end.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    logging::start_early(&LogSettings::default());
+    match serve(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            for line in message.lines() {
+                logging::line(Level::Error, line);
+            }
+            logging::line(Level::Notice, "core:main: Exiting....");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> Result<u8, String> {
+    let (source, name) = source(arguments)?;
+    let modules = tocsin_modules::all();
+    let (program, settings) =
+        startup::check(source, &modules, &arguments.overrides).map_err(|cause| explain(cause, &name))?;
+    if arguments.check {
+        logging::line(Level::Notice, "core:main: config file ok, exiting...");
+        return Ok(0);
+    }
+    let waiting = if arguments.foreground {
+        None
+    } else {
+        match tocsin_process::detach(settings.log.stderr).map_err(|e| e.to_string())? {
+            Ok(detached) => Some(detached),
+            Err(code) => return Ok(code),
+        }
+    };
+    logging::start(&log_settings(&settings, arguments));
+    limits::raise_open_files(settings.open_files);
+    let identity = identity(&settings, arguments);
+    let Assembled { server, sweeps } =
+        startup::assemble(program, settings, &modules, arguments.given.clone(), announce(arguments))
+            .map_err(|cause| explain(cause, &name))?;
+    let _pid_file = arguments.pid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
+    let _pgid_file = arguments.pgid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
+    tocsin_process::enter(&identity).map_err(|e| e.to_string())?;
+    let family = ServerFamily::new(server, waiting);
+    let supervisor = Supervisor::new(server.plan.clone(), server.table, sweeps, family);
+    match supervisor.run().map_err(|e| format!("core:main: the supervisor cannot go on: {e}"))? {
+        Ending::Asked => Ok(0),
+        Ending::StartFailed => Err("core:main: a process could not start; the lines above say why".to_owned()),
+        Ending::CrashLoop => {
+            Err("core:main: a group of processes ends as soon as it starts; the server gives up".to_owned())
+        }
+    }
+}
+
+fn source(arguments: &Arguments) -> Result<(SourceMap, String), String> {
+    let Some(path) = &arguments.config else {
+        return Ok((SourceMap::from_text(embedded::NAME, embedded::TEXT), embedded::NAME.to_owned()));
+    };
+    let name = path.display().to_string();
+    let source = SourceMap::open(path).map_err(|cause| {
+        let cause = match cause.kind() {
+            std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
+            _ => cause.to_string(),
+        };
+        format!("core:parse_opensips_cfg: loading config file {name}: {cause}\ncore:main: failed to parse config file {name}")
+    })?;
+    Ok((source, name))
+}
+
+/// What is wrong, as log lines; the lines of a wrong script are written here.
+fn explain(cause: StartError, name: &str) -> String {
+    match cause {
+        StartError::Script(diagnostics) => {
+            write_diagnostics(&diagnostics);
+            format!(
+                "core:parse_opensips_cfg: bad config file ({} errors)\ncore:main: failed to parse config file {name}",
+                diagnostics.count()
+            )
+        }
+        other => format!("core:main: {other}"),
+    }
+}
+
+fn write_diagnostics(diagnostics: &Diagnostics) {
+    for (level, text) in diagnostics.lines() {
+        let level = match level {
+            tocsin_script::Level::Critical => Level::Critical,
+            _ => Level::Error,
+        };
+        logging::line(level, &text);
+    }
+}
+
+/// The log as configured; in the foreground without a system log, lines go to standard error.
+fn log_settings(settings: &Settings, arguments: &Arguments) -> LogSettings {
+    let mut log = settings.log.clone();
+    if arguments.foreground && !Path::new("/dev/log").exists() {
+        log.stderr = true;
+    }
+    log
+}
+
+/// A daemon works in `/` unless told otherwise, so that no file system is kept busy.
+fn identity(settings: &Settings, arguments: &Arguments) -> Identity {
+    let mut identity = settings.identity.clone();
+    if identity.directory.is_none() && !arguments.foreground {
+        identity.directory = Some("/".into());
+    }
+    identity
+}
+
+/// Whoever starts the embedded configuration is shown where it listens and what to try.
+fn announce(arguments: &Arguments) -> fn(&'static Server) {
+    if arguments.config.is_some() { |_| {} } else { greet }
+}
+
+fn greet(server: &'static Server) {
+    let mut text = format!("\nTocsin {} serves.\n\n", env!("CARGO_PKG_VERSION"));
+    for listener in server.sockets.all() {
+        text += &format!("  SIP          {}\n", listener.name);
+    }
+    text += "  management   http://127.0.0.1:8888/mi  (JSON-RPC 2.0)\n\nTry, in another terminal:\n\n";
+    if let Some(listener) = server.sockets.all().first() {
+        text += &format!("  sipsak -vv -s sip:{}\n", listener.address);
+    }
+    text += "  curl -s -H 'Content-Type: application/json' http://127.0.0.1:8888/mi \\\n    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ps\"}'\n\n";
+    text += "Kill one of the processes that `ps` shows: its successor is there at once, and no call is lost.\nCtrl-C ends the server.\n\n";
+    // A greeting that cannot be printed is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,154 @@
+//! What this server noted in the route set of a dialog, read when a request of the dialog comes back.
+
+use std::rc::Rc;
+
+use tocsin_script::{
+    Accessor, ArgError, Bytes, Call, Function, Index, Param, ParamKind, Routes, Value, Variable, compile_regex,
+};
+use tocsin_server::Context;
+use tocsin_sip::{Message, UriRef};
+
+use super::is_own;
+use super::loose::{first_route, is_own_record};
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const EXPRESSION: &[Param] = &[Param::required("expression", ParamKind::Regex)];
+    const DIRECTION: &[Param] = &[Param::required("direction", ParamKind::Str)];
+    vec![
+        Function::new("check_route_param", EXPRESSION, Routes::REQUEST, |site| {
+            let fixed = site.regex(0);
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let Some(params) = params(cx) else { return false.into() };
+                match (&fixed, &arguments[0]) {
+                    (Some(expression), _) => expression.is_match(params).into(),
+                    (None, Value::Str(pattern)) => match compile_regex(pattern) {
+                        Ok(expression) => expression.is_match(params).into(),
+                        Err(problem) => {
+                            tracing::error!("check_route_param: {problem}");
+                            false.into()
+                        }
+                    },
+                    _ => false.into(),
+                }
+            });
+            Ok(call)
+        }),
+        Function::new("is_direction", DIRECTION, Routes::REQUEST, |site| {
+            let fixed = site.constant_str(0).map(|text| direction(text)).transpose()?;
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let wanted = match (fixed, &arguments[0]) {
+                    (Some(wanted), _) => Ok(wanted),
+                    (None, Value::Str(text)) => direction(text),
+                    _ => direction(b""),
+                };
+                match wanted {
+                    Ok(wanted) => (params(cx).and_then(|params| flow(&cx.message, params)) == Some(wanted)).into(),
+                    Err(_) => {
+                        tracing::error!("is_direction: neither `upstream` nor `downstream` was asked for");
+                        false.into()
+                    }
+                }
+            });
+            Ok(call)
+        }),
+    ]
+}
+
+/// `$rr_params`.
+pub(super) fn variable() -> Variable<Context> {
+    struct RouteParams;
+    impl Accessor<Context> for RouteParams {
+        fn read(&self, cx: &mut Context, _: Index) -> Value {
+            let params = params(cx).map(|params| params.strip_prefix(b";").unwrap_or(params));
+            params.map_or(Value::Null, |params| Value::Str(Bytes::new(params)))
+        }
+    }
+    Variable::new("rr_params", |site| {
+        site.no_sub()?;
+        let accessor: Rc<dyn Accessor<Context>> = Rc::new(RouteParams);
+        Ok(accessor)
+    })
+}
+
+/// Which way a request goes within its dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// From the one who was called.
+    Upstream,
+    /// From the one who called.
+    Downstream,
+}
+
+fn direction(text: &[u8]) -> Result<Direction, ArgError> {
+    match text {
+        b"upstream" => Ok(Direction::Upstream),
+        b"downstream" => Ok(Direction::Downstream),
+        _ => {
+            let text = String::from_utf8_lossy(text);
+            Err(ArgError::at(0, format!("`{text}` is no direction")).suggest(&text, ["upstream", "downstream"]))
+        }
+    }
+}
+
+/// The parameters of the URI that names this server in the route set, from the first `;` on.
+fn params(cx: &Context) -> Option<&[u8]> {
+    let server = cx.server();
+    local_params(&cx.message, |uri| is_own(server, uri))
+}
+
+fn local_params(message: &Message, own: impl Fn(&UriRef<'_>) -> bool) -> Option<&[u8]> {
+    let first = first_route(message)?;
+    let local = match message.ruri() {
+        // By way of a strict router.
+        Ok(uri) if is_own_record(&uri, &own) => uri,
+        _ if own(&first) => first,
+        _ => return None,
+    };
+    Some(local.params().text())
+}
+
+/// The From tag of the request that began the dialog is noted in `ftag`: only the caller still has it in From. `None`
+/// when it was not noted.
+fn flow(message: &Message, params: &[u8]) -> Option<Direction> {
+    let noted = params.split(|&byte| byte == b';').find_map(|param| {
+        let (name, value) = param.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"ftag=").then_some(value)
+    })?;
+    let same = message.from().ok()?.tag()? == noted;
+    Some(if same { Direction::Downstream } else { Direction::Upstream })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tocsin_sip::Limits;
+
+    fn request(request_uri: &str, route: &str, from_tag: &str) -> Message {
+        let text = format!(
+            "BYE {request_uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nRoute: {route}\r\n\
+             From: <sip:a@b>;tag={from_tag}\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\r\n"
+        );
+        Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap()
+    }
+
+    fn noted(message: &Message) -> Option<&[u8]> {
+        local_params(message, |uri| uri.host() == b"me")
+    }
+
+    #[test]
+    fn the_params_are_those_of_our_own_entry() {
+        assert_eq!(noted(&request("sip:c@d", "<sip:me;lr;nat=yes>,<sip:p;lr>", "1")), Some(&b";lr;nat=yes"[..]));
+        assert_eq!(noted(&request("sip:me;lr;nat=no", "<sip:p;lr>,<sip:c@d>", "1")), Some(&b";lr;nat=no"[..]));
+        assert_eq!(noted(&request("sip:c@d", "<sip:p;lr;nat=yes>,<sip:me;lr>", "1")), None);
+        assert_eq!(noted(&request("sip:c@d", "<sip:me", "1")), None);
+    }
+
+    #[test]
+    fn the_from_tag_tells_the_direction() {
+        let message = request("sip:c@d", "<sip:me;lr;ftag=abc>", "abc");
+        assert_eq!(flow(&message, b";lr;ftag=abc;x"), Some(Direction::Downstream));
+        assert_eq!(flow(&message, b";lr;FTAG=ABC"), Some(Direction::Upstream));
+        assert_eq!(flow(&message, b";lr;xftag=abc"), None);
+        assert_eq!(flow(&message, b""), None);
+    }
+}

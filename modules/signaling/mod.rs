@@ -1,0 +1,70 @@
+//! signaling: answers through the transaction where there is one, and without where there is none.
+
+use std::rc::Rc;
+
+use tocsin_script::{Accessor, Bytes, Call, Function, Index, ModuleSpec, Param, ParamKind, Routes, Value, Variable};
+use tocsin_server::core::as_text;
+use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::{Context, reply};
+
+use crate::sl;
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct Signaling;
+
+impl Module for Signaling {
+    fn spec(&self) -> ModuleSpec<Context> {
+        ModuleSpec { functions: vec![send_reply()], variables: vec![local_tag()], ..ModuleSpec::new("signaling") }
+    }
+
+    fn start(&self, _: &mut Setup<'_>) -> Result<(), SetupError> {
+        Ok(())
+    }
+}
+
+/// Answers the request of `cx`. `false` when it cannot be answered.
+pub fn send(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
+    if cx.transaction.is_some()
+        && let Some(layer) = &cx.server().transactions
+        && let Some(sent) = layer.reply(cx, status, &sl::one_line(reason))
+    {
+        return sent;
+    }
+    sl::send(cx, status, reason)
+}
+
+fn send_reply() -> Function<Context> {
+    const ANSWER: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    Function::new("send_reply", ANSWER, Routes::REQUEST | Routes::FAILURE | Routes::ERROR, |site| {
+        sl::check_answer(site)?;
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let status = arguments[0].to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+            let reason = as_text(&arguments[1]).unwrap_or_default();
+            send(cx, status, &reason).into()
+        });
+        Ok(call)
+    })
+}
+
+/// `$sig_local_totag`: the To tag of an answer without a transaction; NULL once there is a transaction, which makes its
+/// own.
+fn local_tag() -> Variable<Context> {
+    struct LocalTag;
+    impl Accessor<Context> for LocalTag {
+        fn read(&self, cx: &mut Context, _: Index) -> Value {
+            if !cx.message.is_request() || cx.transaction.is_some() {
+                return Value::Null;
+            }
+            match cx.message.to().ok().and_then(|to| to.tag()) {
+                Some(tag) => Value::Str(Bytes::new(tag)),
+                None => Value::Str(Bytes::new(&reply::stateless_tag(cx))),
+            }
+        }
+    }
+    Variable::new("sig_local_totag", |site| {
+        site.no_sub()?;
+        let accessor: Rc<dyn Accessor<Context>> = Rc::new(LocalTag);
+        Ok(accessor)
+    })
+}

@@ -1,0 +1,294 @@
+//! Header fields: whether they are there, putting them in, taking them out.
+
+use std::rc::Rc;
+
+use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value, compile_regex};
+use tocsin_server::context::received_uri;
+use tocsin_server::{Context, time};
+use tocsin_sip::{Edits, HeaderName, Message};
+
+use super::{Arguments, MESSAGES, function};
+
+/// The longest text of header lines that one message may keep for its answer.
+const REPLY_LINES_LIMIT: usize = 16 << 10;
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const TEXT: &[Param] = &[Param::required("txt", ParamKind::Str)];
+    const ANCHORED: &[Param] = &[Param::required("txt", ParamKind::Str), Param::optional("hdr", ParamKind::Str)];
+    const AROUND: &[Param] = &[Param::required("prefix", ParamKind::Str), Param::required("suffix", ParamKind::Str)];
+    const NAME: &[Param] = &[Param::required("hname", ParamKind::Str)];
+    const EXPRESSION: &[Param] = &[Param::required("hname_expr", ParamKind::Regex)];
+    let answers = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::ERROR;
+    vec![
+        function("append_hf", ANCHORED, MESSAGES, |cx, arguments| {
+            append(&cx.message, &mut cx.edits, &arguments.required(0), arguments.text(1).as_deref())
+        }),
+        function("insert_hf", ANCHORED, MESSAGES, |cx, arguments| {
+            insert(&cx.message, &mut cx.edits, &arguments.required(0), arguments.text(1).as_deref())
+        }),
+        function("append_urihf", AROUND, MESSAGES, append_uri),
+        function("append_to_reply", TEXT, answers, |cx, arguments| {
+            append_to_reply(&mut cx.reply_lines, &arguments.required(0))
+        }),
+        function("append_time", &[], answers, |cx, _| {
+            let line = format!("Date: {}\r\n", date(time::unix_seconds()));
+            append_to_reply(&mut cx.reply_lines, line.as_bytes())
+        }),
+        function("has_totag", &[], MESSAGES | Routes::LOCAL, |cx, _| {
+            cx.message.to().is_ok_and(|to| to.tag().is_some())
+        }),
+        function("is_present_hf", NAME, MESSAGES, |cx, arguments| {
+            cx.message.header_by_text(&arguments.required(0)).is_some()
+        }),
+        function("remove_hf", NAME, MESSAGES, |cx, arguments| {
+            let name = arguments.required(0);
+            let known = HeaderName::of(&name);
+            remove(&cx.message, &mut cx.edits, |each, text| {
+                each == known && (known != HeaderName::Other || text.eq_ignore_ascii_case(&name))
+            })
+        }),
+        function("remove_hf_glob", NAME, MESSAGES, |cx, arguments| {
+            let pattern = arguments.required(0);
+            remove(&cx.message, &mut cx.edits, |_, text| glob(&pattern, text))
+        }),
+        Function::new("remove_hf_re", EXPRESSION, MESSAGES, |site| {
+            let fixed = site.regex(0);
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let made = match (&fixed, &arguments[0]) {
+                    (None, Value::Str(pattern)) => compile_regex(pattern).ok(),
+                    _ => None,
+                };
+                let Some(expression) = fixed.as_ref().or(made.as_ref()) else {
+                    tracing::error!("remove_hf_re: not a regular expression");
+                    return false.into();
+                };
+                remove(&cx.message, &mut cx.edits, |_, text| expression.is_match(text)).into()
+            });
+            Ok(call)
+        }),
+    ]
+}
+
+/// Behind the first header field called `anchor`, or behind all.
+fn append(message: &Message, edits: &mut Edits, lines: &[u8], anchor: Option<&[u8]>) -> bool {
+    if !are_lines(lines) {
+        return false;
+    }
+    match anchor.and_then(|anchor| first(message, anchor)) {
+        Some(header) => edits.insert_after(message, header, lines),
+        None => {
+            edits.append_lines(message, lines);
+            true
+        }
+    }
+}
+
+/// Before the first header field called `anchor`, or before all.
+fn insert(message: &Message, edits: &mut Edits, lines: &[u8], anchor: Option<&[u8]>) -> bool {
+    let header = anchor.and_then(|anchor| first(message, anchor)).unwrap_or(0);
+    are_lines(lines) && edits.insert_before(message, header, lines)
+}
+
+fn first(message: &Message, name: &[u8]) -> Option<usize> {
+    message.headers_by_text(name).next().map(|header| header.index)
+}
+
+/// Text that begins with the name of a header field. An empty line would end the header fields.
+fn are_lines(lines: &[u8]) -> bool {
+    let fits = lines.contains(&b':')
+        && !lines.starts_with(b"\r")
+        && !lines.starts_with(b"\n")
+        && !lines.windows(2).any(|pair| pair == b"\n\n")
+        && !lines.windows(4).any(|four| four == b"\r\n\r\n");
+    if !fits {
+        tracing::error!("`{}` is no header field: write it as `Name: value`", lines.escape_ascii());
+    }
+    fits
+}
+
+fn append_uri(cx: &mut Context, arguments: &Arguments<'_>) -> bool {
+    let line = [&*arguments.required(0), received_uri(&cx.message), &*arguments.required(1)].concat();
+    append(&cx.message, &mut cx.edits, &line, None)
+}
+
+fn append_to_reply(lines: &mut Vec<u8>, text: &[u8]) -> bool {
+    if !are_lines(text) || lines.len() + text.len() > REPLY_LINES_LIMIT {
+        return false;
+    }
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    lines.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+    lines.extend_from_slice(b"\r\n");
+    true
+}
+
+/// Takes out the header fields whose name is wanted. Whether there were any.
+fn remove(message: &Message, edits: &mut Edits, mut wanted: impl FnMut(HeaderName, &[u8]) -> bool) -> bool {
+    let mut any = false;
+    for header in message.all_headers().filter(|header| wanted(header.name, header.name_text)) {
+        any |= edits.remove_header(message, header.index);
+    }
+    any
+}
+
+/// Whether `text` fits the pattern: `*` is any text, `?` any character, `[a-z]` and `[!a-z]` one of some; letters of
+/// either case.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where the last star stands, and how much of the text it has taken.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        let taken = match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+                continue;
+            }
+            Some(b'[') => class(&pattern[p + 1..], text[t]).map(|(fits, length)| (fits, length + 1)),
+            Some(b'?') => Some((true, 1)),
+            Some(byte) => Some((byte.eq_ignore_ascii_case(&text[t]), 1)),
+            None => None,
+        };
+        match (taken, star) {
+            (Some((true, length)), _) => (p, t) = (p + length, t + 1),
+            (_, Some((at, from))) => {
+                star = Some((at, from + 1));
+                (p, t) = (at + 1, from + 1);
+            }
+            _ => return false,
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// Whether a byte is in the class that begins here, behind its bracket, and where the class ends. `None` if it does not.
+fn class(pattern: &[u8], byte: u8) -> Option<(bool, usize)> {
+    let byte = byte.to_ascii_lowercase();
+    let negated = matches!(pattern.first(), Some(b'!' | b'^'));
+    let start = usize::from(negated);
+    let end = start + 1 + pattern.get(start + 1..)?.iter().position(|byte| *byte == b']')?;
+    let (mut at, mut fits) = (start, false);
+    while at < end {
+        let low = pattern[at].to_ascii_lowercase();
+        if at + 2 < end && pattern[at + 1] == b'-' {
+            fits |= (low..=pattern[at + 2].to_ascii_lowercase()).contains(&byte);
+            at += 3;
+        } else {
+            fits |= low == byte;
+            at += 1;
+        }
+    }
+    Some((fits != negated, end + 1))
+}
+
+/// A moment as RFC 3261 section 20.17 writes it: `Sat, 13 Nov 2010 23:29:00 GMT`.
+fn date(unix_seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    // Years of 365.2425 days that begin on the first of March, in eras of 400.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12;
+    let year = era * 400 + year_of_era + u64::from(month < 2);
+    format!(
+        "{}, {day:02} {} {year} {:02}:{:02}:{:02} GMT",
+        DAYS[(days % 7) as usize],
+        MONTHS[month as usize],
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tocsin_sip::Limits;
+
+    const LINES: &str = "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nf: <sip:c@d>;tag=1\r\nX-Bill-1: a\r\nX-Price: b\r\nX-Bill-2: c\r\n";
+
+    fn edited(edit: impl FnOnce(&Message, &mut Edits) -> bool) -> (bool, String) {
+        let message = Message::parse(format!("{LINES}\r\n").into_bytes(), &Limits::DEFAULT).unwrap();
+        let mut edits = Edits::new();
+        let answer = edit(&message, &mut edits);
+        let mut out = Vec::new();
+        message.print_into(&edits, &mut out);
+        (answer, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn lines_go_where_they_are_wanted() {
+        let (done, text) = edited(|m, e| append(m, e, b"A: b\r\n", None));
+        assert!(done && text == format!("{LINES}A: b\r\n\r\n"));
+        let (done, text) = edited(|m, e| append(m, e, b"A: b", Some(b"From")));
+        assert!(done && text.contains("tag=1\r\nA: b\r\nX-Bill-1"));
+        let (done, text) = edited(|m, e| append(m, e, b"A: b", Some(b"Nosuch")));
+        assert!(done && text.ends_with("X-Bill-2: c\r\nA: b\r\n\r\n"));
+        let (done, text) = edited(|m, e| insert(m, e, b"A: b", None));
+        assert!(done && text.contains("SIP/2.0\r\nA: b\r\nVia"));
+        let (done, text) = edited(|m, e| insert(m, e, b"A: b", Some(b"X-Price")));
+        assert!(done && text.contains("A: b\r\nX-Price"));
+    }
+
+    #[test]
+    fn what_is_no_header_field_is_not_put_in() {
+        for bad in ["", "nonsense", "\r\nA: b", "A: b\r\n\r\nbody", "A: b\n\nbody", "\nA: b"] {
+            let (done, text) = edited(|m, e| append(m, e, bad.as_bytes(), None));
+            assert!(!done && text == format!("{LINES}\r\n"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn header_fields_are_removed_by_name_and_pattern() {
+        let (done, text) = edited(|m, e| remove(m, e, |_, name| glob(b"x-bill*", name)));
+        assert!(done && !text.contains("Bill") && text.contains("X-Price"));
+        let (done, text) = edited(|m, e| remove(m, e, |name, _| name == HeaderName::From));
+        assert!(done && !text.contains("tag=1"));
+        assert!(!edited(|m, e| remove(m, e, |_, name| glob(b"Y*", name))).0);
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, fits) in [
+            ("X-*", "x-y", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*b*d", "abcbd", true),
+            ("*b*d", "abcb", false),
+            ("x[0-9a]", "X7", true),
+            ("x[!0-9]", "x7", false),
+            ("x[!0-9]", "xy", true),
+            ("x[]]", "x]", true),
+            ("x[", "x[", false),
+            ("a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn lines_of_an_answer_end() {
+        let mut lines = Vec::new();
+        assert!(append_to_reply(&mut lines, b"A: b") && append_to_reply(&mut lines, b"C: d\n"));
+        assert!(append_to_reply(&mut lines, b"E: f\r\n") && !append_to_reply(&mut lines, b"\r\n"));
+        assert_eq!(lines, b"A: b\r\nC: d\r\nE: f\r\n");
+        assert!(!append_to_reply(&mut lines, &[&b"A: "[..], &[b'x'; REPLY_LINES_LIMIT]].concat()));
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(1_289_690_940), "Sat, 13 Nov 2010 23:29:00 GMT");
+        assert_eq!(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(951_782_399), "Mon, 28 Feb 2000 23:59:59 GMT");
+        assert_eq!(date(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+        assert_eq!(date(4_107_542_400), "Mon, 01 Mar 2100 00:00:00 GMT");
+    }
+}

@@ -1,0 +1,207 @@
+//! Doing what a transaction's machine says: the bytes of the record go to the outbox, and back into it.
+//!
+//! Runs under the lock of the record's shard, so it only copies. What takes longer - a failure route - is told to the
+//! caller, to be done afterwards.
+
+use tocsin_server::reply::{self, Response};
+use tocsin_server::sockets::SocketId;
+use tocsin_server::{Server, Worker};
+use tocsin_shm::{Edit, ShmBytes};
+use tocsin_sip::{Message, ack_into, cancel_into};
+
+use super::State;
+use super::machine::{Action, Actions, BranchId};
+use super::record::{Transaction, TransactionId};
+
+/// The message that made the machine speak, if one did.
+#[derive(Clone, Copy)]
+pub(super) enum AtHand<'a> {
+    /// None: time has passed.
+    Nothing,
+    /// A reply from downstream, and its bytes as they go upstream.
+    Reply { message: &'a Message, upstream: &'a [u8] },
+    /// A reply made by the script.
+    Local(&'a [u8]),
+}
+
+/// What is left to do once the lock is released.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct After {
+    /// All branches failed and a failure route waits: the best branch and its status.
+    pub(super) failed: Option<(BranchId, u16)>,
+    /// The record is gone.
+    pub(super) destroyed: bool,
+}
+
+/// Carries `actions` out for the transaction `t`, then sets the record's deadline, or removes it.
+pub(super) fn carry_out(
+    worker: &'static Worker,
+    t: &mut Transaction,
+    edit: &mut Edit<'_>,
+    actions: &mut Actions,
+    at_hand: AtHand<'_>,
+    now: u64,
+) -> After {
+    let mut doing = Doing { worker, server: worker.server, at_hand, after: After::default() };
+    let mut at = 0;
+    while let Some(action) = actions.get(at).copied() {
+        at += 1;
+        match action {
+            Action::Failed { branch, status, .. } => {
+                if t.failure_route.route(&worker.server.program).is_some() {
+                    doing.after.failed = Some((branch, status));
+                } else {
+                    t.machine.conclude(now, actions);
+                }
+            }
+            Action::Destroy => doing.after.destroyed = true,
+            other => doing.carry_out(t, other),
+        }
+    }
+    if doing.after.destroyed {
+        edit.remove();
+    } else {
+        edit.set_deadline(t.machine.deadline());
+    }
+    doing.after
+}
+
+struct Doing<'a> {
+    worker: &'static Worker,
+    server: &'static Server,
+    at_hand: AtHand<'a>,
+    after: After,
+}
+
+impl Doing<'_> {
+    fn carry_out(&mut self, t: &mut Transaction, action: Action) {
+        match action {
+            Action::SendRequest(branch) => {
+                if let Some(b) = t.branches.get(branch.index()) {
+                    self.send(b.socket, b.to, &b.request);
+                }
+                self.count(|c| c.retransmission_req);
+            }
+            Action::SendAck(branch) => self.send_ack(t, branch),
+            Action::SendCancel(branch) | Action::ResendCancel(branch) => self.send_cancel(t, branch),
+            Action::ForwardReply { branch, status } => self.forward_reply(t, branch, status),
+            Action::PassReply { .. } => {
+                if let AtHand::Reply { upstream, .. } = self.at_hand {
+                    self.send(t.socket, t.reply_to, upstream);
+                    self.count(|c| c.relayed_replies);
+                }
+            }
+            Action::SendReply(status) => {
+                if let AtHand::Local(bytes) = self.at_hand {
+                    self.send(t.socket, t.reply_to, bytes);
+                    keep(&mut t.reply, bytes);
+                    self.count_reply(status, true);
+                }
+            }
+            Action::GenerateReply(status) => self.generate_reply(t, status),
+            Action::ResendReply => {
+                self.send(t.socket, t.reply_to, &t.reply);
+                self.count(|c| c.retransmission_rpl);
+            }
+            Action::BranchEnded { local: true, status: 408, .. } => self.count(|c| c.timeout_finalresponse),
+            Action::BranchEnded { .. } | Action::Failed { .. } | Action::Destroy => {}
+        }
+    }
+
+    fn send(&self, socket: SocketId, to: std::net::SocketAddr, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let listener = self.server.sockets.listener(socket);
+            self.worker.send(listener, to, |out| out.extend_from_slice(bytes));
+        }
+    }
+
+    fn forward_reply(&self, t: &mut Transaction, branch: BranchId, status: u16) {
+        match self.at_hand {
+            AtHand::Reply { message, upstream } if message.status() == Some(status) => {
+                self.send(t.socket, t.reply_to, upstream);
+                keep(&mut t.reply, upstream);
+                if status < 200 {
+                    // It leaves before the lock is released: no other worker's final reply can overtake it.
+                    self.worker.flush();
+                }
+            }
+            _ => {
+                let Some(kept) = t.branches.get_mut(branch.index()).map(|b| &mut b.reply) else { return };
+                std::mem::swap(kept, &mut t.reply);
+                self.send(t.socket, t.reply_to, &t.reply);
+            }
+        }
+        self.count_reply(status, false);
+    }
+
+    fn generate_reply(&self, t: &mut Transaction, status: u16) {
+        let Some(request) = parse(self.server, &t.request) else { return };
+        let response = Response { status, reason: b"", tag: &t.tag, lines: b"" };
+        let mut bytes = Vec::new();
+        reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);
+        self.send(t.socket, t.reply_to, &bytes);
+        keep(&mut t.reply, &bytes);
+        self.count_reply(status, true);
+    }
+
+    fn send_ack(&self, t: &Transaction, branch: BranchId) {
+        let AtHand::Reply { message, .. } = self.at_hand else { return };
+        self.hop_by_hop(t, branch, |request, out| ack_into(request, message, out).is_ok());
+    }
+
+    fn send_cancel(&self, t: &Transaction, branch: BranchId) {
+        self.hop_by_hop(t, branch, |request, out| cancel_into(request, out).is_ok());
+    }
+
+    /// Sends a request that follows the one of `branch` over the same hop.
+    fn hop_by_hop(&self, t: &Transaction, branch: BranchId, write: impl Fn(&Message, &mut Vec<u8>) -> bool) {
+        let Some(b) = t.branches.get(branch.index()) else { return };
+        let Some(request) = parse(self.server, &b.request) else { return };
+        let mut bytes = Vec::new();
+        if write(&request, &mut bytes) {
+            self.send(b.socket, b.to, &bytes);
+        }
+    }
+
+    fn count(&self, which: impl Fn(&super::statistics::Counters) -> tocsin_server::statistics::StatId) {
+        let id = which(&self.server.state::<State>().counters);
+        self.server.statistics.add(id, 1);
+    }
+
+    fn count_reply(&self, status: u16, local: bool) {
+        self.count(|c| if local { c.local_replies } else { c.relayed_replies });
+        if status >= 200 {
+            self.count(|c| c.finals[usize::from(status / 100).clamp(2, 6) - 2]);
+        }
+    }
+}
+
+/// Keeps a reply for retransmissions. A full arena keeps the one before it: a reply that cannot be repeated is
+/// repeated by whoever sent it.
+fn keep(place: &mut ShmBytes, bytes: &[u8]) {
+    if place.try_assign(bytes).is_err() {
+        place.clear();
+    }
+}
+
+/// Reads a message that lies in a record.
+pub(super) fn parse(server: &Server, bytes: &[u8]) -> Option<Message> {
+    Message::parse(bytes.to_vec(), &server.settings.limits).ok()
+}
+
+/// Changes a transaction under its lock: `input` tells the machine what happened, and what it says is carried out.
+/// `None` when there is no such transaction.
+pub(super) fn update(
+    worker: &'static Worker,
+    id: TransactionId,
+    at_hand: AtHand<'_>,
+    input: impl FnOnce(&mut Transaction, u64, &mut Actions),
+) -> Option<After> {
+    let state = worker.server.state::<State>();
+    let now = tocsin_server::time::now_ms();
+    let mut actions = Actions::new();
+    state.table.update(&id, |t, edit| {
+        input(t, now, &mut actions);
+        carry_out(worker, t, edit, &mut actions, at_hand, now)
+    })
+}

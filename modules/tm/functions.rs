@@ -1,0 +1,182 @@
+//! The module's functions.
+
+use std::rc::Rc;
+
+use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, RouteId, RouteKind, Routes, Value};
+use tocsin_server::Context;
+use tocsin_sip::Method;
+
+use super::State;
+use super::act::{AtHand, update};
+use super::failure::follow_up;
+use super::machine::BranchId;
+use super::matching::of_request;
+use super::record::{RouteBits, TransactionId};
+use super::relay::{self, ERROR};
+use super::requests;
+
+pub(super) fn all() -> Vec<Function<Context>> {
+    const RELAY: &[Param] =
+        &[Param::optional("flags", ParamKind::StrOrInt), Param::optional("outbound_proxy", ParamKind::Str)];
+    const REPLY: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    const STATUS: &[Param] = &[Param::required("expression", ParamKind::Regex)];
+    const WHICH: &[Param] = &[Param::required("reply", ParamKind::Str)];
+    const CANCEL: &[Param] = &[Param::optional("flags", ParamKind::Str)];
+    let requests = Routes::REQUEST | Routes::FAILURE;
+    let mut all = vec![
+        Function::new("t_relay", RELAY, requests, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                if let Value::Str(proxy) = &arguments[1] {
+                    cx.targets.main.next_hop = Some(proxy_uri(proxy));
+                }
+                relay::relay(cx)
+            });
+            Ok(call)
+        })
+        .asynchronous(),
+        plain("t_newtran", Routes::REQUEST, new_transaction),
+        plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check),
+        Function::new("t_reply", REPLY, requests, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else {
+                    tracing::error!("t_reply: the request has no transaction: call t_newtran() first");
+                    return Outcome::FALSE;
+                };
+                let status = arguments[0].to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+                let reason = if let Value::Str(reason) = &arguments[1] { reason.clone() } else { Bytes::EMPTY };
+                relay::answer(cx, id, status, &reason).into()
+            });
+            Ok(call)
+        }),
+        Function::new("t_check_status", STATUS, requests | Routes::REPLY | Routes::BRANCH, |site| {
+            let fixed = site.regex(0);
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let status = shown_status(cx).to_string();
+                match (&fixed, &arguments[0]) {
+                    (Some(regex), _) => regex.is_match(status.as_bytes()).into(),
+                    (None, Value::Str(pattern)) => tocsin_script::compile_regex(pattern)
+                        .is_ok_and(|regex| regex.is_match(status.as_bytes()))
+                        .into(),
+                    _ => Outcome::FALSE,
+                }
+            });
+            Ok(call)
+        }),
+        Function::new("t_local_replied", WHICH, requests, |_| {
+            let call: Call<Context> = Rc::new(|cx, _| {
+                let local = with_transaction(cx, |t| (0..t.machine.branch_count()).all(|at| {
+                    BranchId::from_index(at).is_none_or(|branch| t.machine.is_branch_local(branch))
+                }));
+                local.unwrap_or(false).into()
+            });
+            Ok(call)
+        }),
+        plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
+            with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()
+        }),
+        Function::new("t_cancel_branch", CANCEL, Routes::REPLY, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| cancel_branches(cx, &arguments[0]));
+            Ok(call)
+        }),
+    ];
+    const FAILURE: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Failure))];
+    const ON_REPLY: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Reply))];
+    const BRANCH: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Branch))];
+    all.push(arming("t_on_failure", FAILURE, |cx, route| cx.armed.failure = route));
+    all.push(arming("t_on_reply", ON_REPLY, |cx, route| cx.armed.reply = route));
+    all.push(arming("t_on_branch", BRANCH, |cx, route| cx.armed.branch = route));
+    all
+}
+
+/// A function that arms a route, or disarms it when it is given none.
+fn arming(name: &'static str, params: &'static [Param], arm: fn(&mut Context, Option<RouteId>)) -> Function<Context> {
+    let routes = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY;
+    Function::new(name, params, routes, move |_| {
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            arm(cx, RouteId::from_value(&arguments[0]));
+            store_armed(cx);
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+fn plain(name: &'static str, routes: Routes, act: fn(&mut Context) -> Outcome<Context>) -> Function<Context> {
+    Function::new(name, &[], routes, move |_| {
+        let call: Call<Context> = Rc::new(move |cx, _| act(cx));
+        Ok(call)
+    })
+}
+
+fn proxy_uri(text: &Bytes) -> Bytes {
+    if text.starts_with(b"sip:") || text.starts_with(b"sips:") {
+        return text.clone();
+    }
+    let text = text.lossy();
+    match text.split_once(':') {
+        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => Bytes::from(format!("sip:{rest};transport={protocol}")),
+        _ => Bytes::from(format!("sip:{text}")),
+    }
+}
+
+/// `t_newtran()`: the transaction exists from here on, and absorbs retransmissions while the script works.
+fn new_transaction(cx: &mut Context) -> Outcome<Context> {
+    if cx.transaction.is_some() || cx.message.method() == Method::Ack {
+        return Outcome::Done(ERROR);
+    }
+    match of_request(cx.server(), &cx.message) {
+        Some(id) => relay::create(cx, id, &[]),
+        None => Outcome::Done(ERROR),
+    }
+}
+
+/// Routes armed once the transaction exists are for the transaction.
+fn store_armed(cx: &mut Context) {
+    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)).filter(|_| cx.route != RouteKind::Branch) else { return };
+    let armed = cx.armed;
+    cx.server().state::<State>().table.update(&id, |t, _| {
+        t.failure_route = RouteBits::new(armed.failure);
+        t.reply_route = RouteBits::new(armed.reply);
+    });
+}
+
+/// Reads the transaction of `cx`, if it has one.
+pub(super) fn with_transaction<R>(
+    cx: &Context,
+    read: impl FnOnce(&super::record::Transaction) -> R,
+) -> Option<R> {
+    let id = TransactionId(cx.transaction?.id);
+    cx.server().state::<State>().table.get(&id, read)
+}
+
+/// The status that the script is shown: of the reply at hand, of the failure, or the last one sent.
+pub(super) fn shown_status(cx: &Context) -> u16 {
+    if let Some(status) = cx.message.status() {
+        return status;
+    }
+    let of_failure = cx.transaction.map_or(0, |t| t.status);
+    if of_failure > 0 {
+        return of_failure;
+    }
+    with_transaction(cx, |t| t.machine.last_status()).flatten().unwrap_or(0)
+}
+
+fn cancel_branches(cx: &mut Context, flags: &Value) -> Outcome<Context> {
+    let Some(found) = cx.transaction else { return Outcome::FALSE };
+    let flags = if let Value::Str(flags) = flags { flags.clone() } else { Bytes::EMPTY };
+    let (all, others) = (flags.contains(&b'a'), flags.contains(&b'o'));
+    let id = TransactionId(found.id);
+    let own = found.branch.map(usize::from);
+    let after = update(cx.worker, id, AtHand::Nothing, |t, now, actions| {
+        for at in 0..t.machine.branch_count() {
+            let wanted = all || (others != (own == Some(at)));
+            if let Some(branch) = BranchId::from_index(at).filter(|_| wanted) {
+                t.machine.cancel_branch(branch, now, actions);
+            }
+        }
+    });
+    if let Some(after) = after {
+        follow_up(cx.worker, id, after);
+    }
+    after.is_some().into()
+}

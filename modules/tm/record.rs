@@ -1,0 +1,108 @@
+//! A transaction as it lies in shared memory.
+
+use std::net::SocketAddr;
+
+use tocsin_script::{Program, RouteId};
+use tocsin_server::Context;
+use tocsin_server::sockets::SocketId;
+use tocsin_shm::{Alloc, Full, ShmBytes, ShmClone, ShmSafe, ShmVec};
+
+use super::machine::Machine;
+
+/// A transaction's identity: see [`super::matching`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ShmSafe, ShmClone)]
+pub(crate) struct TransactionId(pub(crate) u64);
+
+/// One transaction.
+#[derive(Debug, ShmSafe, ShmClone)]
+pub(crate) struct Transaction {
+    /// What was decided, and what is to come.
+    pub(super) machine: Machine,
+    /// Where the request came from.
+    pub(super) source: SocketAddr,
+    /// The listener it arrived on.
+    pub(super) socket: SocketId,
+    /// Where replies go.
+    pub(super) reply_to: SocketAddr,
+    /// The tag of replies made here.
+    pub(super) tag: [u8; 16],
+    /// The request with the script's changes, without our Via.
+    pub(super) request: ShmBytes,
+    /// The reply sent last, to be sent again.
+    pub(super) reply: ShmBytes,
+    /// What was sent downstream, by branch.
+    pub(super) branches: ShmVec<Branch>,
+    /// Routes that wait.
+    pub(super) failure_route: RouteBits,
+    pub(super) reply_route: RouteBits,
+    /// `$avp` of the transaction, encoded.
+    pub(super) avps: ShmBytes,
+    /// Message flags.
+    pub(super) flags: u32,
+    /// The process whose script made it.
+    pub(super) owner: Owner,
+}
+
+/// One destination of the request.
+#[derive(Debug, ShmSafe, ShmClone)]
+pub(super) struct Branch {
+    /// Where it was sent.
+    pub(super) to: SocketAddr,
+    /// The listener it left by.
+    pub(super) socket: SocketId,
+    /// The request as it was sent.
+    pub(super) request: ShmBytes,
+    /// Its final reply, if it is a failure, as it goes upstream.
+    pub(super) reply: ShmBytes,
+    /// A reply route of its own (`t_on_reply` in the branch route).
+    pub(super) reply_route: RouteBits,
+    /// Branch flags.
+    pub(super) flags: u32,
+}
+
+/// A process: its slot, and how many had that slot before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ShmSafe, ShmClone)]
+pub(super) struct Owner {
+    pub(super) slot: u16,
+    pub(super) generation: u32,
+}
+
+/// The number of a route of the program, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ShmSafe, ShmClone)]
+pub(super) struct RouteBits(u32);
+
+impl RouteBits {
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    pub(super) fn new(route: Option<RouteId>) -> Self {
+        route.map_or(Self::NONE, |route| Self(route.to_bits()))
+    }
+
+    pub(super) fn route(self, program: &Program<Context>) -> Option<RouteId> {
+        (self != Self::NONE).then_some(self.0).and_then(|bits| RouteId::from_bits(bits, program))
+    }
+}
+
+/// A destination made ready outside of the lock.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) to: SocketAddr,
+    pub(super) socket: SocketId,
+    pub(super) request: Vec<u8>,
+    pub(super) reply_route: Option<RouteId>,
+    pub(super) flags: u32,
+}
+
+impl Prepared {
+    /// Copies it into a record.
+    pub(super) fn store(&self, alloc: Alloc) -> Result<Branch, Full> {
+        Ok(Branch {
+            to: self.to,
+            socket: self.socket,
+            request: ShmBytes::try_from_slice_in(&self.request, alloc)?,
+            reply: ShmBytes::new_in(alloc),
+            reply_route: RouteBits::new(self.reply_route),
+            flags: self.flags,
+        })
+    }
+}

@@ -1,0 +1,374 @@
+//! `t_relay`: a request goes to its destinations, and a transaction looks after it.
+//!
+//! Each destination passes the branch route, gets an address - at once, or after a look-up that the worker does not wait
+//! for - and is made ready outside of any lock. Only then the transaction is stored, whole, by one insertion: a worker
+//! that dies before it has changed nothing, one that dies after it leaves what the timers need to go on.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
+use tocsin_server::forward::{next_hop, resolve};
+use tocsin_server::reply::{self, Response, hex};
+use tocsin_server::target::{NextHop, Target};
+use tocsin_server::time::now_ms;
+use tocsin_server::{Context, TransactionRef, forward};
+use tocsin_sip::{Edits, Method};
+use tocsin_shm::{Full, ShmBytes, ShmVec};
+
+use super::State;
+use super::act::{AtHand, carry_out, update};
+use super::machine::{Actions, Kind, Machine};
+use super::matching::{branch_text, of_request};
+use super::record::{Owner, Prepared, RouteBits, Transaction, TransactionId};
+use super::requests;
+
+/// Return codes of `t_relay` (manual, section 1.4.1).
+pub(super) const ERROR: i64 = -1;
+const BAD_MESSAGE: i64 = -2;
+const NO_DESTINATION: i64 = -3;
+const BAD_DESTINATION: i64 = -4;
+const SEND_FAILED: i64 = -6;
+
+/// Seconds after which a client may come back when shared memory is full.
+const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
+
+/// `t_relay()`.
+pub(super) fn relay(cx: &mut Context) -> Outcome<Context> {
+    match cx.message.method() {
+        Method::Ack => return requests::relay_ack(cx),
+        Method::Cancel => return requests::relay_cancel(cx),
+        _ => {}
+    }
+    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)).or_else(|| of_request(cx.server(), &cx.message)) else {
+        return Outcome::Done(BAD_MESSAGE);
+    };
+    let first = match cx.transaction {
+        Some(_) => cx.server().state::<State>().table.get(&id, |t| t.machine.branch_count()).unwrap_or(0),
+        None => 0,
+    };
+    // The main destination first, the appended ones in their order: taken from the back.
+    let mut pending: SmallVec<[Target; 2]> = cx.targets.others.drain(..).rev().collect();
+    pending.push(cx.targets.main.clone());
+    Relay { id, first, pending, ready: SmallVec::new(), failed: NO_DESTINATION }.go(cx)
+}
+
+/// A request on its way to its destinations.
+struct Relay {
+    id: TransactionId,
+    /// Branches that the transaction has already.
+    first: usize,
+    pending: SmallVec<[Target; 2]>,
+    ready: SmallVec<[Prepared; 1]>,
+    /// Why there is no destination, if none is found.
+    failed: i64,
+}
+
+impl Relay {
+    fn go(mut self, cx: &mut Context) -> Outcome<Context> {
+        while let Some(target) = self.pending.pop() {
+            match cx.armed.branch {
+                Some(route) => match self.branch_route(cx, target, route) {
+                    Ok(relay) => self = relay,
+                    Err(waiting) => return waiting,
+                },
+                None => match self.address(cx, target) {
+                    Ok(relay) => self = relay,
+                    Err(waiting) => return waiting,
+                },
+            }
+        }
+        self.store(cx)
+    }
+
+    /// Runs the branch route for `target`: what it changes is for this branch alone.
+    fn branch_route(self, cx: &mut Context, target: Target, route: RouteId) -> Result<Self, Outcome<Context>> {
+        let saved = Saved::take(cx, target, self.first + self.ready.len());
+        let mut execution = cx.server().program.start(route);
+        let step = execution.run(&cx.server().program, cx);
+        self.branch_ran(cx, saved, execution, step)
+    }
+
+    fn branch_ran(
+        self,
+        cx: &mut Context,
+        saved: Saved,
+        mut execution: Execution,
+        step: Step<Context>,
+    ) -> Result<Self, Outcome<Context>> {
+        match step {
+            Step::Done(verdict) if verdict.drop => {
+                saved.put_back(cx);
+                Ok(self)
+            }
+            Step::Done(_) => {
+                let target = std::mem::take(&mut cx.targets.main);
+                let relay = self.address_with(cx, target, Some(saved))?;
+                Ok(relay)
+            }
+            Step::Wait(pause) => Err(Outcome::Wait(Box::pin(async move {
+                let resume = pause.waiting.await;
+                let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
+                    let step = execution.resume(resume, &cx.server().program, cx);
+                    match self.branch_ran(cx, saved, execution, step) {
+                        Ok(relay) => relay.go(cx),
+                        Err(waiting) => waiting,
+                    }
+                });
+                rest
+            }))),
+        }
+    }
+
+    fn address(self, cx: &mut Context, target: Target) -> Result<Self, Outcome<Context>> {
+        self.address_with(cx, target, None)
+    }
+
+    /// Finds the address of `target` and makes it ready. `saved` is what the branch route may have changed.
+    fn address_with(
+        mut self,
+        cx: &mut Context,
+        target: Target,
+        saved: Option<Saved>,
+    ) -> Result<Self, Outcome<Context>> {
+        match next_hop(cx, &target) {
+            Ok(NextHop::Address(to)) => {
+                self.prepare(cx, &target, Some(to));
+                restore(cx, saved);
+                Ok(self)
+            }
+            Ok(NextHop::Name { host, port }) => {
+                let worker = cx.worker;
+                Err(Outcome::Wait(Box::pin(async move {
+                    let addresses = resolve(worker, host, port).await;
+                    let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
+                        self.prepare(cx, &target, addresses.first().copied());
+                        restore(cx, saved);
+                        self.go(cx)
+                    });
+                    rest
+                })))
+            }
+            Err(cause) => {
+                tracing::error!("t_relay: {cause}");
+                self.failed = BAD_DESTINATION;
+                restore(cx, saved);
+                Ok(self)
+            }
+        }
+    }
+
+    fn prepare(&mut self, cx: &mut Context, target: &Target, to: Option<SocketAddr>) {
+        let Some(to) = to else {
+            self.failed = BAD_DESTINATION;
+            return;
+        };
+        let preferred = target.socket.unwrap_or(cx.received.socket);
+        let Some(listener) = cx.server().sockets.outgoing(preferred, &to) else {
+            tracing::error!("t_relay: no listener can send to {to}: add a `socket=` of its address family");
+            self.failed = SEND_FAILED;
+            return;
+        };
+        let (text, length) = branch_text(self.id, self.first + self.ready.len());
+        let mut request = Vec::with_capacity(cx.message.bytes().len() + 256);
+        forward::write(cx, target, listener, &text[..length], &mut request);
+        let reply_route = cx.armed.reply;
+        self.ready.push(Prepared { to, socket: listener.id, request, reply_route, flags: target.flags });
+    }
+
+    fn store(self, cx: &mut Context) -> Outcome<Context> {
+        if self.ready.is_empty() {
+            return Outcome::Done(self.failed);
+        }
+        match cx.transaction {
+            Some(_) => self.extend(cx),
+            None => create(cx, self.id, &self.ready),
+        }
+    }
+
+    /// Adds the destinations to the transaction that there is: after `t_newtran`, or from a failure route.
+    fn extend(self, cx: &mut Context) -> Outcome<Context> {
+        let worker = cx.worker;
+        let state = cx.server().state::<State>();
+        let now = now_ms();
+        let mut actions = Actions::new();
+        let added = state.table.update(&self.id, |t, edit| {
+            let mut added = 0;
+            for prepared in &self.ready {
+                let Ok(branch) = prepared.store(edit.alloc()) else { break };
+                if t.branches.try_reserve(1).is_err() || t.machine.add_branch(false, now).is_err() {
+                    break;
+                }
+                if t.branches.try_push(branch).is_ok() {
+                    added += 1;
+                }
+            }
+            t.failure_route = RouteBits::new(cx.armed.failure);
+            t.reply_route = RouteBits::new(cx.armed.reply);
+            carry_out(worker, t, edit, &mut actions, AtHand::Nothing, now);
+            added
+        });
+        let sent = &self.ready[..added.unwrap_or(0)];
+        send(cx, sent);
+        cx.served = true;
+        if sent.is_empty() { Outcome::Done(NO_DESTINATION) } else { Outcome::TRUE }
+    }
+}
+
+fn restore(cx: &mut Context, saved: Option<Saved>) {
+    if let Some(saved) = saved {
+        saved.put_back(cx);
+    }
+}
+
+/// What a branch route must not change for the other branches.
+struct Saved {
+    edits: Edits,
+    main: Target,
+    route: tocsin_script::RouteKind,
+    transaction: Option<TransactionRef>,
+    armed: tocsin_server::context::Armed,
+}
+
+impl Saved {
+    fn take(cx: &mut Context, target: Target, branch: usize) -> Self {
+        let transaction = cx.transaction;
+        let shown = transaction.unwrap_or(TransactionRef { id: 0, branch: None, status: 0 });
+        let saved = Self {
+            edits: cx.edits.clone(),
+            main: std::mem::replace(&mut cx.targets.main, target),
+            route: std::mem::replace(&mut cx.route, tocsin_script::RouteKind::Branch),
+            transaction,
+            armed: cx.armed,
+        };
+        cx.transaction = Some(TransactionRef { branch: u8::try_from(branch).ok(), ..shown });
+        saved
+    }
+
+    fn put_back(self, cx: &mut Context) {
+        cx.edits = self.edits;
+        cx.targets.main = self.main;
+        cx.route = self.route;
+        cx.transaction = self.transaction;
+        cx.armed.reply = self.armed.reply;
+    }
+}
+
+/// Makes the transaction of the request with these destinations, and sends. A request that has come before is
+/// absorbed; when there is no room for it the client is asked to come back.
+pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Outcome<Context> {
+    match insert(cx, id, ready) {
+        Ok(true) => {
+            let server = cx.server();
+            let counters = &server.state::<State>().counters;
+            server.statistics.add(counters.uas, 1);
+            server.statistics.add(counters.uac, ready.len() as u64);
+            cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
+            cx.served = true;
+            send(cx, ready);
+            Outcome::TRUE
+        }
+        Ok(false) => match requests::retransmission(cx, id) {
+            requests::Known::Absorbed => Outcome::Exit,
+            requests::Known::Orphan | requests::Known::No => create(cx, id, ready),
+        },
+        Err(Full) => {
+            tracing::error!("shared memory is full: a new transaction is refused");
+            cx.reply_lines.extend_from_slice(RETRY_AFTER);
+            reply::stateless(cx, 503, b"Service Unavailable");
+            Outcome::Exit
+        }
+    }
+}
+
+fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<bool, Full> {
+    let server = cx.server();
+    let state = server.state::<State>();
+    let now = now_ms();
+    let kind = if cx.message.method() == Method::Invite { Kind::Invite } else { Kind::NonInvite };
+    let mut machine = Machine::new(kind, false, now, &state.settings.timers).with_policy(state.settings.policy);
+    for _ in ready {
+        if machine.add_branch(false, now).is_err() {
+            return Ok(false);
+        }
+    }
+    let tag = hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+    let trying = trying(cx, &mut machine, &tag, now);
+    let reply_to = cx.message.via().map_or(cx.received.source, |via| {
+        reply::destination(&via, cx.received.source, cx.symmetric)
+    });
+    let owner = Owner { slot: cx.worker.member.slot, generation: cx.worker.member.generation };
+    let avps = if cx.avps.is_empty() { Vec::new() } else { cx.avps.encode() };
+    let mut scratch = state.scratch.borrow_mut();
+    scratch.clear();
+    cx.message.print_into(&cx.edits, &mut scratch);
+    let inserted = state.table.insert_new_due(&id, machine.deadline(), |alloc| {
+        let mut branches = ShmVec::try_with_capacity_in(ready.len(), alloc)?;
+        for prepared in ready {
+            branches.try_push(prepared.store(alloc)?)?;
+        }
+        let transaction = Transaction {
+            machine,
+            source: cx.received.source,
+            socket: cx.received.socket,
+            reply_to,
+            tag,
+            request: ShmBytes::try_from_slice_in(&scratch, alloc)?,
+            reply: ShmBytes::try_from_slice_in(&trying, alloc)?,
+            branches,
+            failure_route: RouteBits::new(cx.armed.failure),
+            reply_route: RouteBits::new(cx.armed.reply),
+            avps: ShmBytes::try_from_slice_in(&avps, alloc)?,
+            flags: cx.flags,
+            owner,
+        };
+        Ok((id, transaction))
+    })?;
+    if inserted && !trying.is_empty() {
+        let listener = server.sockets.listener(cx.received.socket);
+        cx.worker.send(listener, reply_to, |out| out.extend_from_slice(&trying));
+    }
+    Ok(inserted)
+}
+
+/// The 100 that stops the caller from sending its INVITE again; empty if there is to be none.
+fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> {
+    let state = cx.server().state::<State>();
+    let mut bytes = Vec::new();
+    let mut actions = Actions::new();
+    if machine.kind() == Kind::Invite
+        && state.settings.auto_100
+        && machine.local_reply(100, now, &mut actions).is_ok()
+    {
+        let response = Response { status: 100, reason: b"Giving it a try", tag, lines: b"" };
+        let source = Some((cx.received.source, cx.symmetric));
+        reply::write(&cx.message, source, &response, cx.server().settings.server_header(), &mut bytes);
+    }
+    bytes
+}
+
+fn send(cx: &Context, ready: &[Prepared]) {
+    for prepared in ready {
+        let listener = cx.server().sockets.listener(prepared.socket);
+        cx.worker.send(listener, prepared.to, |out| out.extend_from_slice(&prepared.request));
+    }
+}
+
+/// Answers the request of a transaction from the script. `false` when it has its final reply already.
+pub(super) fn answer(cx: &mut Context, id: TransactionId, status: u16, reason: &[u8]) -> bool {
+    let server = cx.server();
+    let tag = hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+    let response = Response { status, reason, tag: &tag, lines: &cx.reply_lines };
+    let mut bytes = Vec::new();
+    let source = Some((cx.received.source, cx.symmetric));
+    reply::write(&cx.message, source, &response, server.settings.server_header(), &mut bytes);
+    let mut taken = false;
+    let after = update(cx.worker, id, AtHand::Local(&bytes), |t, now, actions| {
+        match t.machine.local_reply(status, now, actions) {
+            Ok(()) => taken = true,
+            Err(refused) => tracing::error!("the reply {status} is not sent: {refused}"),
+        }
+    });
+    cx.served |= taken;
+    after.is_some() && taken
+}

@@ -1,0 +1,129 @@
+//! Replies from downstream, and what the server asks of its transaction layer.
+
+use tocsin_script::RouteKind;
+use tocsin_server::avps::Avps;
+use tocsin_server::transaction::Transactions;
+use tocsin_server::{Context, TransactionRef, receive, reply};
+use tocsin_sip::Method;
+
+use super::State;
+use super::act::{AtHand, update};
+use super::failure::{follow_up, store_avps};
+use super::machine::BranchId;
+use super::matching::of_reply;
+use super::record::TransactionId;
+use super::relay;
+
+/// tm as the server's transaction layer.
+#[derive(Debug)]
+pub(super) struct Layer;
+
+impl Transactions for Layer {
+    fn reply_received(&self, cx: Context) -> Result<(), Context> {
+        let Some((id, branch)) = of_reply(&cx.message) else { return Err(cx) };
+        let state = cx.server().state::<State>();
+        cx.server().statistics.add(state.counters.received_replies, 1);
+        if cx.message.cseq().is_ok_and(|cseq| cseq.method == Method::Cancel) {
+            return cancel_answered(cx, id, branch);
+        }
+        match state.table.get(&id, |t| Waiting::of(t, branch)) {
+            None => Err(cx),
+            Some(None) => relay_up(cx, id, branch),
+            Some(Some(waiting)) => waiting.run(cx, id, branch),
+        }
+    }
+
+    fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool> {
+        let id = TransactionId(cx.transaction?.id);
+        Some(relay::answer(cx, id, status, reason))
+    }
+}
+
+/// A reply route that waits for replies of a branch, and what it has to be given.
+struct Waiting {
+    route: super::record::RouteBits,
+    avps: Vec<u8>,
+    flags: u32,
+    branch_flags: u32,
+}
+
+impl Waiting {
+    fn of(t: &super::record::Transaction, branch: BranchId) -> Option<Self> {
+        let of_branch = t.branches.get(branch.index());
+        let own = of_branch.map(|b| b.reply_route).filter(|route| *route != super::record::RouteBits::NONE);
+        let route = own.unwrap_or(t.reply_route);
+        (route != super::record::RouteBits::NONE).then(|| Self {
+            route,
+            avps: t.avps.to_vec(),
+            flags: t.flags,
+            branch_flags: of_branch.map_or(0, |b| b.flags),
+        })
+    }
+
+    fn run(self, mut cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+        let Some(route) = self.route.route(&cx.server().program) else { return relay_up(cx, id, branch) };
+        cx.route = RouteKind::Reply;
+        cx.transaction = Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
+        cx.avps = Avps::decode(&self.avps);
+        cx.flags = self.flags;
+        cx.targets.main.flags = self.branch_flags;
+        tocsin_server::run::run(cx, route, move |cx, verdict| {
+            store_avps(&cx, id);
+            let provisional = cx.message.status().is_some_and(|status| status < 200);
+            if verdict.drop && provisional {
+                return receive::done(cx);
+            }
+            // The transaction was there when the route began; if it ended meanwhile nobody waits for the reply.
+            if let Err(cx) = relay_up(cx, id, branch) {
+                receive::done(cx);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Tells the machine of the reply, and sends upstream what it says.
+fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+    let worker = cx.worker;
+    let state = cx.server().state::<State>();
+    let status = cx.message.status().unwrap_or(0);
+    reply::remove_top_via(&cx.message, &mut cx.edits);
+    let mut upstream = state.scratch.take();
+    upstream.clear();
+    if status > 100 {
+        cx.message.print_into(&cx.edits, &mut upstream);
+    }
+    let at_hand = AtHand::Reply { message: &cx.message, upstream: &upstream };
+    let after = update(worker, id, at_hand, |t, now, actions| {
+        if status >= 300
+            && let Some(b) = t.branches.get_mut(branch.index())
+            && b.reply.try_assign(&upstream).is_err()
+        {
+            tracing::error!("shared memory is full: a failure reply is not kept");
+        }
+        t.machine.reply(branch, status, now, actions);
+    });
+    state.scratch.replace(upstream);
+    match after {
+        Some(after) => {
+            follow_up(worker, id, after);
+            receive::done(cx);
+            Ok(())
+        }
+        None => Err(cx),
+    }
+}
+
+/// A reply to a CANCEL that we sent.
+fn cancel_answered(cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+    let worker = cx.worker;
+    let status = cx.message.status().unwrap_or(0);
+    let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
+        t.machine.cancel_reply(branch, status, now, actions);
+    });
+    if let Some(after) = after {
+        follow_up(worker, id, after);
+    }
+    receive::done(cx);
+    Ok(())
+}

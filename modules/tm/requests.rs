@@ -1,0 +1,90 @@
+//! Requests of transactions that exist: retransmissions, ACK, CANCEL.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tocsin_script::Outcome;
+use tocsin_server::reply::{self, hex};
+use tocsin_server::{Context, forward};
+use tocsin_sip::Method;
+
+use super::State;
+use super::act::{AtHand, update};
+use super::failure::follow_up;
+use super::matching::of_request;
+use super::record::TransactionId;
+
+/// Whether a transaction is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is, and has done what is to be done.
+    Absorbed,
+    /// It was there, but the process whose script worked on it died before it was sent anywhere: it is gone now.
+    Orphan,
+    /// It is not.
+    No,
+}
+
+/// The request of `cx` has come again, or belongs to a transaction that is there.
+pub(super) fn retransmission(cx: &Context, id: TransactionId) -> Known {
+    let server = cx.server();
+    let state = server.state::<State>();
+    let lives = |slot: u16, generation: u32| server.table.slot(slot).generation.load(Relaxed) == generation;
+    let orphan = state.table.remove_if(&id, |t| {
+        t.branches.is_empty() && !t.machine.is_answered() && !lives(t.owner.slot, t.owner.generation)
+    });
+    if orphan {
+        return Known::Orphan;
+    }
+    match update(cx.worker, id, AtHand::Nothing, |t, _, actions| t.machine.request_retransmission(actions)) {
+        Some(_) => Known::Absorbed,
+        None => Known::No,
+    }
+}
+
+/// `t_check_trans()`: true for an ACK or CANCEL whose INVITE is known; ends the script for what the transaction
+/// takes care of itself; false for what belongs to none.
+pub(super) fn check(cx: &mut Context) -> Outcome<Context> {
+    let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
+    match cx.message.method() {
+        Method::Ack => absorb_ack(cx, id).map_or(Outcome::FALSE, |()| Outcome::Exit),
+        Method::Cancel => cx.server().state::<State>().table.contains(&id).into(),
+        _ => match retransmission(cx, id) {
+            Known::Absorbed => Outcome::Exit,
+            Known::Orphan | Known::No => Outcome::FALSE,
+        },
+    }
+}
+
+/// The ACK for a final reply other than 2xx ends here.
+fn absorb_ack(cx: &mut Context, id: TransactionId) -> Option<()> {
+    update(cx.worker, id, AtHand::Nothing, |t, now, actions| t.machine.ack(now, actions))?;
+    cx.served = true;
+    Some(())
+}
+
+/// An ACK: absorbed if it is for a failure, else passed on towards whoever answered.
+pub(super) fn relay_ack(cx: &mut Context) -> Outcome<Context> {
+    let known = of_request(cx.server(), &cx.message).and_then(|id| absorb_ack(cx, id));
+    match known {
+        Some(()) => Outcome::Exit,
+        None => forward::stateless(cx),
+    }
+}
+
+/// A CANCEL: answered here, and sent on to the branches that wait for an answer (RFC 3261 section 16.10).
+pub(super) fn relay_cancel(cx: &mut Context) -> Outcome<Context> {
+    let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
+    let worker = cx.worker;
+    let after = update(worker, id, AtHand::Nothing, |t, now, actions| t.machine.cancel(now, actions));
+    match after {
+        Some(after) => {
+            let tag = hex(cx.server().keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+            reply::stateless_tagged(cx, 200, b"canceling", &tag);
+            follow_up(worker, id, after);
+        }
+        None => {
+            reply::stateless(cx, 481, b"Call/Transaction Does Not Exist");
+        }
+    }
+    Outcome::TRUE
+}

@@ -1,0 +1,250 @@
+//! Management commands, as the peer names and answers them.
+
+use tocsin_json::{Text, Value};
+use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_server::Server;
+use tocsin_server::time::unix_seconds;
+use tocsin_sip::{NameAddr, UriRef};
+
+use super::contact::{Contact, PERMANENT};
+use super::table::CommitError;
+use super::{DomainId, Locations, until_settled};
+
+/// The Call-ID of contacts that a management client added.
+const ADDED_CALL_ID: &[u8] = b"added-by-management";
+/// The User-Agent of such contacts.
+const ADDED_USER_AGENT: &[u8] = b"Tocsin Management Interface";
+
+pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+    let aor: &[&[&str]] = &[&["table_name", "aor"]];
+    let contact: &[&[&str]] = &[&["table_name", "aor", "contact"]];
+    let new: &[&[&str]] =
+        &[&["table_name", "aor", "contact", "expires", "q", "unused", "flags", "cflags", "methods"]];
+    let synced: &[&[&str]] = &[&["table_name"], &["table_name", "aor"]];
+    registry.add(Command::new("usrloc", "ul_rm", aor, "deletes an AOR with its contacts", move |params| {
+        remove(server, &params, None)
+    }));
+    registry.add(Command::new("usrloc", "ul_rm_contact", contact, "deletes a contact of an AOR", move |params| {
+        let uri = params.text("contact")?.into_owned();
+        remove(server, &params, Some(&uri))
+    }));
+    registry.add(Command::new("usrloc", "ul_dump", &[&[], &["brief"]], "shows all AORs and contacts", move |params| {
+        dump(server, &params)
+    }));
+    registry.add(Command::new("usrloc", "ul_flush", &[&[]], "has changes written to the database", |_| {
+        // Nothing waits to be written.
+        Value::from("OK")
+    }));
+    registry.add(Command::new("usrloc", "ul_add", new, "adds a contact to an AOR", move |params| add_contact(server, &params)));
+    registry.add(Command::new("usrloc", "ul_show_contact", aor, "shows the contacts of an AOR", move |params| {
+        show(server, &params)
+    }));
+    registry.add(Command::new("usrloc", "ul_sync", synced, "writes all contacts to the database", |_| -> Outcome {
+        Err(MiError::new(400, "Locations are kept in memory: there is no database to write to"))
+    }));
+    registry.add(Command::new("usrloc", "ul_cluster_sync", &[&[]], "fetches contacts from the cluster", |_| -> Outcome {
+        Err(MiError::new(400, "Locations are kept in memory: there is no cluster to fetch from"))
+    }));
+}
+
+/// Whose bindings a call is about.
+fn named<'a>(server: &'a Server, params: &Params) -> Result<(&'a Locations, DomainId, Vec<u8>), MiError> {
+    let locations = server.state::<Locations>();
+    let table = params.text("table_name")?;
+    let domain = std::str::from_utf8(&table).ok().and_then(|name| locations.domain(name));
+    let domain = domain.ok_or_else(|| MiError::new(404, "Table not found"))?;
+    let mut aor = params.text("aor")?.into_owned();
+    if !locations.settings.use_domain
+        && let Some(at) = aor.iter().position(|byte| *byte == b'@')
+    {
+        aor.truncate(at);
+    }
+    Ok((locations, domain, aor))
+}
+
+fn remove(server: &'static Server, params: &Params, uri: Option<&[u8]>) -> Outcome {
+    let (locations, domain, aor) = named(server, params)?;
+    let removed = locations
+        .change(server, domain, &aor, |bindings| {
+            let known = !bindings.contacts().is_empty();
+            (known, bindings.remove_where(|contact| uri.is_none_or(|uri| contact.uri == uri)))
+        })
+        .map_err(failed)?;
+    match removed {
+        (false, _) => Err(MiError::new(404, "AOR not found")),
+        (true, 0) => Err(MiError::new(404, "Contact not found")),
+        _ => Ok(Value::from("OK")),
+    }
+}
+
+fn add_contact(server: &'static Server, params: &Params) -> Outcome {
+    let (locations, domain, aor) = named(server, params)?;
+    let uri = params.text("contact")?;
+    UriRef::parse(&uri).map_err(|_| MiError::bad_value())?;
+    let now = unix_seconds();
+    let seconds = u64::try_from(params.int64("expires")?).map_err(|_| MiError::bad_value())?;
+    let bits = |name| params.int64(name).map(|number| number as u32);
+    let contact = Contact {
+        id: server.keyed_hash(&[&aor, &uri, ADDED_CALL_ID]),
+        uri: &uri,
+        call_id: ADDED_CALL_ID,
+        user_agent: ADDED_USER_AGENT,
+        expires: if seconds == 0 { PERMANENT } else { now.saturating_add(seconds) },
+        modified: now,
+        q: preference(&params.text("q")?)?,
+        flags: bits("flags")?,
+        cflags: bits("cflags")?,
+        methods: bits("methods")?,
+        ..Contact::EMPTY
+    };
+    let settled = until_settled(|| {
+        let draft = locations.open(domain, &aor);
+        let mut bindings = locations.bindings(&draft);
+        match bindings.contacts().iter().position(|known| known.uri == contact.uri) {
+            Some(index) => bindings.update(index, contact),
+            None => bindings.insert(contact),
+        }
+        locations.commit(server, &draft, &bindings)
+    });
+    settled.map(|()| Value::from("OK")).map_err(failed)
+}
+
+/// A `q` as in a Contact header field; -1 for none.
+fn preference(text: &[u8]) -> Result<i32, MiError> {
+    if text.starts_with(b"-") {
+        return Ok(-1);
+    }
+    if text.iter().any(|byte| !byte.is_ascii_digit() && *byte != b'.') {
+        return Err(MiError::bad_value());
+    }
+    let contact = [b"<sip:q>;q=", text].concat();
+    let q = NameAddr::parse(&contact).and_then(|address| address.view().q());
+    Ok(q.map_err(|_| MiError::bad_value())?.map_or(-1, i32::from))
+}
+
+fn show(server: &'static Server, params: &Params) -> Outcome {
+    let (locations, domain, aor) = named(server, params)?;
+    let draft = locations.open(domain, &aor);
+    if draft.contacts().next().is_none() {
+        return Err(MiError::new(404, "AOR not found"));
+    }
+    let now = unix_seconds();
+    let contacts = draft.contacts().map(|contact| full(server, &contact, now));
+    Ok(Value::object([("AOR", Value::from(aor)), ("Contacts", Value::Array(contacts.collect()))]))
+}
+
+fn dump(server: &'static Server, params: &Params) -> Outcome {
+    let brief = match params.optional_text("brief")? {
+        None => false,
+        Some(word) if &*word == b"brief" => true,
+        Some(_) => return Err(MiError::bad_value()),
+    };
+    let locations = server.state::<Locations>();
+    let now = unix_seconds();
+    let mut aors: Vec<Vec<Value>> = Vec::new();
+    aors.resize_with(locations.domains.borrow().len(), Vec::new);
+    for shard in 0..locations.table.shards() {
+        for record in locations.table.records(shard) {
+            let Some(list) = aors.get_mut(usize::from(record.domain())) else { continue };
+            let contacts = record.contacts().map(|contact| match brief {
+                true => Value::object([("Contact", text(contact.uri))]),
+                false => full(server, &contact, now),
+            });
+            list.push(Value::object([("AOR", text(record.aor())), ("Contacts", Value::Array(contacts.collect()))]));
+        }
+    }
+    let domains = locations.domains.borrow();
+    let domains = domains.iter().zip(aors).map(|(domain, aors)| {
+        Value::object([
+            ("name", Value::from(domain.name)),
+            ("hash_size", Value::from(locations.settings.hash_size)),
+            ("AORs", Value::Array(aors)),
+        ])
+    });
+    Ok(Value::object([("Domains", Value::Array(domains.collect()))]))
+}
+
+/// Everything about a contact; what is not known is left out.
+fn full(server: &Server, contact: &Contact<'_>, now: u64) -> Value {
+    let expires = match contact.seconds_left(now) {
+        None => Value::from("permanent"),
+        Some(0) => Value::from("expired"),
+        Some(left) => Value::from(left),
+    };
+    let mut members = vec![
+        ("Contact", text(contact.uri)),
+        ("ContactID", Value::from(contact.id.to_string())),
+        ("Expires", expires),
+        ("Q", Value::from(decimal(contact.q))),
+        ("Callid", text(contact.call_id)),
+        ("Cseq", Value::from(contact.cseq)),
+        ("User-agent", text(contact.user_agent)),
+    ];
+    let mut optional = |name, bytes: &[u8]| {
+        if !bytes.is_empty() {
+            members.push((name, text(bytes)));
+        }
+    };
+    optional("Received", contact.received);
+    optional("Path", contact.path);
+    // New as long as no database has it.
+    members.push(("State", Value::from("CS_NEW")));
+    members.push(("Flags", Value::from(contact.flags)));
+    members.push(("Cflags", Value::from(flag_numbers(contact.cflags))));
+    if let Some(id) = contact.socket {
+        members.push(("Socket", Value::from(server.sockets.listener(id).name.clone())));
+    }
+    members.push(("Methods", Value::from(contact.methods)));
+    let mut optional = |name, bytes: &[u8]| {
+        if !bytes.is_empty() {
+            members.push((name, text(bytes)));
+        }
+    };
+    optional("Attr", contact.attr);
+    optional("SIP_instance", contact.instance);
+    Value::object(members)
+}
+
+fn text(bytes: &[u8]) -> Value {
+    Value::Str(Text::copy_of(bytes))
+}
+
+/// Thousandths as a number below 1, without zeros at its end; empty for none.
+fn decimal(q: i32) -> String {
+    if q < 0 {
+        return String::new();
+    }
+    let digits = format!("{}.{:03}", q / 1000, q % 1000);
+    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The numbers of the flags that are set. Their names are the script's.
+fn flag_numbers(flags: u32) -> String {
+    let set: Vec<String> = (0..u32::BITS).filter(|bit| flags >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+    set.join(" ")
+}
+
+fn failed(cause: CommitError) -> MiError {
+    MiError::server_error(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preferences_are_read_and_shown() {
+        for (given, q, shown) in [("0.5", 500, "0.5"), ("1", 1000, "1"), ("0", 0, "0"), ("0.33", 330, "0.33"), ("-1", -1, "")] {
+            assert_eq!(preference(given.as_bytes()), Ok(q), "{given}");
+            assert_eq!(decimal(q), shown);
+        }
+        assert_eq!(preference(b"2"), Err(MiError::bad_value()));
+        assert_eq!(preference(b"1;x=y"), Err(MiError::bad_value()));
+    }
+
+    #[test]
+    fn flags_are_shown_by_number() {
+        assert_eq!(flag_numbers(0), "");
+        assert_eq!(flag_numbers(1 | 1 << 7 | 1 << 31), "0 7 31");
+    }
+}
