@@ -3,13 +3,21 @@
 //! A module gives names to the script and keeps its state; it is switched on by `loadmodule` and is otherwise not there.
 #![forbid(unsafe_code)]
 
+pub mod cfgutils;
+pub mod event_datagram;
+pub mod httpd;
 pub mod maxfwd;
+pub mod mi_datagram;
+pub mod mi_fifo;
+pub mod mi_http;
 pub mod proto_udp;
+pub mod registrar;
 pub mod rr;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
 pub mod tm;
+pub mod usrloc;
 
 use std::rc::Rc;
 
@@ -18,12 +26,20 @@ use tocsin_server::Module;
 /// All modules, linked in.
 pub fn all() -> Vec<Rc<dyn Module>> {
     vec![
+        Rc::new(cfgutils::Cfgutils),
+        Rc::new(event_datagram::EventDatagram),
+        Rc::new(httpd::Httpd),
         Rc::new(maxfwd::Maxfwd),
+        Rc::new(mi_datagram::MiDatagram),
+        Rc::new(mi_fifo::MiFifo),
+        Rc::new(mi_http::MiHttp),
         Rc::new(proto_udp::ProtoUdp),
+        Rc::new(registrar::Registrar::default()),
         Rc::new(rr::Rr),
         Rc::new(signaling::Signaling),
         Rc::new(sipmsgops::Sipmsgops),
         Rc::new(sl::Sl),
         Rc::new(tm::Tm),
+        Rc::new(usrloc::Usrloc),
     ]
 }

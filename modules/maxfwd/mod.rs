@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Outcome, Param, ParamKind, Routes};
+use tocsin_script::{
+    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Outcome, Param, ParamKind, Routes,
+};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_sip::{Edits, Message};
@@ -101,7 +103,8 @@ mod tests {
     use tocsin_sip::Limits;
 
     fn request(line: &str) -> Message {
-        let text = format!("BYE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{line}Call-ID: x\r\n\r\n");
+        let text =
+            format!("BYE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{line}Call-ID: x\r\n\r\n");
         Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap()
     }
 

@@ -28,7 +28,8 @@ impl Module for ProtoUdp {
             None => Ok(()),
             Some(socket) => {
                 let host = &socket.spec.host;
-                let problem = format!("it cannot move sockets without a port: write socket=udp:{host}:{port} instead");
+                let problem =
+                    format!("it cannot move sockets without a port: write socket=udp:{host}:{port} instead");
                 Err(SetupError::Parameter { module: "proto_udp", name: "udp_port", problem })
             }
         }

@@ -134,11 +134,12 @@ impl LookupFlags {
     }
 }
 
-/// Names and values. A comma between slashes belongs to a pattern.
+/// Names and values. A comma between slashes belongs to a pattern, and so does a slash behind a backslash.
 fn split(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-    let mut in_pattern = false;
+    let (mut in_pattern, mut escaped) = (false, false);
     let parts = text.split(move |&byte| {
-        in_pattern ^= byte == b'/';
+        in_pattern ^= byte == b'/' && !escaped;
+        escaped = byte == b'\\' && !escaped;
         byte == b',' && !in_pattern
     });
     parts.map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()).map(|part| {
@@ -209,9 +210,9 @@ mod tests {
 
     #[test]
     fn flags_of_lookup() {
-        let flags = LookupFlags::parse(b"ua-filtering=/phone, v[0-9]/,method-filtering,max-ping-latency=7").unwrap();
+        let flags = LookupFlags::parse(b"ua-filtering=/phone, v[0-9]\\/x/,method-filtering,max-ping-latency=7").unwrap();
         let matches = flags.user_agent.unwrap();
-        assert!(matches(b"A phone, v2") && !matches(b"A PHONE, v2") && !matches(b"A phone"));
+        assert!(matches(b"A phone, v2/x") && !matches(b"A PHONE, v2/x") && !matches(b"A phone"));
         assert!(flags.by_method && flags.max_latency == Some(7) && !flags.no_branches);
         let any_case = LookupFlags::parse(b"ua-filtering=/phone/,case-insensitive,extended-regexp,global").unwrap();
         assert!(any_case.user_agent.unwrap()(b"PHONE"));

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    Accessor, ArgError, Bytes, Call, Function, Index, Param, ParamKind, Routes, Value, Variable, compile_regex,
+    Accessor, ArgError, Bytes, Call, Function, Index, Param, ParamKind, Routes, Value, Variable,
+    compile_regex,
 };
 use tocsin_server::Context;
 use tocsin_sip::{Message, UriRef};
@@ -42,7 +43,9 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                     _ => direction(b""),
                 };
                 match wanted {
-                    Ok(wanted) => (params(cx).and_then(|params| flow(&cx.message, params)) == Some(wanted)).into(),
+                    Ok(wanted) => {
+                        (params(cx).and_then(|params| flow(&cx.message, params)) == Some(wanted)).into()
+                    }
                     Err(_) => {
                         tracing::error!("is_direction: neither `upstream` nor `downstream` was asked for");
                         false.into()
@@ -85,7 +88,8 @@ fn direction(text: &[u8]) -> Result<Direction, ArgError> {
         b"downstream" => Ok(Direction::Downstream),
         _ => {
             let text = String::from_utf8_lossy(text);
-            Err(ArgError::at(0, format!("`{text}` is no direction")).suggest(&text, ["upstream", "downstream"]))
+            Err(ArgError::at(0, format!("`{text}` is no direction"))
+                .suggest(&text, ["upstream", "downstream"]))
         }
     }
 }
@@ -137,8 +141,14 @@ mod tests {
 
     #[test]
     fn the_params_are_those_of_our_own_entry() {
-        assert_eq!(noted(&request("sip:c@d", "<sip:me;lr;nat=yes>,<sip:p;lr>", "1")), Some(&b";lr;nat=yes"[..]));
-        assert_eq!(noted(&request("sip:me;lr;nat=no", "<sip:p;lr>,<sip:c@d>", "1")), Some(&b";lr;nat=no"[..]));
+        assert_eq!(
+            noted(&request("sip:c@d", "<sip:me;lr;nat=yes>,<sip:p;lr>", "1")),
+            Some(&b";lr;nat=yes"[..])
+        );
+        assert_eq!(
+            noted(&request("sip:me;lr;nat=no", "<sip:p;lr>,<sip:c@d>", "1")),
+            Some(&b";lr;nat=no"[..])
+        );
         assert_eq!(noted(&request("sip:c@d", "<sip:p;lr;nat=yes>,<sip:me;lr>", "1")), None);
         assert_eq!(noted(&request("sip:c@d", "<sip:me", "1")), None);
     }

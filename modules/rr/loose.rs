@@ -23,7 +23,9 @@ fn loose_route(cx: &mut Context) -> bool {
     }
     let server = cx.server();
     let double = server.state::<Settings>().double;
-    let Some(followed) = follow(&cx.message, &mut cx.edits, double, |uri| is_own(server, uri)) else { return false };
+    let Some(followed) = follow(&cx.message, &mut cx.edits, double, |uri| is_own(server, uri)) else {
+        return false;
+    };
     if let Some(uri) = followed.request_uri {
         cx.set_request_uri(uri);
     }
@@ -61,7 +63,12 @@ struct Entry<'a> {
 
 /// Follows the route set of `message`: `own` tells which URIs name this server. `None` when there is no route set, or it
 /// cannot be read: then the message is left as it is.
-fn follow(message: &Message, edits: &mut Edits, double: bool, own: impl Fn(&UriRef<'_>) -> bool) -> Option<Followed> {
+fn follow(
+    message: &Message,
+    edits: &mut Edits,
+    double: bool,
+    own: impl Fn(&UriRef<'_>) -> bool,
+) -> Option<Followed> {
     let entries = entries(message)?;
     let begins_dialog = message.to().ok()?.tag().is_none();
     let request_uri = message.ruri().ok()?;
@@ -127,7 +134,13 @@ pub(super) fn first_route(message: &Message) -> Option<UriRef<'_>> {
 }
 
 /// RFC 3261 section 16.6 step 6: a strict router finds itself in the Request-URI, and the target at the end of the set.
-fn to_strict_router(message: &Message, edits: &mut Edits, next: &Entry<'_>, last: Option<&Entry<'_>>, target: &[u8]) {
+fn to_strict_router(
+    message: &Message,
+    edits: &mut Edits,
+    next: &Entry<'_>,
+    last: Option<&Entry<'_>>,
+    target: &[u8],
+) {
     edits.remove_value(message, next.header, next.value);
     let mut value = Vec::with_capacity(target.len() + 4);
     match last {
@@ -163,14 +176,19 @@ mod tests {
         let mut printed = Vec::new();
         message.print_into(&edits, &mut printed);
         let printed = Message::parse(printed, &Limits::DEFAULT).unwrap();
-        let left = printed.values(HeaderName::Route).map(|v| String::from_utf8_lossy(v.unwrap().text).into_owned());
+        let left =
+            printed.values(HeaderName::Route).map(|v| String::from_utf8_lossy(v.unwrap().text).into_owned());
         (followed, left.collect())
     }
 
     const IN_DIALOG: &str = "<sip:c@d>;tag=2";
     const NEW: &str = "<sip:c@d>";
 
-    fn routed(request_uri: Option<&str>, next_hop: Option<&str>, leaves_by: Option<&str>) -> Option<Followed> {
+    fn routed(
+        request_uri: Option<&str>,
+        next_hop: Option<&str>,
+        leaves_by: Option<&str>,
+    ) -> Option<Followed> {
         let bytes = |text: Option<&str>| text.map(Bytes::from);
         Some(Followed {
             is_routed: true,
@@ -188,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_next_loose_route_is_the_next_hop() {
-        let (followed, left) = follow_text("sip:c@d", IN_DIALOG, &["<sip:me;lr>, <sip:p2:5070;lr>", "<sip:p3;lr>"]);
+        let (followed, left) =
+            follow_text("sip:c@d", IN_DIALOG, &["<sip:me;lr>, <sip:p2:5070;lr>", "<sip:p3;lr>"]);
         assert_eq!(followed, routed(None, Some("sip:p2:5070;lr"), None));
         assert_eq!(left, ["<sip:p2:5070;lr>", "<sip:p3;lr>"]);
         let (followed, left) = follow_text("sip:c@d", NEW, &["<sip:me;lr>", "<sip:p2;lr>"]);
@@ -209,7 +228,8 @@ mod tests {
 
     #[test]
     fn both_entries_of_a_pair_go_and_the_second_names_the_socket() {
-        let (followed, left) = follow_text("sip:c@d", IN_DIALOG, &["<sip:me;r2=on;lr>,<sip:me2;r2=on;lr>,<sip:p;lr>"]);
+        let (followed, left) =
+            follow_text("sip:c@d", IN_DIALOG, &["<sip:me;r2=on;lr>,<sip:me2;r2=on;lr>,<sip:p;lr>"]);
         assert_eq!(followed, routed(None, Some("sip:p;lr"), Some("sip:me2;r2=on;lr")));
         assert_eq!(left, ["<sip:p;lr>"]);
         // Without the mark a second own entry is a passage of its own.
@@ -231,9 +251,13 @@ mod tests {
         let (followed, left) = follow_text("sip:c@d", IN_DIALOG, &["<sip:me;lr>, <sip:strict>, <sip:p3;lr>"]);
         assert_eq!(followed, routed(Some("sip:strict"), None, None));
         assert_eq!(left, ["<sip:p3;lr>", "<sip:c@d>"]);
-        for routes in [&["<sip:me;lr>,<sip:strict>"][..], &["<sip:me;lr>", "<sip:strict>"], &["<sip:strict>"]] {
+        for routes in [&["<sip:me;lr>,<sip:strict>"][..], &["<sip:me;lr>", "<sip:strict>"], &["<sip:strict>"]]
+        {
             let (followed, left) = follow_text("sip:c@d", IN_DIALOG, routes);
-            assert_eq!((followed, left), (routed(Some("sip:strict"), None, None), vec!["<sip:c@d>".to_owned()]));
+            assert_eq!(
+                (followed, left),
+                (routed(Some("sip:strict"), None, None), vec!["<sip:c@d>".to_owned()])
+            );
         }
     }
 

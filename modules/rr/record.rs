@@ -51,7 +51,9 @@ fn function(
         let call: Call<Context> = Rc::new(move |cx, arguments| match act(cx, arguments) {
             Ok(()) => true.into(),
             Err(BadParams) => {
-                tracing::error!("{name}: what is to be added does not fit into the brackets of a Record-Route");
+                tracing::error!(
+                    "{name}: what is to be added does not fit into the brackets of a Record-Route"
+                );
                 false.into()
             }
         });
@@ -276,7 +278,8 @@ mod tests {
         let mut printed = Vec::new();
         message.print_into(&edits, &mut printed);
         let printed = Message::parse(printed, &Limits::DEFAULT).unwrap();
-        let values: Vec<_> = printed.values(HeaderName::RecordRoute).map(|v| text(v.unwrap().text).to_owned()).collect();
+        let values: Vec<_> =
+            printed.values(HeaderName::RecordRoute).map(|v| text(v.unwrap().text).to_owned()).collect();
         assert_eq!(values, ["<sip:out;r2=on;lr;x=1;y>", "<sip:in;r2=on;lr;x=1;y>", "<sip:p;lr>"]);
     }
 

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, Bytes, Call, Function, Index, ModuleSpec, Param, ParamKind, Routes, Value, Variable};
+use tocsin_script::{
+    Accessor, Bytes, Call, Function, Index, ModuleSpec, Param, ParamKind, Routes, Value, Variable,
+};
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, reply};
@@ -15,7 +17,11 @@ pub struct Signaling;
 
 impl Module for Signaling {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { functions: vec![send_reply()], variables: vec![local_tag()], ..ModuleSpec::new("signaling") }
+        ModuleSpec {
+            functions: vec![send_reply()],
+            variables: vec![local_tag()],
+            ..ModuleSpec::new("signaling")
+        }
     }
 
     fn start(&self, _: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -35,7 +41,8 @@ pub fn send(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
 }
 
 fn send_reply() -> Function<Context> {
-    const ANSWER: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    const ANSWER: &[Param] =
+        &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     Function::new("send_reply", ANSWER, Routes::REQUEST | Routes::FAILURE | Routes::ERROR, |site| {
         sl::check_answer(site)?;
         let call: Call<Context> = Rc::new(|cx, arguments| {

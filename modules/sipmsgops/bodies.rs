@@ -8,7 +8,8 @@ use super::{Arguments, MESSAGES, function, leaving};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const MIME: &[Param] = &[Param::optional("mime", ParamKind::Str)];
-    const REMOVED: &[Param] = &[Param::optional("mime", ParamKind::Str), Param::optional("revert", ParamKind::Str)];
+    const REMOVED: &[Param] =
+        &[Param::optional("mime", ParamKind::Str), Param::optional("revert", ParamKind::Str)];
     const ADDED: &[Param] = &[
         Param::required("body", ParamKind::Str),
         Param::required("mime", ParamKind::Str),
@@ -43,10 +44,19 @@ fn remove(cx: &mut Context, arguments: &Arguments<'_>) -> bool {
     without(&cx.message, &mut cx.edits, &leaving, mime.as_deref(), revert)
 }
 
-fn without(message: &Message, edits: &mut Edits, leaving: &Message, mime: Option<&[u8]>, revert: bool) -> bool {
+fn without(
+    message: &Message,
+    edits: &mut Edits,
+    leaving: &Message,
+    mime: Option<&[u8]>,
+    revert: bool,
+) -> bool {
     let all = parts(leaving);
-    let kept: Vec<Part<'_>> =
-        all.iter().filter(|part| mime.is_some_and(|mime| part.is(leaving, mime) == revert)).copied().collect();
+    let kept: Vec<Part<'_>> = all
+        .iter()
+        .filter(|part| mime.is_some_and(|mime| part.is(leaving, mime) == revert))
+        .copied()
+        .collect();
     if kept.len() == all.len() {
         return false;
     }
@@ -62,14 +72,27 @@ fn without(message: &Message, edits: &mut Edits, leaving: &Message, mime: Option
 }
 
 fn add(cx: &mut Context, arguments: &Arguments<'_>) -> bool {
-    let (body, mime, headers) = (arguments.required(0), arguments.required(1), arguments.text(2).unwrap_or_default());
+    let (body, mime, headers) =
+        (arguments.required(0), arguments.required(1), arguments.text(2).unwrap_or_default());
     let Some(leaving) = leaving(cx) else { return false };
     with(&cx.message, &mut cx.edits, &leaving, &body, &mime, &headers)
 }
 
-fn with(message: &Message, edits: &mut Edits, leaving: &Message, body: &[u8], mime: &[u8], headers: &[u8]) -> bool {
-    if ContentTypeRef::parse(mime, message.limits()).is_err() || headers.windows(4).any(|four| four == b"\r\n\r\n") {
-        tracing::error!("add_body_part: `{}` is no content type, or the header fields end early", mime.escape_ascii());
+fn with(
+    message: &Message,
+    edits: &mut Edits,
+    leaving: &Message,
+    body: &[u8],
+    mime: &[u8],
+    headers: &[u8],
+) -> bool {
+    if ContentTypeRef::parse(mime, message.limits()).is_err()
+        || headers.windows(4).any(|four| four == b"\r\n\r\n")
+    {
+        tracing::error!(
+            "add_body_part: `{}` is no content type, or the header fields end early",
+            mime.escape_ascii()
+        );
         return false;
     }
     let mut all = parts(leaving);
@@ -82,7 +105,11 @@ fn with(message: &Message, edits: &mut Edits, leaving: &Message, body: &[u8], mi
         lines.extend_from_slice(b"\r\n");
     }
     // What was the whole body becomes the first part.
-    let whole = [b"Content-Type: ", leaving.header(HeaderName::ContentType).unwrap_or(b"application/octet-stream"), b"\r\n"];
+    let whole = [
+        b"Content-Type: ",
+        leaving.header(HeaderName::ContentType).unwrap_or(b"application/octet-stream"),
+        b"\r\n",
+    ];
     let whole = whole.concat();
     if boundary(leaving).is_none()
         && let Some(first) = all.first_mut()
@@ -204,7 +231,10 @@ mod tests {
 
     fn shown(message: &Message) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        parts(message).iter().map(|part| (text(part.content_type.unwrap_or_default()), text(part.body))).collect()
+        parts(message)
+            .iter()
+            .map(|part| (text(part.content_type.unwrap_or_default()), text(part.body)))
+            .collect()
     }
 
     #[test]
@@ -228,7 +258,10 @@ mod tests {
         };
         assert_eq!(removed(None, false), (true, None, vec![]));
         let sdp = ("application/sdp".to_owned(), "v=0\r\n".to_owned());
-        assert_eq!(removed(Some("application/isup"), false), (true, Some(b"application/sdp".to_vec()), vec![sdp]));
+        assert_eq!(
+            removed(Some("application/isup"), false),
+            (true, Some(b"application/sdp".to_vec()), vec![sdp])
+        );
         // Header fields beside the type keep their part a part.
         let isup = ("application/isup".to_owned(), "\x01\x02".to_owned());
         let kind = Some(b"multipart/mixed;boundary=b".to_vec());
@@ -241,11 +274,13 @@ mod tests {
         let (message, mut edits) = (message("", ""), Edits::new());
         let mut add = |body: &str, kind: &str, headers: &str| {
             let leaving = printed(&message, &edits);
-            let done = with(&message, &mut edits, &leaving, body.as_bytes(), kind.as_bytes(), headers.as_bytes());
+            let done =
+                with(&message, &mut edits, &leaving, body.as_bytes(), kind.as_bytes(), headers.as_bytes());
             (done, shown(&printed(&message, &edits)))
         };
         let part = |kind: &str, body: &str| (kind.to_owned(), body.to_owned());
-        let (one, two, three) = (part("text/plain", "one"), part("text/html", "two"), part("text/x", "three"));
+        let (one, two, three) =
+            (part("text/plain", "one"), part("text/html", "two"), part("text/x", "three"));
         assert_eq!(add("one", "text/plain", ""), (true, vec![one.clone()]));
         assert_eq!(add("two", "text/html", "X: y\r\n"), (true, vec![one.clone(), two.clone()]));
         assert_eq!(add("three", "text/x", ""), (true, vec![one.clone(), two.clone(), three.clone()]));

@@ -14,8 +14,10 @@ const REPLY_LINES_LIMIT: usize = 16 << 10;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const TEXT: &[Param] = &[Param::required("txt", ParamKind::Str)];
-    const ANCHORED: &[Param] = &[Param::required("txt", ParamKind::Str), Param::optional("hdr", ParamKind::Str)];
-    const AROUND: &[Param] = &[Param::required("prefix", ParamKind::Str), Param::required("suffix", ParamKind::Str)];
+    const ANCHORED: &[Param] =
+        &[Param::required("txt", ParamKind::Str), Param::optional("hdr", ParamKind::Str)];
+    const AROUND: &[Param] =
+        &[Param::required("prefix", ParamKind::Str), Param::required("suffix", ParamKind::Str)];
     const NAME: &[Param] = &[Param::required("hname", ParamKind::Str)];
     const EXPRESSION: &[Param] = &[Param::required("hname_expr", ParamKind::Regex)];
     let answers = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::ERROR;

@@ -7,13 +7,16 @@ use tocsin_sip::{Edits, HeaderName, Message, Values};
 use super::{MESSAGES, function, leaving};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
-    const OPTION: &[Param] = &[Param::required("hdr_name", ParamKind::Str), Param::required("option", ParamKind::Str)];
+    const OPTION: &[Param] =
+        &[Param::required("hdr_name", ParamKind::Str), Param::required("option", ParamKind::Str)];
     const PRIVACY: &[Param] = &[Param::required("privacy_type", ParamKind::Str)];
     let routes = MESSAGES | Routes::LOCAL;
     vec![
         function("list_hdr_has_option", OPTION, routes, |cx, arguments| {
             let (name, option) = (arguments.required(0), arguments.required(1));
-            leaving(cx).is_some_and(|leaving| options(&leaving, &name).iter().any(|each| each.eq_ignore_ascii_case(&option)))
+            leaving(cx).is_some_and(|leaving| {
+                options(&leaving, &name).iter().any(|each| each.eq_ignore_ascii_case(&option))
+            })
         }),
         function("list_hdr_add_option", OPTION, routes, |cx, arguments| {
             let (name, option) = (arguments.required(0), arguments.required(1));
@@ -25,7 +28,9 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let Some(leaving) = leaving(cx) else { return false };
             remove(&cx.message, &mut cx.edits, &leaving, &name, &option)
         }),
-        function("is_privacy", PRIVACY, MESSAGES, |cx, arguments| is_private(&cx.message, &arguments.required(0))),
+        function("is_privacy", PRIVACY, MESSAGES, |cx, arguments| {
+            is_private(&cx.message, &arguments.required(0))
+        }),
     ]
 }
 
@@ -123,7 +128,8 @@ mod tests {
             });
         }
         let leaving = printed(&message, &edits);
-        let left = leaving.headers_by_text(b"Supported").map(|h| String::from_utf8_lossy(h.value).into_owned());
+        let left =
+            leaving.headers_by_text(b"Supported").map(|h| String::from_utf8_lossy(h.value).into_owned());
         (answers, left.collect())
     }
 
@@ -144,6 +150,10 @@ mod tests {
     #[test]
     fn kinds_of_privacy() {
         let message = request("Privacy: header; ID ,critical\r\n");
-        assert!(is_private(&message, b"id") && is_private(&message, b"critical") && !is_private(&message, b"user"));
+        assert!(
+            is_private(&message, b"id")
+                && is_private(&message, b"critical")
+                && !is_private(&message, b"user")
+        );
     }
 }

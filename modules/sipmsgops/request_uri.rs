@@ -8,7 +8,8 @@ use super::{REQUESTS, function};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const PARAM: &[Param] = &[Param::required("param", ParamKind::Str)];
-    const VALUED: &[Param] = &[Param::required("param", ParamKind::Str), Param::optional("value", ParamKind::Str)];
+    const VALUED: &[Param] =
+        &[Param::required("param", ParamKind::Str), Param::optional("value", ParamKind::Str)];
     const URI: &[Param] = &[Param::required("uri", ParamKind::Str)];
     vec![
         function("ruri_has_param", VALUED, REQUESTS, |cx, arguments| {
@@ -127,7 +128,11 @@ mod tests {
     fn parameters_are_found_with_and_without_value() {
         let uri = b"sip:a@b;lr;user=phone?x=y";
         assert!(has_param(uri, b"lr", None) && has_param(uri, b"USER", Some(b"Phone")));
-        assert!(!has_param(uri, b"user", None) && !has_param(uri, b"lr", Some(b"on")) && !has_param(uri, b"x", None));
+        assert!(
+            !has_param(uri, b"user", None)
+                && !has_param(uri, b"lr", Some(b"on"))
+                && !has_param(uri, b"x", None)
+        );
         assert!(!has_param(b"not a uri", b"x", None));
     }
 
@@ -143,7 +148,10 @@ mod tests {
 
     #[test]
     fn numbers_become_sip_uris() {
-        assert_eq!(text(to_sip(b"tel:+358-555-1234567;postd=pp22", b"foo.com")), "sip:+3585551234567;postd=pp22@foo.com;user=phone");
+        assert_eq!(
+            text(to_sip(b"tel:+358-555-1234567;postd=pp22", b"foo.com")),
+            "sip:+3585551234567;postd=pp22@foo.com;user=phone"
+        );
         assert_eq!(to_sip(b"sip:a@b", b"foo.com"), None);
     }
 

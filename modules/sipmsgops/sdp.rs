@@ -57,7 +57,8 @@ enum Change {
 }
 
 fn by_name(name: &'static str, routes: Routes, change: Change) -> Function<Context> {
-    const CODEC: &[Param] = &[Param::required("name", ParamKind::Str), Param::optional("clock", ParamKind::Str)];
+    const CODEC: &[Param] =
+        &[Param::required("name", ParamKind::Str), Param::optional("clock", ParamKind::Str)];
     Function::new(name, CODEC, routes, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             let (name, clock) = (arguments[0].to_bytes().unwrap_or_default(), arguments[1].to_bytes());
@@ -153,7 +154,8 @@ fn hold(description: &Description<'_>) -> i64 {
             _ => None,
         })
     };
-    for stream in description.media.iter().filter(|stream| stream.kind() == b"audio" && !stream.is_refused()) {
+    for stream in description.media.iter().filter(|stream| stream.kind() == b"audio" && !stream.is_refused())
+    {
         if nowhere(&stream.lines).or_else(|| nowhere(&description.session)).unwrap_or(false) {
             return 1;
         }
@@ -219,7 +221,11 @@ impl<'a> Description<'a> {
             if line.0.starts_with(b"m=") {
                 description.media.push(Stream { lines: vec![line] });
             } else {
-                description.media.last_mut().map_or(&mut description.session, |stream| &mut stream.lines).push(line);
+                description
+                    .media
+                    .last_mut()
+                    .map_or(&mut description.session, |stream| &mut stream.lines)
+                    .push(line);
             }
         }
         description
@@ -305,7 +311,9 @@ impl Stream<'_> {
 /// Whether a line is about this format alone.
 fn describes(line: &Line<'_>, format: &[u8]) -> bool {
     [&b"a=rtpmap:"[..], b"a=fmtp:", b"a=rtcp-fb:"].iter().any(|begin| {
-        line.value(begin).and_then(|value| value.strip_prefix(format)).is_some_and(|rest| rest.starts_with(b" "))
+        line.value(begin)
+            .and_then(|value| value.strip_prefix(format))
+            .is_some_and(|rest| rest.starts_with(b" "))
     })
 }
 
@@ -319,7 +327,8 @@ mod tests {
 
     fn changed(change: Change, name: &str) -> (bool, String) {
         let mut description = Description::new(OFFER.as_bytes());
-        let found = description.change_codecs(change, |codec| codec.name.eq_ignore_ascii_case(name.as_bytes()));
+        let found =
+            description.change_codecs(change, |codec| codec.name.eq_ignore_ascii_case(name.as_bytes()));
         let mut out = Vec::new();
         description.print_into(&mut out);
         (found, String::from_utf8(out).unwrap())
@@ -334,7 +343,9 @@ mod tests {
         let (found, text) = changed(Change::Down, "PCMU");
         assert!(found && text == OFFER.replace("0 8 97 101", "8 97 101 0"));
         let (found, text) = changed(Change::Delete, "speex");
-        let without = OFFER.replace("0 8 97 101", "0 8 101").replace("a=rtpmap:97 speex/8000\r\na=fmtp:97 mode=any\r\n", "");
+        let without = OFFER
+            .replace("0 8 97 101", "0 8 101")
+            .replace("a=rtpmap:97 speex/8000\r\na=fmtp:97 mode=any\r\n", "");
         assert!(found && text == without, "{text}");
     }
 
@@ -346,7 +357,9 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_in_reading() {
-        for text in [OFFER, "", "m=", "m=audio\n", "v=0", "\r\n\r\n", "m=audio 1 RTP/AVP\nm=audio 2 RTP/AVP 0"] {
+        for text in
+            [OFFER, "", "m=", "m=audio\n", "v=0", "\r\n\r\n", "m=audio 1 RTP/AVP\nm=audio 2 RTP/AVP 0"]
+        {
             let mut out = Vec::new();
             let mut description = Description::new(text.as_bytes());
             description.change_codecs(Change::None, |_| true);
@@ -370,7 +383,13 @@ mod tests {
     #[test]
     fn shapes() {
         assert!(is_well_formed(OFFER.as_bytes()) && is_well_formed(OFFER.trim_end().as_bytes()));
-        for bad in ["", "v=1\r\no=x\r\ns=-\r\n", "v=0\r\ns=-\r\n", "v=0\r\no=x\r\n\r\ns=-\r\n", "v=0\r\no=x\r\ns=-\r\nnonsense\r\n"] {
+        for bad in [
+            "",
+            "v=1\r\no=x\r\ns=-\r\n",
+            "v=0\r\ns=-\r\n",
+            "v=0\r\no=x\r\n\r\ns=-\r\n",
+            "v=0\r\no=x\r\ns=-\r\nnonsense\r\n",
+        ] {
             assert!(!is_well_formed(bad.as_bytes()), "{bad:?}");
         }
     }

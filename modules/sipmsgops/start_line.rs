@@ -10,13 +10,16 @@ use crate::sl;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const NAME: &[Param] = &[Param::required("name", ParamKind::Str)];
-    const STATUS: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    const STATUS: &[Param] =
+        &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     vec![
         Function::new("is_method", NAME, Routes::ANY, |site| {
             let fixed = site.constant_str(0).map(|names| Methods::new(names)).transpose()?;
             let call: Call<Context> = Rc::new(move |cx, arguments| match (&fixed, &arguments[0]) {
                 (Some(methods), _) => methods.hold(&cx.message).into(),
-                (None, Value::Str(names)) => Methods::new(names).is_ok_and(|methods| methods.hold(&cx.message)).into(),
+                (None, Value::Str(names)) => {
+                    Methods::new(names).is_ok_and(|methods| methods.hold(&cx.message)).into()
+                }
                 _ => false.into(),
             });
             Ok(call)
@@ -58,7 +61,10 @@ impl Methods {
         for name in names.split(|byte| *byte == b'|').map(<[u8]>::trim_ascii) {
             if name.is_empty() {
                 let names = String::from_utf8_lossy(names);
-                return Err(ArgError::at(0, format!("`{names}` is no list of methods: write it as INVITE|BYE")));
+                return Err(ArgError::at(
+                    0,
+                    format!("`{names}` is no list of methods: write it as INVITE|BYE"),
+                ));
             }
             match Method::of(&name.to_ascii_uppercase()) {
                 Method::Other => methods.others.push(Bytes::new(name)),
@@ -113,7 +119,8 @@ mod tests {
 
     #[test]
     fn every_known_method_has_a_bit_of_its_own() {
-        let all = "INVITE|ACK|BYE|CANCEL|OPTIONS|REGISTER|MESSAGE|SUBSCRIBE|NOTIFY|PUBLISH|UPDATE|PRACK|INFO|REFER";
+        let all =
+            "INVITE|ACK|BYE|CANCEL|OPTIONS|REGISTER|MESSAGE|SUBSCRIBE|NOTIFY|PUBLISH|UPDATE|PRACK|INFO|REFER";
         let methods = Methods::new(all.as_bytes()).unwrap();
         assert_eq!((methods.known.count_ones(), methods.others.len()), (14, 0));
     }

@@ -66,7 +66,10 @@ impl Flags {
                 b' ' => {}
                 _ => {
                     let letter = char::from(*letter);
-                    return Err(ArgError::at(0, format!("`{letter}` is no flag: there are s, h, m, r, f, t and c")));
+                    return Err(ArgError::at(
+                        0,
+                        format!("`{letter}` is no flag: there are s, h, m, r, f, t and c"),
+                    ));
                 }
             }
         }
@@ -126,7 +129,9 @@ fn body(message: &Message, flags: Flags) -> Result<(), Problem> {
     }
     require(message, HeaderName::ContentType, -21, "No Content-Type header")?;
     match sdp::description(message) {
-        Some(text) if flags.description && !sdp::is_well_formed(text) => Err(Problem(-6, "SDP body parsing error")),
+        Some(text) if flags.description && !sdp::is_well_formed(text) => {
+            Err(Problem(-6, "SDP body parsing error"))
+        }
         _ => Ok(()),
     }
 }
@@ -224,7 +229,8 @@ fn is_host(host: &[u8]) -> bool {
             && label.last() != Some(&b'-')
             && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
-    host_address(host).is_some() || host.strip_suffix(b".").unwrap_or(host).split(|byte| *byte == b'.').all(is_label)
+    host_address(host).is_some()
+        || host.strip_suffix(b".").unwrap_or(host).split(|byte| *byte == b'.').all(is_label)
 }
 
 /// `1*( unreserved / escaped / user-unreserved )` (RFC 3261 section 25.1).
@@ -299,7 +305,9 @@ mod tests {
             let message = Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap();
             validate(&message, Flags::default()).map_or_else(|problem| problem.0, |()| 1)
         };
-        for (status, expected) in [(405, -16), (423, -17), (407, -18), (420, -19), (401, -20), (200, -14), (180, 1)] {
+        for (status, expected) in
+            [(405, -16), (423, -17), (407, -18), (420, -19), (401, -20), (200, -14), (180, 1)]
+        {
             assert_eq!(of(status, ""), expected, "{status}");
         }
         assert_eq!(of(405, "Allow: INVITE\r\n"), 1);

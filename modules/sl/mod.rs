@@ -5,7 +5,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Routes, Site};
+use tocsin_script::{
+    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Routes, Site,
+};
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::statistics::{StatId, Statistics};
@@ -65,7 +67,8 @@ pub fn is_own_ack(cx: &Context) -> bool {
     if !cx.message.is_request() || cx.message.method() != Method::Ack {
         return false;
     }
-    let own = cx.message.to().ok().and_then(|to| to.tag()).is_some_and(|tag| *tag == reply::stateless_tag(cx));
+    let own =
+        cx.message.to().ok().and_then(|to| to.tag()).is_some_and(|tag| *tag == reply::stateless_tag(cx));
     if let (true, Some(counters)) = (own, counters(cx)) {
         cx.server().statistics.add(counters.acks, 1);
     }
@@ -85,14 +88,19 @@ pub(crate) fn check_answer(site: &Site<'_, Context>) -> Result<(), ArgError> {
 /// A reason phrase as it may stand in a status line: a line end in it would begin a header field.
 pub(crate) fn one_line(reason: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if reason.iter().any(u8::is_ascii_control) {
-        reason.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect::<Vec<_>>().into()
+        reason
+            .iter()
+            .map(|byte| if byte.is_ascii_control() { b' ' } else { *byte })
+            .collect::<Vec<_>>()
+            .into()
     } else {
         reason.into()
     }
 }
 
 fn functions() -> Vec<Function<Context>> {
-    const ANSWER: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    const ANSWER: &[Param] =
+        &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     vec![
         Function::new("sl_send_reply", ANSWER, Routes::REQUEST | Routes::ERROR, |site| {
             check_answer(site)?;
@@ -124,7 +132,8 @@ impl Counters {
     fn register(statistics: &mut Statistics) -> Self {
         let mut counter = |name| statistics.counter("sl", name);
         let classes =
-            ["1xx_replies", "2xx_replies", "3xx_replies", "4xx_replies", "5xx_replies", "6xx_replies"].map(&mut counter);
+            ["1xx_replies", "2xx_replies", "3xx_replies", "4xx_replies", "5xx_replies", "6xx_replies"]
+                .map(&mut counter);
         let (sent, sent_errors) = (counter("sent_replies"), counter("sent_err_replies"));
         Self { classes, sent, sent_errors, acks: counter("received_ACKs") }
     }

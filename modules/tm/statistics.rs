@@ -39,11 +39,13 @@ impl Counters {
             "cluster_request_recv",
             "cluster_cancel_recv",
         ];
-        cluster.into_iter().for_each(|name| drop(counter(name)));
+        for name in cluster {
+            counter(name);
+        }
         let retransmission_req = counter("retransmission_req_T1_1");
-        ["retransmission_req_T1_2", "retransmission_req_T1_3", "retransmission_req_T2"]
-            .into_iter()
-            .for_each(|name| drop(counter(name)));
+        for name in ["retransmission_req_T1_2", "retransmission_req_T1_3", "retransmission_req_T2"] {
+            counter(name);
+        }
         let retransmission_rpl = counter("retransmission_rpl_T2");
         let timeout_finalresponse = counter("timeout_finalresponse");
         counter("timeout_finalresponse_inv");

@@ -81,13 +81,12 @@ impl Domain {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_shm::{ArenaOptions, identity};
+    use tocsin_shm::ArenaOptions;
 
     use super::*;
 
     #[test]
     fn counts_follow_the_commits() {
-        identity::set(std::process::id(), 0);
         let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 256 << 10 }).unwrap();
         let mut statistics = Statistics::default();
         let domain = Domain::register("location", arena, &mut statistics).unwrap();

@@ -109,16 +109,17 @@ impl Locations {
         self.table.open(domain.0, aor)
     }
 
-    /// Calls `read` with the contacts of an AOR that have not expired, under its lock: it must not wait, nor open
-    /// anything.
-    pub fn read<R>(
+    /// What `look` makes of the first contact of an AOR that it makes anything of. Contacts that are over are left out.
+    /// `look` is called under the lock of the AOR: it must not wait, nor open anything.
+    pub fn find<R>(
         &self,
         domain: DomainId,
         aor: &[u8],
-        read: impl FnOnce(&mut dyn Iterator<Item = Contact<'_>>) -> R,
+        look: impl FnMut(Contact<'_>) -> Option<R>,
     ) -> Option<R> {
         let now = unix_seconds();
-        self.table.read(domain.0, aor, |contacts| read(&mut contacts.filter(|contact| !contact.is_expired(now))))
+        let alive = |contact: &Contact<'_>| !contact.is_expired(now);
+        self.table.read(domain.0, aor, |contacts| contacts.filter(alive).find_map(look)).flatten()
     }
 
     /// Changes the bindings of an AOR by `change`, which is called again if another process was faster. Contacts that

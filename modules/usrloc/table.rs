@@ -241,12 +241,11 @@ fn key(domain: u8, aor: &[u8]) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_shm::{ArenaOptions, identity, monotonic_millis};
+    use tocsin_shm::{ArenaOptions, monotonic_millis};
 
     use super::*;
 
     fn table(bytes: u64) -> Table {
-        identity::set(std::process::id(), 0);
         let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: bytes / 4 }).unwrap();
         Table::create(arena, 16, bytes).unwrap()
     }

@@ -1,5 +1,6 @@
 //! Waiting until a descriptor can be read, in the runtime of this process.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -20,8 +21,10 @@ impl Watch {
     }
 
     /// Waits until there is something to read. Call [`Readable::drained`] once a read came back short.
+    ///
+    /// One task may wait for a watch at one time: of several, only the last is woken.
     pub async fn readable(&self) -> io::Result<Readable<'_>> {
-        self.0.readable().await.map(Readable)
+        poll_fn(|task| self.0.poll_read_ready(task)).await.map(Readable)
     }
 }
 

@@ -11,10 +11,13 @@ pub(crate) fn supervisor_signals() -> io::Result<SignalFd> {
     readable(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])
 }
 
+/// What a child reads: only SIGTERM is for it.
+const CHILD: &[Signal] = &[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
 /// In a child: the request to drain and end (SIGTERM). Ctrl-C reaches the whole terminal group, but only the
 /// supervisor acts on it.
 pub fn terminations() -> io::Result<Termination> {
-    readable(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2]).map(Termination)
+    readable(CHILD).map(Termination)
 }
 
 /// Becomes readable when this process is asked to end; read [`Termination::asked`] then.
@@ -22,6 +25,14 @@ pub fn terminations() -> io::Result<Termination> {
 pub struct Termination(SignalFd);
 
 impl Termination {
+    /// A second handle to the same signals.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        readable(CHILD).map(Self)
+    }
+
     /// Whether a request to end was among the signals that came.
     pub fn asked(&self) -> bool {
         let mut asked = false;

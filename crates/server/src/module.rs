@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -167,7 +168,29 @@ impl Parameters {
 
 /// The state of each module, found by its type.
 #[derive(Debug, Default)]
-pub struct States(HashMap<TypeId, Box<dyn Any>>);
+pub struct States(HashMap<TypeId, Box<dyn Any>, BuildHasherDefault<AsItIs>>);
+
+/// A type's identity is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_ne_bytes(word);
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+}
 
 impl States {
     /// Keeps `state`.

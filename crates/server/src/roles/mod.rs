@@ -5,7 +5,9 @@ mod timer;
 mod udp;
 
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tocsin_net::Watch;
 use tocsin_process::{Kind, Member, REPLACE_ME, Termination};
@@ -17,7 +19,7 @@ use crate::worker::Worker;
 /// Exit code of a process that could not start.
 const START_FAILED: i32 = 1;
 /// How long a process that ends waits for messages whose script waits for something.
-const DRAIN: std::time::Duration = std::time::Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// Why a process stops serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,32 +88,49 @@ async fn module_process(worker: &'static Worker, termination: &Termination) -> s
     until_asked(worker, termination, work).await
 }
 
-/// Serves until `work` ends or this process is asked to end, with a safe point every second.
+/// Serves until `work` ends or this process is asked to end.
 async fn until_asked(
     worker: &'static Worker,
     termination: &Termination,
     work: impl Future<Output = ()>,
 ) -> std::io::Result<Stop> {
-    let asked = Watch::new(std::os::fd::AsFd::as_fd(termination))?;
-    let mut work = std::pin::pin!(work);
-    let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            readable = asked.readable() => {
-                readable?.drained();
-                if termination.asked() {
-                    return Ok(Stop::Asked);
+    tokio::select! {
+        stop = stopping(worker, termination)? => Ok(stop),
+        () = work => Ok(Stop::Asked),
+    }
+}
+
+/// Ends when this process is asked to end or is full; looks every second, which is a safe point too.
+fn stopping(worker: &'static Worker, termination: &Termination) -> std::io::Result<impl Future<Output = Stop> + use<>> {
+    let termination = termination.try_clone()?;
+    let asked = Watch::new(termination.as_fd())?;
+    let watching = tokio::task::spawn_local(async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                readable = asked.readable() => {
+                    if let Ok(readable) = readable {
+                        readable.drained();
+                    }
+                    if termination.asked() {
+                        return Stop::Asked;
+                    }
                 }
-            }
-            () = &mut work => return Ok(Stop::Asked),
-            _ = second.tick() => {
-                worker.safe_point();
-                if worker.is_full() {
-                    return Ok(Stop::Full);
+                _ = second.tick() => {
+                    worker.safe_point();
+                    if worker.is_full() {
+                        tracing::warn!(
+                            "private memory is over its budget of {} MiB: this process makes room for a fresh one",
+                            worker.server.settings.private_bytes >> 20
+                        );
+                        return Stop::Full;
+                    }
                 }
             }
         }
-    }
+    });
+    // A watcher that is gone can no longer tell: ending is the safe side.
+    Ok(async move { watching.await.unwrap_or(Stop::Asked) })
 }
 
 /// From here on the supervisor counts this process as serving.
@@ -123,7 +142,7 @@ fn running(worker: &Worker) {
 async fn drain(worker: &'static Worker) {
     let deadline = tokio::time::Instant::now() + DRAIN;
     while worker.waiting() > 0 && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     worker.flush();
     worker.safe_point();

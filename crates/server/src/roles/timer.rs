@@ -3,10 +3,8 @@
 //! The workers of the group divide the shards among those that live: when one dies, the others take over its share
 //! at their next look.
 
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use tocsin_net::Watch;
 use tocsin_process::Termination;
 use tocsin_script::Verdict;
 use tocsin_shm::SlotState;
@@ -17,39 +15,35 @@ use crate::time::now_ms;
 use crate::worker::Worker;
 
 /// The shortest time between two looks at the tables.
-const SHORTEST: u64 = 20;
+const SHORTEST: u64 = 50;
 /// The longest: a deadline set meanwhile is served at most this late.
 const LONGEST: u64 = 100;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let asked = Watch::new(termination.as_fd())?;
     running(worker);
     if worker.member.index == 0 {
         periodic(worker);
     }
+    let members = worker.server.plan.members();
+    let siblings: Vec<u16> =
+        members.iter().filter(|m| m.group == worker.member.group).map(|m| m.slot).collect();
     let mut look_at = now_ms();
+    let stop = super::stopping(worker, termination)?;
+    let mut stop = std::pin::pin!(stop);
     loop {
         let wait = look_at.saturating_sub(now_ms()).clamp(SHORTEST, LONGEST);
         tokio::select! {
-            readable = asked.readable() => {
-                readable?.drained();
-                if termination.asked() {
-                    return Ok(Stop::Asked);
-                }
-            }
-            () = tokio::time::sleep(Duration::from_millis(wait)) => look_at = look(worker),
+            stop = &mut stop => return Ok(stop),
+            () = tokio::time::sleep(Duration::from_millis(wait)) => look_at = look(worker, &siblings),
         }
         worker.safe_point();
-        if worker.is_full() {
-            return Ok(Stop::Full);
-        }
     }
 }
 
 /// Does what is due in this worker's share. Returns when something is due next.
-fn look(worker: &'static Worker) -> u64 {
+fn look(worker: &'static Worker, siblings: &[u16]) -> u64 {
     let now = now_ms();
-    let (rank, workers) = share(worker);
+    let (rank, workers) = share(worker, siblings);
     let mut next = u64::MAX;
     for table in &worker.server.deadlines {
         for shard in (rank..table.shards()).step_by(workers) {
@@ -66,18 +60,11 @@ fn look(worker: &'static Worker) -> u64 {
 }
 
 /// Which share of the shards is this worker's: its place among the TIMER workers that live, and their number.
-fn share(worker: &Worker) -> (usize, usize) {
-    let (mut rank, mut living) = (0, 0);
-    let server = worker.server;
-    for member in server.plan.members().iter().filter(|m| m.group == worker.member.group) {
-        if member.slot == worker.member.slot {
-            rank = living;
-            living += 1;
-        } else if server.table.slot(member.slot).state() == SlotState::Running {
-            living += 1;
-        }
-    }
-    (rank, living.max(1))
+fn share(worker: &Worker, siblings: &[u16]) -> (usize, usize) {
+    let own = worker.member.slot;
+    let lives = |slot: &u16| *slot == own || worker.server.table.slot(*slot).state() == SlotState::Running;
+    let rank = siblings.iter().take_while(|slot| **slot != own).filter(|slot| lives(slot)).count();
+    (rank, siblings.iter().filter(|slot| lives(slot)).count().max(1))
 }
 
 /// The first TIMER worker runs what belongs to no shard.

@@ -19,14 +19,13 @@ const BATCHES_IN_A_ROW: usize = 32;
 const STARTUP_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let server = worker.server;
     let Some(listener) = listener_of(worker) else { return Ok(Stop::Asked) };
     startup(worker, listener).await;
     let socket = listener.udp.socket(worker.member.index);
     let queue = Watch::new(socket.as_fd())?;
-    let asked = Watch::new(termination.as_fd())?;
+    let stop = super::stopping(worker, termination)?;
+    let mut stop = std::pin::pin!(stop);
     running(worker);
-    let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             biased;
@@ -34,22 +33,11 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
                 let readable = readable?;
                 if take_all(worker, listener, socket)? { readable.drained() } else { readable.more() }
             }
-            readable = asked.readable() => {
-                readable?.drained();
-                if termination.asked() {
-                    // What was queued before the request is still served.
-                    while !take_all(worker, listener, socket)? {}
-                    return Ok(Stop::Asked);
-                }
+            stop = &mut stop => {
+                // What was queued before the request is still served.
+                while !take_all(worker, listener, socket)? {}
+                return Ok(stop);
             }
-            _ = second.tick() => worker.safe_point(),
-        }
-        if worker.is_full() {
-            tracing::warn!(
-                "private memory is over its budget of {} MiB: this process makes room for a fresh one",
-                server.settings.private_bytes >> 20
-            );
-            return Ok(Stop::Full);
         }
     }
 }

@@ -1,0 +1,197 @@
+//! Processes are killed in the middle of a load, and no call is lost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::harness::{Caller, Phone, Process, Request, Server, Setup, Sipp, Subscriber, pause, until};
+
+const CONFIG: &str = include_str!("../configs/deaths.cfg");
+const CALLS: u32 = 900;
+/// Time from one kill to the next.
+const KILL_EVERY: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Shared memory that may be in use more than before a load: counters and caches of what came since, no leak.
+const SLACK: i64 = 128 << 10;
+
+#[test]
+fn no_call_is_lost_when_processes_are_killed() {
+    let subscriber = Subscriber::new();
+    let callee = Sipp::callee("uas");
+    let server =
+        Setup::new(CONFIG).put("UAS", callee.port()).put("SUBSCRIBER", subscriber.name()).alone().start();
+    let family = server.ps();
+    place(&server, 100);
+    let used_before = used_when_idle(&server);
+
+    let mut caller = Sipp::caller(Caller { scenario: "uac", to: server.port(), calls: CALLS, rate: 100 });
+    let mut chance = Chance::new();
+    let mut killed = Vec::new();
+    while caller.is_running() {
+        pause(KILL_EVERY);
+        killed.push(kill_one(&server, &mut chance));
+    }
+    let counted = caller.finish(PATIENCE);
+    assert_eq!((counted.successful, counted.failed), (CALLS, 0), "after {} kills", killed.len());
+
+    let exits = exits_until_now(&server, &subscriber);
+    for process in &killed {
+        let told: Vec<_> = exits.iter().filter(|exit| exit["pid"] == process.pid).collect();
+        assert_eq!(told.len(), 1, "events about the death of {process:?}: {told:?}");
+        let exit = told[0];
+        assert_eq!(exit["process_id"], process.id, "{exit}");
+        assert_eq!(exit["signal"], Signal::SIGKILL as i32, "{exit}");
+        assert_eq!(exit["group"], group_of(process), "{exit}");
+        assert!(exit["records_lost"].is_u64(), "{exit}");
+    }
+    assert_eq!(exits.len(), killed.len(), "nobody else died: {exits:?}");
+
+    until_all_serve(&server, &family);
+    let pids: HashMap<_, _> = family.iter().map(|process| (process.id, process.pid)).collect();
+    for process in server.ps() {
+        let was_killed = killed.iter().any(|dead| dead.id == process.id);
+        assert_eq!(pids[&process.id] != process.pid, was_killed, "{process:?}");
+    }
+    let used_after = used_when_idle(&server);
+    assert!(used_after <= used_before + SLACK, "shared memory leaks: {used_before} bytes before, {used_after} after");
+    server.stop();
+}
+
+#[test]
+fn a_death_is_told_with_its_parameters_in_order() {
+    let subscriber = Subscriber::new();
+    let server = Setup::new(CONFIG).put("UAS", 9).put("SUBSCRIBER", subscriber.name()).start();
+    let worker = server.ps().into_iter().find(|process| process.kind.starts_with("SIP receiver")).unwrap();
+    end(&worker, Signal::SIGSEGV);
+    assert_eq!(
+        subscriber.raw(),
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"E_CORE_PROC_EXIT","params":{{"process_id":{},"pid":{},"signal":11,"group":"UDP","records_lost":0}}}}"#,
+            worker.id, worker.pid
+        )
+    );
+    server.stop();
+}
+
+#[test]
+fn timers_outlive_the_processes_that_set_them() {
+    let subscriber = Subscriber::new();
+    let (caller, callee) = (Phone::new(), Phone::new());
+    let server = Setup::new(CONFIG).put("UAS", callee.port()).put("SUBSCRIBER", subscriber.name()).start();
+    let family = server.ps();
+    let invite = Request::new(&caller, "OPTIONS", &format!("sip:callee@{}", server.address()));
+    caller.send(server.address(), invite.text());
+    callee.expect_request("OPTIONS");
+    for process in family.iter().filter(|process| matches!(group_of(process), "UDP" | "TIMER")) {
+        end(process, Signal::SIGKILL);
+    }
+    let again = callee.expect_request("OPTIONS");
+    callee.send(server.address(), again.response("200 OK", "callee", ""));
+    caller.expect_status(200);
+    server.stop();
+}
+
+#[test]
+fn what_waits_in_a_dead_workers_socket_is_served_by_its_successor() {
+    let subscriber = Subscriber::new();
+    let (caller, callee) = (Phone::new(), Phone::new());
+    let server = Setup::new(CONFIG).put("UAS", callee.port()).put("SUBSCRIBER", subscriber.name()).start();
+    let workers: Vec<_> = server.ps().into_iter().filter(|process| group_of(process) == "UDP").collect();
+    for worker in &workers {
+        end(worker, Signal::SIGSTOP);
+    }
+    let requests: Vec<_> = (0..50)
+        .map(|_| Request::new(&caller, "OPTIONS", &format!("sip:callee@{}", server.address())))
+        .inspect(|request| caller.send(server.address(), request.text()))
+        .collect();
+    for worker in &workers {
+        end(worker, Signal::SIGKILL);
+    }
+    let mut served: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in &requests {
+        let arrived = callee.expect_request("OPTIONS");
+        *served.entry(arrived.header("Call-ID").unwrap().to_owned()).or_default() += 1;
+        callee.send(server.address(), arrived.response("200 OK", "callee", ""));
+    }
+    for request in &requests {
+        assert_eq!(served.get(&request.call_id), Some(&1), "{}", request.call_id);
+    }
+    server.stop();
+}
+
+/// Calls that warm the server up.
+fn place(server: &Server, calls: u32) {
+    let caller = Sipp::caller(Caller { scenario: "uac", to: server.port(), calls, rate: 100 });
+    assert_eq!(caller.finish(PATIENCE).successful, calls);
+}
+
+/// Kills one process at random, but the attendant; returns it as it was.
+fn kill_one(server: &Server, chance: &mut Chance) -> Process {
+    until("a process can be killed", || {
+        let candidates: Vec<_> = server.ps().into_iter().filter(|process| process.id != 0).collect();
+        let process = candidates[chance.below(candidates.len())].clone();
+        kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok().then_some(process)
+    })
+}
+
+fn end(process: &Process, signal: Signal) {
+    kill(Pid::from_raw(process.pid), signal).unwrap();
+}
+
+/// Waits until every process of `family` has a living successor under the same ID and description.
+fn until_all_serve(server: &Server, family: &[Process]) {
+    let place = |process: &Process| (process.id, process.kind.clone());
+    let wanted: Vec<_> = family.iter().map(place).collect();
+    until("ps shows all successors", || (server.ps().iter().map(place).collect::<Vec<_>>() == wanted).then_some(()));
+}
+
+/// The parameters of all `E_CORE_PROC_EXIT` that were raised up to now.
+fn exits_until_now(server: &Server, subscriber: &Subscriber) -> Vec<Value> {
+    server.mi().call("raise_event", json!(["E_MARK"]));
+    let events = subscriber.up_to("E_MARK");
+    events
+        .into_iter()
+        .map(|event| {
+            assert_eq!(event["method"], "E_CORE_PROC_EXIT");
+            event["params"].clone()
+        })
+        .collect()
+}
+
+fn used_when_idle(server: &Server) -> i64 {
+    server.until_idle();
+    server.statistic("shmem:real_used_size")
+}
+
+fn group_of(process: &Process) -> &'static str {
+    match process.kind.as_str() {
+        "event courier" => "COURIER",
+        "Timer handler" => "TIMER",
+        kind if kind.starts_with("SIP receiver") => "UDP",
+        kind if kind.starts_with("MI ") => "MI",
+        kind => panic!("a process of another kind: {kind}"),
+    }
+}
+
+/// Numbers that are different in each run; the failure that they lead to is told by the kills themselves.
+struct Chance(u64);
+
+impl Chance {
+    fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = now.as_nanos() as u64 | 1;
+        eprintln!("seed of the kills: {seed}");
+        Self(seed)
+    }
+
+    /// A number below `limit` (xorshift).
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).unwrap()
+    }
+}

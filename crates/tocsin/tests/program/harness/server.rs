@@ -1,0 +1,323 @@
+//! One server under test: its configuration, its folder, its life and its end.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Mi, PATIENCE, free_port, pause, until};
+
+/// How long a server may take to end when asked to.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Tests that load a server have the machine for themselves; all others share it.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+enum Turn {
+    Shared(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>),
+}
+
+/// A configuration and a command line, before the server is started with them.
+///
+/// In the text of a configuration, `@PORT@` is the SIP port, `@MI@` the port of the management socket that
+/// [`Server::mi`] talks to, `@HTTP@` a TCP port, `@DIR@` the server's folder.
+pub(crate) struct Setup {
+    text: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    dir: TempDir,
+    port: u16,
+    mi_port: u16,
+    http_port: u16,
+    alone: bool,
+}
+
+impl Setup {
+    pub(crate) fn new(text: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("tocsin-").tempdir().unwrap();
+        let (port, mi_port, http_port) = (free_port(), free_port(), free_tcp_port());
+        let setup = Self {
+            text: text.to_owned(),
+            arguments: vec!["-F".to_owned()],
+            environment: Vec::new(),
+            dir,
+            port,
+            mi_port,
+            http_port,
+            alone: false,
+        };
+        let dir = setup.dir.path().display().to_string();
+        setup.put("MPATH", "/usr/lib/modules/").put("PORT", port).put("MI", mi_port).put("HTTP", http_port).put("DIR", dir)
+    }
+
+    /// Puts `value` where the configuration says `@NAME@`.
+    pub(crate) fn put(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.text = self.text.replace(&format!("@{name}@"), &value.to_string());
+        self
+    }
+
+    /// Adds to the command line.
+    pub(crate) fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// Runs as a daemon instead of in the foreground.
+    pub(crate) fn daemon(mut self) -> Self {
+        self.arguments.retain(|argument| argument != "-F");
+        self
+    }
+
+    /// Waits until no other test's server runs, and keeps others from starting.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the server and waits until it says that it serves.
+    pub(crate) fn start(self) -> Server {
+        let turn = if self.alone {
+            Turn::Alone(MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner))
+        } else {
+            Turn::Shared(MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        };
+        let notify = self.dir.path().join("notify.sock");
+        let manager = UnixDatagram::bind(&notify).unwrap();
+        manager.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let child = self.command().env("NOTIFY_SOCKET", &notify).spawn().unwrap();
+        let mi = Mi::new(SocketAddr::from(([127, 0, 0, 1], self.mi_port)));
+        let mut server = Server { child, setup: self, mi, ended: false, turn };
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = [0; 64];
+        while !manager.recv(&mut state).is_ok_and(|length| &state[..length] == b"READY=1") {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                server.ended = true;
+                panic!("the server ended while it started: {status}");
+            }
+            assert!(Instant::now() < deadline, "the server did not become ready");
+        }
+        server
+    }
+
+    /// Runs the program to its end, which must come by itself.
+    pub(crate) fn run_to_end(&self) -> Ended {
+        let mut child = self.command().spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the program did not end by itself; it wrote: {}", read(&self.dir.path().join("stderr.log")));
+            }
+            pause(Duration::from_millis(5));
+        };
+        Ended::new(status, &self.dir)
+    }
+
+    /// The command that starts the program with this configuration; its output goes to files.
+    pub(crate) fn command(&self) -> Command {
+        let dir = self.dir.path();
+        let config = dir.join("server.cfg");
+        fs::write(&config, &self.text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+        command
+            .args(["-f", "server.cfg"])
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(File::create(dir.join("stdout.log")).unwrap())
+            .stderr(File::create(dir.join("stderr.log")).unwrap());
+        command
+    }
+}
+
+/// What a program that ended left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit status; the negative number of the signal that ended it.
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn new(status: ExitStatus, dir: &TempDir) -> Self {
+        Self {
+            status: status.code().or(status.signal().map(|signal| -signal)).unwrap(),
+            stdout: read(&dir.path().join("stdout.log")),
+            stderr: read(&dir.path().join("stderr.log")),
+        }
+    }
+}
+
+/// A process as `ps` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) id: i64,
+    pub(crate) pid: i32,
+    pub(crate) kind: String,
+}
+
+/// A server that runs.
+pub(crate) struct Server {
+    child: Child,
+    setup: Setup,
+    mi: Mi,
+    ended: bool,
+    #[expect(dead_code, reason = "held, not read")]
+    turn: Turn,
+}
+
+impl Server {
+    /// Where it listens for SIP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.setup.port))
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.setup.port
+    }
+
+    pub(crate) fn http_port(&self) -> u16 {
+        self.setup.http_port
+    }
+
+    pub(crate) fn mi_port(&self) -> u16 {
+        self.setup.mi_port
+    }
+
+    /// A client of its management socket.
+    pub(crate) fn mi(&self) -> &Mi {
+        &self.mi
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.setup.dir.path().join(name)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// All it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        read(&self.path("stderr.log"))
+    }
+
+    /// The processes that `ps` shows.
+    pub(crate) fn ps(&self) -> Vec<Process> {
+        let answer = self.mi.call("ps", Value::Null);
+        answer["Processes"].as_array().unwrap().iter().map(Process::new).collect()
+    }
+
+    /// One number of `get_statistics`.
+    pub(crate) fn statistic(&self, name: &str) -> i64 {
+        let answer = self.mi.call("get_statistics", json!([[name]]));
+        answer.as_object().unwrap().values().next().unwrap().as_i64().unwrap()
+    }
+
+    /// Subscribes `socket` to `event` until it expires.
+    pub(crate) fn subscribe(&self, event: &str, socket: &str) {
+        assert_eq!(self.mi.call("event_subscribe", json!([event, socket])), "OK");
+    }
+
+    /// Waits until no transaction is left.
+    pub(crate) fn until_idle(&self) {
+        until("no transaction is left", || (self.statistic("tm:inuse_transactions") == 0).then_some(()));
+    }
+
+    /// Asks the server to end. It must do so in time, with status 0, and leave no process behind.
+    pub(crate) fn stop(self) -> Ended {
+        self.stop_with(Signal::SIGTERM)
+    }
+
+    /// The same with another signal.
+    pub(crate) fn stop_with(mut self, signal: Signal) -> Ended {
+        let family = family_of(self.pid());
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+        let deadline = Instant::now() + END_WITHIN;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the server did not end within {END_WITHIN:?} of {signal}");
+            pause(Duration::from_millis(5));
+        };
+        self.ended = true;
+        let ended = Ended::new(status, &self.setup.dir);
+        assert_eq!(ended.status, 0, "exit status after {signal}");
+        let left: Vec<_> = family.into_iter().filter(|pid| is_alive(*pid)).collect();
+        assert!(left.is_empty(), "processes {left:?} outlived their supervisor");
+        assert!(!ended.stderr.contains("panicked at"), "a process panicked");
+        ended
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Its family goes with it.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}--- end of the log ---", self.log());
+        }
+    }
+}
+
+impl Process {
+    fn new(row: &Value) -> Self {
+        Self {
+            id: row["ID"].as_i64().unwrap(),
+            pid: i32::try_from(row["PID"].as_i64().unwrap()).unwrap(),
+            kind: row["Type"].as_str().unwrap().to_owned(),
+        }
+    }
+}
+
+/// The children of the process `parent`.
+fn family_of(parent: i32) -> Vec<i32> {
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn is_alive(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None).is_ok()
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+fn free_tcp_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

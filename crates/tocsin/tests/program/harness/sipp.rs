@@ -1,0 +1,141 @@
+//! SIPp as caller and as callee, and what it counted.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::{free_port, until, until_within};
+
+/// Scenarios of this repository; SIPp's own are named by their bare names.
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+
+/// What SIPp counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) successful: u32,
+    pub(crate) failed: u32,
+    pub(crate) retransmissions: u32,
+}
+
+/// Calls to place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    /// `uac`, or a file of the scenarios.
+    pub(crate) scenario: &'a str,
+    /// Port of the server that the calls go to.
+    pub(crate) to: u16,
+    pub(crate) calls: u32,
+    /// Calls a second.
+    pub(crate) rate: u32,
+}
+
+/// A SIPp that runs; it is ended when dropped.
+pub(crate) struct Sipp {
+    child: Child,
+    dir: TempDir,
+    port: u16,
+}
+
+impl Sipp {
+    /// A callee that answers calls until [`Self::finish`].
+    pub(crate) fn callee(scenario: &str) -> Self {
+        let sipp = Self::start(scenario, &[]);
+        until("sipp listens", || is_bound(sipp.port).then_some(()));
+        sipp
+    }
+
+    /// A caller that places its calls and ends.
+    pub(crate) fn caller(caller: Caller<'_>) -> Self {
+        let Caller { scenario, to, calls, rate } = caller;
+        let own = [
+            format!("127.0.0.1:{to}"),
+            "-r".to_owned(),
+            rate.to_string(),
+            "-m".to_owned(),
+            calls.to_string(),
+            "-d".to_owned(),
+            "200".to_owned(),
+        ];
+        Self::start(scenario, &own)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether a caller still has calls.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the last call of a caller, or asks a callee to end after its last one, and returns the counts.
+    pub(crate) fn finish(mut self, patience: Duration) -> Tally {
+        until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
+        self.tally()
+    }
+
+    /// Asks a callee to end once its calls are done, and returns the counts.
+    pub(crate) fn dismiss(mut self, patience: Duration) -> Tally {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGUSR1).unwrap();
+        let _: ExitStatus = until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
+        self.tally()
+    }
+
+    fn start(scenario: &str, own: &[String]) -> Self {
+        let dir = tempfile::Builder::new().prefix("sipp-").tempdir().unwrap();
+        let port = free_port();
+        let file = Path::new(SCENARIOS).join(scenario);
+        let (flag, scenario) =
+            if file.exists() { ("-sf", file) } else { ("-sn", PathBuf::from(scenario)) };
+        let child = Command::new("sipp")
+            .args(own)
+            .arg(flag)
+            .arg(scenario)
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-nostdin"])
+            .args(["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(File::create(dir.path().join("screen.log")).unwrap())
+            .stderr(File::create(dir.path().join("stderr.log")).unwrap())
+            .spawn()
+            .unwrap_or_else(|cause| panic!("sipp: {cause}: run ./test, which installs it"));
+        Self { child, dir, port }
+    }
+
+    /// The last row of its statistics.
+    fn tally(&self) -> Tally {
+        let table = fs::read_to_string(self.dir.path().join("stat.csv")).expect("sipp's statistics");
+        let mut rows = table.lines();
+        let names: Vec<_> = rows.next().unwrap().split(';').collect();
+        let last: Vec<_> = rows.next_back().expect("a row of sipp's statistics").split(';').collect();
+        let cell = |name: &str| last[names.iter().position(|n| *n == name).unwrap()].parse().unwrap();
+        Tally {
+            successful: cell("SuccessfulCall(C)"),
+            failed: cell("FailedCall(C)"),
+            retransmissions: cell("Retransmissions(C)"),
+        }
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let errors = fs::read_to_string(self.dir.path().join("errors.log")).unwrap_or_default();
+            let first: Vec<_> = errors.lines().take(60).collect();
+            eprintln!("--- sipp's errors ---\n{}\n--- end of sipp's errors ---", first.join("\n"));
+        }
+    }
+}
+
+/// Whether something listens on UDP `port` of 127.0.0.1.
+fn is_bound(port: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/udp").unwrap();
+    table.contains(&format!(" 0100007F:{port:04X} "))
+}

@@ -1,0 +1,143 @@
+//! `rand_event()`: true now and then, as often as a probability says that all processes share.
+
+use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tocsin_json::Value as Json;
+use tocsin_mi::{Command, MiError, Outcome as MiOutcome, Params, Registry};
+use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Routes, Value};
+use tocsin_server::module::{Setup, SetupError};
+use tocsin_server::{Context, Server};
+
+/// The default of `initial_probability`, in percent.
+const DEFAULT: i64 = 10;
+
+/// The probability, in percent.
+#[derive(Debug)]
+pub(super) struct Probability {
+    now: &'static AtomicU32,
+    initial: u32,
+}
+
+impl Probability {
+    pub(super) fn create(setup: &Setup<'_>) -> Result<Self, SetupError> {
+        let given = setup.parameters.value("initial_probability").map_or(Some(DEFAULT), Value::to_int);
+        let initial = given.and_then(percent).ok_or_else(|| SetupError::Parameter {
+            module: "cfgutils",
+            name: "initial_probability",
+            problem: "a probability is 0 to 100 percent".to_owned(),
+        })?;
+        let now = setup.arena.boot_array(1, |_| AtomicU32::new(initial))?;
+        Ok(Self { now: &now[0], initial })
+    }
+
+    fn set(&self, percent: u32) {
+        self.now.store(percent, Relaxed);
+    }
+}
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    const OPTIONAL: &[Param] = &[Param::optional("probability", ParamKind::Int)];
+    const PERCENT: &[Param] = &[Param::required("probability", ParamKind::Int)];
+    vec![
+        function("rand_event", OPTIONAL, |cx, arguments| {
+            let shared = probability(cx.server()).now.load(Relaxed);
+            let percent = arguments[0].to_int().and_then(percent).unwrap_or(shared);
+            happens(cx.worker.unique(), percent).into()
+        }),
+        function("rand_set_prob", PERCENT, |cx, arguments| {
+            let given = arguments[0].to_int().and_then(percent);
+            if let Some(percent) = given {
+                probability(cx.server()).set(percent);
+            } else {
+                tracing::error!("rand_set_prob: a probability is 0 to 100 percent");
+            }
+            given.is_some().into()
+        }),
+        function("rand_reset_prob", &[], |cx, _| {
+            let probability = probability(cx.server());
+            probability.set(probability.initial);
+            Outcome::TRUE
+        }),
+        // The return code 0 would end the script: no chance at all is false.
+        function("rand_get_prob", &[], |cx, _| match probability(cx.server()).now.load(Relaxed) {
+            0 => Outcome::FALSE,
+            percent => Outcome::Done(percent.into()),
+        }),
+    ]
+}
+
+pub(super) fn add_commands(server: &'static Server, registry: &mut Registry) {
+    let command = |name, forms, help, run: fn(&Probability, &Params) -> MiOutcome| {
+        Command::new("cfgutils", name, forms, help, move |params: Params| run(probability(server), &params))
+    };
+    registry.add(command(
+        "rand_set_prob",
+        &[&["prob_proc"]],
+        "sets how often rand_event() is true, in percent",
+        |probability, params| match percent(params.int("prob_proc")?.into()) {
+            Some(percent) => {
+                probability.set(percent);
+                Ok(Json::from("OK"))
+            }
+            None => Err(MiError::new(400, "Invalid probability")),
+        },
+    ));
+    registry.add(command(
+        "rand_reset_prob",
+        &[&[]],
+        "sets the probability back to the initial one",
+        |probability, _| {
+            probability.set(probability.initial);
+            Ok(Json::from("OK"))
+        },
+    ));
+    registry.add(command(
+        "rand_get_prob",
+        &[&[]],
+        "tells how often rand_event() is true",
+        |probability, _| {
+            Ok(Json::from(format!("The actual probability is {} percent.", probability.now.load(Relaxed))))
+        },
+    ));
+}
+
+fn function(
+    name: &'static str,
+    params: &'static [Param],
+    act: fn(&mut Context, &[Value]) -> Outcome<Context>,
+) -> Function<Context> {
+    Function::new(name, params, Routes::ANY, move |_| {
+        let call: Call<Context> = Rc::new(act);
+        Ok(call)
+    })
+}
+
+fn probability(server: &'static Server) -> &'static Probability {
+    server.state()
+}
+
+fn percent(number: i64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|percent| *percent <= 100)
+}
+
+fn happens(random: u64, percent: u32) -> bool {
+    random % 100 < percent.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_happens_as_often_as_it_should() {
+        let times = |percent| (0..1000).filter(|n| happens(*n, percent)).count();
+        assert_eq!([times(0), times(5), times(100)], [0, 50, 1000]);
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!([percent(0), percent(100), percent(101), percent(-1)], [Some(0), Some(100), None, None]);
+    }
+}

@@ -1,0 +1,149 @@
+//! The functions of the module, as scripts call them (manual, "registrar", "Exported Functions").
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Site, Value};
+use tocsin_server::Context;
+use tocsin_server::core::as_text;
+
+use super::bound::{Doomed, has_address, has_contact, has_this_contact, remove};
+use super::flags::{LookupFlags, SaveFlags};
+use super::lookup::{FAILED, lookup};
+use super::save::save;
+
+/// The domains that the script names, in the order in which they are met.
+pub(super) type Domains = Rc<RefCell<Vec<Bytes>>>;
+
+const fn must(name: &'static str) -> Param {
+    Param::required(name, ParamKind::Str)
+}
+
+const fn may(name: &'static str) -> Param {
+    Param::optional(name, ParamKind::Str)
+}
+
+pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
+    const SAVE: &[Param] = &[must("domain"), may("flags"), may("aor"), may("ownership_tag")];
+    const LOOKUP: &[Param] = &[must("domain"), may("flags"), may("aor")];
+    const REMOVE: &[Param] = &[must("domain"), must("aor"), may("contact"), may("next_hop"), may("sip_instance")];
+    const REGISTERED: &[Param] = &[must("domain"), may("aor")];
+    const CONTACT: &[Param] = &[must("domain"), may("aor"), may("contact"), may("callid")];
+    const ADDRESS: &[Param] = &[must("domain"), may("aor"), Param::required("ip", ParamKind::Variable)];
+    let registrations = Routes::REQUEST | Routes::REPLY;
+    let questions = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY | Routes::LOCAL;
+    vec![
+        with_flags("save", SAVE, registrations, domains, SaveFlags::parse, |cx, domain, flags, arguments| {
+            let Some(flags) = flags else { return Outcome::FALSE };
+            save(cx, domain, flags, given(&arguments[2]).as_ref(), given(&arguments[3])).into()
+        }),
+        with_flags("lookup", LOOKUP, Routes::REQUEST | Routes::FAILURE, domains, LookupFlags::parse, |cx, domain, flags, arguments| {
+            Outcome::Done(flags.map_or(FAILED, |flags| lookup(cx, domain, flags, given(&arguments[2]).as_ref())))
+        }),
+        simple("remove", REMOVE, registrations, domains, |cx, domain, arguments| {
+            let Some(aor) = given(&arguments[1]) else { return false };
+            let [uri, next_hop, instance] = [2, 3, 4].map(|at| given(&arguments[at]));
+            remove(cx, domain, &aor, &Doomed { uri, next_hop, instance })
+        }),
+        simple("is_registered", REGISTERED, questions, domains, |cx, domain, arguments| {
+            has_contact(cx, domain, given(&arguments[1]).as_ref(), |_| true)
+        }),
+        simple("is_contact_registered", CONTACT, questions, domains, |cx, domain, arguments| {
+            let [aor, contact, call_id] = [1, 2, 3].map(|at| given(&arguments[at]));
+            has_this_contact(cx, domain, aor.as_ref(), contact, call_id.as_ref())
+        }),
+        address_question(ADDRESS, questions, domains),
+        add_sock_hdr(),
+    ]
+}
+
+fn address_question(params: &'static [Param], routes: Routes, domains: &Domains) -> Function<Context> {
+    let domains = domains.clone();
+    Function::new("is_ip_registered", params, routes, move |site| {
+        let domain = domain(site, &domains)?;
+        let addresses = site.variable(2).ok_or_else(|| ArgError::at(2, "a variable with addresses is needed"))?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses).into()
+        });
+        Ok(call)
+    })
+}
+
+/// A function of a domain and texts.
+fn simple(
+    name: &'static str,
+    params: &'static [Param],
+    routes: Routes,
+    domains: &Domains,
+    act: fn(&mut Context, usize, &[Value]) -> bool,
+) -> Function<Context> {
+    let domains = domains.clone();
+    Function::new(name, params, routes, move |site| {
+        let domain = domain(site, &domains)?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| act(cx, domain, arguments).into());
+        Ok(call)
+    })
+}
+
+/// A function of a domain and flags, which are read when the script is loaded if they are constant. `act` is given none
+/// when flags that a variable holds cannot be read.
+fn with_flags<F: 'static>(
+    name: &'static str,
+    params: &'static [Param],
+    routes: Routes,
+    domains: &Domains,
+    parse: fn(&[u8]) -> Result<F, String>,
+    act: fn(&mut Context, usize, Option<&F>, &[Value]) -> Outcome<Context>,
+) -> Function<Context> {
+    let domains = domains.clone();
+    Function::new(name, params, routes, move |site| {
+        let domain = domain(site, &domains)?;
+        let constant = if site.is_absent(1) { Some(&b""[..]) } else { site.constant_str(1).map(Bytes::as_slice) };
+        let known = constant.map(parse).transpose().map_err(|problem| ArgError::at(1, problem))?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            if known.is_some() {
+                return act(cx, domain, known.as_ref(), arguments);
+            }
+            let flags = parse(&as_text(&arguments[1]).unwrap_or_default());
+            if let Err(problem) = &flags {
+                tracing::error!("{name}: {problem}");
+            }
+            act(cx, domain, flags.ok().as_ref(), arguments)
+        });
+        Ok(call)
+    })
+}
+
+/// The place of the first argument among the domains of the script.
+fn domain(site: &Site<'_, Context>, domains: &Domains) -> Result<usize, ArgError> {
+    let name = site.constant_str(0).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| ArgError::at(0, "the domain is a constant, such as \"location\""))?;
+    let mut domains = domains.borrow_mut();
+    Ok(domains.iter().position(|known| known == name).unwrap_or_else(|| {
+        domains.push(name.clone());
+        domains.len() - 1
+    }))
+}
+
+/// An argument that was given and is not empty.
+fn given(argument: &Value) -> Option<Bytes> {
+    as_text(argument).filter(|text| !text.is_empty())
+}
+
+fn add_sock_hdr() -> Function<Context> {
+    const NAME: &[Param] = &[must("hdr_name")];
+    Function::new("add_sock_hdr", NAME, Routes::REQUEST, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let name = as_text(&arguments[0]).unwrap_or_default();
+            let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+            if name.is_empty() || !name.iter().all(is_token) {
+                tracing::error!("add_sock_hdr: `{}` cannot be the name of a header field", name.lossy());
+                return Outcome::FALSE;
+            }
+            let socket = &cx.server().sockets.listener(cx.received.socket).name;
+            cx.edits.append_header(&cx.message, &name, socket.as_bytes());
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
