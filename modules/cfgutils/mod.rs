@@ -142,6 +142,58 @@ fn memory() -> Vec<Function<Context>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sl::testing::{Bench, first_line, request};
+
+    const LINES: &str = "loadmodule \"sl.so\"\nloadmodule \"cfgutils.so\"\n";
+
+    /// What a script puts into `$var(seen)`.
+    fn seen(parameters: &str, script: &str) -> String {
+        let routes = format!("route {{ {script} sl_send_reply(200, \"$var(seen)\"); }}");
+        let bench = Bench::new(&format!("{LINES}{parameters}"), &routes);
+        let answer = bench.serve(&request("OPTIONS", "", ""), 1).remove(0);
+        first_line(&answer).strip_prefix("SIP/2.0 200 ").unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn shared_variables_begin_as_set_or_as_zero() {
+        let parameters = "modparam(\"cfgutils\", \"shvset\", \"gw=s:sip:h;x\")\nmodparam(\"cfgutils\", \"shvset\", \"n=i:4\")";
+        let script =
+            "$shv(n) = $shv(n) + 1; $shv(m) = \"t\"; $var(seen) = \"$shv(gw) $shv(n) $shv(m) $shv(o)\";";
+        assert_eq!(seen(parameters, script), "sip:h;x 5 t 0");
+    }
+
+    #[test]
+    fn scripts_wait_and_go_on() {
+        assert_eq!(seen("", "usleep(1000); sleep(0); $var(seen) = \"$rc\";"), "1");
+    }
+
+    #[test]
+    fn chance_is_shared() {
+        let script = "rand_event(100); $var(a) = $rc; rand_event(0); $var(b) = $rc;
+            rand_set_prob(7); rand_get_prob(); $var(c) = $rc; rand_reset_prob(); rand_get_prob(); $var(d) = $rc;
+            $var(seen) = \"$var(a) $var(b) $var(c) $var(d)\";";
+        assert_eq!(seen("modparam(\"cfgutils\", \"initial_probability\", 15)", script), "1 -1 7 15");
+        let number: i64 = seen("", "$var(seen) = $RANDOM;").parse().unwrap();
+        assert!((0..1 << 31).contains(&number));
+    }
+
+    #[test]
+    fn values_are_counted() {
+        let script = "$avp(x) = 1; $avp(x) = 2; set_count($avp(x), $var(n)); set_count($avp(y), $var(m));
+            ts_usec_delta(2, 5, 1, 3, $var(d)); $var(seen) = \"$var(n) $var(m) $var(d)\";";
+        assert_eq!(seen("", script), "2 0 1000002");
+    }
+
+    #[test]
+    fn parameters_that_cannot_be_kept_are_refused() {
+        for (name, value) in
+            [("varset", "a=i:1"), ("hash_file", "/etc/x"), ("shvset", "a"), ("initial_probability", "101")]
+        {
+            let lines = format!("{LINES}modparam(\"cfgutils\", \"{name}\", \"{value}\")");
+            let problem = Bench::start(&lines, "route { exit; }").err().unwrap();
+            assert!(problem.contains(&format!("modparam cfgutils:{name}: ")), "{problem}");
+        }
+    }
 
     #[test]
     fn times_apart() {

@@ -11,11 +11,11 @@ use tocsin_server::{Context, Server};
 use tocsin_shm::{Alloc, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe};
 
 /// How many shared variables there may be.
-pub const SHARED_VARIABLE_LIMIT: usize = 10_000;
+const SHARED_VARIABLE_LIMIT: usize = 10_000;
 /// How long the name of one may be, in bytes.
-pub const SHARED_NAME_LIMIT: usize = 256;
+const SHARED_NAME_LIMIT: usize = 256;
 /// How long the text in one may be, in bytes.
-pub const SHARED_TEXT_LIMIT: usize = 64 << 10;
+const SHARED_TEXT_LIMIT: usize = 64 << 10;
 
 const SHARDS: usize = 4;
 const BUCKETS: usize = 64;

@@ -7,13 +7,10 @@ use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Resume, Routes, V
 use tocsin_server::Context;
 
 /// The longest that one call may wait; more is cut to it.
-pub const SLEEP_LIMIT: Duration = Duration::from_secs(3600);
+const SLEEP_LIMIT: Duration = Duration::from_secs(3600);
 
 pub(super) fn functions() -> Vec<Function<Context>> {
-    vec![
-        waiting("sleep", |number| Duration::from_secs(number)),
-        waiting("usleep", |number| Duration::from_micros(number)),
-    ]
+    vec![waiting("sleep", Duration::from_secs), waiting("usleep", Duration::from_micros)]
 }
 
 fn waiting(name: &'static str, unit: fn(u64) -> Duration) -> Function<Context> {

@@ -118,6 +118,26 @@ mod tests {
     }
 
     #[test]
+    fn scripts_count_and_compare() {
+        use crate::sl::testing::{Bench, first_line, header, request};
+        let script = r#"route {
+            if (!mf_process_maxfwd_header(10) && $retcode == -1) { sl_send_reply(483, "Too Many Hops"); exit; }
+            if (is_maxfwd_lt(1)) { sl_send_reply(484, "Last Hop"); exit; }
+            forward();
+        }"#;
+        let lines = "loadmodule \"sl.so\"\nloadmodule \"maxfwd.so\"\nmodparam(\"maxfwd\", \"max_limit\", 32)";
+        let bench = Bench::new(lines, script);
+        let of = |hops: &str| bench.serve(&request("BYE", "", hops), 1).remove(0);
+        assert_eq!(first_line(&of("Max-Forwards: 0\r\n")), "SIP/2.0 483 Too Many Hops");
+        assert_eq!(first_line(&of("Max-Forwards: 1\r\n")), "SIP/2.0 484 Last Hop");
+        assert_eq!(header(&of("Max-Forwards: 9\r\n"), "Max-Forwards"), Some("8"));
+        assert_eq!(header(&of("Max-Forwards: 70\r\n"), "Max-Forwards"), Some("32"));
+        assert_eq!(header(&of(""), "Max-Forwards"), Some("10"));
+        assert!(Bench::start(&lines.replace("32", "0"), script).is_err());
+        assert!(Bench::start(lines, &script.replace("header(10)", "header(257)")).is_err());
+    }
+
+    #[test]
     fn hops_are_counted_down_or_put_in() {
         assert_eq!(processed("Max-Forwards: 70\r\n", 10, 255), (1, Some(69)));
         assert_eq!(processed("Max-Forwards: 70\r\n", 10, 32), (1, Some(32)));

@@ -44,3 +44,34 @@ impl Module for MiHttp {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sl::testing::Bench;
+
+    fn free_port() -> u16 {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn the_page_is_put_into_the_http_server() {
+        let port = free_port();
+        let httpd = format!(
+            "loadmodule \"httpd.so\"\nmodparam(\"httpd\", \"ip\", \"127.0.0.1\")\nmodparam(\"httpd\", \"port\", {port})\n"
+        );
+        let mi = "loadmodule \"mi_http.so\"\nmodparam(\"mi_http\", \"root\", \"/ops/\")\n";
+        let bench = Bench::new(&format!("{httpd}{mi}"), "route { exit; }");
+        let server = bench.worker.server;
+        assert_eq!(server.plan.groups[0].description, format!("HTTPD 127.0.0.1:{port}"));
+        let registry = tocsin_server::commands::registry(server);
+        let tocsin_mi::Reply::Now(Ok(pages)) = registry.call(b"httpd_list_root_path", None) else { panic!() };
+        let mut text = Vec::new();
+        pages.write_compact(&mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), r#"[{"http_root":"ops","module":"mi_http"}]"#);
+        let problem = Bench::start(
+            &format!("{mi}{}", httpd.replace(&port.to_string(), &free_port().to_string())),
+            "route { exit; }",
+        );
+        assert!(problem.err().unwrap().contains("httpd"), "the order is told");
+    }
+}

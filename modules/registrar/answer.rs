@@ -59,7 +59,13 @@ pub(super) fn gruu_base(aor: &[u8]) -> Option<Vec<u8>> {
     (!uri.host().is_empty()).then(|| parts.concat())
 }
 
-fn write_contact(contact: &Contact<'_>, settings: &Settings, gruu: Option<&[u8]>, now: u64, out: &mut Vec<u8>) {
+fn write_contact(
+    contact: &Contact<'_>,
+    settings: &Settings,
+    gruu: Option<&[u8]>,
+    now: u64,
+    out: &mut Vec<u8>,
+) {
     out.push(b'<');
     out.extend_from_slice(contact.uri);
     out.push(b'>');
@@ -144,12 +150,21 @@ mod tests {
             line(&[one, two], None),
             "Contact: <sip:a@h>;q=0.5;expires=60, <sip:b@h>;expires=10;received=\"sip:192.0.2.1:7\"\r\n"
         );
-        assert_eq!(line(&[Contact { uri: b"sip:a", ..Contact::EMPTY }], None), "Contact: <sip:a>;expires=4294967295\r\n");
+        assert_eq!(
+            line(&[Contact { uri: b"sip:a", ..Contact::EMPTY }], None),
+            "Contact: <sip:a>;expires=4294967295\r\n"
+        );
     }
 
     #[test]
     fn devices_with_an_instance_get_a_gruu() {
-        let device = Contact { uri: b"sip:a@h", expires: 1060, instance: b"<urn:uuid:1>", reg_id: 1, ..Contact::EMPTY };
+        let device = Contact {
+            uri: b"sip:a@h",
+            expires: 1060,
+            instance: b"<urn:uuid:1>",
+            reg_id: 1,
+            ..Contact::EMPTY
+        };
         let base = gruu_base(b"sip:alice@example.com:5060;x=y").unwrap();
         assert_eq!(
             line(&[device], Some(&base)),
@@ -161,7 +176,9 @@ mod tests {
 
     #[test]
     fn thousandths() {
-        for (q, text) in [(0, "0"), (1, "0.001"), (10, "0.01"), (100, "0.1"), (330, "0.33"), (999, "0.999"), (1000, "1")] {
+        for (q, text) in
+            [(0, "0"), (1, "0.001"), (10, "0.01"), (100, "0.1"), (330, "0.33"), (999, "0.999"), (1000, "1")]
+        {
             let mut out = Vec::new();
             write_thousandths(q, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text);

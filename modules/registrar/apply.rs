@@ -149,15 +149,22 @@ fn refresh<'a>(
     }
     match sequence(&known, &contact, rules.cseq_delay) {
         Sequence::Newer if ends => bindings.remove(index),
-        Sequence::Newer => bindings.update(index, Contact { id: known.id, latency: known.latency, ..contact }),
+        Sequence::Newer => {
+            bindings.update(index, Contact { id: known.id, latency: known.latency, ..contact });
+        }
         Sequence::Retransmission => {}
         Sequence::Older => return Err(Refusal::OldCSeq),
     }
     Ok(())
 }
 
-fn remove_all(bindings: &mut Bindings<'_>, registration: &Registration<'_>, rules: &Rules) -> Result<(), Refusal> {
-    let stale = |known: &Contact<'_>| sequence(known, &registration.common, rules.cseq_delay) == Sequence::Older;
+fn remove_all(
+    bindings: &mut Bindings<'_>,
+    registration: &Registration<'_>,
+    rules: &Rules,
+) -> Result<(), Refusal> {
+    let stale =
+        |known: &Contact<'_>| sequence(known, &registration.common, rules.cseq_delay) == Sequence::Older;
     if bindings.contacts().iter().any(stale) {
         return Err(Refusal::OldCSeq);
     }
@@ -211,7 +218,11 @@ mod tests {
     }
 
     fn changes(bindings: &Bindings<'_>) -> Vec<(Change, String)> {
-        bindings.changes().iter().map(|(change, c)| (*change, String::from_utf8_lossy(c.uri).into_owned())).collect()
+        bindings
+            .changes()
+            .iter()
+            .map(|(change, c)| (*change, String::from_utf8_lossy(c.uri).into_owned()))
+            .collect()
     }
 
     /// RFC 3261 section 10.3, step 7, as a table: what is registered, what comes, what becomes of it.
@@ -232,7 +243,8 @@ mod tests {
             ("c2", 1, NOW - 10, 0, removed),
         ] {
             let mut bindings = Bindings::new([known("sip:a", "c1", 5, modified)], Order::Preference);
-            let outcome = apply(&mut bindings, &registration(call_id, cseq, &[wanted("sip:a", seconds)]), &rules());
+            let outcome =
+                apply(&mut bindings, &registration(call_id, cseq, &[wanted("sip:a", seconds)]), &rules());
             let outcome = outcome.map(|()| changes(&bindings));
             assert_eq!(outcome, expected, "{call_id} {cseq} {modified} {seconds}");
         }
@@ -240,7 +252,9 @@ mod tests {
 
     #[test]
     fn rfc3261_10_3_everything_off() {
-        for (call_id, cseq, expected) in [("c2", 1, Ok(2)), ("c1", 6, Ok(2)), ("c1", 4, Err(Refusal::OldCSeq))] {
+        for (call_id, cseq, expected) in
+            [("c2", 1, Ok(2)), ("c1", 6, Ok(2)), ("c1", 4, Err(Refusal::OldCSeq))]
+        {
             let both = [known("sip:a", "c1", 5, NOW - 10), known("sip:b", "c3", 5, NOW - 10)];
             let mut bindings = Bindings::new(both, Order::Preference);
             let registration = Registration { everything_off: true, ..registration(call_id, cseq, &[]) };
@@ -269,7 +283,11 @@ mod tests {
     fn the_same_contact_twice_in_a_request_counts_once() {
         for delay in [0, 20] {
             let mut bindings = Bindings::new([known("sip:a", "c1", 5, NOW - 10)], Order::Preference);
-            let request = registration("c1", 6, &[wanted("sip:a", 60), wanted("sip:a", 70), wanted("sip:b", 1), wanted("sip:b", 2)]);
+            let request = registration(
+                "c1",
+                6,
+                &[wanted("sip:a", 60), wanted("sip:a", 70), wanted("sip:b", 1), wanted("sip:b", 2)],
+            );
             assert_eq!(apply(&mut bindings, &request, &Rules { cseq_delay: delay, ..rules() }), Ok(()));
             let ends: Vec<_> = bindings.contacts().iter().map(|c| c.expires).collect();
             assert_eq!(ends, [NOW + 60, NOW + 1]);
@@ -315,6 +333,9 @@ mod tests {
         let uris: Vec<String> = (0..=CONTACT_LIMIT).map(|n| format!("sip:{n}")).collect();
         let flood: Vec<_> = uris.iter().map(|uri| wanted(uri, 60)).collect();
         let mut bindings = Bindings::new([], Order::Preference);
-        assert_eq!(apply(&mut bindings, &registration("c", 1, &flood), &rules()), Err(Refusal::TooManyContacts));
+        assert_eq!(
+            apply(&mut bindings, &registration("c", 1, &flood), &rules()),
+            Err(Refusal::TooManyContacts)
+        );
     }
 }

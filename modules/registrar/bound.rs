@@ -24,7 +24,8 @@ pub(super) fn has_contact(
 ) -> bool {
     let Some(aor) = aor(cx, uri) else { return false };
     let (state, locations) = (cx.server().state::<State>(), cx.server().state::<Locations>());
-    let attr = locations.find(state.domains[domain], &aor, |contact| test(&contact).then(|| Bytes::new(contact.attr)));
+    let attr = locations
+        .find(state.domains[domain], &aor, |contact| test(&contact).then(|| Bytes::new(contact.attr)));
     let Some(attr) = attr else { return false };
     if let Some(name) = &state.settings.attr_avp {
         cx.avps.clear(name);
@@ -42,20 +43,28 @@ pub(super) fn has_this_contact(
     contact: Option<Bytes>,
     call_id: Option<&Bytes>,
 ) -> bool {
-    let own = || cx.message.contacts().next().and_then(Result::ok).map(|contact| Bytes::new(contact.uri_text()));
+    let own =
+        || cx.message.contacts().next().and_then(Result::ok).map(|contact| Bytes::new(contact.uri_text()));
     let contact = if contact.is_none() && call_id.is_none() { own() } else { contact };
     if contact.is_none() && call_id.is_none() {
         return false;
     }
     has_contact(cx, domain, uri, |known| {
-        contact.as_ref().is_none_or(|uri| **uri == *known.uri) && call_id.is_none_or(|id| **id == *known.call_id)
+        contact.as_ref().is_none_or(|uri| **uri == *known.uri)
+            && call_id.is_none_or(|id| **id == *known.call_id)
     })
 }
 
 /// `is_ip_registered()`: whether a contact was registered from one of the addresses in a variable.
-pub(super) fn has_address(cx: &mut Context, domain: usize, uri: Option<&Bytes>, addresses: &Bound<Context>) -> bool {
+pub(super) fn has_address(
+    cx: &mut Context,
+    domain: usize,
+    uri: Option<&Bytes>,
+    addresses: &Bound<Context>,
+) -> bool {
     let several = if addresses.name() == "avp" { VALUES } else { 1 };
-    let values = (0..several).map(|at| addresses.read_at(cx, Index::Nth(at))).map_while(|value| value.to_bytes());
+    let values =
+        (0..several).map(|at| addresses.read_at(cx, Index::Nth(at))).map_while(|value| value.to_bytes());
     let wanted: Vec<Bytes> = values.collect();
     has_contact(cx, domain, uri, |contact| {
         let from = if contact.received.is_empty() { contact.uri } else { contact.received };
@@ -173,7 +182,11 @@ mod tests {
             (by(None, Some("192.0.2.3"), Some("<urn:uuid:1>")), [false, false, true]),
             (by(None, Some("192.0.2.3"), Some("<urn:uuid:2>")), [false, false, false]),
         ] {
-            assert_eq!([plain, behind_nat, behind_proxy].map(|c| doomed.includes(&c)), expected, "{doomed:?}");
+            assert_eq!(
+                [plain, behind_nat, behind_proxy].map(|c| doomed.includes(&c)),
+                expected,
+                "{doomed:?}"
+            );
         }
     }
 }

@@ -180,8 +180,12 @@ fn between_slashes(value: &[u8]) -> Result<(&[u8], bool), String> {
 }
 
 fn unknown(name: &[u8], value: Option<&[u8]>) -> String {
-    let why = if value.is_some() { "takes no value, or is not known" } else { "needs a value, or is not known" };
-    format!("flag `{}` {why}: the flags are names with commas between them, such as max-contacts=5", name.escape_ascii())
+    let why =
+        if value.is_some() { "takes no value, or is not known" } else { "needs a value, or is not known" };
+    format!(
+        "flag `{}` {why}: the flags are names with commas between them, such as max-contacts=5",
+        name.escape_ascii()
+    )
 }
 
 #[cfg(test)]
@@ -190,7 +194,10 @@ mod tests {
 
     #[test]
     fn flags_of_save() {
-        let flags = SaveFlags::parse(b"memory-only, no-reply ,max-contacts=5,min-expires=10,max-expires=20,path-strict").unwrap();
+        let flags = SaveFlags::parse(
+            b"memory-only, no-reply ,max-contacts=5,min-expires=10,max-expires=20,path-strict",
+        )
+        .unwrap();
         assert_eq!((flags.max_contacts, flags.min_expires, flags.max_expires), (Some(5), Some(10), Some(20)));
         assert!(flags.no_reply && !flags.force && flags.path == PathMode::Strict);
         assert_eq!(SaveFlags::parse(b""), Ok(SaveFlags::default()));
@@ -203,18 +210,23 @@ mod tests {
             let flags = SaveFlags::parse(format!("matching-mode={mode}").as_bytes()).unwrap();
             assert_eq!(flags.matching, Some(expected));
         }
-        for bad in ["mc5", "max-contacts", "max-contacts=x", "no-reply=1", "matching-mode=", "matching-mode=<>"] {
+        for bad in
+            ["mc5", "max-contacts", "max-contacts=x", "no-reply=1", "matching-mode=", "matching-mode=<>"]
+        {
             assert!(SaveFlags::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn flags_of_lookup() {
-        let flags = LookupFlags::parse(b"ua-filtering=/phone, v[0-9]\\/x/,method-filtering,max-ping-latency=7").unwrap();
+        let flags =
+            LookupFlags::parse(b"ua-filtering=/phone, v[0-9]\\/x/,method-filtering,max-ping-latency=7")
+                .unwrap();
         let matches = flags.user_agent.unwrap();
         assert!(matches(b"A phone, v2/x") && !matches(b"A PHONE, v2/x") && !matches(b"A phone"));
         assert!(flags.by_method && flags.max_latency == Some(7) && !flags.no_branches);
-        let any_case = LookupFlags::parse(b"ua-filtering=/phone/,case-insensitive,extended-regexp,global").unwrap();
+        let any_case =
+            LookupFlags::parse(b"ua-filtering=/phone/,case-insensitive,extended-regexp,global").unwrap();
         assert!(any_case.user_agent.unwrap()(b"PHONE"));
         assert!(LookupFlags::parse(b"ua-filtering=/phone/i").unwrap().user_agent.unwrap()(b"PHONE"));
         for bad in ["b", "ua-filtering=phone", "ua-filtering=/(/", "ua-filtering=/x/z", "no-branches=1"] {

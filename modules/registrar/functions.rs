@@ -26,7 +26,8 @@ const fn may(name: &'static str) -> Param {
 pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
     const SAVE: &[Param] = &[must("domain"), may("flags"), may("aor"), may("ownership_tag")];
     const LOOKUP: &[Param] = &[must("domain"), may("flags"), may("aor")];
-    const REMOVE: &[Param] = &[must("domain"), must("aor"), may("contact"), may("next_hop"), may("sip_instance")];
+    const REMOVE: &[Param] =
+        &[must("domain"), must("aor"), may("contact"), may("next_hop"), may("sip_instance")];
     const REGISTERED: &[Param] = &[must("domain"), may("aor")];
     const CONTACT: &[Param] = &[must("domain"), may("aor"), may("contact"), may("callid")];
     const ADDRESS: &[Param] = &[must("domain"), may("aor"), Param::required("ip", ParamKind::Variable)];
@@ -37,9 +38,18 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
             let Some(flags) = flags else { return Outcome::FALSE };
             save(cx, domain, flags, given(&arguments[2]).as_ref(), given(&arguments[3])).into()
         }),
-        with_flags("lookup", LOOKUP, Routes::REQUEST | Routes::FAILURE, domains, LookupFlags::parse, |cx, domain, flags, arguments| {
-            Outcome::Done(flags.map_or(FAILED, |flags| lookup(cx, domain, flags, given(&arguments[2]).as_ref())))
-        }),
+        with_flags(
+            "lookup",
+            LOOKUP,
+            Routes::REQUEST | Routes::FAILURE,
+            domains,
+            LookupFlags::parse,
+            |cx, domain, flags, arguments| {
+                Outcome::Done(
+                    flags.map_or(FAILED, |flags| lookup(cx, domain, flags, given(&arguments[2]).as_ref())),
+                )
+            },
+        ),
         simple("remove", REMOVE, registrations, domains, |cx, domain, arguments| {
             let Some(aor) = given(&arguments[1]) else { return false };
             let [uri, next_hop, instance] = [2, 3, 4].map(|at| given(&arguments[at]));
@@ -61,7 +71,8 @@ fn address_question(params: &'static [Param], routes: Routes, domains: &Domains)
     let domains = domains.clone();
     Function::new("is_ip_registered", params, routes, move |site| {
         let domain = domain(site, &domains)?;
-        let addresses = site.variable(2).ok_or_else(|| ArgError::at(2, "a variable with addresses is needed"))?;
+        let addresses =
+            site.variable(2).ok_or_else(|| ArgError::at(2, "a variable with addresses is needed"))?;
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses).into()
         });
@@ -98,7 +109,8 @@ fn with_flags<F: 'static>(
     let domains = domains.clone();
     Function::new(name, params, routes, move |site| {
         let domain = domain(site, &domains)?;
-        let constant = if site.is_absent(1) { Some(&b""[..]) } else { site.constant_str(1).map(Bytes::as_slice) };
+        let constant =
+            if site.is_absent(1) { Some(&b""[..]) } else { site.constant_str(1).map(Bytes::as_slice) };
         let known = constant.map(parse).transpose().map_err(|problem| ArgError::at(1, problem))?;
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             if known.is_some() {

@@ -46,7 +46,13 @@ pub(super) fn lookup(cx: &mut Context, domain: usize, flags: &LookupFlags, aor: 
 }
 
 /// Adds the contacts of the AOR that `uri` names.
-fn find(cx: &Context, domain: usize, flags: &LookupFlags, uri: &[u8], found: &mut SmallVec<[Found; 4]>) -> i64 {
+fn find(
+    cx: &Context,
+    domain: usize,
+    flags: &LookupFlags,
+    uri: &[u8],
+    found: &mut SmallVec<[Found; 4]>,
+) -> i64 {
     let state = cx.server().state::<State>();
     let locations = cx.server().state::<Locations>();
     let aor = match aor_of(uri, locations.settings().use_domain, &state.settings) {
@@ -150,7 +156,12 @@ mod tests {
     #[test]
     fn flags_choose_among_contacts() {
         let instance = Contact { instance: b"<urn:uuid:1>", ..contact("d", "Phone", ALL_METHODS, 20) };
-        let all = [contact("a", "Phone/1", 1, 30), contact("b", "Tablet", 1 | 256, 0), contact("c", "phone", ALL_METHODS, 10), instance];
+        let all = [
+            contact("a", "Phone/1", 1, 30),
+            contact("b", "Tablet", 1 | 256, 0),
+            contact("c", "phone", ALL_METHODS, 10),
+            instance,
+        ];
         let invite = method_bit(b"INVITE");
         let message = method_bit(b"MESSAGE");
         for (flags, method, instance, expected) in [
@@ -177,7 +188,10 @@ mod tests {
     #[test]
     fn a_contact_is_reached_by_its_path_or_where_it_came_from() {
         let plain = target_of(&Contact { uri: b"sip:a@h", q: 300, cflags: 4, ..Contact::EMPTY });
-        assert_eq!((plain.uri, plain.next_hop, plain.path, plain.q, plain.flags), (Some("sip:a@h".into()), None, None, 300, 4));
+        assert_eq!(
+            (plain.uri, plain.next_hop, plain.path, plain.q, plain.flags),
+            (Some("sip:a@h".into()), None, None, 300, 4)
+        );
         let behind_nat = Contact { uri: b"sip:a@h", received: b"sip:192.0.2.1:7", ..Contact::EMPTY };
         assert_eq!(target_of(&behind_nat).next_hop, Some("sip:192.0.2.1:7".into()));
         let path = target_of(&Contact { path: b"<sip:p1;lr>, <sip:p2;lr>", ..behind_nat });

@@ -16,6 +16,9 @@ mod refusal;
 mod request;
 mod save;
 
+#[cfg(test)]
+mod tests;
+
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
@@ -54,16 +57,20 @@ impl Module for Registrar {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters)?;
         let locations = setup.states.find::<Locations>();
-        let locations = locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;
+        let locations =
+            locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;
         let names = self.domains.borrow();
-        let domains = names.iter().map(|name| locations.register_domain(&name.lossy(), setup.arena, setup.statistics));
+        let domains =
+            names.iter().map(|name| locations.register_domain(&name.lossy(), setup.arena, setup.statistics));
         let domains = domains.collect::<Result<_, _>>()?;
         let fixed = [
             ("max_expires", i64::from(settings.max_expires)),
             ("max_contacts", settings.max_contacts.into()),
             ("default_expire", settings.default_expires.into()),
         ];
-        setup.statistics.computed("registrar", move |each| fixed.iter().for_each(|(name, value)| each(name, *value)));
+        setup
+            .statistics
+            .computed("registrar", move |each| fixed.iter().for_each(|(name, value)| each(name, *value)));
         let accepted = setup.statistics.counter("registrar", "accepted_regs");
         let rejected = setup.statistics.counter("registrar", "rejected_regs");
         setup.states.put(State { settings, domains, accepted, rejected });

@@ -95,17 +95,24 @@ impl Settings {
     pub(super) fn new(given: &Parameters) -> Result<Self, SetupError> {
         let natural = |name: &'static str, default: u32| {
             let value = given.number(name, default.into());
-            u32::try_from(value).map_err(|_| wrong(name, format!("{value} is out of range: give 0 to {}", u32::MAX)))
+            u32::try_from(value)
+                .map_err(|_| wrong(name, format!("{value} is out of range: give 0 to {}", u32::MAX)))
         };
         let length = |name, default| natural(name, default).map(|length| length as usize);
         for name in ["pn_enable", "pn_enable_purr"] {
             if is_on(given.value(name)) {
-                return Err(wrong(name, "this version sends no push notifications: take the line out".to_owned()));
+                return Err(wrong(
+                    name,
+                    "this version sends no push notifications: take the line out".to_owned(),
+                ));
             }
         }
         let default_q = given.number("default_q", -1);
         if !(-1..=1000).contains(&default_q) {
-            return Err(wrong("default_q", format!("{default_q} is out of range: give 0 to 1000, or -1 for none")));
+            return Err(wrong(
+                "default_q",
+                format!("{default_q} is out of range: give 0 to 1000, or -1 for none"),
+            ));
         }
         Ok(Self {
             default_expires: natural("default_expires", 3600)?,
@@ -133,7 +140,9 @@ impl Settings {
 fn is_on(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Int(number)) => *number != 0,
-        Some(Value::Str(text)) => !matches!(&*text.to_ascii_lowercase(), b"" | b"0" | b"no" | b"off" | b"false"),
+        Some(Value::Str(text)) => {
+            !matches!(&*text.to_ascii_lowercase(), b"" | b"0" | b"no" | b"off" | b"false")
+        }
         _ => false,
     }
 }
@@ -141,7 +150,10 @@ fn is_on(value: Option<&Value>) -> bool {
 /// The name in `$avp(name)`.
 fn avp(given: &Parameters, name: &'static str) -> Result<Option<Bytes>, SetupError> {
     let Some(value) = given.value(name).and_then(Value::to_bytes) else { return Ok(None) };
-    let inner = value.strip_prefix(b"$avp(").and_then(|rest| rest.strip_suffix(b")")).filter(|inner| !inner.is_empty());
+    let inner = value
+        .strip_prefix(b"$avp(")
+        .and_then(|rest| rest.strip_suffix(b")"))
+        .filter(|inner| !inner.is_empty());
     match inner {
         Some(inner) => Ok(Some(Bytes::new(inner))),
         None => Err(wrong(name, format!("`{}` is no AVP: write it as $avp(name)", value.lossy()))),
@@ -150,7 +162,9 @@ fn avp(given: &Parameters, name: &'static str) -> Result<Option<Bytes>, SetupErr
 
 fn token(given: &Parameters, name: &'static str, default: &str) -> Result<String, SetupError> {
     let text = given.text(name, default);
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)) && !text.is_empty() {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
+        && !text.is_empty()
+    {
         Ok(text)
     } else {
         Err(wrong(name, format!("`{text}` cannot be the name of a parameter")))
@@ -174,7 +188,10 @@ mod tests {
     fn defaults_are_those_of_the_manual() {
         let s = settings(&[]).unwrap();
         assert_eq!((s.default_expires, s.min_expires, s.max_expires, s.max_contacts), (3600, 60, 0, 0));
-        assert_eq!((s.max_username_len, s.max_domain_len, s.max_aor_len, s.max_contact_len), (64, 64, 256, 255));
+        assert_eq!(
+            (s.max_username_len, s.max_domain_len, s.max_aor_len, s.max_contact_len),
+            (64, 64, 256, 255)
+        );
         assert!(s.case_sensitive && !s.gruu);
         assert_eq!((s.default_q, s.received_param.as_str(), s.retry_after), (-1, "received", 0));
     }
@@ -193,6 +210,9 @@ mod tests {
             assert!(settings(&[(name, value)]).is_err_and(|problem| problem.contains(name)), "{name}");
         }
         assert!(settings(&[("pn_enable", "false".into())]).is_ok());
-        assert_eq!(settings(&[("received_avp", "$avp(rcv)".into())]).unwrap().received_avp, Some(Bytes::from("rcv")));
+        assert_eq!(
+            settings(&[("received_avp", "$avp(rcv)".into())]).unwrap().received_avp,
+            Some(Bytes::from("rcv"))
+        );
     }
 }

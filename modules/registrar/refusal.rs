@@ -55,6 +55,7 @@ impl Refusal {
             Self::PathUnsupported => (420, "Bad Extension"),
             Self::OldCSeq => (400, "Invalid CSeq Number"),
             Self::TooManyContacts => (503, "Too Many Contacts"),
+            Self::NotCommitted(CommitError::TooLarge) => (413, "Request Entity Too Large"),
             Self::NotCommitted(_) => (503, "Service Unavailable"),
         }
     }
@@ -62,9 +63,9 @@ impl Refusal {
     /// What the value of Retry-After is, where `configured` is the module's; 0 is none.
     pub(super) fn retry_after(self, configured: u32) -> u32 {
         match self {
+            _ if self.status().0 < 500 => 0,
             Self::NotCommitted(_) if configured == 0 => FULL_RETRY_AFTER,
-            _ if self.status().0 >= 500 => configured,
-            _ => 0,
+            _ => configured,
         }
     }
 }
@@ -80,5 +81,6 @@ mod tests {
         assert_eq!(Refusal::TooManyContacts.retry_after(0), 0);
         assert_eq!(Refusal::TooManyContacts.retry_after(7), 7);
         assert_eq!(Refusal::OldCSeq.retry_after(7), 0);
+        assert_eq!(Refusal::NotCommitted(CommitError::TooLarge).retry_after(7), 0);
     }
 }

@@ -7,7 +7,7 @@ use tocsin_script::Bytes;
 use tocsin_server::sockets::SocketId;
 use tocsin_sip::{HeaderName, Message, NameAddrRef, unescape, unfold};
 
-use super::apply::{Registration, Wanted};
+use super::apply::{CONTACT_LIMIT, Registration, Wanted};
 use super::flags::{PathMode, SaveFlags};
 use super::parameters::Settings;
 use super::refusal::Refusal;
@@ -110,6 +110,9 @@ pub(super) fn read<'a>(
     }
     for contact in message.contacts() {
         let contact = contact.map_err(|_| Refusal::Contact)?;
+        if registration.contacts.len() == CONTACT_LIMIT {
+            return Err(Refusal::TooManyContacts);
+        }
         if only.is_some_and(|only| only != contact.uri_text()) {
             continue;
         }
@@ -186,7 +189,12 @@ mod tests {
     }
 
     /// Calls `check` with what a REGISTER with these headers says.
-    fn reading<R>(headers: &str, flags: &str, settings: &Settings, check: impl FnOnce(&Registration<'_>, &Surroundings<'_>) -> R) -> Result<R, Refusal> {
+    fn reading<R>(
+        headers: &str,
+        flags: &str,
+        settings: &Settings,
+        check: impl FnOnce(&Registration<'_>, &Surroundings<'_>) -> R,
+    ) -> Result<R, Refusal> {
         let (message, flags) = (register(headers), SaveFlags::parse(flags.as_bytes()).unwrap());
         let surroundings = Surroundings::of(&message, &flags)?;
         let registration = read(&message, &surroundings, settings, &flags, None, 100, |_, _| 3)?;
@@ -223,7 +231,8 @@ mod tests {
         let headers = "Contact: <sip:a@h>;q=0.5;+sip.instance=\"<urn:uuid:1>\";reg-id=2, \"B\" <sip:b@h>;expires=0\r\n\
                        m: sip:c@h;q=1\r\nAllow: INVITE, BYE\r\nUser-Agent: lab\r\n\t/1\r\n";
         let check = |r: &Registration<'_>, _: &Surroundings<'_>| {
-            let told: Vec<_> = r.contacts.iter().map(|c| (c.uri.to_vec(), c.q, c.instance.to_vec(), c.reg_id)).collect();
+            let told: Vec<_> =
+                r.contacts.iter().map(|c| (c.uri.to_vec(), c.q, c.instance.to_vec(), c.reg_id)).collect();
             (told, r.common.methods, r.common.user_agent.to_vec(), r.common.call_id.to_vec(), r.common.cseq)
         };
         let (told, methods, user_agent, call_id, cseq) = reading(headers, "", &settings(), check).unwrap();
@@ -233,7 +242,9 @@ mod tests {
         assert_eq!((methods, cseq), (1 | 8, 7));
         assert!(!user_agent.contains(&b'\n'));
         assert_eq!(call_id, b"c1");
-        let bare = |r: &Registration<'_>, _: &Surroundings<'_>| (r.contacts.len(), r.common.methods, r.common.user_agent == UNNAMED);
+        let bare = |r: &Registration<'_>, _: &Surroundings<'_>| {
+            (r.contacts.len(), r.common.methods, r.common.user_agent == UNNAMED)
+        };
         assert_eq!(reading("", "", &settings(), bare), Ok((0, ALL_METHODS, true)));
     }
 
@@ -252,7 +263,20 @@ mod tests {
         ] {
             assert_eq!(reading(headers, "", &settings(), |_, _| ()), Err(refusal), "{headers}");
         }
-        assert_eq!(reading("Contact: *\r\nExpires: 0\r\n", "", &settings(), |r, _| r.everything_off), Ok(true));
+        assert_eq!(
+            reading("Contact: *\r\nExpires: 0\r\n", "", &settings(), |r, _| r.everything_off),
+            Ok(true)
+        );
+    }
+
+    #[test]
+    fn a_request_has_a_limit_of_contacts() {
+        let contacts = |n: usize| (0..n).map(|n| format!("Contact: <sip:{n}@h>\r\n")).collect::<String>();
+        let count = |n| reading(&contacts(n), "", &settings(), |r, _| r.contacts.len());
+        assert_eq!(count(200), Ok(200));
+        let in_pairs: String = (0..129).map(|n| format!("Contact: <sip:a{n}@h>, <sip:b{n}@h>\r\n")).collect();
+        let counted = reading(&in_pairs, "", &settings(), |r, _| r.contacts.len());
+        assert_eq!(counted, Err(Refusal::TooManyContacts));
     }
 
     #[test]
@@ -277,10 +301,13 @@ mod tests {
             ("Contact: <sip:a@h>\r\n", "path-strict", Ok(("", false))),
             ("Contact: <sip:a@h>\r\nPath: <\r\n", "path-off", Err(Refusal::Path)),
         ] {
-            let kept = reading(headers, flags, &settings(), |r, s| (String::from_utf8_lossy(r.common.path).into_owned(), s.tells_path));
+            let kept = reading(headers, flags, &settings(), |r, s| {
+                (String::from_utf8_lossy(r.common.path).into_owned(), s.tells_path)
+            });
             assert_eq!(kept, expected.map(|(path, told)| (path.to_owned(), told)), "{flags}");
         }
-        let received = reading(path, "path-off,path-received", &settings(), |r, _| r.common.received.to_vec());
+        let received =
+            reading(path, "path-off,path-received", &settings(), |r, _| r.common.received.to_vec());
         assert_eq!(received.as_deref(), Ok(&b"sip:192.0.2.1:5070;transport=udp"[..]));
     }
 

@@ -17,7 +17,13 @@ use crate::signaling;
 use crate::usrloc::{Bindings, Locations, until_settled};
 
 /// Saves what the message of `cx` registers, and answers it. `aor` is the URI of an AOR other than that of To.
-pub(super) fn save(cx: &mut Context, domain: usize, flags: &SaveFlags, aor: Option<&Bytes>, tag: Option<Bytes>) -> bool {
+pub(super) fn save(
+    cx: &mut Context,
+    domain: usize,
+    flags: &SaveFlags,
+    aor: Option<&Bytes>,
+    tag: Option<Bytes>,
+) -> bool {
     let server = cx.server();
     let state = server.state::<State>();
     let outcome = register(cx, state, domain, flags, aor, tag.unwrap_or_default());
@@ -68,16 +74,17 @@ fn register(
     let key = aor_of(target, locations.settings().use_domain, &state.settings).map_err(|_| Refusal::Aor)?;
     let surroundings = surroundings(cx, state, flags, tag)?;
     // In a reply, the contact that was sent on is the one that the answer is about.
-    let sent_on = if cx.message.is_request() { None } else { first_avp(cx, state.settings.mcontact_avp.as_ref()) };
+    let sent_on =
+        if cx.message.is_request() { None } else { first_avp(cx, state.settings.mcontact_avp.as_ref()) };
     let id = |uri: &[u8], call_id: &[u8]| server.keyed_hash(&[&key, uri, call_id]);
-    let registration =
-        read(&cx.message, &surroundings, &state.settings, flags, sent_on.as_deref(), now, id)?;
+    let registration = read(&cx.message, &surroundings, &state.settings, flags, sent_on.as_deref(), now, id)?;
     let rules = rules(state, locations, flags);
     let gruu = (state.settings.gruu && cx.message.lists_token(HeaderName::Supported, b"gruu"))
         .then(|| gruu_base(target))
         .flatten();
     let told = |bindings: &Bindings<'_>| {
-        let is_asked_for = |uri: &[u8]| !flags.only_request || registration.contacts.iter().any(|w| w.uri == uri);
+        let is_asked_for =
+            |uri: &[u8]| !flags.only_request || registration.contacts.iter().any(|w| w.uri == uri);
         let contacts = bindings.contacts().iter().filter(|contact| is_asked_for(contact.uri));
         let mut lines = Vec::new();
         write_contacts(contacts, &state.settings, gruu.as_deref(), now, &mut lines);
@@ -118,7 +125,12 @@ fn rules(state: &State, locations: &Locations, flags: &SaveFlags) -> Rules {
 }
 
 /// What is known about the registration beside its contacts: from the message, and from the script.
-fn surroundings<'a>(cx: &'a Context, state: &State, flags: &SaveFlags, tag: Bytes) -> Result<Surroundings<'a>, Refusal> {
+fn surroundings<'a>(
+    cx: &'a Context,
+    state: &State,
+    flags: &SaveFlags,
+    tag: Bytes,
+) -> Result<Surroundings<'a>, Refusal> {
     let mut all = Surroundings::of(&cx.message, flags)?;
     if all.received.is_empty()
         && let Some(address) = first_avp(cx, state.settings.received_avp.as_ref())

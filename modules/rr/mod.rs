@@ -7,6 +7,8 @@
 mod local;
 mod loose;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};

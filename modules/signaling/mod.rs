@@ -75,3 +75,35 @@ fn local_tag() -> Variable<Context> {
         Ok(accessor)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sl::testing::{Bench, first_line, header, request};
+
+    #[test]
+    fn without_a_transaction_the_answer_is_stateless() {
+        let lines = "loadmodule \"sl.so\"\nloadmodule \"signaling.so\"";
+        let bench = Bench::new(lines, r#"route { send_reply(480, "tag $sig_local_totag"); }"#);
+        let answer = bench.serve(&request("INVITE", "", ""), 1).remove(0);
+        let tag = header(&answer, "To").unwrap().rsplit_once(";tag=").unwrap().1;
+        assert_eq!(first_line(&answer), format!("SIP/2.0 480 tag {tag}"));
+        let answer = bench.serve(&request("BYE", ";tag=theirs", ""), 1).remove(0);
+        assert_eq!(first_line(&answer), "SIP/2.0 480 tag theirs");
+        assert_eq!(bench.statistic("sl:sent_replies"), 2);
+    }
+
+    #[test]
+    fn a_transaction_answers_for_itself() {
+        let lines = "loadmodule \"sl.so\"\nloadmodule \"signaling.so\"\nloadmodule \"tm.so\"";
+        let bench = Bench::new(lines, r#"route { t_newtran(); send_reply(480, "Not Now"); }"#);
+        let answer = bench.serve(&request("OPTIONS", "", ""), 1).remove(0);
+        assert_eq!(first_line(&answer), "SIP/2.0 480 Not Now");
+        assert_eq!(bench.statistic("sl:sent_replies"), 0);
+    }
+
+    #[test]
+    fn sl_need_not_be_loaded() {
+        let bench = Bench::new("loadmodule \"signaling.so\"", r#"route { send_reply(200, "OK"); }"#);
+        assert_eq!(first_line(&bench.serve(&request("OPTIONS", "", ""), 1)[0]), "SIP/2.0 200 OK");
+    }
+}

@@ -9,6 +9,8 @@ mod lists;
 mod request_uri;
 mod sdp;
 mod start_line;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::rc::Rc;

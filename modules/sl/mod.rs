@@ -3,6 +3,9 @@
 //! A request flows in with a status and a reason; [`send`] answers it and counts the answer. Its To tag is the same for
 //! each retransmission, and [`is_own_ack`] knows it again in the ACK that a negative answer to an INVITE brings.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::rc::Rc;
 
 use tocsin_script::{
@@ -141,6 +144,7 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
+    use super::testing::{Bench, first_line, header, request};
     use super::*;
 
     #[test]
@@ -151,6 +155,72 @@ mod tests {
         let expected = "1xx_replies 2xx_replies 3xx_replies 4xx_replies 5xx_replies 6xx_replies sent_replies \
                         sent_err_replies received_ACKs";
         assert_eq!(names, expected.split(' ').map(|name| format!("sl:{name}")).collect::<Vec<_>>());
+    }
+
+    const SL: &str = "loadmodule \"sl.so\"";
+
+    #[test]
+    fn a_request_is_answered_and_counted() {
+        let bench = Bench::new(
+            SL,
+            r#"route { $var(no) = 99; sl_send_reply($var(no), "No"); sl_send_reply(404, "Not Here"); }"#,
+        );
+        let answers = bench.serve(&request("OPTIONS", "", ""), 1);
+        assert_eq!(first_line(&answers[0]), "SIP/2.0 404 Not Here");
+        assert!(header(&answers[0], "To").unwrap().starts_with("<sip:bob@b>;tag="));
+        let counted = |name| bench.statistic(&format!("sl:{name}"));
+        assert_eq!([counted("4xx_replies"), counted("5xx_replies"), counted("sent_replies")], [1, 0, 1]);
+        assert_eq!(bench.serve(&request("ACK", "", ""), 0), [""; 0]);
+        assert_eq!([counted("4xx_replies"), counted("sent_err_replies")], [1, 0]);
+    }
+
+    #[test]
+    fn errors_are_counted_apart() {
+        let bench = Bench::new(SL, "route { sl_reply_error(); }");
+        assert_eq!(
+            first_line(&bench.serve(&request("INVITE", "", ""), 1)[0]),
+            "SIP/2.0 500 Server Internal Error"
+        );
+        assert_eq!([bench.statistic("sl:sent_err_replies"), bench.statistic("sl:5xx_replies")], [1, 1]);
+    }
+
+    #[test]
+    fn codes_that_are_none_are_refused_at_the_start() {
+        for code in ["99", "700", "-1"] {
+            let problem =
+                Bench::start(SL, &format!("route {{ sl_send_reply({code}, \"x\"); }}")).err().unwrap();
+            assert!(problem.contains("is no status of a response"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn our_own_tag_is_known_again_in_the_ack() {
+        let bench = Bench::new(SL, r#"route { sl_send_reply(486, "Busy Here"); }"#);
+        let busy = bench.serve(&request("INVITE", "", ""), 1).remove(0);
+        let tag = header(&busy, "To").unwrap().rsplit_once(";tag=").unwrap().1.to_owned();
+        let context = |text: &str| {
+            let text = text.replace("@C@", "127.0.0.1:9").into_bytes();
+            let message = tocsin_sip::Message::parse(text, &tocsin_sip::Limits::DEFAULT).unwrap();
+            let source = "127.0.0.1:9".parse().unwrap();
+            let received = tocsin_server::Received { source, socket: tocsin_server::sockets::SocketId(0) };
+            Context::new(bench.worker, message, received, tocsin_script::RouteKind::Request)
+        };
+        let ack = |tag: &str| request("ACK", &format!(";tag={tag}"), "");
+        assert!(is_own_ack(&context(&ack(&tag))));
+        assert!(!is_own_ack(&context(&ack("0123456789abcdef"))));
+        assert!(!is_own_ack(&context(&request("ACK", "", ""))));
+        assert!(!is_own_ack(&context(&request("BYE", &format!(";tag={tag}"), ""))));
+        assert_eq!(bench.statistic("sl:received_ACKs"), 1);
+    }
+
+    #[test]
+    fn statistics_may_be_switched_off() {
+        let bench = Bench::new(
+            &format!("{SL}\nmodparam(\"sl\", \"enable_stats\", 0)"),
+            "route { sl_reply_error(); }",
+        );
+        bench.serve(&request("INVITE", "", ""), 1);
+        assert!(bench.worker.server.statistics.read("sl:").is_empty());
     }
 
     #[test]

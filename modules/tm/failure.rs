@@ -1,11 +1,11 @@
 //! Failure routes: all branches have failed, and the script may try others.
 
+use tocsin_script::{RouteId, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::{Context, Received, TransactionRef, Worker};
-use tocsin_script::{RouteId, RouteKind};
 
 use super::State;
-use super::act::{AtHand, After, parse, update};
+use super::act::{After, AtHand, parse, update};
 use super::record::{RouteBits, TransactionId};
 
 /// Does what is left to do after the lock of a transaction was released.

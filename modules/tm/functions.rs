@@ -18,7 +18,8 @@ use super::requests;
 pub(super) fn all() -> Vec<Function<Context>> {
     const RELAY: &[Param] =
         &[Param::optional("flags", ParamKind::StrOrInt), Param::optional("outbound_proxy", ParamKind::Str)];
-    const REPLY: &[Param] = &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
+    const REPLY: &[Param] =
+        &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     const STATUS: &[Param] = &[Param::required("expression", ParamKind::Regex)];
     const WHICH: &[Param] = &[Param::required("reply", ParamKind::Str)];
     const CANCEL: &[Param] = &[Param::optional("flags", ParamKind::Str)];
@@ -43,7 +44,8 @@ pub(super) fn all() -> Vec<Function<Context>> {
                     return Outcome::FALSE;
                 };
                 let status = arguments[0].to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
-                let reason = if let Value::Str(reason) = &arguments[1] { reason.clone() } else { Bytes::EMPTY };
+                let reason =
+                    if let Value::Str(reason) = &arguments[1] { reason.clone() } else { Bytes::EMPTY };
                 relay::answer(cx, id, status, &reason).into()
             });
             Ok(call)
@@ -64,9 +66,11 @@ pub(super) fn all() -> Vec<Function<Context>> {
         }),
         Function::new("t_local_replied", WHICH, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, _| {
-                let local = with_transaction(cx, |t| (0..t.machine.branch_count()).all(|at| {
-                    BranchId::from_index(at).is_none_or(|branch| t.machine.is_branch_local(branch))
-                }));
+                let local = with_transaction(cx, |t| {
+                    (0..t.machine.branch_count()).all(|at| {
+                        BranchId::from_index(at).is_none_or(|branch| t.machine.is_branch_local(branch))
+                    })
+                });
                 local.unwrap_or(false).into()
             });
             Ok(call)
@@ -89,7 +93,11 @@ pub(super) fn all() -> Vec<Function<Context>> {
 }
 
 /// A function that arms a route, or disarms it when it is given none.
-fn arming(name: &'static str, params: &'static [Param], arm: fn(&mut Context, Option<RouteId>)) -> Function<Context> {
+fn arming(
+    name: &'static str,
+    params: &'static [Param],
+    arm: fn(&mut Context, Option<RouteId>),
+) -> Function<Context> {
     let routes = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY;
     Function::new(name, params, routes, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| {
@@ -114,7 +122,9 @@ fn proxy_uri(text: &Bytes) -> Bytes {
     }
     let text = text.lossy();
     match text.split_once(':') {
-        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => Bytes::from(format!("sip:{rest};transport={protocol}")),
+        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => {
+            Bytes::from(format!("sip:{rest};transport={protocol}"))
+        }
         _ => Bytes::from(format!("sip:{text}")),
     }
 }
@@ -132,7 +142,10 @@ fn new_transaction(cx: &mut Context) -> Outcome<Context> {
 
 /// Routes armed once the transaction exists are for the transaction.
 fn store_armed(cx: &mut Context) {
-    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)).filter(|_| cx.route != RouteKind::Branch) else { return };
+    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)).filter(|_| cx.route != RouteKind::Branch)
+    else {
+        return;
+    };
     let armed = cx.armed;
     cx.server().state::<State>().table.update(&id, |t, _| {
         t.failure_route = RouteBits::new(armed.failure);

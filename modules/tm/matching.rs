@@ -18,10 +18,14 @@ const DIGITS: usize = 16;
 
 /// The identity of the transaction that `request` belongs to, or makes.
 pub(super) fn of_request(server: &Server, request: &Message) -> Option<TransactionId> {
-    of_method(server, request, match request.method() {
-        Method::Ack | Method::Cancel => Method::Invite.text().as_bytes(),
-        _ => request.method_text(),
-    })
+    of_method(
+        server,
+        request,
+        match request.method() {
+            Method::Ack | Method::Cancel => Method::Invite.text().as_bytes(),
+            _ => request.method_text(),
+        },
+    )
 }
 
 /// The identity of a CANCEL itself: what stateless answers to it are tagged with is the INVITE's.
@@ -90,10 +94,16 @@ mod tests {
 
     #[test]
     fn other_branches_lead_nowhere() {
-        for branch in
-            ["z9hG4bK", "z9hG4bKfeed000012345678", "z9hG4bKfeed000012345678.", "z9hG4bKfeed000012345678.s",
-             "z9hG4bKfeed000012345678.12", "z9hG4bKzeed000012345678.0", "feed000012345678.0", "z9hG4bK\u{e9}\u{e9}"]
-        {
+        for branch in [
+            "z9hG4bK",
+            "z9hG4bKfeed000012345678",
+            "z9hG4bKfeed000012345678.",
+            "z9hG4bKfeed000012345678.s",
+            "z9hG4bKfeed000012345678.12",
+            "z9hG4bKzeed000012345678.0",
+            "feed000012345678.0",
+            "z9hG4bK\u{e9}\u{e9}",
+        ] {
             assert!(read_branch(branch.as_bytes()).is_none(), "{branch}");
         }
     }

@@ -51,7 +51,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(given: &Parameters, core: &tocsin_server::settings::Settings) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        given: &Parameters,
+        core: &tocsin_server::settings::Settings,
+    ) -> Result<Self, SetupError> {
         let defaults = Timers::default();
         let milliseconds = |name: &'static str, unit: i64, default: u32| match given.value(name) {
             None => Ok(default),

@@ -13,8 +13,8 @@ use tocsin_server::reply::{self, Response, hex};
 use tocsin_server::target::{NextHop, Target};
 use tocsin_server::time::now_ms;
 use tocsin_server::{Context, TransactionRef, forward};
-use tocsin_sip::{Edits, Method};
 use tocsin_shm::{Full, ShmBytes, ShmVec};
+use tocsin_sip::{Edits, Method};
 
 use super::State;
 use super::act::{AtHand, carry_out, update};
@@ -40,7 +40,9 @@ pub(super) fn relay(cx: &mut Context) -> Outcome<Context> {
         Method::Cancel => return requests::relay_cancel(cx),
         _ => {}
     }
-    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)).or_else(|| of_request(cx.server(), &cx.message)) else {
+    let Some(id) =
+        cx.transaction.map(|t| TransactionId(t.id)).or_else(|| of_request(cx.server(), &cx.message))
+    else {
         return Outcome::Done(BAD_MESSAGE);
     };
     let first = match cx.transaction {
@@ -82,7 +84,12 @@ impl Relay {
     }
 
     /// Runs the branch route for `target`: what it changes is for this branch alone.
-    fn branch_route(self, cx: &mut Context, target: Target, route: RouteId) -> Result<Self, Outcome<Context>> {
+    fn branch_route(
+        self,
+        cx: &mut Context,
+        target: Target,
+        route: RouteId,
+    ) -> Result<Self, Outcome<Context>> {
         let saved = Saved::take(cx, target, self.first + self.ready.len());
         let mut execution = cx.server().program.start(route);
         let step = execution.run(&cx.server().program, cx);
@@ -273,7 +280,7 @@ pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) ->
             requests::Known::Orphan | requests::Known::No => create(cx, id, ready),
         },
         Err(Full) => {
-            tracing::error!("shared memory is full: a new transaction is refused");
+            cx.worker.tell_full("a new transaction");
             cx.reply_lines.extend_from_slice(RETRY_AFTER);
             reply::stateless(cx, 503, b"Service Unavailable");
             Outcome::Exit
@@ -286,7 +293,8 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let state = server.state::<State>();
     let now = now_ms();
     let kind = if cx.message.method() == Method::Invite { Kind::Invite } else { Kind::NonInvite };
-    let mut machine = Machine::new(kind, false, now, &state.settings.timers).with_policy(state.settings.policy);
+    let mut machine =
+        Machine::new(kind, false, now, &state.settings.timers).with_policy(state.settings.policy);
     for _ in ready {
         if machine.add_branch(false, now).is_err() {
             return Ok(false);
@@ -294,9 +302,10 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     }
     let tag = hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
     let trying = trying(cx, &mut machine, &tag, now);
-    let reply_to = cx.message.via().map_or(cx.received.source, |via| {
-        reply::destination(&via, cx.received.source, cx.symmetric)
-    });
+    let reply_to = cx
+        .message
+        .via()
+        .map_or(cx.received.source, |via| reply::destination(&via, cx.received.source, cx.symmetric));
     let owner = Owner { slot: cx.worker.member.slot, generation: cx.worker.member.generation };
     let avps = if cx.avps.is_empty() { Vec::new() } else { cx.avps.encode() };
     let mut scratch = state.scratch.borrow_mut();

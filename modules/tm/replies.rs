@@ -19,15 +19,15 @@ use super::relay;
 pub(super) struct Layer;
 
 impl Transactions for Layer {
-    fn reply_received(&self, cx: Context) -> Result<(), Context> {
-        let Some((id, branch)) = of_reply(&cx.message) else { return Err(cx) };
+    fn reply_received(&self, cx: Context) -> Option<Context> {
+        let Some((id, branch)) = of_reply(&cx.message) else { return Some(cx) };
         let state = cx.server().state::<State>();
         cx.server().statistics.add(state.counters.received_replies, 1);
         if cx.message.cseq().is_ok_and(|cseq| cseq.method == Method::Cancel) {
             return cancel_answered(cx, id, branch);
         }
         match state.table.get(&id, |t| Waiting::of(t, branch)) {
-            None => Err(cx),
+            None => Some(cx),
             Some(None) => relay_up(cx, id, branch),
             Some(Some(waiting)) => waiting.run(cx, id, branch),
         }
@@ -60,10 +60,11 @@ impl Waiting {
         })
     }
 
-    fn run(self, mut cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+    fn run(self, mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Context> {
         let Some(route) = self.route.route(&cx.server().program) else { return relay_up(cx, id, branch) };
         cx.route = RouteKind::Reply;
-        cx.transaction = Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
+        cx.transaction =
+            Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
         cx.avps = Avps::decode(&self.avps);
         cx.flags = self.flags;
         cx.targets.main.flags = self.branch_flags;
@@ -74,16 +75,16 @@ impl Waiting {
                 return receive::done(cx);
             }
             // The transaction was there when the route began; if it ended meanwhile nobody waits for the reply.
-            if let Err(cx) = relay_up(cx, id, branch) {
+            if let Some(cx) = relay_up(cx, id, branch) {
                 receive::done(cx);
             }
         });
-        Ok(())
+        None
     }
 }
 
 /// Tells the machine of the reply, and sends upstream what it says.
-fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Context> {
     let worker = cx.worker;
     let state = cx.server().state::<State>();
     let status = cx.message.status().unwrap_or(0);
@@ -108,14 +109,14 @@ fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Result<(), 
         Some(after) => {
             follow_up(worker, id, after);
             receive::done(cx);
-            Ok(())
+            None
         }
-        None => Err(cx),
+        None => Some(cx),
     }
 }
 
 /// A reply to a CANCEL that we sent.
-fn cancel_answered(cx: Context, id: TransactionId, branch: BranchId) -> Result<(), Context> {
+fn cancel_answered(cx: Context, id: TransactionId, branch: BranchId) -> Option<Context> {
     let worker = cx.worker;
     let status = cx.message.status().unwrap_or(0);
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
@@ -125,5 +126,5 @@ fn cancel_answered(cx: Context, id: TransactionId, branch: BranchId) -> Result<(
         follow_up(worker, id, after);
     }
     receive::done(cx);
-    Ok(())
+    None
 }

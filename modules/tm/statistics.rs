@@ -26,8 +26,14 @@ impl Counters {
         let (received_replies, relayed_replies) = (counter("received_replies"), counter("relayed_replies"));
         let local_replies = counter("local_replies");
         let (uas, uac) = (counter("UAS_transactions"), counter("UAC_transactions"));
-        let finals = ["2xx_transactions", "3xx_transactions", "4xx_transactions", "5xx_transactions", "6xx_transactions"]
-            .map(&mut counter);
+        let finals = [
+            "2xx_transactions",
+            "3xx_transactions",
+            "4xx_transactions",
+            "5xx_transactions",
+            "6xx_transactions",
+        ]
+        .map(&mut counter);
         statistics.computed("tm", move |each| each("inuse_transactions", table.len() as i64));
         let mut counter = |name| statistics.counter("tm", name);
         // No cluster: these stay zero, for clients that ask for them.

@@ -1,7 +1,7 @@
 //! What is due in the table of transactions: retransmissions, time-outs, the end of their lives.
 
-use tocsin_server::module::Deadlines;
 use tocsin_server::Worker;
+use tocsin_server::module::Deadlines;
 use tocsin_shm::Map;
 
 use super::act::{AtHand, carry_out};

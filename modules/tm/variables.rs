@@ -10,7 +10,9 @@ use super::machine::BranchId;
 
 pub(super) fn all() -> Vec<Variable<Context>> {
     vec![
-        computed("T_branch_idx", |cx| cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into()))),
+        computed("T_branch_idx", |cx| {
+            cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into()))
+        }),
         computed("T_reply_code", |cx| Value::Int(shown_status(cx).into())),
         computed("T_id", |cx| cx.transaction.map_or(Value::Null, |t| Value::Str(Bytes::new(&hex(t.id))))),
         computed("T_ruri", |cx| Value::Str(Bytes::new(cx.request_uri()))),

@@ -88,7 +88,11 @@ impl<'a> Bindings<'a> {
 
     /// The earliest moment at which a contact expires, in seconds since 1970.
     pub fn next_expiry(&self) -> Option<u64> {
-        self.contacts.iter().map(|contact| contact.expires).filter(|at| *at != super::contact::PERMANENT).min()
+        self.contacts
+            .iter()
+            .map(|contact| contact.expires)
+            .filter(|at| *at != super::contact::PERMANENT)
+            .min()
     }
 
     fn retain(&mut self, change: Change, mut keep: impl FnMut(&Contact<'a>) -> bool) -> usize {
@@ -153,7 +157,8 @@ mod tests {
 
     #[test]
     fn each_change_is_told_with_the_contact_it_befell() {
-        let mut bindings = Bindings::new([contact("a", 0, 5), contact("b", 0, 9), contact("c", 0, 0)], Order::Preference);
+        let mut bindings =
+            Bindings::new([contact("a", 0, 5), contact("b", 0, 9), contact("c", 0, 0)], Order::Preference);
         assert_eq!(bindings.expire(5), 1);
         assert_eq!(bindings.next_expiry(), Some(9));
         bindings.update(0, contact("b", 0, 50));

@@ -24,27 +24,55 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::new("usrloc", "ul_rm", aor, "deletes an AOR with its contacts", move |params| {
         remove(server, &params, None)
     }));
-    registry.add(Command::new("usrloc", "ul_rm_contact", contact, "deletes a contact of an AOR", move |params| {
-        let uri = params.text("contact")?.into_owned();
-        remove(server, &params, Some(&uri))
-    }));
-    registry.add(Command::new("usrloc", "ul_dump", &[&[], &["brief"]], "shows all AORs and contacts", move |params| {
-        dump(server, &params)
-    }));
+    registry.add(Command::new(
+        "usrloc",
+        "ul_rm_contact",
+        contact,
+        "deletes a contact of an AOR",
+        move |params| {
+            let uri = params.text("contact")?.into_owned();
+            remove(server, &params, Some(&uri))
+        },
+    ));
+    registry.add(Command::new(
+        "usrloc",
+        "ul_dump",
+        &[&[], &["brief"]],
+        "shows all AORs and contacts",
+        move |params| dump(server, &params),
+    ));
     registry.add(Command::new("usrloc", "ul_flush", &[&[]], "has changes written to the database", |_| {
         // Nothing waits to be written.
         Value::from("OK")
     }));
-    registry.add(Command::new("usrloc", "ul_add", new, "adds a contact to an AOR", move |params| add_contact(server, &params)));
-    registry.add(Command::new("usrloc", "ul_show_contact", aor, "shows the contacts of an AOR", move |params| {
-        show(server, &params)
+    registry.add(Command::new("usrloc", "ul_add", new, "adds a contact to an AOR", move |params| {
+        add_contact(server, &params)
     }));
-    registry.add(Command::new("usrloc", "ul_sync", synced, "writes all contacts to the database", |_| -> Outcome {
-        Err(MiError::new(400, "Locations are kept in memory: there is no database to write to"))
-    }));
-    registry.add(Command::new("usrloc", "ul_cluster_sync", &[&[]], "fetches contacts from the cluster", |_| -> Outcome {
-        Err(MiError::new(400, "Locations are kept in memory: there is no cluster to fetch from"))
-    }));
+    registry.add(Command::new(
+        "usrloc",
+        "ul_show_contact",
+        aor,
+        "shows the contacts of an AOR",
+        move |params| show(server, &params),
+    ));
+    registry.add(Command::new(
+        "usrloc",
+        "ul_sync",
+        synced,
+        "writes all contacts to the database",
+        |_| -> Outcome {
+            Err(MiError::new(400, "Locations are kept in memory: there is no database to write to"))
+        },
+    ));
+    registry.add(Command::new(
+        "usrloc",
+        "ul_cluster_sync",
+        &[&[]],
+        "fetches contacts from the cluster",
+        |_| -> Outcome {
+            Err(MiError::new(400, "Locations are kept in memory: there is no cluster to fetch from"))
+        },
+    ));
 }
 
 /// Whose bindings a call is about.
@@ -150,7 +178,10 @@ fn dump(server: &'static Server, params: &Params) -> Outcome {
                 true => Value::object([("Contact", text(contact.uri))]),
                 false => full(server, &contact, now),
             });
-            list.push(Value::object([("AOR", text(record.aor())), ("Contacts", Value::Array(contacts.collect()))]));
+            list.push(Value::object([
+                ("AOR", text(record.aor())),
+                ("Contacts", Value::Array(contacts.collect())),
+            ]));
         }
     }
     let domains = locations.domains.borrow();
@@ -220,7 +251,8 @@ fn decimal(q: i32) -> String {
 
 /// The numbers of the flags that are set. Their names are the script's.
 fn flag_numbers(flags: u32) -> String {
-    let set: Vec<String> = (0..u32::BITS).filter(|bit| flags >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+    let set: Vec<String> =
+        (0..u32::BITS).filter(|bit| flags >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
     set.join(" ")
 }
 
@@ -234,7 +266,9 @@ mod tests {
 
     #[test]
     fn preferences_are_read_and_shown() {
-        for (given, q, shown) in [("0.5", 500, "0.5"), ("1", 1000, "1"), ("0", 0, "0"), ("0.33", 330, "0.33"), ("-1", -1, "")] {
+        for (given, q, shown) in
+            [("0.5", 500, "0.5"), ("1", 1000, "1"), ("0", 0, "0"), ("0.33", 330, "0.33"), ("-1", -1, "")]
+        {
             assert_eq!(preference(given.as_bytes()), Ok(q), "{given}");
             assert_eq!(decimal(q), shown);
         }

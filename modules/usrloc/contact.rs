@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn the_bits_of_methods_are_those_that_clients_know() {
-        let allow = ["INVITE", "ACK", "CANCEL", "BYE", "NOTIFY", "REFER", "MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE"];
+        let allow =
+            ["INVITE", "ACK", "CANCEL", "BYE", "NOTIFY", "REFER", "MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE"];
         assert_eq!(allow.iter().fold(0, |mask, name| mask | method_bit(name.as_bytes())), 5951);
         assert_eq!(method_bit(b"invite"), 0);
     }

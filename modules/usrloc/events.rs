@@ -33,7 +33,13 @@ impl Events {
     pub(super) fn find(server: &Server) -> Option<Self> {
         let registry = server.events.registry();
         let find = |at: usize| registry.find(NAMES[at].as_bytes());
-        Some(Self { aor_insert: find(0)?, aor_delete: find(1)?, insert: find(2)?, delete: find(3)?, update: find(4)? })
+        Some(Self {
+            aor_insert: find(0)?,
+            aor_delete: find(1)?,
+            insert: find(2)?,
+            delete: find(3)?,
+            update: find(4)?,
+        })
     }
 
     /// An AOR has its first binding.
@@ -51,7 +57,14 @@ impl Events {
     }
 
     /// Something happened to a contact.
-    pub(super) fn contact(&self, server: &Server, domain: &str, aor: &[u8], change: Change, contact: &Contact<'_>) {
+    pub(super) fn contact(
+        &self,
+        server: &Server,
+        domain: &str,
+        aor: &[u8],
+        change: Change,
+        contact: &Contact<'_>,
+    ) {
         let id = match change {
             Change::Inserted => self.insert,
             Change::Updated => self.update,
@@ -64,7 +77,13 @@ impl Events {
     }
 }
 
-fn write(params: &mut ParamsWriter<'_>, domain: &str, aor: &[u8], contact: &Contact<'_>, socket: Option<&str>) {
+fn write(
+    params: &mut ParamsWriter<'_>,
+    domain: &str,
+    aor: &[u8],
+    contact: &Contact<'_>,
+    socket: Option<&str>,
+) {
     let or_null = |text| if text == b"" { ParamValue::Null } else { ParamValue::Str(text) };
     params
         .text("domain", domain)

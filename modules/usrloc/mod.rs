@@ -142,10 +142,10 @@ impl Locations {
     /// # Errors
     /// [`CommitError`]; nothing was changed, and on [`CommitError::Conflict`] they are to be opened anew.
     pub fn commit(&self, server: &Server, draft: &Draft, bindings: &Bindings<'_>) -> Result<(), CommitError> {
-        let deadline = bindings.next_expiry().map(deadline);
         if bindings.changes().is_empty() {
             return Ok(());
         }
+        let deadline = bindings.next_expiry().map(deadline);
         let committed = self.table.commit(draft, bindings.contacts(), deadline)?;
         self.tell(server, draft, committed, bindings);
         Ok(())

@@ -115,7 +115,10 @@ impl Settings {
 fn in_memory_only(given: &Parameters) -> Result<(), SetupError> {
     let refuse = |name, value: &str| {
         let why = "this version keeps locations in memory alone, without database or cluster";
-        Err(wrong(name, format!("`{value}` cannot be had: {why}; use working_mode_preset single-instance-no-db")))
+        Err(wrong(
+            name,
+            format!("`{value}` cannot be had: {why}; use working_mode_preset single-instance-no-db"),
+        ))
     };
     for (name, only) in [
         ("working_mode_preset", "single-instance-no-db"),

@@ -163,7 +163,10 @@ impl Table {
             if !claimed {
                 return Err(Full);
             }
-            Ok((ShmBytes::try_from_slice_in(&draft.key, alloc)?, ShmBytes::try_from_slice_in(&record, alloc)?))
+            Ok((
+                ShmBytes::try_from_slice_in(&draft.key, alloc)?,
+                ShmBytes::try_from_slice_in(&record, alloc)?,
+            ))
         });
         match inserted {
             Ok(true) => Ok(Committed::Created),
@@ -205,7 +208,12 @@ impl Table {
 
     /// There is no room for a second record: writes into the first, which takes no memory. Only here would a death
     /// cost the bindings; refusing the refresh would cost them as surely. The edition was claimed once in vain.
-    fn commit_in_place(&self, draft: &Draft, record: &[u8], deadline: Option<Millis>) -> Result<Committed, CommitError> {
+    fn commit_in_place(
+        &self,
+        draft: &Draft,
+        record: &[u8],
+        deadline: Option<Millis>,
+    ) -> Result<Committed, CommitError> {
         let changed = self.map.update(&draft.key[..], |old, edit| {
             if !self.claim(draft, 1) {
                 return Err(CommitError::Conflict);
@@ -286,7 +294,10 @@ mod tests {
         let (one, two) = (table.open(0, b"alice"), table.open(0, b"alice"));
         assert_eq!(table.commit(&one, &[], None), Ok(Committed::Removed));
         assert_eq!(table.commit(&two, &[], None), Err(CommitError::Conflict));
-        assert_eq!(table.commit(&table.open(0, b"alice"), &[contact(b"sip:b", 3)], None), Ok(Committed::Created));
+        assert_eq!(
+            table.commit(&table.open(0, b"alice"), &[contact(b"sip:b", 3)], None),
+            Ok(Committed::Created)
+        );
     }
 
     #[test]
@@ -321,7 +332,11 @@ mod tests {
         for n in 0..before as u32 - 1 {
             let aor = n.to_string();
             let contacts = [Contact { user_agent: &padding, ..contact(b"sip:more", n + 1) }];
-            assert_eq!(table.commit(&table.open(0, aor.as_bytes()), &contacts, None), Ok(Committed::Replaced), "{n}");
+            assert_eq!(
+                table.commit(&table.open(0, aor.as_bytes()), &contacts, None),
+                Ok(Committed::Replaced),
+                "{n}"
+            );
         }
         assert_eq!(table.commit(&table.open(0, b"first"), &first(2), None), Ok(Committed::Replaced));
         assert_eq!((table.len(), cseqs(&table, b"first")), (before, vec![2]));

@@ -10,8 +10,8 @@ use tocsin_event::{Datagram, EventId, EventOptions, Events, Params, ParamsWriter
 use tocsin_shm::{Arena, ArenaOptions};
 
 fn main() {
-    let bytes = 64 << 20;
-    let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 32 << 20 }).unwrap();
+    let bytes = 512 << 20;
+    let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 64 << 20 }).unwrap();
     let (bell, _ears) = UnixStream::pair().unwrap();
     bell.set_nonblocking(true).unwrap();
     let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();

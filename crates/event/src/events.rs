@@ -33,15 +33,15 @@ pub struct EventOptions {
 }
 
 impl EventOptions {
-    /// The usual limits, and a log that takes a fair part of an arena of `bytes`: an eighth for parameters and a
-    /// sixteenth for records, up to 16 MiB and 65,536 records.
+    /// The usual limits, and a log that takes a fair part of an arena of `bytes`: a 32nd for parameters and a 64th for
+    /// records, up to 16 MiB and 65,536 records.
     pub fn for_arena(bytes: u64, slots: u16) -> Self {
         let part = |of: u64, least: u64, most: u64| 1_usize << (bytes / of).clamp(least, most).ilog2();
         Self {
             events: EVENT_LIMIT,
             subscriptions: SUBSCRIPTION_LIMIT,
-            log_records: part(16 * 64, 512, 1 << 16),
-            log_bytes: part(8, 64 << 10, 16 << 20),
+            log_records: part(64 * 64, 512, 1 << 16),
+            log_bytes: part(32, 64 << 10, 16 << 20),
             slots,
         }
     }

@@ -125,7 +125,12 @@ impl Outbox {
     }
 
     /// Queues one datagram: `write` appends its bytes. `socket` must stay open until the next flush.
-    pub fn push(&mut self, socket: BorrowedFd<'_>, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+    pub fn push(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        to: SocketAddr,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> &[u8] {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let end = self.bytes.len();
@@ -157,7 +162,8 @@ impl Outbox {
 fn send_run(letters: &[Letter], bytes: &[u8], refused: &mut usize) -> usize {
     let mut names = [const { mem::MaybeUninit::<libc::sockaddr_storage>::uninit() }; SEND_BATCH];
     let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; SEND_BATCH];
-    let mut heads: [mem::MaybeUninit<libc::mmsghdr>; SEND_BATCH] = [const { mem::MaybeUninit::uninit() }; SEND_BATCH];
+    let mut heads: [mem::MaybeUninit<libc::mmsghdr>; SEND_BATCH] =
+        [const { mem::MaybeUninit::uninit() }; SEND_BATCH];
     for (i, letter) in letters.iter().enumerate() {
         let length = encode(letter.to, &mut names[i]);
         let body = &bytes[letter.start..letter.end];

@@ -51,5 +51,7 @@ impl Resolver {
 }
 
 fn system() -> Result<TokioResolver, String> {
-    TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build).map_err(|e| e.to_string())
+    TokioResolver::builder_tokio()
+        .and_then(hickory_resolver::ResolverBuilder::build)
+        .map_err(|e| e.to_string())
 }

@@ -49,7 +49,8 @@ impl UdpGroup {
         alone.bind(&address.into()).map_err(failed)?;
         let address = UdpSocket::from(alone).local_addr().map_err(failed)?;
 
-        let sockets = (0..slots.max(1)).map(|_| open_one(address)).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let sockets =
+            (0..slots.max(1)).map(|_| open_one(address)).collect::<io::Result<Vec<_>>>().map_err(failed)?;
         let group = Self { address, sockets };
         group.spread(active).map_err(failed)?;
         Ok(group)

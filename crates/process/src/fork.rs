@@ -11,10 +11,12 @@ const PANICKED: i32 = 101;
 /// Forks. The child runs `child` and leaves with the code that it returns, past the supervisor's destructors and
 /// exit handlers. Returns the child's pid.
 pub(crate) fn fork(slot: u16, child: impl FnOnce() -> i32) -> io::Result<u32> {
-    debug_assert_eq!(threads(), 1, "a fork keeps only the forking thread: the locks of the others would stay locked");
+    if threads() != 1 {
+        return Err(io::Error::other("a fork keeps only the forking thread: locks of others would stay locked"));
+    }
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
-    // SAFETY: this process has one thread (asserted above), so the child's copy of every lock and heap is consistent.
+    // SAFETY: this process has one thread (seen above), so the child's copy of every lock and heap is consistent.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {

@@ -56,7 +56,8 @@ pub fn lookup_user(name: &str) -> Result<u32, LaunchError> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let found = unistd::User::from_name(name).map_err(|e| system(format!("look up user {name}"), e.into()))?;
+    let found =
+        unistd::User::from_name(name).map_err(|e| system(format!("look up user {name}"), e.into()))?;
     found.map(|user| user.uid.as_raw()).ok_or_else(|| LaunchError::NoUser(name.to_owned()))
 }
 
@@ -65,7 +66,8 @@ pub fn lookup_group(name: &str) -> Result<u32, LaunchError> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let found = unistd::Group::from_name(name).map_err(|e| system(format!("look up group {name}"), e.into()))?;
+    let found =
+        unistd::Group::from_name(name).map_err(|e| system(format!("look up group {name}"), e.into()))?;
     found.map(|group| group.gid.as_raw()).ok_or_else(|| LaunchError::NoGroup(name.to_owned()))
 }
 
@@ -76,7 +78,8 @@ pub fn enter(identity: &Identity) -> Result<(), LaunchError> {
         unistd::chdir("/").map_err(|e| system("chdir to /".into(), e.into()))?;
     }
     if let Some(directory) = &identity.directory {
-        unistd::chdir(directory).map_err(|e| system(format!("chdir to {}", directory.display()), e.into()))?;
+        unistd::chdir(directory)
+            .map_err(|e| system(format!("chdir to {}", directory.display()), e.into()))?;
     }
     if let Some(group) = identity.group {
         let group = unistd::Gid::from_raw(group);
@@ -88,7 +91,8 @@ pub fn enter(identity: &Identity) -> Result<(), LaunchError> {
             && let Ok(name) = CString::new(entry.name)
         {
             let group = identity.group.map_or(entry.gid, unistd::Gid::from_raw);
-            unistd::initgroups(&name, group).map_err(|e| system("join the user's groups".into(), e.into()))?;
+            unistd::initgroups(&name, group)
+                .map_err(|e| system("join the user's groups".into(), e.into()))?;
         }
         unistd::setuid(user).map_err(|e| system(format!("become user {user}"), e.into()))?;
     }

@@ -20,8 +20,8 @@ mod system;
 
 pub use backoff::{Backoff, Decision};
 pub use launch::{Detached, Identity, LaunchError, PidFile, detach, enter, lookup_group, lookup_user};
-pub use mimalloc::MiMalloc as Mimalloc;
 pub use meter::{Meter, private_bytes, set_private_budget, take_private_change};
+pub use mimalloc::MiMalloc as Mimalloc;
 pub use plan::{Group, Kind, Member, Plan};
 pub use reap::{Cause, Exit};
 pub use signals::{Termination, terminations};

@@ -76,9 +76,13 @@ impl Plan {
 
     /// The members forked at the start, then those that scaling may add, each with its slot.
     pub fn members(&self) -> Vec<Member> {
-        let first = self.groups.iter().enumerate().flat_map(|(group, g)| (0..g.processes).map(move |i| (group, i)));
-        let later =
-            self.groups.iter().enumerate().flat_map(|(group, g)| (g.processes..g.capacity).map(move |i| (group, i)));
+        let first =
+            self.groups.iter().enumerate().flat_map(|(group, g)| (0..g.processes).map(move |i| (group, i)));
+        let later = self
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(group, g)| (g.processes..g.capacity).map(move |i| (group, i)));
         first
             .chain(later)
             .enumerate()

@@ -40,7 +40,8 @@ pub(crate) fn next_dead() -> io::Result<Option<(u32, Cause)>> {
     // SAFETY: siginfo_t is plain data; waitid fills it in and keeps no pointer to it.
     let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
-    let rc = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) };
+    let rc =
+        unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) };
     if rc != 0 {
         return match io::Error::last_os_error() {
             e if e.raw_os_error() == Some(libc::ECHILD) => Ok(None),

@@ -8,7 +8,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Signals blocked and readable in the supervisor.
 pub(crate) fn supervisor_signals() -> io::Result<SignalFd> {
-    readable(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])
+    readable(&[
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ])
 }
 
 /// What a child reads: only SIGTERM is for it.

@@ -43,7 +43,7 @@ pub enum Ending {
     Asked,
     /// A process did not get through its start: the reason is in the log.
     StartFailed,
-    /// A group of processes dies as soon as it starts: the server cannot do its work.
+    /// A process dies as soon as it starts, again and again: the server cannot do its work.
     CrashLoop,
 }
 
@@ -53,7 +53,6 @@ struct Seat {
     pid: Option<u32>,
     since: Instant,
     fork_at: Option<Instant>,
-    given_up: bool,
 }
 
 /// The supervisor of a family. It has one thread, no runtime, and parses nothing.
@@ -77,7 +76,6 @@ impl<F: Family> Supervisor<F> {
                 pid: None,
                 since: Instant::now(),
                 fork_at: at_start.then(Instant::now),
-                given_up: false,
             }
         });
         Self { seats: seats.collect(), family, plan, table, sweeps, ready: false }
@@ -110,7 +108,12 @@ impl<F: Family> Supervisor<F> {
 
     fn next_tick(&self) -> Duration {
         let now = Instant::now();
-        let due = self.seats.iter().filter_map(|seat| seat.fork_at).map(|at| at.saturating_duration_since(now)).min();
+        let due = self
+            .seats
+            .iter()
+            .filter_map(|seat| seat.fork_at)
+            .map(|at| at.saturating_duration_since(now))
+            .min();
         due.map_or(TICK, |due| due.min(TICK))
     }
 
@@ -142,7 +145,10 @@ impl<F: Family> Supervisor<F> {
                 slot.pid.store(pid, Relaxed);
                 (seat.pid, seat.since, seat.fork_at) = (Some(pid), Instant::now(), None);
             }
-            Err(cause) if cause.raw_os_error() == Some(libc::EAGAIN) || cause.raw_os_error() == Some(libc::ENOMEM) => {
+            Err(cause)
+                if cause.raw_os_error() == Some(libc::EAGAIN)
+                    || cause.raw_os_error() == Some(libc::ENOMEM) =>
+            {
                 tracing::error!("fork of {description} failed ({cause}); next try in a second");
                 seat.fork_at = Some(Instant::now() + TICK);
             }
@@ -165,7 +171,8 @@ impl<F: Family> Supervisor<F> {
             self.family.died(&exit, decision);
             if !self.ready && matches!(cause, Cause::Code(_)) {
                 ending = Some(Ending::StartFailed);
-            } else if decision == Decision::GiveUp && self.group_is_gone(self.seats[at].member.group) {
+            } else if decision == Decision::GiveUp {
+                // What makes one member die at its start makes its siblings die too, and traffic waits for it.
                 ending = ending.or(Some(Ending::CrashLoop));
             }
         }
@@ -196,13 +203,9 @@ impl<F: Family> Supervisor<F> {
         };
         match decision {
             Decision::ForkAfter(wait) => seat.fork_at = Some(Instant::now() + wait),
-            Decision::GiveUp => seat.given_up = true,
+            Decision::GiveUp => {}
         }
         decision
-    }
-
-    fn group_is_gone(&self, group: usize) -> bool {
-        self.seats.iter().filter(|seat| seat.member.group == group).all(|seat| seat.pid.is_none() && seat.given_up)
     }
 
     fn look_for_readiness(&mut self) {
@@ -232,7 +235,10 @@ impl<F: Family> Supervisor<F> {
             }
             if !killed && Instant::now() >= deadline {
                 killed = true;
-                self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGKILL));
+                self.seats
+                    .iter()
+                    .filter_map(|seat| seat.pid)
+                    .for_each(|pid| system::signal(pid, libc::SIGKILL));
             }
             poll(&mut [], PollTimeout::from(2_u8))?;
         }

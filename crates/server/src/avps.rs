@@ -50,7 +50,8 @@ impl Avps {
 
     /// Removes the value at `index`, counted from the newest.
     pub fn remove(&mut self, name: &[u8], index: usize) {
-        let found = self.0.iter().enumerate().rev().filter(|(_, (n, _))| **n == *name).nth(index).map(|(at, _)| at);
+        let found =
+            self.0.iter().enumerate().rev().filter(|(_, (n, _))| **n == *name).nth(index).map(|(at, _)| at);
         if let Some(at) = found {
             self.0.remove(at);
         }

@@ -75,6 +75,8 @@ pub struct Context {
     pub local_rport: bool,
     /// Header lines for the response to come, each with its line end (`append_to_reply`).
     pub reply_lines: Vec<u8>,
+    /// A final response was sent without a transaction: there is no second one.
+    pub answered: bool,
     /// A response was sent or the request was forwarded.
     pub served: bool,
     /// What an event route runs for.
@@ -106,6 +108,7 @@ impl Context {
             symmetric: false,
             local_rport: false,
             reply_lines: Vec::new(),
+            answered: false,
             served: false,
             event: NamedParams::new(),
             vars: ScriptVars::default(),

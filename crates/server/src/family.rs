@@ -1,12 +1,17 @@
 //! The family as the supervisor sees it: what a member runs, and what a death is told as.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use tocsin_process::{Cause, Decision, Detached, Exit, Family, Member};
+use tocsin_process::{Cause, Decision, Detached, Exit, Family, Kind, Member};
 
 use crate::memory::PrivateWatch;
 use crate::server::Server;
+use crate::spreading::Spreading;
+use crate::time::now_ns;
 use crate::{events, memory, roles};
+
+/// Time between two looks at how traffic is spread, in nanoseconds.
+const LOOK_EVERY_NS: u64 = 1_000_000_000;
 
 /// The server's processes.
 #[derive(Debug)]
@@ -14,12 +19,39 @@ pub struct ServerFamily {
     server: &'static Server,
     waiting: Option<Detached>,
     private: RefCell<PrivateWatch>,
+    spreading: RefCell<Vec<Spreading>>,
+    looked: Cell<u64>,
 }
 
 impl ServerFamily {
     /// The family of `server`. `waiting`: whoever has to be told that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
-        Self { server, waiting, private: RefCell::default() }
+        let spreading = RefCell::new(server.sockets.all().iter().map(|_| Spreading::new(1)).collect());
+        Self { server, waiting, private: RefCell::default(), spreading, looked: Cell::new(0) }
+    }
+}
+
+impl ServerFamily {
+    /// Once a second: lets each listening address use as many of its workers as their load needs.
+    fn spread(&self) {
+        let now = now_ns();
+        if now.saturating_sub(self.looked.get()) < LOOK_EVERY_NS {
+            return;
+        }
+        self.looked.set(now);
+        let server = self.server;
+        let members = server.plan.members();
+        let udp = (0..server.plan.groups.len()).filter(|group| server.plan.groups[*group].kind == Kind::Udp);
+        for ((group, listener), spreading) in
+            udp.zip(server.sockets.all()).zip(self.spreading.borrow_mut().iter_mut())
+        {
+            let own = members.iter().filter(|member| member.group == group);
+            let load = own.map(|member| u32::from(server.table.slot(member.slot).load_1s(now))).sum();
+            let Some(active) = spreading.decide(listener.workers, load) else { continue };
+            if let Err(cause) = listener.udp.spread(active) {
+                tracing::error!("{}: traffic cannot be spread over {active} workers: {cause}", listener.name);
+            }
+        }
     }
 }
 
@@ -37,11 +69,18 @@ impl Family for ServerFamily {
             Decision::GiveUp => "it is given up: it ends as soon as it starts".to_owned(),
         };
         match exit.cause {
+            Cause::Signal(signal) if exit.cause.is_fault() => tracing::error!(
+                "process {pid} ({what}) faulted (signal {signal}), {} records lost; {follows}. It may have written \
+                 into shared memory before: watch the log, and restart the server if it tells of damage",
+                exit.records_lost
+            ),
             Cause::Signal(signal) => tracing::error!(
                 "process {pid} ({what}) was ended by signal {signal}, {} records lost; {follows}",
                 exit.records_lost
             ),
-            Cause::Code(tocsin_process::REPLACE_ME) => tracing::info!("process {pid} ({what}) makes room; {follows}"),
+            Cause::Code(tocsin_process::REPLACE_ME) => {
+                tracing::info!("process {pid} ({what}) makes room; {follows}");
+            }
             Cause::Code(code) => tracing::error!("process {pid} ({what}) left with code {code}; {follows}"),
         }
         events::process_exit(self.server, exit, group.kind.name());
@@ -59,5 +98,6 @@ impl Family for ServerFamily {
         self.server.arena.recount();
         memory::look_at_shared(self.server);
         self.private.borrow_mut().look(self.server);
+        self.spread();
     }
 }

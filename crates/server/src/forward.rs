@@ -82,10 +82,11 @@ pub fn stateless(cx: &mut Context) -> Outcome<Context> {
             let worker = cx.worker;
             Outcome::Wait(Box::pin(async move {
                 let addresses = resolve(worker, host, port).await;
-                let rest: tocsin_script::Resume<Context> = Box::new(move |cx: &mut Context| match addresses.first() {
-                    Some(to) => send(cx, &target, *to).into(),
-                    None => Outcome::FALSE,
-                });
+                let rest: tocsin_script::Resume<Context> =
+                    Box::new(move |cx: &mut Context| match addresses.first() {
+                        Some(to) => send(cx, &target, *to).into(),
+                        None => Outcome::FALSE,
+                    });
                 rest
             }))
         }

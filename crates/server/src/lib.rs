@@ -26,6 +26,7 @@ pub mod server;
 pub mod settings;
 mod slow;
 pub mod sockets;
+mod spreading;
 pub mod startup;
 pub mod statistics;
 pub mod target;

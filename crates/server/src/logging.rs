@@ -52,7 +52,8 @@ impl Level {
 
     /// Reads `L_ERR`, `L_INFO` ... or a number.
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Alert, Self::Critical, Self::Error, Self::Warning, Self::Notice, Self::Info, Self::Debug];
+        let all =
+            [Self::Alert, Self::Critical, Self::Error, Self::Warning, Self::Notice, Self::Info, Self::Debug];
         if let Ok(number) = text.parse::<i32>() {
             return all.into_iter().find(|level| *level as i32 == number);
         }
@@ -161,7 +162,8 @@ pub fn line(level: Level, text: &str) {
     if let Some((socket, name)) = &log.syslog {
         // Facility 3 (daemon), as the peer's default.
         let priority = 3 * 8 + level.severity();
-        let _ = socket.send(format!("<{priority}>{name}[{}]: {}:{text}", identity::pid(), level.name()).as_bytes());
+        let _ = socket
+            .send(format!("<{priority}>{name}[{}]: {}:{text}", identity::pid(), level.name()).as_bytes());
     }
 }
 

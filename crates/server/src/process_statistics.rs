@@ -19,8 +19,7 @@ pub(crate) fn register_shared(statistics: &mut Statistics, arena: &'static Arena
         each("fragments", arena.fragments() as i64);
     });
     statistics.computed("rpmem", |each| {
-        let names =
-            ["total_size", "used_size", "real_used_size", "fragments", "max_used_size", "free_size"];
+        let names = ["total_size", "used_size", "real_used_size", "fragments", "max_used_size", "free_size"];
         names.iter().for_each(|name| each(&format!("rpm_{name}"), 0));
     });
 }
@@ -37,12 +36,15 @@ pub(crate) fn register_processes(statistics: &mut Statistics, table: &'static Pr
         type Load = fn(&Slot, u64) -> u8;
         let sip = |slot: &Slot| slot.description().starts_with("SIP receiver");
         let average = |load: Load, wanted: &dyn Fn(&Slot) -> bool| {
-            let loads: Vec<i64> =
-                living(table).filter(|(id, s)| *id > 0 && wanted(s)).map(|(_, s)| load(s, now).into()).collect();
+            let loads: Vec<i64> = living(table)
+                .filter(|(id, s)| *id > 0 && wanted(s))
+                .map(|(_, s)| load(s, now).into())
+                .collect();
             loads.iter().sum::<i64>() / (loads.len().max(1) as i64)
         };
         let all = |_: &Slot| true;
-        let spans: [(&str, Load); 3] = [("load", Slot::load_1s), ("load1m", Slot::load_1m), ("load10m", Slot::load_10m)];
+        let spans: [(&str, Load); 3] =
+            [("load", Slot::load_1s), ("load1m", Slot::load_1m), ("load10m", Slot::load_10m)];
         spans.iter().for_each(|(name, load)| each(name, average(*load, &sip)));
         spans.iter().for_each(|(name, load)| each(&format!("{name}-all"), average(*load, &all)));
         each("processes_number", living(table).count() as i64);

@@ -104,9 +104,9 @@ fn response(cx: Context) {
 fn deliver_response(cx: Context) {
     let stray = match &cx.server().transactions {
         Some(layer) => layer.reply_received(cx),
-        None => Err(cx),
+        None => Some(cx),
     };
-    if let Err(cx) = stray {
+    if let Some(cx) = stray {
         pass_response(cx);
     }
 }

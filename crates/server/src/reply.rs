@@ -48,7 +48,8 @@ pub fn write(
     server_header: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    let reason = if response.reason.is_empty() { default_reason(response.status).as_bytes() } else { response.reason };
+    let reason =
+        if response.reason.is_empty() { default_reason(response.status).as_bytes() } else { response.reason };
     let mut builder = ReplyBuilder::new(request, response.status, reason)
         .to_tag(response.tag)
         .lines(response.lines)
@@ -70,15 +71,26 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     if !cx.message.is_request() || cx.message.method() == Method::Ack {
         return false;
     }
+    if cx.answered {
+        tracing::debug!("the request has its final response already: {status} is not sent");
+        return false;
+    }
     let Ok(via) = cx.message.via() else { return false };
     let to = destination(&via, cx.received.source, cx.symmetric);
     let response = Response { status, reason, tag, lines: &cx.reply_lines };
     let server = cx.server();
     let listener = server.sockets.listener(cx.received.socket);
     cx.worker.send(listener, to, |out| {
-        write(&cx.message, Some((cx.received.source, cx.symmetric)), &response, server.settings.server_header(), out);
+        write(
+            &cx.message,
+            Some((cx.received.source, cx.symmetric)),
+            &response,
+            server.settings.server_header(),
+            out,
+        );
     });
     cx.served = true;
+    cx.answered = status >= 200;
     true
 }
 
@@ -215,7 +227,10 @@ mod tests {
     #[test]
     fn responses_go_upstream_by_what_we_wrote_into_the_via() {
         let to = |text| upstream(&via(text)).map(|a| a.to_string());
-        assert_eq!(to("SIP/2.0/UDP h.example:5070;received=192.0.2.9;rport=7000").as_deref(), Some("192.0.2.9:7000"));
+        assert_eq!(
+            to("SIP/2.0/UDP h.example:5070;received=192.0.2.9;rport=7000").as_deref(),
+            Some("192.0.2.9:7000")
+        );
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5070").as_deref(), Some("192.0.2.1:5070"));
         assert_eq!(to("SIP/2.0/UDP [2001:db8::1]").as_deref(), Some("[2001:db8::1]:5060"));
         assert_eq!(to("SIP/2.0/UDP h.example:5070"), None);

@@ -139,7 +139,11 @@ impl Settings {
             event_shm_threshold: 0,
             shared_bytes: DEFAULT_SHARED_MIB << 20,
             private_bytes: DEFAULT_PRIVATE_MIB << 20,
-            log: LogSettings { level: Level::Notice as i32, stderr: false, syslog: Some("tocsin".to_owned()) },
+            log: LogSettings {
+                level: Level::Notice as i32,
+                stderr: false,
+                syslog: Some("tocsin".to_owned()),
+            },
             xlog_level: Level::Notice as i32,
             forward_503: false,
             identity: tocsin_process::Identity::default(),
@@ -163,7 +167,9 @@ impl Settings {
             "event_shm_threshold" => self.event_shm_threshold = percent()?,
             "log_level" | "debug" => self.log.level = number as i32,
             "xlog_level" => self.xlog_level = number as i32,
-            "timer_workers" => self.timer_workers = u32::try_from(number).map_err(|_| "needs 1 or more".to_owned())?,
+            "timer_workers" => {
+                self.timer_workers = u32::try_from(number).map_err(|_| "needs 1 or more".to_owned())?;
+            }
             "open_files_limit" => self.open_files = u64::try_from(number).ok(),
             "advertised_port" => {
                 self.advertised.1 = Some(u16::try_from(number).map_err(|_| format!("{number} is no port"))?);
@@ -194,7 +200,9 @@ impl Settings {
                 }
                 self.server_header = value.as_bytes().to_vec();
             }
-            "log_name" | "syslog_name" => self.log.syslog = self.log.syslog.is_some().then(|| text.to_owned()),
+            "log_name" | "syslog_name" => {
+                self.log.syslog = self.log.syslog.is_some().then(|| text.to_owned());
+            }
             "chroot" => self.identity.root = Some(PathBuf::from(text)),
             "wdir" => self.identity.directory = Some(PathBuf::from(text)),
             "user" | "uid" => {
@@ -217,7 +225,8 @@ impl Settings {
     }
 
     fn apply(&mut self, overrides: &Overrides, udp_workers: u32) {
-        let listen = overrides.listen.iter().map(|spec| SocketSetting { spec: spec.clone(), workers: udp_workers });
+        let listen =
+            overrides.listen.iter().map(|spec| SocketSetting { spec: spec.clone(), workers: udp_workers });
         if !overrides.listen.is_empty() {
             self.sockets = listen.collect();
         }
@@ -247,18 +256,28 @@ pub fn globals() -> impl Iterator<Item = Global> {
     let of = |kind, names: &'static [(&'static str, &'static str)]| {
         names.iter().map(move |(name, doc)| Global { name, kind, doc })
     };
-    of(Socket, &[("socket", "an address to listen on"), ("listen", "older name of socket"), ("alias", "a name of this server")])
-        .chain(of(Workers, &[
+    of(
+        Socket,
+        &[
+            ("socket", "an address to listen on"),
+            ("listen", "older name of socket"),
+            ("alias", "a name of this server"),
+        ],
+    )
+    .chain(of(
+        Workers,
+        &[
             ("udp_workers", "processes for each UDP socket written after it"),
             ("tcp_workers", "processes for TCP connections"),
             ("timer_workers", "processes for timers"),
             ("children", "older name of udp_workers"),
-        ]))
-        .chain(of(Profile, &[("auto_scaling_profile", "limits for scaling a group of processes")]))
-        .chain(of(Line, &[("dst_blacklist", "destinations never to send to")]))
-        .chain(of(Bool, SWITCHES))
-        .chain(of(Str, TEXTS))
-        .chain(of(Int, NUMBERS))
+        ],
+    ))
+    .chain(of(Profile, &[("auto_scaling_profile", "limits for scaling a group of processes")]))
+    .chain(of(Line, &[("dst_blacklist", "destinations never to send to")]))
+    .chain(of(Bool, SWITCHES))
+    .chain(of(Str, TEXTS))
+    .chain(of(Int, NUMBERS))
 }
 
 const SWITCHES: &[(&str, &str)] = &[

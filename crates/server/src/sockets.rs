@@ -93,17 +93,18 @@ impl Sockets {
         let Ok(host) = std::str::from_utf8(host) else { return false };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let effective = port.unwrap_or(5060);
-        self.listeners.iter().any(|l| {
-            same_host(l, host) && (effective == l.address.port() || effective == l.advertised.1)
-        }) || self.aliases.iter().any(|alias| {
-            let same = alias.host.eq_ignore_ascii_case(host)
-                || (alias.subdomains
-                    && host.len() > alias.host.len()
-                    && host.as_bytes()[..host.len() - alias.host.len()].ends_with(b".")
-                    && host.is_char_boundary(host.len() - alias.host.len())
-                    && host[host.len() - alias.host.len()..].eq_ignore_ascii_case(&alias.host));
-            same && alias.port.is_none_or(|p| p == effective)
-        })
+        self.listeners
+            .iter()
+            .any(|l| same_host(l, host) && (effective == l.address.port() || effective == l.advertised.1))
+            || self.aliases.iter().any(|alias| {
+                let same = alias.host.eq_ignore_ascii_case(host)
+                    || (alias.subdomains
+                        && host.len() > alias.host.len()
+                        && host.as_bytes()[..host.len() - alias.host.len()].ends_with(b".")
+                        && host.is_char_boundary(host.len() - alias.host.len())
+                        && host[host.len() - alias.host.len()..].eq_ignore_ascii_case(&alias.host));
+                same && alias.port.is_none_or(|p| p == effective)
+            })
     }
 }
 

@@ -115,8 +115,9 @@ pub fn assemble(
     program.trace_actions(settings.exec_msg_threshold > 0);
     tocsin_process::set_private_budget(settings.private_bytes);
     let slots = slots(&settings);
-    let arena = Arena::create(&ArenaOptions { bytes: settings.shared_bytes, boot_bytes: settings.shared_bytes / 8 })
-        .map_err(|cause| StartError::Memory(settings.shared_bytes >> 20, cause))?;
+    let arena =
+        Arena::create(&ArenaOptions { bytes: settings.shared_bytes, boot_bytes: settings.shared_bytes / 8 })
+            .map_err(|cause| StartError::Memory(settings.shared_bytes >> 20, cause))?;
     let table = ProcessTable::create(arena, slots)?;
     let words = words(arena)?;
     logging::share_level(words.log_level);
@@ -189,7 +190,10 @@ struct Made {
     transactions: Option<Rc<dyn crate::transaction::Transactions>>,
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, that hands the parts of a server under construction over")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call, that hands the parts of a server under construction over"
+)]
 fn start(
     module: &Rc<dyn Module>,
     made: &mut Made,
@@ -300,7 +304,13 @@ fn open_sockets(settings: &Settings, program: &Program<Context>) -> Result<Socke
                 if listeners.len() == LISTENER_LIMIT {
                     return Err(StartError::Socket(shown, format!("more than {LISTENER_LIMIT} addresses")));
                 }
-                listeners.push(open(listeners.len(), setting, settings, protocol, SocketAddr::new(ip, port))?);
+                listeners.push(open(
+                    listeners.len(),
+                    setting,
+                    settings,
+                    protocol,
+                    SocketAddr::new(ip, port),
+                )?);
             }
         }
     }
@@ -323,7 +333,7 @@ fn open(
     address: SocketAddr,
 ) -> Result<Listener, StartError> {
     let workers = workers(setting) as usize;
-    let udp = UdpGroup::open(address, workers, workers)?;
+    let udp = UdpGroup::open(address, workers, 1)?;
     let address = udp.address();
     let mut advertised = (
         settings.advertised.0.clone().unwrap_or_else(|| address.ip().to_string()),
@@ -364,6 +374,7 @@ fn addresses(host: &str) -> Result<Vec<IpAddr>, String> {
     if !of_interface.is_empty() {
         return Ok(of_interface);
     }
-    let resolved = (bare, 0).to_socket_addrs().map_err(|e| format!("neither an address nor an interface: {e}"))?;
+    let resolved =
+        (bare, 0).to_socket_addrs().map_err(|e| format!("neither an address nor an interface: {e}"))?;
     resolved.map(|a| a.ip()).next().map(|ip| vec![ip]).ok_or_else(|| "the name has no address".to_owned())
 }

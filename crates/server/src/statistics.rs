@@ -224,7 +224,10 @@ mod tests {
     #[test]
     fn names_groups_and_all() {
         let s = sample();
-        assert_eq!(names(&s.read("all")), ["core:rcv_requests", "tm:rcv_requests", "load:load-proc-1", "load:load"]);
+        assert_eq!(
+            names(&s.read("all")),
+            ["core:rcv_requests", "tm:rcv_requests", "load:load-proc-1", "load:load"]
+        );
         assert_eq!(names(&s.read("load:")), ["load:load-proc-1", "load:load"]);
         assert_eq!(names(&s.read("load:load")), ["load:load"]);
         assert_eq!(names(&s.read("rcv_requests")), ["core:rcv_requests", "tm:rcv_requests"]);

@@ -13,7 +13,8 @@ pub fn now_ms() -> u64 {
 /// Nanoseconds of the monotonic clock, the same in every process.
 pub fn now_ns() -> u64 {
     // The monotonic clock exists on every Linux.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 /// Seconds since 1970.

@@ -42,6 +42,8 @@ pub struct Worker {
     waiting: Cell<usize>,
     pub(crate) private: RefCell<PrivateWatch>,
     identifiers: Identifiers,
+    /// When it was last logged that shared memory is full, in monotonic milliseconds.
+    told_full: Cell<u64>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -63,6 +65,7 @@ impl Worker {
             waiting: Cell::new(0),
             private: RefCell::new(PrivateWatch::default()),
             identifiers: Identifiers::new(member),
+            told_full: Cell::new(0),
         }))
     }
 
@@ -77,7 +80,10 @@ impl Worker {
         if !outbox.is_empty() {
             let sent = outbox.flush();
             if sent.refused > 0 {
-                tracing::warn!("{} messages were refused by the network: their destinations cannot be reached", sent.refused);
+                tracing::warn!(
+                    "{} messages were refused by the network: their destinations cannot be reached",
+                    sent.refused
+                );
             }
         }
     }
@@ -106,6 +112,15 @@ impl Worker {
     /// A number that no other process will make and nobody can guess.
     pub fn unique(&self) -> u64 {
         self.identifiers.next()
+    }
+
+    /// Logs that `what` was refused for want of shared memory; at most once a second, as there may be thousands.
+    pub fn tell_full(&self, what: &str) {
+        let now = crate::time::now_ms();
+        if now.saturating_sub(self.told_full.get()) >= 1000 {
+            self.told_full.set(now);
+            tracing::error!("shared memory is full: {what} is refused; give the server more (-m)");
+        }
     }
 
     /// Whether this process should make room for a successor.

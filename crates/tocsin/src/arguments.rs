@@ -49,7 +49,7 @@ impl Answer {
     pub(crate) fn give(&self) -> ExitCode {
         // Nobody is left to be told if the terminal is gone.
         if self.failed {
-            let _ = write!(std::io::stderr(), "{}NOTICE:core:main: Exiting....\n", self.text);
+            let _ = writeln!(std::io::stderr(), "{}NOTICE:core:main: Exiting....", self.text);
             ExitCode::from(FAILED)
         } else {
             let _ = write!(std::io::stdout(), "{}", self.text);
@@ -82,11 +82,17 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
     let identity = Identity {
         root: path("chroot"),
         directory: path("directory"),
-        user: text("user").map(|u| tocsin_process::lookup_user(&u)).transpose().map_err(|e| Answer::error(e.to_string()))?,
-        group: text("group").map(|g| tocsin_process::lookup_group(&g)).transpose().map_err(|e| Answer::error(e.to_string()))?,
+        user: text("user")
+            .map(|u| tocsin_process::lookup_user(&u))
+            .transpose()
+            .map_err(|e| Answer::error(e.to_string()))?,
+        group: text("group")
+            .map(|g| tocsin_process::lookup_group(&g))
+            .transpose()
+            .map_err(|e| Answer::error(e.to_string()))?,
     };
     let overrides = Overrides {
-        listen: listen.map(|address| socket(address)).collect::<Result<_, _>>()?,
+        listen: listen.map(String::as_str).map(socket).collect::<Result<_, _>>()?,
         udp_workers: workers(text("udp-workers"), "-n")?,
         tcp_workers: workers(text("tcp-workers"), "-N")?,
         shared_mib: mebibytes(text("shared"), "shmem", "-m")?,
@@ -128,9 +134,13 @@ fn workers(given: Option<String>, flag: &str) -> Result<Option<u32>, Answer> {
 fn socket(text: &str) -> Result<SocketSpec, Answer> {
     let wrong = || Answer::error(format!("bad -l address specifier: {text}"));
     let (protocol, rest) = match text.split_once(':') {
-        Some((name, rest)) if tocsin_net::Protocol::parse(name.as_bytes()).is_some() => (name.to_lowercase(), rest),
+        Some((name, rest)) if tocsin_net::Protocol::parse(name.as_bytes()).is_some() => {
+            (name.to_lowercase(), rest)
+        }
         Some((name, rest)) if name.chars().all(char::is_alphabetic) && rest.contains('.') => {
-            return Err(Answer::error(format!("bad protocol in {name}:{rest}: bad -l address specifier: {text}")));
+            return Err(Answer::error(format!(
+                "bad protocol in {name}:{rest}: bad -l address specifier: {text}"
+            )));
         }
         _ => ("udp".to_owned(), text),
     };
@@ -139,34 +149,57 @@ fn socket(text: &str) -> Result<SocketSpec, Answer> {
 }
 
 fn refused(error: &clap::Error) -> Answer {
-    let flag = error
-        .get(clap::error::ContextKind::InvalidArg)
-        .map(|value| value.to_string())
-        .unwrap_or_default();
+    let flag =
+        error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
     let flag = flag.split_whitespace().next().unwrap_or_default();
     match error.kind() {
-        ErrorKind::UnknownArgument | ErrorKind::InvalidValue | ErrorKind::TooManyValues | ErrorKind::NoEquals => {
-            Answer::error(format!("Unknown option `{flag}`."))
-        }
+        ErrorKind::UnknownArgument
+        | ErrorKind::InvalidValue
+        | ErrorKind::TooManyValues
+        | ErrorKind::NoEquals => Answer::error(format!("Unknown option `{flag}`.")),
         _ => Answer::error(error.to_string().trim().to_owned()),
     }
 }
 
 fn command() -> Command {
     let value = |name: &'static str, short: char, what: &'static str| {
-        Arg::new(name).short(short).value_name(what).action(ArgAction::Set).allow_hyphen_values(true).overrides_with(name)
+        Arg::new(name)
+            .short(short)
+            .value_name(what)
+            .action(ArgAction::Set)
+            .allow_hyphen_values(true)
+            .overrides_with(name)
     };
-    let flag = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name);
+    let flag = |name: &'static str, short: char| {
+        Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name)
+    };
     // Tuning of the peer's that has no counterpart here is read and left alone.
-    let ignored = [('b', "buffer"), ('W', "poll"), ('a', "allocator"), ('k', "pkg-allocator"), ('s', "shm-allocator"), ('e', "rpm-allocator"), ('p', "preprocessor")];
+    let ignored = [
+        ('b', "buffer"),
+        ('W', "poll"),
+        ('a', "allocator"),
+        ('k', "pkg-allocator"),
+        ('s', "shm-allocator"),
+        ('e', "rpm-allocator"),
+        ('p', "preprocessor"),
+    ];
     let ignored_flags = [('r', "dns-received"), ('R', "reverse-dns"), ('v', "via-check"), ('E', "stderr")];
     let mut command = Command::new("tocsin")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .arg(value("config", 'f', "file").help("configuration file; without one an embedded configuration runs in the foreground"))
+        .arg(
+            value("config", 'f', "file")
+                .help("configuration file; without one an embedded configuration runs in the foreground"),
+        )
         .arg(flag("check", 'c').help("check the configuration and end"))
         .arg(flag("check-all", 'C').help("the same"))
-        .arg(Arg::new("listen").short('l').value_name("address").action(ArgAction::Append).help("listen on [proto:]host[:port], instead of the configured addresses"))
+        .arg(
+            Arg::new("listen")
+                .short('l')
+                .value_name("address")
+                .action(ArgAction::Append)
+                .help("listen on [proto:]host[:port], instead of the configured addresses"),
+        )
         .arg(value("udp-workers", 'n', "processes").help("workers for each UDP address"))
         .arg(value("tcp-workers", 'N', "processes").help("workers for TCP connections"))
         .arg(Arg::new("verbose").short('d').action(ArgAction::Count).help("log more; may be repeated"))
@@ -201,7 +234,11 @@ fn version() -> String {
 }
 
 fn help() -> String {
-    format!("{}{}\n", version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(), command().render_help())
+    format!(
+        "{}{}\n",
+        version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
+        command().render_help()
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 /// The private heap of each process, metered against its budget (`-M`).
 #[global_allocator]
-static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> = tocsin_process::Meter(tocsin_process::Mimalloc);
+static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> =
+    tocsin_process::Meter(tocsin_process::Mimalloc);
 
 fn main() -> ExitCode {
     match arguments::read(std::env::args_os()) {

@@ -52,14 +52,18 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     let Assembled { server, sweeps } =
         startup::assemble(program, settings, &modules, arguments.given.clone(), announce(arguments))
             .map_err(|cause| explain(cause, &name))?;
-    let _pid_file = arguments.pid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
-    let _pgid_file = arguments.pgid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
+    let _pid_file =
+        arguments.pid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
+    let _pgid_file =
+        arguments.pgid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
     tocsin_process::enter(&identity).map_err(|e| e.to_string())?;
     let family = ServerFamily::new(server, waiting);
     let supervisor = Supervisor::new(server.plan.clone(), server.table, sweeps, family);
     match supervisor.run().map_err(|e| format!("core:main: the supervisor cannot go on: {e}"))? {
         Ending::Asked => Ok(0),
-        Ending::StartFailed => Err("core:main: a process could not start; the lines above say why".to_owned()),
+        Ending::StartFailed => {
+            Err("core:main: a process could not start; the lines above say why".to_owned())
+        }
         Ending::CrashLoop => {
             Err("core:main: a group of processes ends as soon as it starts; the server gives up".to_owned())
         }

@@ -38,8 +38,8 @@ impl Interface {
     }
 
     pub fn start_with(names: &[&str], options: CourierOptions, transport: Rc<dyn Transport>) -> Self {
-        let bytes = 64 << 20;
-        let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 32 << 20 }).unwrap();
+        let bytes = 512 << 20;
+        let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 64 << 20 }).unwrap();
         let (bell, ears) = UnixStream::pair().unwrap();
         bell.set_nonblocking(true).unwrap();
         ears.set_nonblocking(true).unwrap();

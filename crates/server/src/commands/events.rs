@@ -14,9 +14,13 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "subscribes an event to the Event Interface",
         move |params: Params| subscribe(server, &params).unwrap_or_else(Reply::from),
     ));
-    registry.add(Command::new("core", "events_list", &[&[]], "lists all the events advertised through the Event Interface", move |_| {
-        commands::events_list(&server.events)
-    }));
+    registry.add(Command::new(
+        "core",
+        "events_list",
+        &[&[]],
+        "lists all the events advertised through the Event Interface",
+        move |_| commands::events_list(&server.events),
+    ));
     registry.add(Command::new(
         "core",
         "subscribers_list",
@@ -24,8 +28,13 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "lists the subscribers of events",
         move |params: Params| -> Outcome {
             let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
-            commands::subscribers_list(&server.events, &server.transports, event.as_deref(), socket.as_deref())
-                .map_err(refused)
+            commands::subscribers_list(
+                &server.events,
+                &server.transports,
+                event.as_deref(),
+                socket.as_deref(),
+            )
+            .map_err(refused)
         },
     ));
     registry.add(Command::new(
@@ -34,7 +43,8 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         &[&["event"], &["event", "params"]],
         "raises an event through the Event Interface; Params: event [ params ]",
         move |params: Params| -> Outcome {
-            commands::raise_event(&server.events, &params.text("event")?, params.value("params")).map_err(refused)
+            commands::raise_event(&server.events, &params.text("event")?, params.value("params"))
+                .map_err(refused)
         },
     ));
 }

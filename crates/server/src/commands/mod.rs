@@ -37,10 +37,16 @@ fn general(server: &'static Server, registry: &mut Registry) {
         let own = concat!("Tocsin ", env!("CARGO_PKG_VERSION"));
         Value::object([("Server", Value::from(format!("{COMPATIBLE} {own}")))])
     }));
-    registry.add(Command::new("core", "pwd", &[&[]], "tells the working directory", |_| -> tocsin_mi::Outcome {
-        let directory = std::env::current_dir().map_err(|e| MiError::server_error(e.to_string()))?;
-        Ok(Value::object([("WD", Value::from(directory.to_string_lossy().into_owned()))]))
-    }));
+    registry.add(Command::new(
+        "core",
+        "pwd",
+        &[&[]],
+        "tells the working directory",
+        |_| -> tocsin_mi::Outcome {
+            let directory = std::env::current_dir().map_err(|e| MiError::server_error(e.to_string()))?;
+            Ok(Value::object([("WD", Value::from(directory.to_string_lossy().into_owned()))]))
+        },
+    ));
     registry.add(Command::new("core", "arg", &[&[]], "tells the command line", move |_| {
         Value::Array(server.arguments.iter().map(|a| Value::from(a.clone())).collect())
     }));

@@ -29,16 +29,22 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::new("core", "log_level", forms, "tells or sets the log level", move |params| {
         log_level(server, &params)
     }));
-    registry.add(Command::new("core", "xlog_level", &[&[], &["level"]], "tells or sets the level of xlog()", move |params: Params| -> Outcome {
-        let word = server.words.xlog_level;
-        Ok(match params.optional_int("level")? {
-            None => Value::object([("xLog level", Value::Int(word.load(Relaxed).into()))]),
-            Some(level) => {
-                word.store(level, Relaxed);
-                Value::object([("New xLog level", Value::Int(level.into()))])
-            }
-        })
-    }));
+    registry.add(Command::new(
+        "core",
+        "xlog_level",
+        &[&[], &["level"]],
+        "tells or sets the level of xlog()",
+        move |params: Params| -> Outcome {
+            let word = server.words.xlog_level;
+            Ok(match params.optional_int("level")? {
+                None => Value::object([("xLog level", Value::Int(word.load(Relaxed).into()))]),
+                Some(level) => {
+                    word.store(level, Relaxed);
+                    Value::object([("New xLog level", Value::Int(level.into()))])
+                }
+            })
+        },
+    ));
 }
 
 fn log_level(server: &'static Server, params: &Params) -> Outcome {

@@ -23,8 +23,14 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         &[&[], &["statistics"]],
         "lists statistics with their type",
         move |params: Params| -> Outcome {
-            let readings = if params.has("statistics") { wanted(server, &params)? } else { server.statistics.read("all") };
-            Ok(object(readings, |r| Value::from(if r.incremental { "incremental" } else { "non-incremental" })))
+            let readings = if params.has("statistics") {
+                wanted(server, &params)?
+            } else {
+                server.statistics.read("all")
+            };
+            Ok(object(readings, |r| {
+                Value::from(if r.incremental { "incremental" } else { "non-incremental" })
+            }))
         },
     ));
     registry.add(Command::new(
@@ -40,10 +46,16 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
             if found { Ok(Value::from("OK")) } else { Err(MiError::new(404, "Statistics Not Found")) }
         },
     ));
-    registry.add(Command::new("core", "reset_all_statistics", &[&[]], "sets every counter back to zero", move |_| {
-        server.statistics.reset_all();
-        Value::from("OK")
-    }));
+    registry.add(Command::new(
+        "core",
+        "reset_all_statistics",
+        &[&[]],
+        "sets every counter back to zero",
+        move |_| {
+            server.statistics.reset_all();
+            Value::from("OK")
+        },
+    ));
 }
 
 fn wanted(server: &'static Server, params: &Params) -> Result<Vec<Reading>, MiError> {

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use tocsin_event::{Address, EventId, ParamValue, Raised};
-use tocsin_script::{ArgError, Bound, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value};
+use tocsin_script::{
+    ArgError, Bound, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
+};
 
 use super::as_text;
 use crate::context::Context;
@@ -48,7 +50,12 @@ fn prepare_raise(site: &Site<'_, Context>) -> Result<Call<Context>, ArgError> {
     }))
 }
 
-fn raise(cx: &mut Context, id: EventId, names: Option<&Bound<Context>>, values: Option<&Bound<Context>>) -> bool {
+fn raise(
+    cx: &mut Context,
+    id: EventId,
+    names: Option<&Bound<Context>>,
+    values: Option<&Bound<Context>>,
+) -> bool {
     let events = cx.server().events;
     if !events.is_wanted(id) {
         return true;
@@ -56,17 +63,17 @@ fn raise(cx: &mut Context, id: EventId, names: Option<&Bound<Context>>, values: 
     let names = names.map(|bound| all_of(cx, bound)).unwrap_or_default();
     let values = values.map(|bound| all_of(cx, bound)).unwrap_or_default();
     let raised = events.raise(id, |params| {
-            let count = if names.is_empty() { values.len() } else { names.len() };
-            for at in 0..count {
-                let name = names.get(at).and_then(as_text);
-                let value = match values.get(at) {
-                    Some(Value::Int(number)) => ParamValue::Int(*number),
-                    Some(Value::Str(text)) => ParamValue::Str(text),
-                    Some(Value::Null) | None => ParamValue::Null,
-                };
-                params.push(name.as_deref(), value);
-            }
-        });
+        let count = if names.is_empty() { values.len() } else { names.len() };
+        for at in 0..count {
+            let name = names.get(at).and_then(as_text);
+            let value = match values.get(at) {
+                Some(Value::Int(number)) => ParamValue::Int(*number),
+                Some(Value::Str(text)) => ParamValue::Str(text),
+                Some(Value::Null) | None => ParamValue::Null,
+            };
+            params.push(name.as_deref(), value);
+        }
+    });
     raised != Raised::TooLarge
 }
 
@@ -80,10 +87,14 @@ fn all_of(cx: &mut Context, bound: &Bound<Context>) -> Vec<Value> {
 
 /// A subscription made by a script never expires, unless it says so.
 fn subscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
-    let (Some(event), Some(socket)) = (as_text(&arguments[0]), as_text(&arguments[1])) else { return Outcome::FALSE };
+    let (Some(event), Some(socket)) = (as_text(&arguments[0]), as_text(&arguments[1])) else {
+        return Outcome::FALSE;
+    };
     let server = cx.server();
-    let expire = arguments[2].to_int().and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-    let refused = |cause: &dyn std::fmt::Display| tracing::error!("subscribe_event: {}: {cause}", event.lossy());
+    let expire =
+        arguments[2].to_int().and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    let refused =
+        |cause: &dyn std::fmt::Display| tracing::error!("subscribe_event: {}: {cause}", event.lossy());
     let id = match server.events.registry().publish(&event) {
         Ok(id) => id,
         Err(cause) => {

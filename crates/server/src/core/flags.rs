@@ -18,6 +18,9 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
     ]
 }
 
+/// What a function does to a word of flags with one bit of it.
+type Act = fn(&mut u32, u32) -> bool;
+/// Which word.
 type Word = for<'a> fn(&'a mut Context) -> &'a mut u32;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
@@ -30,7 +33,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     ];
     let mut all = Vec::new();
     for (set, reset, is_set, word) in words {
-        let acts: [(&'static str, fn(&mut u32, u32) -> bool); 3] = [
+        let acts: [(&'static str, Act); 3] = [
             (set, |word, bit| {
                 *word |= bit;
                 true
@@ -65,8 +68,7 @@ fn flag(site: &Site<'_, Context>, names: &mut Vec<Bytes>) -> Result<u32, ArgErro
         }
         _ => return Err(ArgError::at(0, "a flag is named by a constant")),
     };
-    number
-        .filter(|number| *number < FLAGS)
-        .map(|number| 1 << number)
-        .ok_or_else(|| ArgError::at(0, format!("there are {FLAGS} flags of each kind: this one is beyond them")))
+    number.filter(|number| *number < FLAGS).map(|number| 1 << number).ok_or_else(|| {
+        ArgError::at(0, format!("there are {FLAGS} flags of each kind: this one is beyond them"))
+    })
 }

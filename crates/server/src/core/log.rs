@@ -18,14 +18,19 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 let fixed = match (site.is_absent(1), site.constant_str(0)) {
                     (true, _) => Some(Level::Notice),
                     (false, Some(level)) => Some(Level::parse(&level.lossy()).ok_or_else(|| {
-                        ArgError::at(0, format!("`{}` is no log level", level.lossy()))
-                            .suggest(&level.lossy(), ["L_ALERT", "L_CRIT", "L_ERR", "L_WARN", "L_NOTICE", "L_INFO", "L_DBG"])
+                        ArgError::at(0, format!("`{}` is no log level", level.lossy())).suggest(
+                            &level.lossy(),
+                            ["L_ALERT", "L_CRIT", "L_ERR", "L_WARN", "L_NOTICE", "L_INFO", "L_DBG"],
+                        )
                     })?),
                     (false, None) => None,
                 };
                 let call: Call<Context> = Rc::new(move |cx, arguments| {
-                    let level = fixed.or_else(|| Level::parse(&as_text(&arguments[0])?.lossy())).unwrap_or(Level::Notice);
-                    let text = if matches!(arguments[1], Value::Null) { &arguments[0] } else { &arguments[1] };
+                    let level = fixed
+                        .or_else(|| Level::parse(&as_text(&arguments[0])?.lossy()))
+                        .unwrap_or(Level::Notice);
+                    let text =
+                        if matches!(arguments[1], Value::Null) { &arguments[0] } else { &arguments[1] };
                     write_xlog(cx, level, as_text(text));
                     Outcome::TRUE
                 });

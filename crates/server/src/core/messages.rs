@@ -12,7 +12,11 @@ use crate::context::Context;
 pub(super) fn variables() -> Vec<Variable<Context>> {
     let mut all = vec![
         computed("rm", |cx| Value::Str(Bytes::new(method(cx)))),
-        computed("rs", |cx| cx.transaction.filter(|t| t.status > 0).map_or_else(|| status(cx), |t| Value::Int(t.status.into()))),
+        computed("rs", |cx| {
+            cx.transaction
+                .filter(|t| t.status > 0)
+                .map_or_else(|| status(cx), |t| Value::Int(t.status.into()))
+        }),
         computed("rr", |cx| match cx.message.kind() {
             Kind::Reply { reason, .. } => Value::Str(Bytes::new(reason)),
             Kind::Request { .. } => Value::Null,
@@ -23,16 +27,20 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
         computed("ct", |cx| text(cx.message.header(HeaderName::Contact))),
         computed("cT", |cx| text(cx.message.header(HeaderName::ContentType))),
         computed("cl", |cx| cx.message.content_length().map_or(Value::Null, |n| Value::Int(n.into()))),
-        computed("mf", |cx| cx.message.max_forwards().ok().flatten().map_or(Value::Null, |n| Value::Int(n.into()))),
+        computed("mf", |cx| {
+            cx.message.max_forwards().ok().flatten().map_or(Value::Null, |n| Value::Int(n.into()))
+        }),
         computed("rb", |cx| text(Some(cx.message.body()).filter(|body| !body.is_empty()))),
         computed("mb", |cx| text(Some(cx.message.bytes()))),
         computed("ml", |cx| Value::Int(cx.message.bytes().len() as i64)),
         computed("msg.is_request", |cx| Value::Int(cx.message.is_request().into())),
-        computed("msg.type", |cx| Value::Str(Bytes::from(if cx.message.is_request() { "request" } else { "reply" }))),
+        computed("msg.type", |cx| {
+            Value::Str(Bytes::from(if cx.message.is_request() { "request" } else { "reply" }))
+        }),
     ];
     all.extend(party("f", |cx| cx.message.from().ok()));
     all.extend(party("t", |cx| cx.message.to().ok()));
-    all.push(Variable::new("hdr", |site| header(site)));
+    all.push(Variable::new("hdr", header));
     all.push(Variable::new("hdr_name", |site| {
         site.no_sub()?;
         let accessor: Rc<dyn Accessor<Context>> = Rc::new(HeaderNames);
@@ -117,7 +125,11 @@ impl Accessor<Context> for Header {
         let values: Vec<_> = cx.message.headers_by_text(&name).map(|header| header.value).collect();
         if index == Index::All {
             let plain: Vec<_> = values.iter().map(|value| unfold(value)).collect();
-            return if plain.is_empty() { Value::Null } else { Value::Str(Bytes::from(plain.join(&b","[..]))) };
+            return if plain.is_empty() {
+                Value::Null
+            } else {
+                Value::Str(Bytes::from(plain.join(&b","[..])))
+            };
         }
         nth(index, values.len()).map_or(Value::Null, |at| Value::Str(Bytes::new(&unfold(values[at]))))
     }

@@ -2,11 +2,11 @@
 
 mod events;
 mod flags;
+mod log;
 mod messages;
 mod network;
 mod request_uri;
 mod routing;
-mod log;
 
 use std::rc::Rc;
 
@@ -20,9 +20,16 @@ pub use log::write_xlog;
 pub fn library() -> Library<Context> {
     let mut library = Library::new();
     crate::settings::globals().for_each(|global| library.global(global));
-    let functions = [routing::functions(), request_uri::functions(), flags::functions(), log::functions(), events::functions()];
+    let functions = [
+        routing::functions(),
+        request_uri::functions(),
+        flags::functions(),
+        log::functions(),
+        events::functions(),
+    ];
     functions.into_iter().flatten().for_each(|function| library.function(function));
-    let variables = [messages::variables(), request_uri::variables(), network::variables(), flags::variables()];
+    let variables =
+        [messages::variables(), request_uri::variables(), network::variables(), flags::variables()];
     variables.into_iter().flatten().for_each(|variable| library.variable(variable));
     library
 }

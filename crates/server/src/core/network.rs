@@ -23,7 +23,8 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
                 None => Value::Null,
             },
             |cx, value| {
-                let name = super::as_text(&value).ok_or_else(|| refused("the sending socket cannot be NULL"))?;
+                let name =
+                    super::as_text(&value).ok_or_else(|| refused("the sending socket cannot be NULL"))?;
                 let found = super::routing::listener_named(cx.server(), &name.lossy());
                 cx.targets.main.socket = Some(found.ok_or_else(|| refused("no `socket=` of this name"))?.id);
                 Ok(())

@@ -13,24 +13,45 @@ const URI_LIMIT: usize = 1024;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
     vec![
-        settable("ru", |cx| text(Some(cx.request_uri()).filter(|u| !u.is_empty())), |cx, value| set_uri(cx, &value)),
-        settable("rU", |cx| text(uri(cx).and_then(|u| u.user())), |cx, value| {
-            let user = as_text(&value);
-            rewrite(cx, &Change::User(user.as_deref()))
-        }),
-        settable("rd", |cx| text(uri(cx).map(|u| u.host())), |cx, value| {
-            let host = as_text(&value).ok_or_else(|| refused("the host of the Request-URI cannot be NULL"))?;
-            rewrite(cx, &Change::Host(&host))
-        }),
-        settable("rp", |cx| Value::Int(uri(cx).and_then(|u| u.port()).map_or(5060, i64::from)), |cx, value| {
-            let port = value.to_int().and_then(|n| u16::try_from(n).ok());
-            rewrite(cx, &Change::Port(port))
-        }),
-        settable("du", |cx| cx.targets.main.next_hop.clone().map_or(Value::Null, Value::Str), |cx, value| {
-            set_next_hop(cx, &value)
-        }),
+        settable(
+            "ru",
+            |cx| text(Some(cx.request_uri()).filter(|u| !u.is_empty())),
+            |cx, value| set_uri(cx, &value),
+        ),
+        settable(
+            "rU",
+            |cx| text(uri(cx).and_then(|u| u.user())),
+            |cx, value| {
+                let user = as_text(&value);
+                rewrite(cx, &Change::User(user.as_deref()))
+            },
+        ),
+        settable(
+            "rd",
+            |cx| text(uri(cx).map(|u| u.host())),
+            |cx, value| {
+                let host =
+                    as_text(&value).ok_or_else(|| refused("the host of the Request-URI cannot be NULL"))?;
+                rewrite(cx, &Change::Host(&host))
+            },
+        ),
+        settable(
+            "rp",
+            |cx| Value::Int(uri(cx).and_then(|u| u.port()).map_or(5060, i64::from)),
+            |cx, value| {
+                let port = value.to_int().and_then(|n| u16::try_from(n).ok());
+                rewrite(cx, &Change::Port(port))
+            },
+        ),
+        settable(
+            "du",
+            |cx| cx.targets.main.next_hop.clone().map_or(Value::Null, Value::Str),
+            |cx, value| set_next_hop(cx, &value),
+        ),
         computed("dd", |cx| text(next_hop(cx).map(|u| u.host()))),
-        computed("dp", |cx| next_hop(cx).and_then(|u| u.port()).map_or(Value::Null, |p| Value::Int(p.into()))),
+        computed("dp", |cx| {
+            next_hop(cx).and_then(|u| u.port()).map_or(Value::Null, |p| Value::Int(p.into()))
+        }),
         computed("ou", |cx| text(Some(crate::context::received_uri(&cx.message)).filter(|u| !u.is_empty()))),
         computed("oU", |cx| text(cx.message.ruri().ok().and_then(|u| u.user()))),
         computed("od", |cx| text(cx.message.ruri().ok().map(|u| u.host()))),
@@ -43,8 +64,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const COUNT: &[Param] = &[Param::required("count", ParamKind::Int)];
     let rewriting = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::LOCAL | Routes::REPLY;
     vec![
-        with_text("seturi", TEXT, rewriting, |cx, value| set_uri(cx, value)),
-        with_text("rewriteuri", TEXT, rewriting, |cx, value| set_uri(cx, value)),
+        with_text("seturi", TEXT, rewriting, set_uri),
+        with_text("rewriteuri", TEXT, rewriting, set_uri),
         with_text("sethost", TEXT, rewriting, |cx, value| {
             let host = as_text(value).unwrap_or_default();
             rewrite(cx, &Change::HostPort(&host, None))
@@ -54,7 +75,9 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let user = as_text(value);
             rewrite(cx, &Change::User(user.as_deref()))
         }),
-        with_text("prefix", TEXT, rewriting, |cx, value| change_user(cx, |user| [&as_text(value).unwrap_or_default(), user].concat())),
+        with_text("prefix", TEXT, rewriting, |cx, value| {
+            change_user(cx, |user| [&as_text(value).unwrap_or_default(), user].concat())
+        }),
         with_text("strip", COUNT, rewriting, |cx, value| {
             let n = count(value);
             change_user(cx, |user| user.get(n..).unwrap_or_default().to_vec())
@@ -63,7 +86,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let n = count(value);
             change_user(cx, |user| user.get(..user.len().saturating_sub(n)).unwrap_or_default().to_vec())
         }),
-        with_text("setdsturi", TEXT, rewriting, |cx, value| set_next_hop(cx, value)),
+        with_text("setdsturi", TEXT, rewriting, set_next_hop),
         Function::new("resetdsturi", &[], rewriting, |_| {
             let call: Call<Context> = Rc::new(|cx, _| {
                 cx.targets.main.next_hop = None;

@@ -15,7 +15,8 @@ use crate::target::Target;
 pub(super) fn functions() -> Vec<Function<Context>> {
     const DESTINATION: &[Param] = &[Param::optional("destination", ParamKind::Str)];
     const BRANCH: &[Param] = &[Param::optional("uri", ParamKind::Str), Param::optional("q", ParamKind::Str)];
-    const MYSELF: &[Param] = &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
+    const MYSELF: &[Param] =
+        &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
     const SOCKET: &[Param] = &[Param::required("socket", ParamKind::Str)];
     let requests = Routes::REQUEST | Routes::FAILURE;
     vec![
@@ -76,7 +77,9 @@ fn destination_uri(text: &Bytes) -> Bytes {
     }
     let text = text.lossy();
     match text.split_once(':') {
-        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => Bytes::from(format!("sip:{rest};transport={protocol}")),
+        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => {
+            Bytes::from(format!("sip:{rest};transport={protocol}"))
+        }
         _ => Bytes::from(format!("sip:{text}")),
     }
 }

@@ -101,7 +101,10 @@ async fn until_asked(
 }
 
 /// Ends when this process is asked to end or is full; looks every second, which is a safe point too.
-fn stopping(worker: &'static Worker, termination: &Termination) -> std::io::Result<impl Future<Output = Stop> + use<>> {
+fn stopping(
+    worker: &'static Worker,
+    termination: &Termination,
+) -> std::io::Result<impl Future<Output = Stop> + use<>> {
     let termination = termination.try_clone()?;
     let asked = Watch::new(termination.as_fd())?;
     let watching = tokio::task::spawn_local(async move {

@@ -43,7 +43,11 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
 }
 
 /// Serves what is queued. `true` when the queue was emptied.
-fn take_all(worker: &'static Worker, listener: &Listener, socket: &std::net::UdpSocket) -> std::io::Result<bool> {
+fn take_all(
+    worker: &'static Worker,
+    listener: &Listener,
+    socket: &std::net::UdpSocket,
+) -> std::io::Result<bool> {
     for _ in 0..BATCHES_IN_A_ROW {
         let count = worker.inbox.borrow_mut().receive(socket.as_fd())?;
         loop {
@@ -63,7 +67,8 @@ fn take_all(worker: &'static Worker, listener: &Listener, socket: &std::net::Udp
 /// The listener that this process serves: UDP groups come in the order of the listeners.
 fn listener_of(worker: &Worker) -> Option<&'static Listener> {
     let plan = &worker.server.plan;
-    let before = plan.groups[..worker.member.group].iter().filter(|g| g.kind == tocsin_process::Kind::Udp).count();
+    let before =
+        plan.groups[..worker.member.group].iter().filter(|g| g.kind == tocsin_process::Kind::Udp).count();
     worker.server.sockets.all().get(before)
 }
 
@@ -75,15 +80,19 @@ async fn startup(worker: &'static Worker, listener: &Listener) {
         return;
     }
     let Some(route) = worker.server.program.route(RouteKind::Startup, b"") else { return };
-    if listener.id == SocketId(0) && worker.member.index == 0 {
-        if let Some(cx) = worker.idle_context() {
-            run(cx, route, |_, _: Verdict| started.store(1, Release));
-        }
+    if listener.id == SocketId(0)
+        && worker.member.index == 0
+        && let Some(cx) = worker.idle_context()
+    {
+        run(cx, route, |_, _: Verdict| started.store(1, Release));
     }
     let deadline = tokio::time::Instant::now() + STARTUP_LIMIT;
     while started.load(Acquire) == 0 {
         if tokio::time::Instant::now() > deadline {
-            tracing::warn!("the startup route has not ended within {} s: serving begins", STARTUP_LIMIT.as_secs());
+            tracing::warn!(
+                "the startup route has not ended within {} s: serving begins",
+                STARTUP_LIMIT.as_secs()
+            );
             return;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,1 +1,252 @@
-//! To come.
+//! The command line and what is wrong with it: the peer's flags, messages and exit status.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{Ended, Phone, Setup, until};
+
+/// Eight lines that every configuration here begins with; what a test is about begins in line 9.
+const HEAD: &str = "log_level=3\nstderror_enabled=yes\nsyslog_enabled=no\nauto_aliases=no\nmpath=\"/usr/lib/modules/\"\n\
+    socket=udp:127.0.0.1:@PORT@\nudp_workers=1\nloadmodule \"proto_udp.so\"\n";
+const GOOD: &str = "route { exit; }\n";
+
+/// Starts the program with only these arguments.
+fn run<const N: usize>(arguments: [&str; N]) -> Ended {
+    Setup::new(&format!("{HEAD}{GOOD}")).without_arguments().args(arguments).run_to_end()
+}
+
+/// Checks a configuration whose ninth line and those after it are `rest`.
+fn check(rest: &str) -> Ended {
+    check_all(&format!("{HEAD}{rest}"))
+}
+
+fn check_all(text: &str) -> Ended {
+    Setup::new(text).args(["-C"]).run_to_end()
+}
+
+/// A refusal: status 255, these lines in this order (each the end of a line of standard error), and the last word.
+fn refused(ended: &Ended, lines: &[&str]) {
+    assert_eq!(ended.status, 255, "{ended:?}");
+    let mut rest = ended.stderr.lines();
+    for line in lines {
+        assert!(
+            rest.any(|found| found.contains(line)),
+            "`{line}` is not (in this order) in\n{}",
+            ended.stderr
+        );
+    }
+    let last = ended.stderr.lines().next_back().unwrap_or_default();
+    assert!(last.ends_with("NOTICE:core:main: Exiting...."), "{}", ended.stderr);
+}
+
+#[test]
+fn a_good_configuration_is_ok() {
+    let ended = check(GOOD);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stderr.ends_with("NOTICE:core:main: config file ok, exiting...\n"), "{ended:?}");
+    assert_eq!(check("").status, 0, "a configuration without a route is one");
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let ended = run(["-C", "-f", "nosuchfile.cfg"]);
+    refused(
+        &ended,
+        &[
+            "ERROR:core:parse_opensips_cfg: loading config file nosuchfile.cfg: No such file or directory",
+            "ERROR:core:main: failed to parse config file nosuchfile.cfg",
+        ],
+    );
+}
+
+#[test]
+fn wrong_flags_are_named() {
+    refused(&run(["-Z"]), &["ERROR:core:main: Unknown option `-Z`."]);
+    refused(&run(["-f"]), &["ERROR:core:main: Unknown option `-f`."]);
+    refused(
+        &run(["-m", "abc", "-C", "-f", "server.cfg"]),
+        &["ERROR:core:main: bad shmem size number: -m abc"],
+    );
+    refused(&run(["-m", "0", "-C", "-f", "server.cfg"]), &["-m 0"]);
+    refused(&run(["-M", "-3", "-C", "-f", "server.cfg"]), &["-M -3"]);
+    refused(
+        &run(["-l", "bogus:1.2.3.4", "-C", "-f", "server.cfg"]),
+        &["bad -l address specifier: bogus:1.2.3.4"],
+    );
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let version = run(["-V"]);
+    assert_eq!((version.status, version.stderr.as_str()), (0, ""));
+    assert!(version.stdout.starts_with("version: tocsin "), "{}", version.stdout);
+    let help = run(["-h"]);
+    assert_eq!((help.status, help.stderr.as_str()), (0, ""));
+    for flag in [
+        "-f", "-c", "-C", "-l", "-n", "-N", "-d", "-D", "-F", "-m", "-M", "-w", "-t", "-u", "-g", "-P", "-G",
+        "-V", "-h",
+    ] {
+        assert!(
+            help.stdout.lines().any(|line| line.trim_start().starts_with(flag)),
+            "{flag} is not in the help"
+        );
+    }
+}
+
+#[test]
+fn a_module_that_is_not_there() {
+    refused(
+        &check("loadmodule \"no_such_module.so\"\nroute { exit; }\n"),
+        &[
+            "CRITICAL:core:yyerror: parse error in server.cfg:9:12-31: failed to load module no_such_module.so",
+            "9 | loadmodule \"no_such_module.so\"",
+            "ERROR:core:parse_opensips_cfg: bad config file (1 errors)",
+            "ERROR:core:main: failed to parse config file server.cfg",
+        ],
+    );
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    refused(
+        &check("route { exit \n"),
+        &["parse error in server.cfg:9:9-13: bad command: missing ';'?", "9 | route { exit ", "^^^^"],
+    );
+    refused(
+        &check("route { no_such_function(); exit; }\n"),
+        &["parse error in server.cfg:9:9-25: unknown command <no_such_function>, missing loadmodule?"],
+    );
+    refused(
+        &check("route { rase_event(\"E_X\"); exit; }\n"),
+        &["unknown command <rase_event>", "did you mean `raise_event`?"],
+    );
+    refused(
+        &check("no_such_param=5\nroute { exit; }\n"),
+        &["parse error in server.cfg:9:1-14: syntax error", "9 | no_such_param=5"],
+    );
+    refused(
+        &check("route { raise_event(\"E_X\", \"notanavp\"); exit; }\n"),
+        &["server.cfg:9:", "Param [2] expected to be a variable"],
+    );
+    refused(&check("modparam(\"tm\", \"fr_timeout\", 5)\nroute { exit; }\n"), &["server.cfg:9:"]);
+    refused(&check("route { route(nowhere); }\n"), &["server.cfg:9:"]);
+    refused(&check("route { $nosuchvar = 1; }\n"), &["server.cfg:9:"]);
+    refused(&check_all(""), &["ERROR:core:main: "]);
+    refused(&check_all("socket=udp:127.0.0.1:@PORT@\nroute { exit; }\n"), &["no transport protocol loaded"]);
+}
+
+#[test]
+fn a_socket_whose_host_does_not_exist_is_a_mistake() {
+    refused(
+        &check_all(&format!("socket=udp:no.such.host.invalid:5060\n{HEAD}{GOOD}")),
+        &["no.such.host.invalid"],
+    );
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let ended = check("no_such_param=5\nroute { no_such_function(); $nosuchvar = 1; }\n");
+    refused(&ended, &["server.cfg:9:", "server.cfg:10:", "bad config file (3 errors)"]);
+}
+
+#[test]
+fn signals_end_the_server_with_status_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        Setup::new(&format!("{HEAD}{GOOD}")).start().stop_with(signal);
+    }
+}
+
+#[test]
+fn other_signals_do_not_end_the_server() {
+    let text = format!("{HEAD}loadmodule \"sl.so\"\nroute {{ sl_send_reply(200, \"OK\"); }}\n");
+    let server = Setup::new(&text).start();
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2] {
+        kill(Pid::from_raw(server.pid()), signal).unwrap();
+        Phone::new().ping(server.address());
+    }
+    server.stop();
+}
+
+#[test]
+fn flags_win_over_the_configuration() {
+    let text = format!("{HEAD}loadmodule \"sl.so\"\nroute {{ sl_send_reply(200, \"OK\"); }}\n");
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Setup::new(&text).args(["-l", &format!("udp:{other}"), "-n", "3", "-a", "F_MALLOC"]).start();
+    Phone::new().ping(other);
+    server.stop();
+}
+
+#[test]
+fn a_second_server_on_the_same_port_is_refused() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = format!("{HEAD}{GOOD}").replace("@PORT@", &port.to_string());
+    let server = Setup::new(&text).start();
+    let second = Setup::new(&text).run_to_end();
+    refused(&second, &[&format!("127.0.0.1:{port}")]);
+    server.stop();
+}
+
+#[test]
+fn a_daemon_writes_its_pid_and_ends_on_sigterm() {
+    let text = format!("{HEAD}loadmodule \"sl.so\"\nroute {{ sl_send_reply(200, \"OK\"); }}\n");
+    let setup = Setup::new(&text);
+    let (pid_file, port) = (setup.dir().join("tocsin.pid"), setup.port());
+    let setup = setup.daemon().args(["-P", pid_file.to_str().unwrap()]);
+    let launcher = setup.run_to_end();
+    assert_eq!(launcher.status, 0, "{launcher:?}");
+    let pid: i32 = fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+    let _daemon = Daemon(pid);
+    Phone::new().ping(([127, 0, 0, 1], port).into());
+    assert_eq!(
+        fs::read_link(format!("/proc/{pid}/cwd")).unwrap(),
+        Path::new("/"),
+        "no file system is kept busy"
+    );
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    until("the daemon is gone", || kill(Pid::from_raw(pid), None).is_err().then_some(()));
+    assert!(!pid_file.exists(), "the pid file goes with the daemon");
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_so_to_whoever_starts_it() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let text = format!("{HEAD}{GOOD}").replace("@PORT@", &port.local_addr().unwrap().port().to_string());
+    let launcher = Setup::new(&text).daemon().run_to_end();
+    assert_eq!(launcher.status, 255, "{launcher:?}");
+    assert!(launcher.stderr.contains(&port.local_addr().unwrap().to_string()), "{launcher:?}");
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_a_mistake() {
+    let setup = Setup::new(&format!("{HEAD}{GOOD}")).args(["-P", "/nosuch/folder/tocsin.pid"]);
+    refused(&setup.run_to_end(), &["/nosuch/folder/tocsin.pid"]);
+}
+
+#[test]
+fn the_supervisor_does_not_leave_orphans() {
+    let server = Setup::new(&format!("{HEAD}{GOOD}")).start();
+    let port = server.port();
+    kill(Pid::from_raw(server.pid()), Signal::SIGKILL).unwrap();
+    until("the port is free again", || UdpSocket::bind(("127.0.0.1", port)).ok());
+    server.was_killed();
+}
+
+#[test]
+fn without_arguments_it_serves_an_embedded_configuration() {
+    let check = Command::new(env!("CARGO_BIN_EXE_tocsin")).arg("-C").stdin(Stdio::null()).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+}
+
+/// A daemon is nobody's child: a test that fails must end it itself.
+struct Daemon(i32);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.0), Signal::SIGKILL);
+    }
+}

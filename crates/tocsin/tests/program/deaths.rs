@@ -18,7 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const SLACK: i64 = 128 << 10;
 
 #[test]
-fn no_call_is_lost_when_processes_are_killed() {
+fn no_call_is_lost_when_workers_are_killed() {
+    kill_under_load(|process| process.id != 0 && group_of(process) != "COURIER");
+}
+
+#[test]
+fn no_call_and_no_event_is_lost_when_the_courier_is_killed_too() {
+    kill_under_load(|process| process.id != 0);
+}
+
+/// Places calls while one of the processes that may be killed is killed again and again.
+fn kill_under_load(may_be_killed: fn(&Process) -> bool) {
     let subscriber = Subscriber::new();
     let callee = Sipp::callee("uas");
     let server =
@@ -32,13 +42,28 @@ fn no_call_is_lost_when_processes_are_killed() {
     let mut killed = Vec::new();
     while caller.is_running() {
         pause(KILL_EVERY);
-        killed.push(kill_one(&server, &mut chance));
+        killed.push(kill_one(&server, &mut chance, may_be_killed));
     }
     let counted = caller.finish(PATIENCE);
     assert_eq!((counted.successful, counted.failed), (CALLS, 0), "after {} kills", killed.len());
 
-    let exits = exits_until_now(&server, &subscriber);
-    for process in &killed {
+    until_all_serve(&server, &family);
+    each_death_is_told_once(&killed, &exits_until_now(&server, &subscriber));
+    let pids: HashMap<_, _> = family.iter().map(|process| (process.id, process.pid)).collect();
+    for process in server.ps() {
+        let was_killed = killed.iter().any(|dead| dead.id == process.id);
+        assert_eq!(pids[&process.id] != process.pid, was_killed, "{process:?}");
+    }
+    let used_after = used_when_idle(&server);
+    assert!(
+        used_after <= used_before + SLACK,
+        "shared memory leaks: {used_before} bytes before, {used_after} after"
+    );
+    server.stop();
+}
+
+fn each_death_is_told_once(killed: &[Process], exits: &[Value]) {
+    for process in killed {
         let told: Vec<_> = exits.iter().filter(|exit| exit["pid"] == process.pid).collect();
         assert_eq!(told.len(), 1, "events about the death of {process:?}: {told:?}");
         let exit = told[0];
@@ -48,16 +73,6 @@ fn no_call_is_lost_when_processes_are_killed() {
         assert!(exit["records_lost"].is_u64(), "{exit}");
     }
     assert_eq!(exits.len(), killed.len(), "nobody else died: {exits:?}");
-
-    until_all_serve(&server, &family);
-    let pids: HashMap<_, _> = family.iter().map(|process| (process.id, process.pid)).collect();
-    for process in server.ps() {
-        let was_killed = killed.iter().any(|dead| dead.id == process.id);
-        assert_eq!(pids[&process.id] != process.pid, was_killed, "{process:?}");
-    }
-    let used_after = used_when_idle(&server);
-    assert!(used_after <= used_before + SLACK, "shared memory leaks: {used_before} bytes before, {used_after} after");
-    server.stop();
 }
 
 #[test]
@@ -65,11 +80,11 @@ fn a_death_is_told_with_its_parameters_in_order() {
     let subscriber = Subscriber::new();
     let server = Setup::new(CONFIG).put("UAS", 9).put("SUBSCRIBER", subscriber.name()).start();
     let worker = server.ps().into_iter().find(|process| process.kind.starts_with("SIP receiver")).unwrap();
-    end(&worker, Signal::SIGSEGV);
+    end(&worker, Signal::SIGABRT);
     assert_eq!(
         subscriber.raw(),
         format!(
-            r#"{{"jsonrpc":"2.0","method":"E_CORE_PROC_EXIT","params":{{"process_id":{},"pid":{},"signal":11,"group":"UDP","records_lost":0}}}}"#,
+            r#"{{"jsonrpc":"2.0","method":"E_CORE_PROC_EXIT","params":{{"process_id":{},"pid":{},"signal":6,"group":"UDP","records_lost":0}}}}"#,
             worker.id, worker.pid
         )
     );
@@ -128,11 +143,11 @@ fn place(server: &Server, calls: u32) {
     assert_eq!(caller.finish(PATIENCE).successful, calls);
 }
 
-/// Kills one process at random, but the attendant; returns it as it was.
-fn kill_one(server: &Server, chance: &mut Chance) -> Process {
+/// Kills one of the processes that may be killed, at random; returns it as it was.
+fn kill_one(server: &Server, chance: &mut Chance, may_be_killed: fn(&Process) -> bool) -> Process {
     until("a process can be killed", || {
-        let candidates: Vec<_> = server.ps().into_iter().filter(|process| process.id != 0).collect();
-        let process = candidates[chance.below(candidates.len())].clone();
+        let candidates: Vec<_> = server.ps().into_iter().filter(may_be_killed).collect();
+        let process = candidates.get(chance.below(candidates.len().max(1)))?.clone();
         kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok().then_some(process)
     })
 }
@@ -145,7 +160,9 @@ fn end(process: &Process, signal: Signal) {
 fn until_all_serve(server: &Server, family: &[Process]) {
     let place = |process: &Process| (process.id, process.kind.clone());
     let wanted: Vec<_> = family.iter().map(place).collect();
-    until("ps shows all successors", || (server.ps().iter().map(place).collect::<Vec<_>>() == wanted).then_some(()));
+    until("ps shows all successors", || {
+        (server.ps().iter().map(place).collect::<Vec<_>>() == wanted).then_some(())
+    });
 }
 
 /// The parameters of all `E_CORE_PROC_EXIT` that were raised up to now.
@@ -166,8 +183,10 @@ fn used_when_idle(server: &Server) -> i64 {
     server.statistic("shmem:real_used_size")
 }
 
+/// The group's name in events; the attendant is in none.
 fn group_of(process: &Process) -> &'static str {
     match process.kind.as_str() {
+        "attendant" => "",
         "event courier" => "COURIER",
         "Timer handler" => "TIMER",
         kind if kind.starts_with("SIP receiver") => "UDP",

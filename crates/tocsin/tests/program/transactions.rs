@@ -187,7 +187,10 @@ fn the_best_failure_of_all_branches_is_passed_on() {
     let failed = scene.caller.expect_status(404);
     scene.ack(&invite, &failed);
     scene.a.ping(scene.me());
-    assert!(scene.server.log().contains("all failed with 404"), "the failure route ran, once, for the best answer");
+    assert!(
+        scene.server.log().contains("all failed with 404"),
+        "the failure route ran, once, for the best answer"
+    );
     scene.stop();
 }
 
@@ -323,7 +326,10 @@ fn stray_answers_go_by_their_vias_or_nowhere() {
     scene.a.send(me, stray(""));
     scene.a.send(me, stray(&callers));
     scene.a.ping(me);
-    assert!(scene.caller.ping(me).is_empty(), "an answer without the server's Via on top is not the server's to pass on");
+    assert!(
+        scene.caller.ping(me).is_empty(),
+        "an answer without the server's Via on top is not the server's to pass on"
+    );
     scene.stop();
 }
 

@@ -119,8 +119,11 @@ impl Fifo {
     pub(crate) fn raw(&self, request: &str) -> String {
         let path = self.reply_dir.join("reply");
         nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
-        let mut reply =
-            OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(&path).unwrap();
+        let mut reply = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+            .open(&path)
+            .unwrap();
         self.write(&format!(":reply:{request}"));
         let text = read_to_end(&mut reply);
         fs::remove_file(path).unwrap();
@@ -129,7 +132,12 @@ impl Fifo {
 
     /// Writes one line that is not answered.
     pub(crate) fn write(&self, line: &str) {
-        OpenOptions::new().write(true).open(&self.fifo).unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+        OpenOptions::new()
+            .write(true)
+            .open(&self.fifo)
+            .unwrap()
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
     }
 }
 

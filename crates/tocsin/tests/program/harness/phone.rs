@@ -57,7 +57,9 @@ impl Phone {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let message = self
-                .receive_within(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
+                .receive_within(
+                    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)),
+                )
                 .unwrap_or_else(|| panic!("no {what} came"));
             if wanted(&message) {
                 return message;
@@ -121,7 +123,10 @@ impl Message {
     pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
         let fields = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
-        fields.filter(|(found, _)| found.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+        fields
+            .filter(|(found, _)| found.trim().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .collect()
     }
 
     /// The first header field of this name.
@@ -159,10 +164,16 @@ impl Message {
             write!(text, "Record-Route: {route}\r\n").unwrap();
         }
         let to = self.header("To").unwrap();
-        let to_tag = if tag.is_empty() || to.contains(";tag=") { String::new() } else { format!(";tag={tag}") };
+        let to_tag =
+            if tag.is_empty() || to.contains(";tag=") { String::new() } else { format!(";tag={tag}") };
         write!(text, "From: {}\r\nTo: {to}{to_tag}\r\n", self.header("From").unwrap()).unwrap();
-        write!(text, "Call-ID: {}\r\nCSeq: {}\r\n", self.header("Call-ID").unwrap(), self.header("CSeq").unwrap())
-            .unwrap();
+        write!(
+            text,
+            "Call-ID: {}\r\nCSeq: {}\r\n",
+            self.header("Call-ID").unwrap(),
+            self.header("CSeq").unwrap()
+        )
+        .unwrap();
         write!(text, "{more}Content-Length: 0\r\n\r\n").unwrap();
         text
     }
@@ -225,7 +236,14 @@ impl Request {
         let own = response.status().is_some_and(|status| status < 300);
         let branch = if own { format!("{}-ack", self.branch) } else { self.branch.clone() };
         let to = response.header("To").unwrap().to_owned();
-        Self { method: "ACK".to_owned(), branch, to, more: String::new(), body: String::new(), ..self.clone() }
+        Self {
+            method: "ACK".to_owned(),
+            branch,
+            to,
+            more: String::new(),
+            body: String::new(),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn text(&self) -> String {

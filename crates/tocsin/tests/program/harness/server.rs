@@ -34,7 +34,6 @@ enum Turn {
 pub(crate) struct Setup {
     text: String,
     arguments: Vec<String>,
-    environment: Vec<(String, String)>,
     dir: TempDir,
     port: u16,
     mi_port: u16,
@@ -48,8 +47,7 @@ impl Setup {
         let (port, mi_port, http_port) = (free_port(), free_port(), free_tcp_port());
         let setup = Self {
             text: text.to_owned(),
-            arguments: vec!["-F".to_owned()],
-            environment: Vec::new(),
+            arguments: ["-f", "server.cfg", "-F"].map(str::to_owned).to_vec(),
             dir,
             port,
             mi_port,
@@ -57,7 +55,12 @@ impl Setup {
             alone: false,
         };
         let dir = setup.dir.path().display().to_string();
-        setup.put("MPATH", "/usr/lib/modules/").put("PORT", port).put("MI", mi_port).put("HTTP", http_port).put("DIR", dir)
+        setup
+            .put("MPATH", "/usr/lib/modules/")
+            .put("PORT", port)
+            .put("MI", mi_port)
+            .put("HTTP", http_port)
+            .put("DIR", dir)
     }
 
     /// Puts `value` where the configuration says `@NAME@`.
@@ -69,6 +72,12 @@ impl Setup {
     /// Adds to the command line.
     pub(crate) fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// Starts from a bare command line, without `-f` and `-F`.
+    pub(crate) fn without_arguments(mut self) -> Self {
+        self.arguments.clear();
         self
     }
 
@@ -128,7 +137,10 @@ impl Setup {
             if Instant::now() > deadline {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("the program did not end by itself; it wrote: {}", read(&self.dir.path().join("stderr.log")));
+                panic!(
+                    "the program did not end by itself; it wrote: {}",
+                    read(&self.dir.path().join("stderr.log"))
+                );
             }
             pause(Duration::from_millis(5));
         };
@@ -139,12 +151,13 @@ impl Setup {
     pub(crate) fn command(&self) -> Command {
         let dir = self.dir.path();
         let config = dir.join("server.cfg");
-        fs::write(&config, &self.text).unwrap();
+        let ports = [("@PORT@", self.port), ("@MI@", self.mi_port), ("@HTTP@", self.http_port)];
+        let text =
+            ports.iter().fold(self.text.clone(), |text, (name, port)| text.replace(name, &port.to_string()));
+        fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
         command
-            .args(["-f", "server.cfg"])
             .args(&self.arguments)
-            .envs(self.environment.iter().cloned())
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(File::create(dir.join("stdout.log")).unwrap())
@@ -254,22 +267,38 @@ impl Server {
         self.stop_with(Signal::SIGTERM)
     }
 
+    /// The test killed the supervisor itself.
+    pub(crate) fn was_killed(mut self) {
+        self.child.wait().unwrap();
+        self.ended = true;
+    }
+
+    /// Waits for the end of a server that was asked to end in another way.
+    pub(crate) fn has_ended(self) -> Ended {
+        let family = family_of(self.pid());
+        self.await_end("a command", &family)
+    }
+
     /// The same with another signal.
-    pub(crate) fn stop_with(mut self, signal: Signal) -> Ended {
+    pub(crate) fn stop_with(self, signal: Signal) -> Ended {
         let family = family_of(self.pid());
         kill(Pid::from_raw(self.pid()), signal).unwrap();
+        self.await_end(signal.as_str(), &family)
+    }
+
+    fn await_end(mut self, asked: &str, family: &[i32]) -> Ended {
         let deadline = Instant::now() + END_WITHIN;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "the server did not end within {END_WITHIN:?} of {signal}");
+            assert!(Instant::now() < deadline, "the server did not end within {END_WITHIN:?} of {asked}");
             pause(Duration::from_millis(5));
         };
         self.ended = true;
         let ended = Ended::new(status, &self.setup.dir);
-        assert_eq!(ended.status, 0, "exit status after {signal}");
-        let left: Vec<_> = family.into_iter().filter(|pid| is_alive(*pid)).collect();
+        assert_eq!(ended.status, 0, "exit status after {asked}");
+        let left: Vec<_> = family.iter().filter(|pid| is_alive(**pid)).collect();
         assert!(left.is_empty(), "processes {left:?} outlived their supervisor");
         assert!(!ended.stderr.contains("panicked at"), "a process panicked");
         ended
@@ -301,7 +330,8 @@ impl Process {
 
 /// The children of the process `parent`.
 fn family_of(parent: i32) -> Vec<i32> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 

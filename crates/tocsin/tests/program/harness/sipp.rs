@@ -82,7 +82,8 @@ impl Sipp {
     /// Asks a callee to end once its calls are done, and returns the counts.
     pub(crate) fn dismiss(mut self, patience: Duration) -> Tally {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGUSR1).unwrap();
-        let _: ExitStatus = until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
+        let _: ExitStatus =
+            until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
         self.tally()
     }
 
@@ -90,8 +91,7 @@ impl Sipp {
         let dir = tempfile::Builder::new().prefix("sipp-").tempdir().unwrap();
         let port = free_port();
         let file = Path::new(SCENARIOS).join(scenario);
-        let (flag, scenario) =
-            if file.exists() { ("-sf", file) } else { ("-sn", PathBuf::from(scenario)) };
+        let (flag, scenario) = if file.exists() { ("-sf", file) } else { ("-sn", PathBuf::from(scenario)) };
         let child = Command::new("sipp")
             .args(own)
             .arg(flag)
