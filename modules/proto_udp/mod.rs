@@ -44,7 +44,8 @@ mod tests {
     fn another_default_port_is_only_for_sockets_without_one() {
         let port = "modparam(\"proto_udp\", \"udp_port\", 5080)";
         assert!(Bench::start(port, "route { exit; }").is_ok());
-        let problem = Bench::start(&format!("socket=udp:127.0.0.1\n{port}"), "route { exit; }").err().unwrap();
+        let problem =
+            Bench::start(&format!("socket=udp:127.0.0.1\n{port}"), "route { exit; }").err().unwrap();
         assert!(problem.contains("write socket=udp:127.0.0.1:5080 instead"), "{problem}");
     }
 }

@@ -87,8 +87,11 @@ fn follow(
         edits.remove_value(message, first.header, first.value);
         rest = behind;
         // The two entries of one passage: the message came by the first and leaves by the second.
-        let pair = double && first.uri.param(b"r2").is_some();
-        if pair && let Some((second, behind)) = rest.split_first().filter(|(second, _)| own(&second.uri)) {
+        if double
+            && let Some((second, behind)) = rest.split_first()
+            && first.uri.param(b"r2").is_some()
+            && own(&second.uri)
+        {
             edits.remove_value(message, second.header, second.value);
             followed.leaves_by = Some(Bytes::new(second.uri.text()));
             rest = behind;

@@ -12,7 +12,9 @@ const PANICKED: i32 = 101;
 /// exit handlers. Returns the child's pid.
 pub(crate) fn fork(slot: u16, child: impl FnOnce() -> i32) -> io::Result<u32> {
     if threads() != 1 {
-        return Err(io::Error::other("a fork keeps only the forking thread: locks of others would stay locked"));
+        return Err(io::Error::other(
+            "a fork keeps only the forking thread: locks of others would stay locked",
+        ));
     }
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut, RangeBounds};
+use std::ptr;
 
 use allocator_api2::{boxed, vec};
 
@@ -121,15 +122,22 @@ impl<T> ShmVec<T> {
 impl<T: Copy> ShmVec<T> {
     /// A copy of `values`.
     pub fn try_from_slice_in(values: &[T], alloc: Alloc) -> Result<Self, Full> {
-        let mut copy = Self::try_with_capacity_in(values.len(), alloc)?;
-        copy.0.extend_from_slice(values);
+        let mut copy = Self::new_in(alloc);
+        copy.try_extend_from_slice(values)?;
         Ok(copy)
     }
 
     /// Adds a copy of `values` at the end: all or none.
     pub fn try_extend_from_slice(&mut self, values: &[T]) -> Result<(), Full> {
         self.try_reserve(values.len())?;
-        self.0.extend_from_slice(values);
+        let len = self.0.len();
+        // The vector of the allocator crate copies value by value; bodies and messages are worth one block copy.
+        // SAFETY: there is room for `values` behind the `len` present ones, `values` cannot overlap what is borrowed
+        // mutably, and values that are `Copy` may be copied as bytes.
+        unsafe {
+            ptr::copy_nonoverlapping(values.as_ptr(), self.0.as_mut_ptr().add(len), values.len());
+            self.0.set_len(len + values.len());
+        }
         Ok(())
     }
 
@@ -144,8 +152,7 @@ impl<T: Copy> ShmVec<T> {
     pub fn try_assign(&mut self, values: &[T]) -> Result<(), Full> {
         self.try_reserve(values.len().saturating_sub(self.0.len()))?;
         self.0.clear();
-        self.0.extend_from_slice(values);
-        Ok(())
+        self.try_extend_from_slice(values)
     }
 }
 

@@ -149,8 +149,7 @@ fn socket(text: &str) -> Result<SocketSpec, Answer> {
 }
 
 fn refused(error: &clap::Error) -> Answer {
-    let flag =
-        error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let flag = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
     let flag = flag.split_whitespace().next().unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument

@@ -65,14 +65,16 @@ impl Message {
         }
         self.check_single()?;
         self.via()?;
-        self.from()?.uri()?;
-        self.to()?.uri()?;
+        let (from, to) = (self.from()?, self.to()?);
         self.call_id()?;
         let cseq = self.cseq()?;
-        self.max_forwards()?;
         if !self.is_request() {
+            // The URIs in a reply are for the one it goes to: a proxy finds its way by Via alone.
             return Ok(());
         }
+        from.uri()?;
+        to.uri()?;
+        self.max_forwards()?;
         if cseq.method_text != self.method_text() {
             return Err(ParseError::CSeqMethod);
         }

@@ -39,16 +39,31 @@ fn a_slow_message_is_told_with_all_its_bytes() {
 
     phone.ping(server.address());
     assert_eq!(server.statistic("slow_messages"), 1, "a fast message is not counted");
-    let strange = Request::new(&phone, "MESSAGE", &format!("sip:slow@{}", server.address())).body("b\"o\\d\u{1}y\n").text();
+    let strange = Request::new(&phone, "MESSAGE", &format!("sip:slow@{}", server.address()))
+        .body("b\"o\\d\u{1}y\n")
+        .text();
     phone.send(server.address(), &strange);
     phone.expect_status(200);
     let event = subscriber.raw();
     assert_eq!(event, expected_about(&strange, &event), "the fast message raised none");
     assert_eq!(unix.raw(), event);
 
+    server.stop();
+}
+
+#[test]
+fn the_log_names_the_culprit_of_a_slow_message() {
+    let (phone, subscriber) = (Phone::new(), Subscriber::new());
+    let server = slow(&subscriber);
+    phone.send(
+        server.address(),
+        Request::new(&phone, "OPTIONS", &format!("sip:slow@{}", server.address())).text(),
+    );
+    phone.expect_status(200);
+    subscriber.next();
     let log = server.log();
     assert!(log.contains("threshold exceeded : msg processing took too long - "), "the warning");
-    assert!(log.contains("#1 is a module action : usleep - "), "its culprit");
+    assert!(log.contains("#1 is a module action : usleep - "), "the slowest action");
     server.stop();
 }
 
@@ -65,7 +80,11 @@ fn a_slow_message_does_not_hold_the_worker() {
     for request in &fast {
         assert_eq!(phone.expect_status(200).header("Call-ID"), Some(request.call_id.as_str()));
     }
-    assert_eq!(phone.expect_status(200).header("Call-ID"), Some(slow.call_id.as_str()), "the slow one comes last");
+    assert_eq!(
+        phone.expect_status(200).header("Call-ID"),
+        Some(slow.call_id.as_str()),
+        "the slow one comes last"
+    );
     server.stop();
 }
 

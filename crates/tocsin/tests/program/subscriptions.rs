@@ -51,7 +51,12 @@ fn subscribe(server: &Server, params: Value) {
 fn events_are_listed_with_the_peers_ids() {
     let server = start();
     let listed = server.mi().call("events_list", Value::Null);
-    let events: Vec<_> = listed["Events"].as_array().unwrap().iter().map(|e| (e["name"].as_str().unwrap(), &e["id"])).collect();
+    let events: Vec<_> = listed["Events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["name"].as_str().unwrap(), &e["id"]))
+        .collect();
     let core = [
         "E_CORE_SR_STATUS_CHANGED",
         "E_CORE_THRESHOLD",
@@ -81,7 +86,9 @@ fn a_subscription_lives_an_hour_unless_told_otherwise() {
     assert_eq!(all, [(subscriber.name(), json!(3600))]);
     let one = server.mi().call("subscribers_list", json!({"event": "E_THREE", "socket": subscriber.name()}));
     assert_eq!(one["Event"]["Subscriber"]["socket"], subscriber.name());
-    for (expire, kept) in [(json!(30), 30), (json!("20"), 20), (json!(2.9), 2), (json!(4_294_967_300_i64), 2_147_483_647)] {
+    for (expire, kept) in
+        [(json!(30), 30), (json!("20"), 20), (json!(2.9), 2), (json!(4_294_967_300_i64), 2_147_483_647)]
+    {
         subscribe(&server, json!(["E_THREE", subscriber.name(), expire]));
         assert_eq!(subscribers(&server, "E_THREE"), [(subscriber.name(), json!(kept))], "a refresh");
     }
@@ -94,7 +101,9 @@ fn the_script_subscribes_for_ever_unless_told_otherwise() {
     assert_eq!(subscribers(&server, "E_ONE"), [("udp:127.0.0.1:9".to_owned(), json!("never"))]);
     let listed = server.mi().call("subscribers_list", json!(["E_ONE"]));
     assert!(listed["Event"]["Subscribers"][0].get("ttl").is_none(), "{listed}");
-    until("the subscription of three seconds has ended", || subscribers(&server, "E_TWO").is_empty().then_some(()));
+    until("the subscription of three seconds has ended", || {
+        subscribers(&server, "E_TWO").is_empty().then_some(())
+    });
     assert_eq!(subscribers(&server, "E_ONE").len(), 1);
     server.stop();
 }
@@ -151,9 +160,21 @@ fn what_cannot_be_subscribed_is_refused() {
     assert_eq!(refusal("E_NOSUCH", "udp:127.0.0.1:7104"), bad);
     assert_eq!(refusal("e_three", "udp:127.0.0.1:7104"), bad, "names are exact");
     for socket in [
-        "udp:127.0.0.1", "udp:127.0.0.1:0", "udp:127.0.0.1:65536", "udp:127.0.0.1:abc", "udp:127.0.0.1:7104x", "udp::7104",
-        "udp", "udp:", "foo:127.0.0.1:1", "UDP:127.0.0.1:7104", "rabbitmq:127.0.0.1/x", "udp:no.such.host.invalid:7104", "unix:",
-        " udp:127.0.0.1:7104", "udp:127.0.0.1:7104 ",
+        "udp:127.0.0.1",
+        "udp:127.0.0.1:0",
+        "udp:127.0.0.1:65536",
+        "udp:127.0.0.1:abc",
+        "udp:127.0.0.1:7104x",
+        "udp::7104",
+        "udp",
+        "udp:",
+        "foo:127.0.0.1:1",
+        "UDP:127.0.0.1:7104",
+        "rabbitmq:127.0.0.1/x",
+        "udp:no.such.host.invalid:7104",
+        "unix:",
+        " udp:127.0.0.1:7104",
+        "udp:127.0.0.1:7104 ",
     ] {
         assert_eq!(refusal("E_THREE", socket), bad, "{socket:?}");
     }
@@ -178,7 +199,8 @@ fn subscriptions_outlive_the_courier() {
     let subscriber = Subscriber::new();
     server.subscribe("E_THREE", &subscriber.name());
     let courier = server.ps().into_iter().find(|process| process.kind == "event courier").unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(courier.pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(courier.pid), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
     server.mi().call("raise_event", json!(["E_THREE"]));
     assert_eq!(subscriber.next()["method"], "E_THREE");
     server.stop();

@@ -193,7 +193,7 @@ pub(crate) struct Request {
     via_port: u16,
     from_tag: String,
     to: String,
-    cseq: u32,
+    contact: String,
 }
 
 impl Request {
@@ -211,13 +211,25 @@ impl Request {
             via_port: port,
             from_tag: format!("from-{number}"),
             to: format!("<{uri}>"),
-            cseq: 1,
+            contact: format!("<sip:caller@127.0.0.1:{port}>"),
         }
     }
 
     /// Adds one header field.
     pub(crate) fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         write!(self.more, "{name}: {value}\r\n").unwrap();
+        self
+    }
+
+    /// Another To than the request's URI.
+    pub(crate) fn to(mut self, to: &str) -> Self {
+        to.clone_into(&mut self.to);
+        self
+    }
+
+    /// Another Contact than the phone's.
+    pub(crate) fn contact(mut self, contact: &str) -> Self {
+        contact.clone_into(&mut self.contact);
         self
     }
 
@@ -247,16 +259,16 @@ impl Request {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Self { method, uri, call_id, branch, more, body, via_port, from_tag, to, cseq } = self;
+        let Self { method, uri, call_id, branch, more, body, via_port, from_tag, to, contact } = self;
         format!(
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP 127.0.0.1:{via_port};branch={branch}\r\n\
              From: <sip:caller@127.0.0.1:{via_port}>;tag={from_tag}\r\n\
              To: {to}\r\n\
              Call-ID: {call_id}\r\n\
-             CSeq: {cseq} {}\r\n\
+             CSeq: 1 {}\r\n\
              Max-Forwards: 70\r\n\
-             Contact: <sip:caller@127.0.0.1:{via_port}>\r\n\
+             Contact: {contact}\r\n\
              {more}Content-Length: {}\r\n\r\n{body}",
             method,
             body.len()

@@ -147,6 +147,11 @@ impl Setup {
         Ended::new(status, &self.dir)
     }
 
+    /// What the program has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        read(&self.dir.path().join("stderr.log"))
+    }
+
     /// The command that starts the program with this configuration; its output goes to files.
     pub(crate) fn command(&self) -> Command {
         let dir = self.dir.path();
@@ -237,13 +242,18 @@ impl Server {
 
     /// All it has logged so far.
     pub(crate) fn log(&self) -> String {
-        read(&self.path("stderr.log"))
+        self.setup.stderr()
     }
 
     /// The processes that `ps` shows.
     pub(crate) fn ps(&self) -> Vec<Process> {
         let answer = self.mi.call("ps", Value::Null);
         answer["Processes"].as_array().unwrap().iter().map(Process::new).collect()
+    }
+
+    /// How many processes it has.
+    pub(crate) fn processes(&self) -> usize {
+        family_of(self.pid()).len() + 1
     }
 
     /// One number of `get_statistics`.
