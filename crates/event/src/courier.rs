@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tocsin_shm::{Cursor, Millis, Read, monotonic_millis};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -75,6 +76,8 @@ pub struct Courier {
     /// Outboxes that nobody puts anything into any more, and since when.
     leaving: Vec<(Instant, JoinHandle<()>)>,
     names: HashMap<EventId, Rc<[u8]>>,
+    /// Rung by outboxes that have become empty.
+    idle: Rc<Notify>,
 }
 
 /// One subscription, as the courier needs it for every event.
@@ -114,10 +117,12 @@ impl Courier {
             outboxes: HashMap::new(),
             leaving: Vec::new(),
             names: HashMap::new(),
+            idle: Rc::default(),
         };
         let subscriptions = courier.shared.subscriptions.list(monotonic_millis());
         let owed = subscriptions.iter().map(|subscription| subscription.first).min();
-        courier.cursor = Cursor::at(owed.unwrap_or_else(|| shared.log.head()).max(shared.log.oldest()));
+        let owed = owed.unwrap_or_else(|| shared.log.head()).max(shared.totals.settled.load(Relaxed));
+        courier.cursor = Cursor::at(owed.max(shared.log.oldest()));
         Ok(courier)
     }
 
@@ -138,8 +143,13 @@ impl Courier {
             self.shared.log.announce_sleep();
             // Whatever came between the last look and the announcement has nobody who rings for it.
             if self.read_some(&mut params).await {
-                // Ringing, failing and the time of the sweep all mean the same: look again.
-                let _ = timeout_at(sweep_at, self.hear()).await;
+                self.settle();
+                // Ringing, an outbox that became empty, failing and the time of the sweep all mean: look again.
+                let idle = Rc::clone(&self.idle);
+                tokio::select! {
+                    _ = timeout_at(sweep_at, self.hear()) => {}
+                    () = idle.notified() => {}
+                }
             }
         }
     }
@@ -165,6 +175,13 @@ impl Courier {
             }
         }
         false
+    }
+
+    /// Notes how far everything is delivered, so that a successor sends little twice.
+    fn settle(&self) {
+        if self.outboxes.values().all(|open| open.outbox.first_waiting().is_none()) {
+            self.shared.totals.settled.fetch_max(self.cursor.number(), Relaxed);
+        }
     }
 
     /// Puts an event into the outboxes of its subscribers.
@@ -229,7 +246,7 @@ impl Courier {
                 return None;
             }
         };
-        let outbox = Rc::new(Outbox::new(self.limits));
+        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.idle)));
         let task = tokio::task::spawn_local(Rc::clone(&outbox).deliver(transport, address));
         Some(Open { outbox, task })
     }

@@ -92,6 +92,8 @@ pub(crate) struct Totals {
     pub(crate) delivered: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) lost: AtomicU64,
+    /// Events below this number are done with, for every subscriber: a courier that takes over begins here.
+    pub(crate) settled: AtomicU64,
 }
 
 /// A picture of what happened to events since the start.

@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
     /// Of the first event that was given to the outlet and not yet reported.
     under_way: Cell<Option<u64>>,
     more: Notify,
+    /// Rung when the line has become empty.
+    idle: Rc<Notify>,
     closed: Cell<bool>,
     counts: Cell<Counts>,
     error: RefCell<Option<String>>,
@@ -45,12 +47,13 @@ pub(crate) struct Counts {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, idle: Rc<Notify>) -> Self {
         Self {
             limits,
             queue: RefCell::default(),
             under_way: Cell::new(None),
             more: Notify::new(),
+            idle,
             closed: Cell::new(false),
             counts: Cell::default(),
             error: RefCell::new(None),
@@ -114,6 +117,9 @@ impl Outbox {
             self.count(sent.delivered, sent.dropped);
             if let Some(error) = sent.error {
                 *self.error.borrow_mut() = Some(error.to_string());
+            }
+            if self.first_waiting().is_none() {
+                self.idle.notify_one();
             }
             // A subscriber that always takes its events at once would otherwise keep the others waiting.
             tokio::task::yield_now().await;

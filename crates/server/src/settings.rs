@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tocsin_script::{Global, GlobalKind, GlobalValue, Program, SocketSpec};
+use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec};
 use tocsin_sip::Limits;
 
 use crate::context::Context;
@@ -82,6 +82,8 @@ pub struct Settings {
     pub open_files: Option<u64>,
     /// Bounds on messages.
     pub limits: Limits,
+    /// Events whose names the script writes out, in the order in which they appear.
+    pub written_events: Vec<Bytes>,
     server_signature: bool,
     server_header: Vec<u8>,
 }
@@ -149,6 +151,7 @@ impl Settings {
             identity: tocsin_process::Identity::default(),
             open_files: None,
             limits: Limits::default(),
+            written_events: Vec::new(),
             server_signature: true,
             server_header: SERVER_HEADER.as_bytes().to_vec(),
         }

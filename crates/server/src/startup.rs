@@ -10,7 +10,7 @@ use thiserror::Error;
 use tocsin_event::{EventOptions, Events, SharedEdge, Transports};
 use tocsin_net::{OpenError, Protocol, UdpGroup, interface_addresses};
 use tocsin_process::{Group, Kind, Plan};
-use tocsin_script::{Diagnostics, Library, Program, RouteKind, SocketOption, SourceMap};
+use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOption, SourceMap};
 use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
 use crate::context::Context;
@@ -84,8 +84,8 @@ impl std::fmt::Debug for Assembled {
 }
 
 /// The names that a configuration may use with these modules linked in.
-pub fn library(modules: &[Rc<dyn Module>]) -> Library<Context> {
-    let mut library = core::library();
+fn library(modules: &[Rc<dyn Module>], written: &core::WrittenNames) -> Library<Context> {
+    let mut library = core::library(written);
     modules.iter().for_each(|module| library.module(module.spec()));
     library
 }
@@ -96,10 +96,16 @@ pub fn check(
     modules: &[Rc<dyn Module>],
     overrides: &Overrides,
 ) -> Result<(Program<Context>, Settings), StartError> {
-    let program = tocsin_script::compile(source, &library(modules)).map_err(StartError::Script)?;
-    let settings = Settings::new(&program, overrides)?;
+    let written = core::WrittenNames::default();
+    let program = tocsin_script::compile(source, &library(modules, &written)).map_err(StartError::Script)?;
+    let mut settings = Settings::new(&program, overrides)?;
+    settings.written_events = written.take();
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
         return Err(StartError::NoTransport);
+    }
+    for SocketSetting { spec, .. } in &settings.sockets {
+        addresses(&spec.host)
+            .map_err(|problem| StartError::Socket(format!("{}:{}", spec.protocol, spec.host), problem))?;
     }
     Ok((program, settings))
 }
@@ -141,7 +147,7 @@ pub fn assemble(
     }
     process_statistics::register_processes(&mut statistics, table, settings.private_bytes);
     statistics.share(arena, slots)?;
-    let process_exit_event = publish(&events, &made.events)?;
+    let process_exit_event = publish(&events, &settings.written_events, &made.events)?;
 
     let sockets = open_sockets(&settings, &program)?;
     let plan = plan(&made.processes, &sockets, &settings);
@@ -252,9 +258,17 @@ fn event_interface(arena: &'static Arena, slots: u16) -> Result<(Events, OwnedFd
     Ok((events, ears))
 }
 
-fn publish(events: &Events, names: &[&'static str]) -> Result<tocsin_event::EventId, StartError> {
+/// Publishes the events of the script, of modules, and of the core, in the peer's order.
+fn publish(
+    events: &Events,
+    written: &[Bytes],
+    names: &[&'static str],
+) -> Result<tocsin_event::EventId, StartError> {
     let registry = events.registry();
     let failed = |cause: tocsin_event::PublishError| StartError::Events(cause.to_string());
+    for name in written {
+        registry.publish(name).map_err(failed)?;
+    }
     for name in names {
         registry.publish(name.as_bytes()).map_err(failed)?;
     }

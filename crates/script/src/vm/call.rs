@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Machine;
-use crate::call::{Call, Host, Outcome};
+use crate::call::{Call, Host, Outcome, Resume, Waiting};
 use crate::expression::{Expr, Fault};
 use crate::library::RouteKind;
 use crate::program::Program;
@@ -51,6 +51,21 @@ enum Wrong {
     NoRoute,
 }
 
+/// A function that waits is done when it has waited.
+fn traced<C: Host>(waiting: Waiting<C>, name: &'static str, line: u32, started: u64) -> Waiting<C> {
+    Box::pin(async move {
+        let resume = waiting.await;
+        let told: Resume<C> = Box::new(move |host: &mut C| match resume(host) {
+            Outcome::Wait(again) => Outcome::Wait(traced(again, name, line, started)),
+            outcome => {
+                host.action_done(name, line, started);
+                outcome
+            }
+        });
+        told
+    })
+}
+
 impl<C: Host> Machine<'_, C> {
     /// Calls the function; an argument that cannot be used is an error and the code -1 instead.
     pub(super) fn call(&mut self, site: &CallSite<C>, program: &Program<C>) -> Outcome<C> {
@@ -59,9 +74,13 @@ impl<C: Host> Machine<'_, C> {
         }
         let started = self.host.action_starts();
         let line = self.run().mark.line;
-        let outcome = self.call_untraced(site);
-        self.host.action_done(site.name, line, started);
-        outcome
+        match self.call_untraced(site) {
+            Outcome::Wait(waiting) => Outcome::Wait(traced(waiting, site.name, line, started)),
+            outcome => {
+                self.host.action_done(site.name, line, started);
+                outcome
+            }
+        }
     }
 
     fn call_untraced(&mut self, site: &CallSite<C>) -> Outcome<C> {

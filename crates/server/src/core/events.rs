@@ -1,10 +1,11 @@
 //! `raise_event()` and `subscribe_event()`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use tocsin_event::{Address, EventId, ParamValue, Raised};
 use tocsin_script::{
-    ArgError, Bound, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
+    ArgError, Bound, Bytes, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
 };
 
 use super::as_text;
@@ -14,7 +15,11 @@ use crate::server::Server;
 /// Values that one event may carry.
 const VALUES: i64 = 1024;
 
-pub(super) fn functions() -> Vec<Function<Context>> {
+/// The names of events that a script writes out. They are published before the server starts, as with the peer, so that
+/// clients can subscribe before the first one is raised.
+pub(crate) type WrittenNames = Rc<RefCell<Vec<Bytes>>>;
+
+pub(super) fn functions(written: &WrittenNames) -> Vec<Function<Context>> {
     const RAISE: &[Param] = &[
         Param::required("event", ParamKind::Str),
         Param::optional("names", ParamKind::Variable),
@@ -25,13 +30,24 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         Param::required("socket", ParamKind::Str),
         Param::optional("expire", ParamKind::Int),
     ];
+    let (raised, subscribed) = (Rc::clone(written), Rc::clone(written));
     vec![
-        Function::new("raise_event", RAISE, Routes::ANY, prepare_raise),
-        Function::new("subscribe_event", SUBSCRIBE, Routes::ANY, |_| {
+        Function::new("raise_event", RAISE, Routes::ANY, move |site| {
+            note(&raised, site);
+            prepare_raise(site)
+        }),
+        Function::new("subscribe_event", SUBSCRIBE, Routes::ANY, move |site| {
+            note(&subscribed, site);
             let call: Call<Context> = Rc::new(subscribe);
             Ok(call)
         }),
     ]
+}
+
+fn note(written: &WrittenNames, site: &Site<'_, Context>) {
+    if let Some(name) = site.constant_str(0) {
+        written.borrow_mut().push(name.clone());
+    }
 }
 
 fn prepare_raise(site: &Site<'_, Context>) -> Result<Call<Context>, ArgError> {

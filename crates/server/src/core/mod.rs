@@ -14,10 +14,11 @@ use tocsin_script::{Accessor, Bytes, Index, Library, Store, Value, Variable, Wri
 
 use crate::context::Context;
 
+pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
 
 /// A library with the language's own names and the core's.
-pub fn library() -> Library<Context> {
+pub(crate) fn library(written: &WrittenNames) -> Library<Context> {
     let mut library = Library::new();
     crate::settings::globals().for_each(|global| library.global(global));
     let functions = [
@@ -25,7 +26,7 @@ pub fn library() -> Library<Context> {
         request_uri::functions(),
         flags::functions(),
         log::functions(),
-        events::functions(),
+        events::functions(written),
     ];
     functions.into_iter().flatten().for_each(|function| library.function(function));
     let variables =

@@ -45,8 +45,9 @@ fn a_call_is_relayed_as_the_standard_says() {
     let (caller, callee) = (Phone::new(), Phone::new());
     let server = Setup::new(RELAY).put("UAS", callee.port()).start();
     let me = server.address();
-    let invite =
-        Request::new(&caller, "INVITE", &format!("sip:callee@{me}")).header("X-Kept", "  as it came");
+    let invite = Request::new(&caller, "INVITE", &format!("sip:callee@{me}"))
+        .header("X-Kept", "  as it came")
+        .body("v=0\r\ns=-\r\n");
     caller.send(me, invite.text());
 
     let arrived = callee.expect_request("INVITE");
@@ -58,6 +59,7 @@ fn a_call_is_relayed_as_the_standard_says() {
     let record_route = arrived.header("Record-Route").unwrap();
     assert!(record_route.starts_with(&format!("<sip:{me};lr;ftag=from-")), "{record_route}");
     assert!(arrived.text.contains("\r\nX-Kept:   as it came\r\n"), "what was not touched is sent as it came");
+    assert_eq!(arrived.body(), invite.body);
 
     callee.send(
         me,

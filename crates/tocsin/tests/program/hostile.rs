@@ -32,7 +32,9 @@ fn pids(processes: &[Process]) -> Vec<i32> {
 
 #[test]
 fn the_torture_messages_of_rfc_4475() {
-    let mut files: Vec<_> = fs::read_dir(TORTURE).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files = fs::read_dir(TORTURE).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "dat")).collect();
     files.sort();
     let messages: Vec<_> = files.iter().map(|path| (name_of(path), fs::read(path).unwrap())).collect();
     assert_eq!(messages.len(), 50, "{TORTURE} has all messages of the RFC");
@@ -130,7 +132,7 @@ fn headers_that_break_rules() {
 
 #[test]
 fn uris_that_break_rules() {
-    let long = "a".repeat(20_000);
+    let long = "a".repeat(8_000);
     let uris = [
         "sip:".to_owned(),
         "sip:@".to_owned(),
@@ -221,7 +223,7 @@ fn events_about_hostile_messages_are_well_formed() {
     let (attacker, subscriber) = (Phone::new(), Subscriber::new());
     let server = Setup::new(include_str!("../configs/slow.cfg")).put("SUBSCRIBER", subscriber.name()).start();
     let uri = format!("sip:slow@{}", server.address());
-    for body in [&b"\0\x01\x1f\x7f\"\\/\xc3\xa9"[..], b"{\"params\":{}}", b"\r\n\r\n"] {
+    for body in ["\u{1}\u{1f}\u{7f}\"\\/\u{e9}\u{ffff}", "{\"params\":{}}", "\r\n\r\n", "seen\0not seen"] {
         let head = format!(
             "MESSAGE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{};branch=z9hG4bK{}\r\nFrom: <sip:x@h>;tag=1\r\n\
              To: <{uri}>\r\nCall-ID: h\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\nContent-Length: {}\r\n\r\n",
@@ -229,9 +231,10 @@ fn events_about_hostile_messages_are_well_formed() {
             body.len(),
             body.len()
         );
-        attacker.send(server.address(), [head.as_bytes(), body].concat());
+        attacker.send(server.address(), format!("{head}{body}"));
         let told = subscriber.next();
-        let expected = head + std::str::from_utf8(body).unwrap();
+        // A text ends at its first NUL, as the peer's do.
+        let expected = format!("{head}{}", body.split('\0').next().unwrap());
         assert_eq!(told["params"]["extra"].as_str().unwrap(), expected);
     }
     server.stop();

@@ -34,8 +34,8 @@ impl Phone {
     pub(crate) fn receive_within(&self, patience: Duration) -> Option<Message> {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut bytes = vec![0; 65_536];
-        let (length, source) = self.socket.recv_from(&mut bytes).ok()?;
-        Some(Message { text: String::from_utf8_lossy(&bytes[..length]).into_owned(), source })
+        let length = self.socket.recv(&mut bytes).ok()?;
+        Some(Message { text: String::from_utf8_lossy(&bytes[..length]).into_owned() })
     }
 
     /// The next request, which must be a `method`.
@@ -97,7 +97,6 @@ impl Phone {
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) text: String,
-    pub(crate) source: SocketAddr,
 }
 
 impl Message {
