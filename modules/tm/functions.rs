@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, RouteId, RouteKind, Routes, Value};
 use tocsin_server::Context;
+use tocsin_server::core::destination_uri;
 use tocsin_sip::Method;
 
 use super::State;
@@ -28,7 +29,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
         Function::new("t_relay", RELAY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Value::Str(proxy) = &arguments[1] {
-                    cx.targets.main.next_hop = Some(proxy_uri(proxy));
+                    cx.targets.main.next_hop = Some(destination_uri(proxy));
                 }
                 relay::relay(cx)
             });
@@ -114,19 +115,6 @@ fn plain(name: &'static str, routes: Routes, act: fn(&mut Context) -> Outcome<Co
         let call: Call<Context> = Rc::new(move |cx, _| act(cx));
         Ok(call)
     })
-}
-
-fn proxy_uri(text: &Bytes) -> Bytes {
-    if text.starts_with(b"sip:") || text.starts_with(b"sips:") {
-        return text.clone();
-    }
-    let text = text.lossy();
-    match text.split_once(':') {
-        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => {
-            Bytes::from(format!("sip:{rest};transport={protocol}"))
-        }
-        _ => Bytes::from(format!("sip:{text}")),
-    }
 }
 
 /// `t_newtran()`: the transaction exists from here on, and absorbs retransmissions while the script works.

@@ -52,6 +52,7 @@ fn request(mut cx: Context) {
         return refuse(cx, rejection);
     }
     if !cx.worker.may_wait() {
+        cx.reply_lines.extend_from_slice(b"Retry-After: 5\r\n");
         reply::stateless(&mut cx, 503, b"Service Unavailable");
         return done(cx);
     }

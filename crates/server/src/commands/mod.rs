@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::time;
 
 /// What `version` says first, so that existing clients go on; the name of this server follows.
-const COMPATIBLE: &str = "OpenSIPS (3.4.18 (x86_64/linux))";
+const COMPATIBLE: &str = "OpenSIPS (3.4.18";
 
 /// All commands: the core's, then those of the loaded modules.
 pub fn registry(server: &'static Server) -> Registry {
@@ -35,7 +35,10 @@ fn general(server: &'static Server, registry: &mut Registry) {
     }));
     registry.add(Command::new("core", "version", &[&[]], "tells which server this is", |_| {
         let own = concat!("Tocsin ", env!("CARGO_PKG_VERSION"));
-        Value::object([("Server", Value::from(format!("{COMPATIBLE} {own}")))])
+        Value::object([(
+            "Server",
+            Value::from(format!("{COMPATIBLE} ({}/linux)) {own}", std::env::consts::ARCH)),
+        )])
     }));
     registry.add(Command::new(
         "core",

@@ -16,6 +16,7 @@ use crate::context::Context;
 
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
+pub use routing::destination_uri;
 
 /// A library with the language's own names and the core's.
 pub(crate) fn library(written: &WrittenNames) -> Library<Context> {

@@ -71,7 +71,7 @@ fn plain(name: &'static str, act: fn(&mut Context) -> bool) -> Function<Context>
 }
 
 /// `[proto:]host[:port]` as a URI; a URI is taken as it is.
-fn destination_uri(text: &Bytes) -> Bytes {
+pub fn destination_uri(text: &Bytes) -> Bytes {
     if UriRef::parse(text).is_ok_and(|uri| !uri.host().is_empty()) {
         return text.clone();
     }
