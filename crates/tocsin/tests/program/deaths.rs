@@ -31,7 +31,7 @@ fn no_call_and_no_event_is_lost_when_the_courier_is_killed_too() {
 /// Places calls while one of the processes that may be killed is killed again and again.
 fn kill_under_load(may_be_killed: fn(&Process) -> bool) {
     let subscriber = Subscriber::new();
-    let callee = Sipp::callee("uas");
+    let callee = Sipp::callee("asked_again_callee.xml");
     let server =
         Setup::new(CONFIG).put("UAS", callee.port()).put("SUBSCRIBER", subscriber.name()).alone().start();
     let family = server.ps();
@@ -48,7 +48,7 @@ fn kill_under_load(may_be_killed: fn(&Process) -> bool) {
     let counted = caller.finish(PATIENCE);
     assert_eq!((counted.successful, counted.failed), (CALLS, 0), "after {} kills", killed.len());
 
-    until_all_serve(&server, &family);
+    until_all_serve(&server, &family, &killed);
     each_death_is_told_once(&killed, &exits_until_now(&server, &subscriber));
     let pids: HashMap<_, _> = family.iter().map(|process| (process.id, process.pid)).collect();
     for process in server.ps() {
@@ -157,12 +157,15 @@ fn end(process: &Process, signal: Signal) {
     kill(Pid::from_raw(process.pid), signal).unwrap();
 }
 
-/// Waits until every process of `family` has a living successor under the same ID and description.
-fn until_all_serve(server: &Server, family: &[Process]) {
+/// Waits until none of the `killed` is left and every process of `family` has a successor under its ID and description.
+fn until_all_serve(server: &Server, family: &[Process], killed: &[Process]) {
     let place = |process: &Process| (process.id, process.kind.clone());
     let wanted: Vec<_> = family.iter().map(place).collect();
     until("ps shows all successors", || {
-        (server.ps().iter().map(place).collect::<Vec<_>>() == wanted).then_some(())
+        let now = server.ps();
+        let is_dead = |process: &Process| killed.iter().any(|dead| dead.pid == process.pid);
+        let all_serve = now.iter().map(place).collect::<Vec<_>>() == wanted && !now.iter().any(is_dead);
+        all_serve.then_some(())
     });
 }
 
