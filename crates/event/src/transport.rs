@@ -166,14 +166,19 @@ impl Transports {
         self.list.push(transport);
     }
 
-    /// Reads the text of a subscriber's socket. Schemes are compared exactly, in lower case.
+    /// Reads the text of a subscriber's socket. Schemes are compared exactly, in lower case; an absolute path stands for
+    /// itself as a UNIX socket.
     ///
     /// # Errors
     /// [`AddressError`] says what is wrong with it.
     pub fn parse(&self, socket: &[u8]) -> Result<Address, AddressError> {
         let text = std::str::from_utf8(socket).ok().filter(|text| text.len() <= SOCKET_LIMIT);
-        let (scheme, address) =
-            text.ok_or(AddressError::Text)?.split_once(':').ok_or(AddressError::NoAddress)?;
+        let text = text.ok_or(AddressError::Text)?;
+        // Some clients give the path of their UNIX socket and no scheme.
+        let (scheme, address) = match text.strip_prefix('/') {
+            Some(_) => ("unix", text),
+            None => text.split_once(':').ok_or(AddressError::NoAddress)?,
+        };
         let (transport, scheme) = self.find(scheme).ok_or_else(|| AddressError::Scheme(scheme.into()))?;
         transport.parse(scheme, address)
     }
