@@ -87,7 +87,6 @@ fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), BadParams> {
         }
     }
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
-    cx.recorded = true;
     Ok(())
 }
 
@@ -112,7 +111,6 @@ fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(
         Some(inbound) => entry.write_pair(outbound, inbound, &mut value),
     }
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
-    cx.recorded = true;
     Ok(())
 }
 

@@ -18,18 +18,10 @@ const DIGITS: usize = 16;
 
 /// The identity of the transaction that `request` belongs to, or makes.
 pub(super) fn of_request(server: &Server, request: &Message) -> Option<TransactionId> {
-    of_method(
-        server,
-        request,
-        match request.method() {
-            Method::Ack | Method::Cancel => Method::Invite.text().as_bytes(),
-            _ => request.method_text(),
-        },
-    )
-}
-
-/// The identity of a CANCEL itself: what stateless answers to it are tagged with is the INVITE's.
-pub(super) fn of_method(server: &Server, request: &Message, method: &[u8]) -> Option<TransactionId> {
+    let method = match request.method() {
+        Method::Ack | Method::Cancel => Method::Invite.text().as_bytes(),
+        _ => request.method_text(),
+    };
     let via = request.via().ok()?;
     let call_id = request.call_id().ok()?;
     let cseq = request.cseq().ok()?.number.to_be_bytes();
@@ -46,6 +38,11 @@ pub(super) fn of_method(server: &Server, request: &Message, method: &[u8]) -> Op
         }
     };
     Some(TransactionId(hash))
+}
+
+/// The To tag of every reply that this server makes for a transaction: the same from each process.
+pub(super) fn tag_of(server: &Server, id: TransactionId) -> [u8; DIGITS] {
+    hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]))
 }
 
 /// What stands behind the magic cookie in our Via: the identity and the number of the branch.

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use smallvec::SmallVec;
 use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
 use tocsin_server::forward::{next_hop, resolve};
-use tocsin_server::reply::{self, Response, hex};
+use tocsin_server::reply::{self, Response};
 use tocsin_server::target::{NextHop, Target};
 use tocsin_server::time::now_ms;
 use tocsin_server::{Context, TransactionRef, forward};
@@ -19,7 +19,7 @@ use tocsin_sip::{Edits, Method};
 use super::State;
 use super::act::{AtHand, carry_out, update};
 use super::machine::{Actions, Kind, Machine};
-use super::matching::{branch_text, of_request};
+use super::matching::{branch_text, of_request, tag_of};
 use super::record::{Owner, Prepared, RouteBits, Transaction, TransactionId};
 use super::requests;
 
@@ -300,7 +300,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
             return Ok(false);
         }
     }
-    let tag = hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+    let tag = tag_of(server, id);
     let trying = trying(cx, &mut machine, &tag, now);
     let reply_to = cx
         .message
@@ -366,7 +366,7 @@ fn send(cx: &Context, ready: &[Prepared]) {
 /// Answers the request of a transaction from the script. `false` when it has its final reply already.
 pub(super) fn answer(cx: &mut Context, id: TransactionId, status: u16, reason: &[u8]) -> bool {
     let server = cx.server();
-    let tag = hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+    let tag = tag_of(server, id);
     let response = Response { status, reason, tag: &tag, lines: &cx.reply_lines };
     let mut bytes = Vec::new();
     let source = Some((cx.received.source, cx.symmetric));

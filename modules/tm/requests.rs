@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_script::Outcome;
-use tocsin_server::reply::{self, hex};
+use tocsin_server::reply;
 use tocsin_server::{Context, forward};
 use tocsin_sip::Method;
 
 use super::State;
 use super::act::{AtHand, update};
 use super::failure::follow_up;
-use super::matching::of_request;
+use super::matching::{of_request, tag_of};
 use super::record::TransactionId;
 
 /// Whether a transaction is there.
@@ -78,7 +78,7 @@ pub(super) fn relay_cancel(cx: &mut Context) -> Outcome<Context> {
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| t.machine.cancel(now, actions));
     match after {
         Some(after) => {
-            let tag = hex(cx.server().keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]));
+            let tag = tag_of(cx.server(), id);
             reply::stateless_tagged(cx, 200, b"canceling", &tag);
             follow_up(worker, id, after);
         }

@@ -67,8 +67,6 @@ pub struct Context {
     pub armed: Armed,
     /// The transaction, once there is one.
     pub transaction: Option<TransactionRef>,
-    /// Record-Route was added: what the next hop's Via side has to know.
-    pub recorded: bool,
     /// Responses go to the source port whatever the Via says (`force_rport`).
     pub symmetric: bool,
     /// Our Via asks for the source port of the answer (`add_local_rport`).
@@ -104,7 +102,6 @@ impl Context {
             script_flags: 0,
             armed: Armed::default(),
             transaction: None,
-            recorded: false,
             symmetric: false,
             local_rport: false,
             reply_lines: Vec::new(),

@@ -22,8 +22,6 @@ pub struct Overrides {
     pub listen: Vec<SocketSpec>,
     /// `-n`.
     pub udp_workers: Option<u32>,
-    /// `-N`.
-    pub tcp_workers: Option<u32>,
     /// `-m`, in MiB.
     pub shared_mib: Option<u64>,
     /// `-M`, in MiB.
@@ -32,8 +30,6 @@ pub struct Overrides {
     pub debug: bool,
     /// How often `-d` was given.
     pub verbose: u32,
-    /// Log to standard error whatever the configuration says: nothing else could be seen.
-    pub foreground: bool,
     /// `-u`, `-g`, `-t`, `-w`.
     pub identity: tocsin_process::Identity,
 }

@@ -91,15 +91,15 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
             .transpose()
             .map_err(|e| Answer::error(e.to_string()))?,
     };
+    // There are no TCP workers yet, but a wrong number is wrong already.
+    workers(text("tcp-workers"), "-N")?;
     let overrides = Overrides {
         listen: listen.map(String::as_str).map(socket).collect::<Result<_, _>>()?,
         udp_workers: workers(text("udp-workers"), "-n")?,
-        tcp_workers: workers(text("tcp-workers"), "-N")?,
         shared_mib: mebibytes(text("shared"), "shmem", "-m")?,
         private_mib: mebibytes(text("private"), "pkgmem", "-M")?,
         debug,
         verbose: u32::from(matches.get_count("verbose")),
-        foreground,
         identity,
     };
     Ok(Arguments {
