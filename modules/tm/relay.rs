@@ -149,7 +149,7 @@ impl Relay {
                 Err(Outcome::Wait(Box::pin(async move {
                     let addresses = resolve(worker, host, port).await;
                     let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
-                        self.prepare(cx, &target, addresses.first().copied());
+                        self.prepare(cx, &target, cx.server().sockets.reachable(&addresses));
                         restore(cx, saved);
                         self.go(cx)
                     });

@@ -83,8 +83,8 @@ pub fn stateless(cx: &mut Context) -> Outcome<Context> {
             Outcome::Wait(Box::pin(async move {
                 let addresses = resolve(worker, host, port).await;
                 let rest: tocsin_script::Resume<Context> =
-                    Box::new(move |cx: &mut Context| match addresses.first() {
-                        Some(to) => send(cx, &target, *to).into(),
+                    Box::new(move |cx: &mut Context| match cx.server().sockets.reachable(&addresses) {
+                        Some(to) => send(cx, &target, to).into(),
                         None => Outcome::FALSE,
                     });
                 rest

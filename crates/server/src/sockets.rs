@@ -79,6 +79,13 @@ impl Sockets {
             .or_else(|| self.listeners.iter().find(family))
     }
 
+    /// The first of a name's addresses that a listener can send to; without one the first of all, to be refused with
+    /// its reason.
+    pub fn reachable(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        let reached = addresses.iter().find(|to| self.outgoing(SocketId(0), to).is_some());
+        reached.or(addresses.first()).copied()
+    }
+
     /// The listener with this protocol, address and port, as named in a Route header or a script.
     pub fn find(&self, protocol: Option<Protocol>, host: &str, port: Option<u16>) -> Option<&Listener> {
         self.listeners.iter().find(|l| {
@@ -150,6 +157,15 @@ mod tests {
         assert!(sockets.is_myself(b"sip.example.org", None));
         assert!(!sockets.is_myself(b"notexample.org", None));
         assert!(!sockets.is_myself(b"\xff", None));
+    }
+
+    #[test]
+    fn an_address_that_no_listener_reaches_is_passed_over() {
+        let sockets = Sockets::new(vec![listener(0, "127.0.0.1:0")], vec![]);
+        let [v6, v4] = ["[::1]:5060", "127.0.0.1:5060"].map(|text| text.parse().unwrap());
+        assert_eq!(sockets.reachable(&[v6, v4]), Some(v4));
+        assert_eq!(sockets.reachable(&[v6]), Some(v6));
+        assert_eq!(sockets.reachable(&[]), None);
     }
 
     #[test]
