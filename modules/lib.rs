@@ -10,12 +10,21 @@ pub mod maxfwd;
 pub mod mi_datagram;
 pub mod mi_fifo;
 pub mod mi_http;
+pub mod path;
+pub mod proto_tcp;
+pub mod proto_tls;
 pub mod proto_udp;
+pub mod proto_ws;
+pub mod proto_wss;
 pub mod registrar;
 pub mod rr;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
+pub mod tcp_mgm;
+pub mod tls_mgm;
+pub mod tls_openssl;
+pub mod tls_wolfssl;
 pub mod tm;
 pub mod usrloc;
 
@@ -33,12 +42,21 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(mi_datagram::MiDatagram),
         Rc::new(mi_fifo::MiFifo),
         Rc::new(mi_http::MiHttp),
+        Rc::new(path::Path),
+        Rc::new(proto_tcp::ProtoTcp),
+        Rc::new(proto_tls::ProtoTls),
         Rc::new(proto_udp::ProtoUdp),
+        Rc::new(proto_ws::ProtoWs),
+        Rc::new(proto_wss::ProtoWss),
         Rc::new(registrar::Registrar::default()),
         Rc::new(rr::Rr),
         Rc::new(signaling::Signaling),
         Rc::new(sipmsgops::Sipmsgops),
         Rc::new(sl::Sl),
+        Rc::new(tls_mgm::TlsMgm),
+        Rc::new(tls_openssl::TlsOpenssl),
+        Rc::new(tls_wolfssl::TlsWolfssl),
+        Rc::new(tcp_mgm::TcpMgm),
         Rc::new(tm::Tm),
         Rc::new(usrloc::Usrloc),
     ]

@@ -36,6 +36,10 @@ pub(super) struct Wanted<'a> {
     pub(super) reg_id: u32,
     /// Its identity, should it be new.
     pub(super) id: u64,
+    /// Its instance and `reg-id` are what makes it the same, not its URI (RFC 5626 section 6).
+    pub(super) is_flow: bool,
+    /// It is reached over the connection that it comes by.
+    pub(super) by_connection: bool,
 }
 
 /// What a registration wants.
@@ -47,6 +51,8 @@ pub(super) struct Registration<'a> {
     pub(super) contacts: SmallVec<[Wanted<'a>; 1]>,
     /// What is the same for all of them; `modified` is the present second.
     pub(super) common: Contact<'a>,
+    /// The URI of the connection that it came by, or empty.
+    pub(super) connection: &'a [u8],
 }
 
 /// By which rules.
@@ -74,17 +80,18 @@ pub(super) fn apply<'a, 'm: 'a>(
     let mut added = false;
     for wanted in &registration.contacts {
         let now = registration.common.modified;
+        let noted = registration.common.received;
         let contact = Contact {
             id: wanted.id,
             uri: wanted.uri,
             q: wanted.q,
             instance: wanted.instance,
             reg_id: wanted.reg_id,
+            received: if wanted.by_connection && noted.is_empty() { registration.connection } else { noted },
             expires: now.saturating_add(wanted.seconds.into()),
             ..registration.common
         };
-        let same = |known: &Contact<'_>| rules.matching.is_same(known, &contact);
-        match bindings.contacts().iter().position(same) {
+        match rules.matching.find(bindings.contacts(), &contact, wanted.is_flow) {
             None if wanted.seconds == 0 => {}
             None => {
                 bindings.insert(contact);
@@ -97,6 +104,17 @@ pub(super) fn apply<'a, 'm: 'a>(
 }
 
 impl Matching {
+    /// The place of the contact that `new` is a newer registration of. A flow is known by its instance and `reg-id`; it
+    /// also takes the place of the same contact from before it was one.
+    fn find(&self, known: &[Contact<'_>], new: &Contact<'_>, is_flow: bool) -> Option<usize> {
+        let find = |same: &dyn Fn(&Contact<'_>) -> bool| known.iter().position(same);
+        if !is_flow {
+            return find(&|known| self.is_same(known, new));
+        }
+        find(&|known| known.reg_id == new.reg_id && known.instance.eq_ignore_ascii_case(new.instance))
+            .or_else(|| find(&|known| known.reg_id == 0 && self.is_same(known, new)))
+    }
+
     fn is_same(&self, known: &Contact<'_>, new: &Contact<'_>) -> bool {
         match self {
             Self::Uri => known.uri == new.uri,
@@ -204,12 +222,22 @@ mod tests {
     }
 
     fn wanted(uri: &str, seconds: u32) -> Wanted<'_> {
-        Wanted { uri: uri.as_bytes(), seconds, q: -1, instance: b"", reg_id: 0, id: 9 }
+        Wanted {
+            uri: uri.as_bytes(),
+            seconds,
+            q: -1,
+            instance: b"",
+            reg_id: 0,
+            id: 9,
+            is_flow: false,
+            by_connection: false,
+        }
     }
 
     fn registration<'a>(call_id: &'a str, cseq: u32, contacts: &[Wanted<'a>]) -> Registration<'a> {
         let common = Contact { call_id: call_id.as_bytes(), cseq, modified: NOW, ..Contact::EMPTY };
-        Registration { everything_off: false, contacts: contacts.iter().copied().collect(), common }
+        let contacts = contacts.iter().copied().collect();
+        Registration { everything_off: false, contacts, common, connection: b"sip:h:7;transport=ws" }
     }
 
     fn known<'a>(uri: &'a str, call_id: &'a str, cseq: u32, modified: u64) -> Contact<'a> {
@@ -309,6 +337,57 @@ mod tests {
             let (one, two) = (known("sip:a@h;line=1", "c1", 5, NOW), known(uri, call_id, 6, NOW));
             assert_eq!(matching.is_same(&one, &two), same, "{matching:?} {uri} {call_id}");
         }
+    }
+
+    /// RFC 5626 section 6: a device that comes again over a new connection replaces its flow, whatever its contact is.
+    #[test]
+    fn rfc5626_6_a_flow_is_known_by_instance_and_reg_id() {
+        let flow = |uri, reg_id, seconds| Wanted {
+            instance: b"<urn:uuid:AB>",
+            reg_id,
+            is_flow: true,
+            by_connection: true,
+            ..wanted(uri, seconds)
+        };
+        let one = Contact { instance: b"<urn:uuid:ab>", reg_id: 1, ..known("sip:a", "c1", 1, 10) };
+        let two = Contact { reg_id: 2, ..known("sip:b", "c1", 1, 10) };
+        let two = Contact { instance: b"<urn:uuid:ab>", ..two };
+        let plain = known("sip:c", "c2", 1, 10);
+        let run = |contact: Wanted<'static>| {
+            let mut bindings = Bindings::new([plain, one, two], Order::Preference);
+            apply(&mut bindings, &registration("c9", 1, &[contact]), &rules()).unwrap();
+            bindings
+                .contacts()
+                .iter()
+                .map(|c| String::from_utf8_lossy(c.uri).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(run(flow("sip:new", 1, 60)), ["sip:c", "sip:new", "sip:b"]);
+        assert_eq!(run(flow("sip:new", 2, 60)), ["sip:c", "sip:a", "sip:new"]);
+        assert_eq!(run(flow("sip:new", 3, 60)), ["sip:c", "sip:a", "sip:b", "sip:new"]);
+        assert_eq!(run(flow("sip:new", 1, 0)), ["sip:c", "sip:b"]);
+        // The same URI, but another flow: both are there.
+        assert_eq!(run(flow("sip:a", 3, 60)), ["sip:c", "sip:a", "sip:b", "sip:a"]);
+        // A contact from before the device managed flows becomes one.
+        assert_eq!(run(flow("sip:c", 3, 60)), ["sip:c", "sip:a", "sip:b"]);
+        // Without outbound the URI decides, and reg-id means nothing.
+        assert_eq!(run(Wanted { is_flow: false, ..flow("sip:new", 1, 60) }).len(), 4);
+    }
+
+    #[test]
+    fn who_is_reached_over_the_connection_is_noted_with_it() {
+        let received = |by_connection, noted: &'static [u8]| {
+            let mut bindings = Bindings::new([], Order::Preference);
+            let mut request = registration("c1", 1, &[]);
+            request.common.received = noted;
+            request.contacts.push(Wanted { by_connection, ..wanted("sip:a", 60) });
+            apply(&mut bindings, &request, &rules()).unwrap();
+            String::from_utf8_lossy(bindings.contacts()[0].received).into_owned()
+        };
+        assert_eq!(received(true, b""), "sip:h:7;transport=ws");
+        assert_eq!(received(false, b""), "");
+        // What the script knows comes first.
+        assert_eq!(received(true, b"sip:x:1"), "sip:x:1");
     }
 
     #[test]

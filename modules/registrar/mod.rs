@@ -1,7 +1,7 @@
 //! registrar: registrations, and the way from an address of record to its devices (RFC 3261 section 10, RFC 3327).
 //!
 //! [`save`] takes a REGISTER in: [`request`] reads it, [`apply`] makes of it and the bindings that there are what they
-//! will be, usrloc keeps them, and [`answer`] tells. [`lookup`] turns the Request-URI into contacts; [`bound`] asks and
+//! will be, usrloc keeps them, and [`answer`] tells; [`flow`] is about those that come over a connection. [`lookup`] turns the Request-URI into contacts; [`bound`] asks and
 //! removes. The bindings themselves are in the module usrloc.
 
 mod answer;
@@ -9,6 +9,7 @@ mod aor;
 mod apply;
 mod bound;
 mod flags;
+mod flow;
 mod functions;
 mod lookup;
 mod parameters;
@@ -42,6 +43,8 @@ struct State {
     domains: Vec<DomainId>,
     accepted: StatId,
     rejected: StatId,
+    /// `tcp_persistent_flag`: the bit of messages whose connections live as long as their contacts; 0 is none.
+    persistent_flag: u32,
 }
 
 impl Module for Registrar {
@@ -73,7 +76,8 @@ impl Module for Registrar {
             .computed("registrar", move |each| fixed.iter().for_each(|(name, value)| each(name, *value)));
         let accepted = setup.statistics.counter("registrar", "accepted_regs");
         let rejected = setup.statistics.counter("registrar", "rejected_regs");
-        setup.states.put(State { settings, domains, accepted, rejected });
+        let persistent_flag = parameters::persistent_flag(&setup.parameters, &setup.settings.flag_names)?;
+        setup.states.put(State { settings, domains, accepted, rejected, persistent_flag });
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The module's parameters.
 
 use tocsin_script::{Bytes, ModParam, ModParamKind, Value};
+use tocsin_server::core::FlagNames;
 use tocsin_server::module::{Parameters, SetupError};
 
 const fn number(name: &'static str) -> ModParam {
@@ -21,7 +22,6 @@ pub(super) const NAMES: &[ModParam] = &[
     number("min_expires"),
     number("max_expires"),
     number("default_q"),
-    // Not acted on: no contact is registered over TCP yet.
     either("tcp_persistent_flag"),
     text("realm_prefix"),
     number("case_sensitive"),
@@ -137,6 +137,17 @@ impl Settings {
     }
 }
 
+/// The bit of `tcp_persistent_flag`, which is a name, a number, or -1 for none; 0 when there is none.
+pub(super) fn persistent_flag(given: &Parameters, names: &FlagNames) -> Result<u32, SetupError> {
+    const NAME: &str = "tcp_persistent_flag";
+    let Some(value) = given.value(NAME) else { return Ok(0) };
+    let flag = value.to_int().map_or_else(|| value.clone(), Value::Int);
+    if flag == Value::Int(-1) {
+        return Ok(0);
+    }
+    names.bit(&flag).map_err(|problem| wrong(NAME, problem))
+}
+
 fn is_on(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Int(number)) => *number != 0,
@@ -194,6 +205,20 @@ mod tests {
         );
         assert!(s.case_sensitive && !s.gruu);
         assert_eq!((s.default_q, s.received_param.as_str(), s.retry_after), (-1, "received", 0));
+    }
+
+    #[test]
+    fn the_persistent_flag_is_that_of_the_script() {
+        let names = FlagNames::default();
+        let _ = names.bit(&"FIRST".into());
+        let flag = |value: Value| {
+            persistent_flag(&Parameters(vec![("tcp_persistent_flag".to_owned(), value)]), &names)
+        };
+        assert_eq!(persistent_flag(&Parameters::default(), &names).unwrap(), 0);
+        assert_eq!(flag(Value::Int(-1)).unwrap(), 0);
+        assert_eq!(flag("TCP_PERSIST".into()).unwrap(), 0b10);
+        assert_eq!((flag(Value::Int(7)).unwrap(), flag("7".into()).unwrap()), (1 << 7, 1 << 7));
+        assert!(flag(Value::Int(32)).is_err_and(|cause| cause.to_string().contains("tcp_persistent_flag")));
     }
 
     #[test]

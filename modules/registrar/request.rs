@@ -9,6 +9,7 @@ use tocsin_sip::{HeaderName, Message, NameAddrRef, unescape, unfold};
 
 use super::apply::{CONTACT_LIMIT, Registration, Wanted};
 use super::flags::{PathMode, SaveFlags};
+use super::flow::Flow;
 use super::parameters::Settings;
 use super::refusal::Refusal;
 use crate::usrloc::{ALL_METHODS, Contact, method_bit};
@@ -35,6 +36,8 @@ pub(super) struct Surroundings<'m> {
     pub(super) cflags: u32,
     /// The listener it arrived on.
     pub(super) socket: Option<SocketId>,
+    /// The way by which it came.
+    pub(super) flow: Flow,
 }
 
 impl<'m> Surroundings<'m> {
@@ -99,7 +102,12 @@ pub(super) fn read<'a>(
         methods: methods(message),
         ..Contact::EMPTY
     };
-    let mut registration = Registration { everything_off: false, contacts: SmallVec::new(), common };
+    let mut registration = Registration {
+        everything_off: false,
+        contacts: SmallVec::new(),
+        common,
+        connection: &surroundings.flow.uri,
+    };
     if message.contact_is_star() {
         let alone = message.values(HeaderName::Contact).count() == 1;
         if !alone || message.expires() != Ok(Some(0)) {
@@ -116,7 +124,8 @@ pub(super) fn read<'a>(
         if only.is_some_and(|only| only != contact.uri_text()) {
             continue;
         }
-        registration.contacts.push(wanted(&contact, message, settings, flags, |uri| id(uri, call_id))?);
+        let id = |uri: &[u8]| id(uri, call_id);
+        registration.contacts.push(wanted(&contact, message, &surroundings.flow, settings, flags, id)?);
     }
     Ok(registration)
 }
@@ -124,24 +133,31 @@ pub(super) fn read<'a>(
 fn wanted<'a>(
     contact: &NameAddrRef<'a>,
     message: &Message,
+    flow: &Flow,
     settings: &Settings,
     flags: &SaveFlags,
     id: impl Fn(&[u8]) -> u64,
 ) -> Result<Wanted<'a>, Refusal> {
-    let uri = contact.uri().map_err(|_| Refusal::Contact)?.text();
+    let parsed = contact.uri().map_err(|_| Refusal::Contact)?;
+    let uri = parsed.text();
     if uri.len() > settings.max_contact_len {
         return Err(Refusal::ContactTooLong);
     }
     let q = contact.q().map_err(|_| Refusal::Contact)?;
     // Told again in responses: nothing may be in it that ends a line or a quoted string.
     let is_plain = |urn: &&[u8]| urn.iter().all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\');
+    let instance = contact.instance().filter(is_plain).unwrap_or_default();
+    let reg_id = contact.reg_id().ok().flatten().unwrap_or_default();
+    let is_flow = flow.outbound && reg_id > 0 && !instance.is_empty();
     Ok(Wanted {
         uri,
         seconds: lifetime(contact, message, settings, flags),
         q: q.map_or(settings.default_q, i32::from),
-        instance: contact.instance().filter(is_plain).unwrap_or_default(),
-        reg_id: contact.reg_id().ok().flatten().unwrap_or_default(),
+        instance,
+        reg_id,
         id: id(uri),
+        is_flow,
+        by_connection: flow.reaches(&parsed, is_flow),
     })
 }
 

@@ -11,6 +11,7 @@ use super::answer::{gruu_base, refusal_lines, write_contacts, write_line};
 use super::aor::aor_of;
 use super::apply::{Matching, Registration, Rules, apply};
 use super::flags::SaveFlags;
+use super::flow::{Flow, keep_connection};
 use super::refusal::Refusal;
 use super::request::{Surroundings, read};
 use crate::signaling;
@@ -29,9 +30,12 @@ pub(super) fn save(
     let outcome = register(cx, state, domain, flags, aor, tag.unwrap_or_default());
     let answers = !flags.no_reply && cx.message.is_request();
     match outcome {
-        Ok(lines) => {
+        Ok(saved) => {
             server.statistics.add(state.accepted, 1);
-            !answers || answer(cx, 200, b"OK", &lines)
+            if saved.seconds > 0 && cx.flags & state.persistent_flag != 0 {
+                keep_connection(cx, saved.seconds);
+            }
+            !answers || answer(cx, 200, b"OK", &saved.lines)
         }
         Err(refusal) => {
             server.statistics.add(state.rejected, 1);
@@ -56,7 +60,15 @@ fn answer(cx: &mut Context, status: u16, reason: &[u8], lines: &[u8]) -> bool {
     sent
 }
 
-/// Changes the bindings. Returns the header lines of the response.
+/// What came of a registration.
+struct Saved {
+    /// The header lines of the response.
+    lines: Vec<u8>,
+    /// How long its longest contact lives, in seconds; 0 when it has none.
+    seconds: u32,
+}
+
+/// Changes the bindings.
 fn register(
     cx: &Context,
     state: &State,
@@ -64,7 +76,7 @@ fn register(
     flags: &SaveFlags,
     aor: Option<&Bytes>,
     tag: Bytes,
-) -> Result<Vec<u8>, Refusal> {
+) -> Result<Saved, Refusal> {
     let (server, now) = (cx.server(), unix_seconds());
     let locations = server.state::<Locations>();
     let target = match aor {
@@ -91,7 +103,14 @@ fn register(
         if surroundings.tells_path {
             write_line(b"Path", &surroundings.path, &mut lines);
         }
-        lines
+        let seconds = registration.contacts.iter().map(|wanted| wanted.seconds).max().unwrap_or(0);
+        if registration.contacts.iter().any(|wanted| wanted.is_flow && wanted.seconds > 0) {
+            write_line(b"Require", b"outbound", &mut lines);
+            if let Some(timer) = surroundings.flow.timer(server.settings.tcp.lifetime) {
+                write_line(b"Flow-Timer", timer.to_string().as_bytes(), &mut lines);
+            }
+        }
+        Saved { lines, seconds }
     };
     let settled = until_settled(|| {
         let draft = locations.open(state.domains[domain], &key);
@@ -140,6 +159,10 @@ fn surroundings<'a>(
         } else {
             tracing::error!("save: received_avp holds `{}`, which is no URI", address.lossy());
         }
+    }
+    if cx.message.is_request() {
+        let protocol = cx.server().sockets.listener(cx.received.socket).protocol;
+        all.flow = Flow::of(&cx.message, protocol, cx.received.source, flags.path);
     }
     all.attr = first_avp(cx, state.settings.attr_avp.as_ref()).unwrap_or_default();
     all.tag = tag;

@@ -159,6 +159,36 @@ fn a_path_is_kept_told_and_followed() {
     assert!(found.starts_with("SIP/2.0 302 sip:a@h sip:p1;lr\r\n"), "{found}");
 }
 
+/// A browser behind an edge that keeps its flow comes again, with another contact: it is the same device.
+#[test]
+fn rfc5626_6_a_flow_is_registered_again() {
+    let bench = Bench::new("", "save(\"location\", \"path-lazy\");");
+    let register = |cseq, uri: &str, supported: &str, path: &str| {
+        let headers = format!(
+            "Supported: {supported}\r\nPath: <sip:edge;lr{path}>\r\n\
+             Contact: <sip:{uri};transport=ws;ob>;reg-id=1;+sip.instance=\"<urn:uuid:1>\";expires=60\r\n"
+        );
+        bench.ask(&request("REGISTER", "sip:example.com", "r1", cseq, &headers)).unwrap()
+    };
+    let line = |response: &str, name: &str| {
+        response.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+    };
+    let contact =
+        |uri: &str| format!("<sip:{uri};transport=ws;ob>;expires=60;+sip.instance=\"<urn:uuid:1>\";reg-id=1");
+    let first = register(1, "x@a.invalid", "path, gruu, outbound", ";ob");
+    assert_eq!(line(&first, "Require: ").as_deref(), Some("outbound"), "{first}");
+    assert_eq!(line(&first, "Contact: "), Some(contact("x@a.invalid")));
+    assert_eq!(line(&first, "Flow-Timer: "), None, "the connection is the edge's");
+    let again = register(2, "y@b.invalid", "path, gruu, outbound", ";ob");
+    assert_eq!(line(&again, "Contact: "), Some(contact("y@b.invalid")));
+    // Without the edge's word, or without asking, it is a registration like any other.
+    for (cseq, supported, path) in [(3, "path, outbound", ""), (4, "path", ";ob")] {
+        let plain = register(cseq, &format!("z{cseq}@c.invalid"), supported, path);
+        assert_eq!(line(&plain, "Require: "), None, "{plain}");
+        assert_eq!(line(&plain, "Contact: ").unwrap().matches("expires").count(), cseq as usize - 1);
+    }
+}
+
 #[test]
 fn lookup_finds_the_preferred_contact() {
     let route = "if ($rm == \"REGISTER\") { $avp(rcv) = \"sip:192.0.2.1:7\"; $avp(attr) = \"lab\"; save(\"location\"); exit; }\n\

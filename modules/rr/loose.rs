@@ -3,8 +3,10 @@
 use std::rc::Rc;
 
 use smallvec::SmallVec;
+use tocsin_net::Protocol;
 use tocsin_script::{Bytes, Call, Function, Routes};
-use tocsin_server::Context;
+use tocsin_server::sockets::SocketId;
+use tocsin_server::{Context, Server};
 use tocsin_sip::{Edits, HeaderName, Limits, Message, NameAddrRef, UriRef};
 
 use super::{Settings, is_own};
@@ -29,16 +31,25 @@ fn loose_route(cx: &mut Context) -> bool {
     if let Some(uri) = followed.request_uri {
         cx.set_request_uri(uri);
     }
-    if let Some(hop) = followed.next_hop {
+    let noted = || {
+        let uri = followed.last_own.as_deref()?;
+        crate::path::next_hop_noted(server, &UriRef::parse(uri).ok()?)
+    };
+    if let Some(hop) = followed.next_hop.or_else(noted) {
         cx.targets.main.next_hop = Some(hop);
     }
     if let Some(uri) = followed.leaves_by {
-        cx.targets.main.socket = UriRef::parse(&uri).ok().and_then(|uri| {
-            let host = std::str::from_utf8(uri.host()).ok()?.trim_matches(['[', ']']);
-            server.sockets.find(None, host, uri.port()).map(|listener| listener.id)
-        });
+        cx.targets.main.socket = UriRef::parse(&uri).ok().and_then(|uri| socket_of(server, &uri));
     }
     followed.is_routed
+}
+
+/// The listener that a URI of this server names; one without a transport is UDP's, if UDP has one there.
+fn socket_of(server: &Server, uri: &UriRef<'_>) -> Option<SocketId> {
+    let host = std::str::from_utf8(uri.host()).ok()?.trim_matches(['[', ']']);
+    let find = |protocol| server.sockets.find(protocol, host, uri.port());
+    let named = uri.param(b"transport").and_then(|param| Protocol::parse(param.value?));
+    find(Some(named.unwrap_or(Protocol::Udp))).or_else(|| find(None)).map(|listener| listener.id)
 }
 
 /// What following a route set comes to, beside the Route values that are taken out.
@@ -52,6 +63,8 @@ struct Followed {
     next_hop: Option<Bytes>,
     /// The own URI whose socket the request leaves by: the second of a pair.
     leaves_by: Option<Bytes>,
+    /// The own URI that ends the route set, if it has `received`: nothing is left behind it.
+    last_own: Option<Bytes>,
 }
 
 /// One Route value.
@@ -82,8 +95,10 @@ fn follow(
         rest = before;
     }
     let mut had_own = came_strict;
+    let mut own_entry = None;
     if let Some((first, behind)) = rest.split_first().filter(|(first, _)| own(&first.uri)) {
         had_own = true;
+        own_entry = Some(first.uri);
         edits.remove_value(message, first.header, first.value);
         rest = behind;
         // The two entries of one passage: the message came by the first and leaves by the second.
@@ -100,7 +115,11 @@ fn follow(
     followed.is_routed = true;
     match rest.split_first() {
         // A request out of the blue whose route set held us alone is routed as if it had none.
-        None => followed.is_routed = came_strict || !(begins_dialog && had_own),
+        None => {
+            followed.is_routed = came_strict || !(begins_dialog && had_own);
+            let noted = own_entry.filter(|uri| uri.param(b"received").is_some());
+            followed.last_own = noted.map(|uri| Bytes::new(uri.text()));
+        }
         Some((next, _)) if next.uri.is_loose() => followed.next_hop = Some(Bytes::new(next.uri.text())),
         Some((next, behind)) => {
             let target = followed.request_uri.take().unwrap_or_else(|| Bytes::new(request_uri.text()));
@@ -198,6 +217,7 @@ mod tests {
             request_uri: bytes(request_uri),
             next_hop: bytes(next_hop),
             leaves_by: bytes(leaves_by),
+            last_own: None,
         })
     }
 

@@ -10,6 +10,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
+
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server};
@@ -55,6 +57,7 @@ impl Module for Rr {
             mismatch_warning: is_on("enable_socket_mismatch_warning", 1),
         };
         setup.states.put(settings);
+        setup.on_leaving.push(Rc::new(record::double));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use smallvec::SmallVec;
+use tocsin_net::Protocol;
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
 use tocsin_server::Context;
 use tocsin_server::core::as_text;
@@ -72,22 +73,55 @@ fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), BadParams> {
         return if own.is_empty() { Ok(()) } else { add_param(cx, own) };
     }
     let params = gathered(cx, own)?;
-    let inbound = server.sockets.listener(cx.received.socket);
-    let outbound = cx.targets.main.socket.filter(|id| settings.double && *id != cx.received.socket);
     let entry = Entry {
         user: settings.username.then(|| user(cx)).flatten(),
         from_tag: settings.from_tag.then(|| from_tag(&cx.message)).flatten(),
         params: &params,
     };
     let mut value = Text::new();
-    match outbound {
-        None => entry.write(&host_port(inbound), false, &mut value),
-        Some(outbound) => {
-            entry.write_pair(&host_port(server.sockets.listener(outbound)), &host_port(inbound), &mut value);
-        }
-    }
+    entry.write(&address(server.sockets.listener(cx.received.socket)), false, &mut value);
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
     Ok(())
+}
+
+/// A request leaves by `outbound`: where it came by another socket, its Record-Route becomes a pair, one for each side.
+pub(super) fn double(cx: &Context, outbound: &Listener, edits: &mut Edits) {
+    let inbound = cx.server().sockets.listener(cx.received.socket);
+    if outbound.id == inbound.id || !cx.server().state::<Settings>().double {
+        return;
+    }
+    // In a failure route what was put there before is part of the request.
+    let stored = cx.transaction.and_then(|_| cx.message.values(HeaderName::RecordRoute).next()?.ok());
+    let Some(single) = edits.leading(HeaderName::RecordRoute).or(stored.as_ref().map(|value| value.text))
+    else {
+        return;
+    };
+    let Some(pair) = pair_of(single, &address(outbound), &address(inbound)) else { return };
+    if edits.leading(HeaderName::RecordRoute).is_none()
+        && let Some(stored) = stored
+    {
+        edits.remove_value(&cx.message, stored.header, stored.value);
+    }
+    edits.set_leading(&cx.message, HeaderName::RecordRoute, &pair);
+}
+
+/// The pair for an entry that names `inbound` alone; `None` for any other.
+fn pair_of(single: &[u8], outbound: &[u8], inbound: &[u8]) -> Option<Text> {
+    let inside = single.strip_prefix(b"<sip:")?;
+    let at = memchr::memmem::find(inside, inbound)?;
+    let (user, rest) = inside.split_at(at);
+    let rest = &rest[inbound.len()..];
+    if !(user.is_empty() || user.ends_with(b"@")) || !rest.starts_with(b";lr") {
+        return None;
+    }
+    let mut pair = Text::new();
+    // The called side meets the first one first.
+    for (address, before) in [(outbound, &b""[..]), (inbound, b"\r\nRecord-Route: ")] {
+        for part in [before, b"<sip:", user, address, b";r2=on", rest] {
+            pair.extend_from_slice(part);
+        }
+    }
+    Some(pair)
 }
 
 fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(), BadParams> {
@@ -172,8 +206,8 @@ fn from_tag(message: &Message) -> Option<&[u8]> {
     message.from().ok()?.tag().filter(|tag| tag.iter().all(plain))
 }
 
-/// The host and port by which others reach a listener.
-fn host_port(listener: &Listener) -> Text {
+/// The host and port by which others reach a listener, and its protocol where that is not what is meant without one.
+fn address(listener: &Listener) -> Text {
     let (host, port) = &listener.advertised;
     let mut text = Text::new();
     if host.contains(':') {
@@ -186,6 +220,10 @@ fn host_port(listener: &Listener) -> Text {
     text.push(b':');
     let mut digits = [0; 5];
     text.extend_from_slice(decimal(*port, &mut digits));
+    if listener.protocol != Protocol::Udp {
+        text.extend_from_slice(b";transport=");
+        text.extend_from_slice(listener.protocol.name().as_bytes());
+    }
     text
 }
 
@@ -248,6 +286,22 @@ mod tests {
              From: <sip:a@b>;tag={tag}\r\nTo: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n"
         );
         Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap()
+    }
+
+    #[test]
+    fn a_pair_is_made_of_our_own_entry_alone() {
+        let (out, inside) = (b"192.0.2.9:5061;transport=tls", b"192.0.2.9:5060");
+        let pair = pair_of(b"<sip:u@192.0.2.9:5060;lr;ftag=1>", out, inside).unwrap();
+        assert_eq!(
+            text(&pair),
+            "<sip:u@192.0.2.9:5061;transport=tls;r2=on;lr;ftag=1>\r\n\
+             Record-Route: <sip:u@192.0.2.9:5060;r2=on;lr;ftag=1>"
+        );
+        for other in
+            ["<sip:192.0.2.8:5060;lr>", "<sip:192.0.2.9:5060;r2=on;lr>", "<sip:192.0.2.9:50600;lr>", "x"]
+        {
+            assert!(pair_of(other.as_bytes(), out, inside).is_none(), "{other}");
+        }
     }
 
     fn text(value: &[u8]) -> &str {

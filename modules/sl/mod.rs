@@ -202,7 +202,11 @@ mod tests {
             let text = text.replace("@C@", "127.0.0.1:9").into_bytes();
             let message = tocsin_sip::Message::parse(text, &tocsin_sip::Limits::DEFAULT).unwrap();
             let source = "127.0.0.1:9".parse().unwrap();
-            let received = tocsin_server::Received { source, socket: tocsin_server::sockets::SocketId(0) };
+            let received = tocsin_server::Received {
+                source,
+                socket: tocsin_server::sockets::SocketId(0),
+                connection: tocsin_net::connections::ConnectionId::NONE,
+            };
             Context::new(bench.worker, message, received, tocsin_script::RouteKind::Request)
         };
         let ack = |tag: &str| request("ACK", &format!(";tag={tag}"), "");

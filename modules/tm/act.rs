@@ -3,8 +3,8 @@
 //! Runs under the lock of the record's shard, so it only copies. What takes longer - a failure route - is told to the
 //! caller, to be done afterwards.
 
+use tocsin_server::flow::Flow;
 use tocsin_server::reply::{self, Response};
-use tocsin_server::sockets::SocketId;
 use tocsin_server::{Server, Worker};
 use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
@@ -78,7 +78,7 @@ impl Doing<'_> {
         match action {
             Action::SendRequest(branch) => {
                 if let Some(b) = t.branches.get(branch.index()) {
-                    self.send(b.socket, b.to, &b.request);
+                    self.send(b.flow, &b.request);
                 }
                 self.count(|c| c.retransmission_req);
             }
@@ -87,20 +87,20 @@ impl Doing<'_> {
             Action::ForwardReply { branch, status } => self.forward_reply(t, branch, status),
             Action::PassReply { .. } => {
                 if let AtHand::Reply { upstream, .. } = self.at_hand {
-                    self.send(t.socket, t.reply_to, upstream);
+                    self.send(t.upstream, upstream);
                     self.count(|c| c.relayed_replies);
                 }
             }
             Action::SendReply(status) => {
                 if let AtHand::Local(bytes) = self.at_hand {
-                    self.send(t.socket, t.reply_to, bytes);
+                    self.send(t.upstream, bytes);
                     keep(&mut t.reply, bytes);
                     self.count_reply(status, true);
                 }
             }
             Action::GenerateReply(status) => self.generate_reply(t, status),
             Action::ResendReply => {
-                self.send(t.socket, t.reply_to, &t.reply);
+                self.send(t.upstream, &t.reply);
                 self.count(|c| c.retransmission_rpl);
             }
             Action::BranchEnded { local: true, status: 408, .. } => self.count(|c| c.timeout_finalresponse),
@@ -108,17 +108,16 @@ impl Doing<'_> {
         }
     }
 
-    fn send(&self, socket: SocketId, to: std::net::SocketAddr, bytes: &[u8]) {
+    fn send(&self, flow: Flow, bytes: &[u8]) {
         if !bytes.is_empty() {
-            let listener = self.server.sockets.listener(socket);
-            self.worker.send(listener, to, |out| out.extend_from_slice(bytes));
+            self.worker.send(&flow.into(), |out| out.extend_from_slice(bytes));
         }
     }
 
     fn forward_reply(&self, t: &mut Transaction, branch: BranchId, status: u16) {
         match self.at_hand {
             AtHand::Reply { message, upstream } if message.status() == Some(status) => {
-                self.send(t.socket, t.reply_to, upstream);
+                self.send(t.upstream, upstream);
                 keep(&mut t.reply, upstream);
                 if status < 200 {
                     // It leaves before the lock is released: no other worker's final reply can overtake it.
@@ -128,7 +127,7 @@ impl Doing<'_> {
             _ => {
                 let Some(kept) = t.branches.get_mut(branch.index()).map(|b| &mut b.reply) else { return };
                 std::mem::swap(kept, &mut t.reply);
-                self.send(t.socket, t.reply_to, &t.reply);
+                self.send(t.upstream, &t.reply);
             }
         }
         self.count_reply(status, false);
@@ -139,7 +138,7 @@ impl Doing<'_> {
         let response = Response { status, reason: b"", tag: &t.tag, lines: b"" };
         let mut bytes = Vec::new();
         reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);
-        self.send(t.socket, t.reply_to, &bytes);
+        self.send(t.upstream, &bytes);
         keep(&mut t.reply, &bytes);
         self.count_reply(status, true);
     }
@@ -159,7 +158,7 @@ impl Doing<'_> {
         let Some(request) = parse(self.server, &b.request) else { return };
         let mut bytes = Vec::new();
         if write(&request, &mut bytes) {
-            self.send(b.socket, b.to, &bytes);
+            self.send(b.flow, &bytes);
         }
     }
 

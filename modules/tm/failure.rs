@@ -28,7 +28,8 @@ fn prepare(worker: &'static Worker, id: TransactionId, status: u16) -> Option<(C
     let taken = state.table.update(&id, |t, _| {
         let route = t.failure_route;
         t.failure_route = RouteBits::NONE;
-        let received = Received { source: t.source, socket: t.socket };
+        let received =
+            Received { source: t.source, socket: t.upstream.socket, connection: t.upstream.connection };
         (route, received, t.request.to_vec(), t.avps.to_vec(), t.flags, t.reply_route)
     });
     let (route, received, request, avps, flags, reply_route) = taken?;

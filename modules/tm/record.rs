@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use tocsin_script::{Program, RouteId};
 use tocsin_server::Context;
-use tocsin_server::sockets::SocketId;
+use tocsin_server::flow::Flow;
+use tocsin_server::security::Wish;
 use tocsin_shm::{Alloc, Full, ShmBytes, ShmClone, ShmSafe, ShmVec};
 
 use super::machine::Machine;
@@ -20,10 +21,8 @@ pub(crate) struct Transaction {
     pub(super) machine: Machine,
     /// Where the request came from.
     pub(super) source: SocketAddr,
-    /// The listener it arrived on.
-    pub(super) socket: SocketId,
-    /// Where replies go.
-    pub(super) reply_to: SocketAddr,
+    /// The way that replies take.
+    pub(super) upstream: Flow,
     /// The tag of replies made here.
     pub(super) tag: [u8; 16],
     /// The request with the script's changes, without our Via.
@@ -46,10 +45,8 @@ pub(crate) struct Transaction {
 /// One destination of the request.
 #[derive(Debug, ShmSafe, ShmClone)]
 pub(super) struct Branch {
-    /// Where it was sent.
-    pub(super) to: SocketAddr,
-    /// The listener it left by.
-    pub(super) socket: SocketId,
+    /// The way it was sent.
+    pub(super) flow: Flow,
     /// The request as it was sent.
     pub(super) request: ShmBytes,
     /// Its final reply, if it is a failure, as it goes upstream.
@@ -86,8 +83,13 @@ impl RouteBits {
 /// A destination made ready outside of the lock.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub(super) to: SocketAddr,
-    pub(super) socket: SocketId,
+    pub(super) flow: Flow,
+    /// What the script wishes of TLS.
+    pub(super) wish: Option<Wish>,
+    /// The name that led there, if one did.
+    pub(super) host: String,
+    /// The way is a stream: what is sent arrives, or the sender is told.
+    pub(super) reliable: bool,
     pub(super) request: Vec<u8>,
     pub(super) reply_route: Option<RouteId>,
     pub(super) flags: u32,
@@ -97,8 +99,7 @@ impl Prepared {
     /// Copies it into a record.
     pub(super) fn store(&self, alloc: Alloc) -> Result<Branch, Full> {
         Ok(Branch {
-            to: self.to,
-            socket: self.socket,
+            flow: self.flow,
             request: ShmBytes::try_from_slice_in(&self.request, alloc)?,
             reply: ShmBytes::new_in(alloc),
             reply_route: RouteBits::new(self.reply_route),

@@ -4,11 +4,11 @@
 //! for - and is made ready outside of any lock. Only then the transaction is stored, whole, by one insertion: a worker
 //! that dies before it has changed nothing, one that dies after it leaves what the timers need to go on.
 
-use std::net::SocketAddr;
-
 use smallvec::SmallVec;
+use tocsin_net::Hop;
 use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
-use tocsin_server::forward::{next_hop, resolve};
+use tocsin_server::flow::{Envelope, Flow, Ticket};
+use tocsin_server::forward::{listener_for, next_hop, resolve, wish};
 use tocsin_server::reply::{self, Response};
 use tocsin_server::target::{NextHop, Target};
 use tocsin_server::time::now_ms;
@@ -139,17 +139,17 @@ impl Relay {
         saved: Option<Saved>,
     ) -> Result<Self, Outcome<Context>> {
         match next_hop(cx, &target) {
-            Ok(NextHop::Address(to)) => {
-                self.prepare(cx, &target, Some(to));
+            Ok(NextHop::Hop(hop)) => {
+                self.prepare(cx, &target, Some(hop), "");
                 restore(cx, saved);
                 Ok(self)
             }
-            Ok(NextHop::Name { host, port }) => {
+            Ok(NextHop::Name(name)) => {
                 let worker = cx.worker;
                 Err(Outcome::Wait(Box::pin(async move {
-                    let addresses = resolve(worker, host, port).await;
+                    let hops = resolve(worker, &name).await;
                     let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
-                        self.prepare(cx, &target, cx.server().sockets.reachable(&addresses));
+                        self.prepare(cx, &target, cx.server().sockets.reachable(&hops), &name.host);
                         restore(cx, saved);
                         self.go(cx)
                     });
@@ -165,14 +165,12 @@ impl Relay {
         }
     }
 
-    fn prepare(&mut self, cx: &mut Context, target: &Target, to: Option<SocketAddr>) {
-        let Some(to) = to else {
+    fn prepare(&mut self, cx: &mut Context, target: &Target, hop: Option<Hop>, host: &str) {
+        let Some(hop) = hop else {
             self.failed = BAD_DESTINATION;
             return;
         };
-        let preferred = target.socket.unwrap_or(cx.received.socket);
-        let Some(listener) = cx.server().sockets.outgoing(preferred, &to) else {
-            tracing::error!("t_relay: no listener can send to {to}: add a `socket=` of its address family");
+        let Some(listener) = listener_for(cx, target, &hop) else {
             self.failed = SEND_FAILED;
             return;
         };
@@ -180,7 +178,15 @@ impl Relay {
         let mut request = Vec::with_capacity(cx.message.bytes().len() + 256);
         forward::write(cx, target, listener, &text[..length], &mut request);
         let reply_route = cx.armed.reply;
-        self.ready.push(Prepared { to, socket: listener.id, request, reply_route, flags: target.flags });
+        self.ready.push(Prepared {
+            flow: Flow::new(listener.id, hop.to),
+            wish: wish(cx, &hop),
+            host: host.to_owned(),
+            reliable: hop.protocol.is_stream(),
+            request,
+            reply_route,
+            flags: target.flags,
+        });
     }
 
     fn store(self, cx: &mut Context) -> Outcome<Context> {
@@ -203,7 +209,8 @@ impl Relay {
             let mut added = 0;
             for prepared in &self.ready {
                 let Ok(branch) = prepared.store(edit.alloc()) else { break };
-                if t.branches.try_reserve(1).is_err() || t.machine.add_branch(false, now).is_err() {
+                if t.branches.try_reserve(1).is_err() || t.machine.add_branch(prepared.reliable, now).is_err()
+                {
                     break;
                 }
                 if t.branches.try_push(branch).is_ok() {
@@ -216,7 +223,7 @@ impl Relay {
             added
         });
         let sent = &self.ready[..added.unwrap_or(0)];
-        send(cx, sent);
+        send(cx, self.id, self.first, sent);
         cx.served = true;
         if sent.is_empty() { Outcome::Done(NO_DESTINATION) } else { Outcome::TRUE }
     }
@@ -272,7 +279,7 @@ pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) ->
             server.statistics.add(counters.uac, ready.len() as u64);
             cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
             cx.served = true;
-            send(cx, ready);
+            send(cx, id, 0, ready);
             Outcome::TRUE
         }
         Ok(false) => match requests::retransmission(cx, id) {
@@ -293,19 +300,20 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let state = server.state::<State>();
     let now = now_ms();
     let kind = if cx.message.method() == Method::Invite { Kind::Invite } else { Kind::NonInvite };
-    let mut machine =
-        Machine::new(kind, false, now, &state.settings.timers).with_policy(state.settings.policy);
-    for _ in ready {
-        if machine.add_branch(false, now).is_err() {
+    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    let mut machine = Machine::new(kind, protocol.is_stream(), now, &state.settings.timers)
+        .with_policy(state.settings.policy);
+    for prepared in ready {
+        if machine.add_branch(prepared.reliable, now).is_err() {
             return Ok(false);
         }
     }
     let tag = tag_of(server, id);
     let trying = trying(cx, &mut machine, &tag, now);
-    let reply_to = cx
+    let upstream = cx
         .message
         .via()
-        .map_or(cx.received.source, |via| reply::destination(&via, cx.received.source, cx.symmetric));
+        .map_or(cx.received.flow(), |via| reply::destination(&via, protocol, &cx.received, cx.symmetric));
     let owner = Owner { slot: cx.worker.member.slot, generation: cx.worker.member.generation };
     let avps = if cx.avps.is_empty() { Vec::new() } else { cx.avps.encode() };
     let mut scratch = state.scratch.borrow_mut();
@@ -319,8 +327,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
         let transaction = Transaction {
             machine,
             source: cx.received.source,
-            socket: cx.received.socket,
-            reply_to,
+            upstream,
             tag,
             request: ShmBytes::try_from_slice_in(&scratch, alloc)?,
             reply: ShmBytes::try_from_slice_in(&trying, alloc)?,
@@ -334,8 +341,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
         Ok((id, transaction))
     })?;
     if inserted && !trying.is_empty() {
-        let listener = server.sockets.listener(cx.received.socket);
-        cx.worker.send(listener, reply_to, |out| out.extend_from_slice(&trying));
+        cx.worker.send(&upstream.into(), |out| out.extend_from_slice(&trying));
     }
     Ok(inserted)
 }
@@ -356,10 +362,17 @@ fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> 
     bytes
 }
 
-fn send(cx: &Context, ready: &[Prepared]) {
-    for prepared in ready {
-        let listener = cx.server().sockets.listener(prepared.socket);
-        cx.worker.send(listener, prepared.to, |out| out.extend_from_slice(&prepared.request));
+/// Sends the requests of the branches from `first` on.
+fn send(cx: &Context, id: TransactionId, first: usize, ready: &[Prepared]) {
+    for (branch, prepared) in (first..).zip(ready) {
+        let ticket = Ticket { transaction: id.0, branch: branch as u8 };
+        let envelope = Envelope {
+            flow: prepared.flow,
+            wish: prepared.wish.as_ref(),
+            host: &prepared.host,
+            ticket: Some(ticket),
+        };
+        cx.worker.send(&envelope, |out| out.extend_from_slice(&prepared.request));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use tocsin_script::RouteKind;
 use tocsin_server::avps::Avps;
+use tocsin_server::flow::Ticket;
 use tocsin_server::transaction::Transactions;
-use tocsin_server::{Context, TransactionRef, receive, reply};
+use tocsin_server::{Context, TransactionRef, Worker, receive, reply};
 use tocsin_sip::Method;
 
 use super::State;
@@ -13,6 +14,9 @@ use super::machine::BranchId;
 use super::matching::of_reply;
 use super::record::TransactionId;
 use super::relay;
+
+/// What a branch ends with whose request could not be sent.
+const SEND_FAILED: u16 = 477;
 
 /// tm as the server's transaction layer.
 #[derive(Debug)]
@@ -30,6 +34,17 @@ impl Transactions for Layer {
             None => Some(cx),
             Some(None) => relay_up(cx, id, branch),
             Some(Some(waiting)) => waiting.run(cx, id, branch),
+        }
+    }
+
+    fn send_failed(&self, worker: &'static Worker, ticket: Ticket) {
+        let id = TransactionId(ticket.transaction);
+        let Some(branch) = BranchId::from_index(ticket.branch.into()) else { return };
+        let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
+            t.machine.fail_branch(branch, SEND_FAILED, now, actions);
+        });
+        if let Some(after) = after {
+            follow_up(worker, id, after);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Addresses as an operator writes them: `udp:127.0.0.1:5060`, `[::1]:5080`, `*`.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
+use tocsin_shm::{ShmClone, ShmSafe};
 
 /// A transport protocol, as named in `socket=` and in a Via header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ShmSafe, ShmClone)]
 pub enum Protocol {
     /// RFC 768 datagrams.
     Udp,
@@ -20,11 +22,12 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
     /// Reads a name in either case; `None` for an unknown one.
     pub fn parse(name: &[u8]) -> Option<Self> {
-        [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss]
-            .into_iter()
-            .find(|protocol| name.eq_ignore_ascii_case(protocol.name().as_bytes()))
+        Self::ALL.into_iter().find(|protocol| name.eq_ignore_ascii_case(protocol.name().as_bytes()))
     }
 
     /// Lower case, as in `socket=` and in a `transport` parameter.
@@ -49,6 +52,21 @@ impl Protocol {
         }
     }
 
+    /// Whether it needs a connection: messages over it arrive once and in order, or not at all.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether what it carries is encrypted.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether messages travel in WebSocket frames (RFC 7118).
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     /// The port meant when none is written (RFC 3261 section 19.1.2, RFC 7118).
     pub fn default_port(self) -> u16 {
         match self {
@@ -57,6 +75,22 @@ impl Protocol {
             Self::Ws => 80,
             Self::Wss => 443,
         }
+    }
+}
+
+/// Where one message is sent: a protocol, and an address to speak it with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ShmSafe, ShmClone)]
+pub struct Hop {
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Who is there.
+    pub to: SocketAddr,
+}
+
+/// As in `socket=`: `tcp:127.0.0.1:5060`, `udp:[::1]:5060`.
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.protocol.name(), self.to)
     }
 }
 

@@ -82,6 +82,11 @@ impl Inbox {
         self.received.pop()
     }
 
+    /// An empty buffer for the longest datagram, for another way of receiving.
+    pub fn lend(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(DATAGRAM_MAX))
+    }
+
     /// Takes back the buffer of a message that is done.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
         if self.spare.len() < BATCH && buffer.capacity() >= DATAGRAM_MAX {

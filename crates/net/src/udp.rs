@@ -16,16 +16,34 @@ const RECEIVE_BUFFER: usize = 262_144;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another program has the port.
-    #[error("udp:{0} is in use by another program: stop it, or choose another port in `socket=`")]
-    InUse(SocketAddr),
+    #[error(
+        "{protocol}:{address} is in use by another program: stop it, or choose another port in `socket=`"
+    )]
+    InUse {
+        /// `udp`, or `tcp` for all that runs over it.
+        protocol: &'static str,
+        /// The address asked for.
+        address: SocketAddr,
+    },
     /// Whatever else the system said.
-    #[error("udp:{address} cannot be opened: {cause}")]
+    #[error("{protocol}:{address} cannot be opened: {cause}")]
     System {
+        /// As above.
+        protocol: &'static str,
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.
         cause: io::Error,
     },
+}
+
+impl OpenError {
+    pub(crate) fn of(protocol: &'static str, address: SocketAddr, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { protocol, address },
+            _ => Self::System { protocol, address, cause },
+        }
+    }
 }
 
 /// Every socket of one listening address. Sockets are never closed while the server runs, so a successor finds
@@ -39,10 +57,7 @@ pub struct UdpGroup {
 impl UdpGroup {
     /// Opens `slots` sockets on `address` (port 0: the kernel chooses) of which the first `active` take traffic.
     pub fn open(address: SocketAddr, slots: usize, active: usize) -> Result<Self, OpenError> {
-        let failed = |cause: io::Error| match cause.kind() {
-            io::ErrorKind::AddrInUse => OpenError::InUse(address),
-            _ => OpenError::System { address, cause },
-        };
+        let failed = |cause| OpenError::of("udp", address, cause);
         // SO_REUSEPORT would let a second server join the group and take half of the traffic: ask for the
         // address alone first.
         let alone = Socket::new(Domain::for_address(address), Type::DGRAM, None).map_err(failed)?;
@@ -97,7 +112,7 @@ mod tests {
     fn a_taken_port_is_refused_with_advice() {
         let taken = UdpGroup::open("127.0.0.1:0".parse().unwrap(), 2, 2).unwrap();
         let error = UdpGroup::open(taken.address(), 2, 2).unwrap_err();
-        assert!(matches!(error, OpenError::InUse(_)), "{error}");
+        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub enum Kind {
     /// Serve a UDP socket.
     Udp,
+    /// Accept connections, and give them to those who serve them.
+    TcpMain,
     /// Serve TCP connections.
     Tcp,
     /// Fire timers and periodic jobs.
@@ -20,6 +22,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
+            Self::TcpMain => "TCP MAIN",
             Self::Tcp => "TCP",
             Self::Timer => "TIMER",
             Self::Mi => "MI",

@@ -32,6 +32,8 @@ pub trait Family {
     fn died(&self, exit: &Exit, decision: Decision);
     /// All members of the start are serving. Called in the supervisor, once.
     fn ready(&mut self);
+    /// The server was asked to end, or has to: its processes are asked next. Called in the supervisor, once.
+    fn ending(&self);
     /// A second has passed, or a member was reaped: the supervisor's safe point.
     fn tick(&self);
 }
@@ -223,6 +225,7 @@ impl<F: Family> Supervisor<F> {
     /// Asks every process to finish, waits, and ends those that do not.
     fn end(&mut self) -> io::Result<Ending> {
         notify::tell("STOPPING=1");
+        self.family.ending();
         self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGTERM));
         let deadline = Instant::now() + DRAIN;
         let mut killed = false;

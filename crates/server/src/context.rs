@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
+use tocsin_net::connections::ConnectionId;
 use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars};
 use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
+use crate::flow::Flow;
 use crate::logging::{self, Level};
 use crate::server::Server;
 use crate::sockets::SocketId;
@@ -19,6 +21,15 @@ pub struct Received {
     pub source: SocketAddr,
     /// The listener it arrived on.
     pub socket: SocketId,
+    /// The connection it came by; none for a datagram.
+    pub connection: ConnectionId,
+}
+
+impl Received {
+    /// As the way back to the sender.
+    pub fn flow(&self) -> Flow {
+        Flow { socket: self.socket, peer: self.source, connection: self.connection }
+    }
 }
 
 /// Routes that the script armed for the transaction to come.

@@ -1,6 +1,7 @@
 //! The core events, each with its parameters in the order of the wire.
 
 use tocsin_event::{EventId, Raised};
+use tocsin_net::connections::View;
 
 use crate::server::Server;
 
@@ -31,6 +32,18 @@ pub fn shared_memory(server: &Server, usage: u8, threshold: u8, used: u64, size:
             .int("threshold", threshold.into())
             .int("used", used as i64)
             .int("size", size as i64);
+    })
+}
+
+/// `E_CORE_TCP_DISCONNECT`: a connection ended. The far end is the source, also of one that this server opened.
+pub fn disconnected(server: &Server, view: &View) -> Raised {
+    server.events.raise(EventId::TCP_DISCONNECT, |params| {
+        params
+            .text("src_ip", view.remote.ip().to_string())
+            .int("src_port", view.remote.port().into())
+            .text("dst_ip", view.local.ip().to_string())
+            .int("dst_port", view.local.port().into())
+            .text("proto", view.protocol.name());
     })
 }
 

@@ -26,7 +26,7 @@ pub struct ServerFamily {
 impl ServerFamily {
     /// The family of `server`. `waiting`: whoever has to be told that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
-        let spreading = RefCell::new(server.sockets.all().iter().map(|_| Spreading::new(1)).collect());
+        let spreading = RefCell::new(server.sockets.datagrams().map(|_| Spreading::new(1)).collect());
         Self { server, waiting, private: RefCell::default(), spreading, looked: Cell::new(0) }
     }
 }
@@ -42,13 +42,13 @@ impl ServerFamily {
         let server = self.server;
         let members = server.plan.members();
         let udp = (0..server.plan.groups.len()).filter(|group| server.plan.groups[*group].kind == Kind::Udp);
-        for ((group, listener), spreading) in
-            udp.zip(server.sockets.all()).zip(self.spreading.borrow_mut().iter_mut())
+        for ((group, (listener, sockets)), spreading) in
+            udp.zip(server.sockets.datagrams()).zip(self.spreading.borrow_mut().iter_mut())
         {
             let own = members.iter().filter(|member| member.group == group);
             let load = own.map(|member| u32::from(server.table.slot(member.slot).load_1s(now))).sum();
             let Some(active) = spreading.decide(listener.workers, load) else { continue };
-            if let Err(cause) = listener.udp.spread(active) {
+            if let Err(cause) = sockets.spread(active) {
                 tracing::error!("{}: traffic cannot be spread over {active} workers: {cause}", listener.name);
             }
         }
@@ -92,6 +92,10 @@ impl Family for ServerFamily {
             waiting.ready();
         }
         (self.server.on_ready)(self.server);
+    }
+
+    fn ending(&self) {
+        self.server.words.ending.store(1, std::sync::atomic::Ordering::Release);
     }
 
     fn tick(&self) {

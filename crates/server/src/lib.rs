@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod avps;
+pub mod blocklist;
 pub mod commands;
 pub mod context;
 pub mod core;
 pub mod events;
 pub mod family;
+pub mod flow;
 pub mod forward;
 pub mod logging;
 pub mod memory;
@@ -22,6 +24,7 @@ pub mod receive;
 pub mod reply;
 pub mod roles;
 pub mod run;
+pub mod security;
 pub mod server;
 pub mod settings;
 mod slow;
@@ -29,7 +32,11 @@ pub mod sockets;
 mod spreading;
 pub mod startup;
 pub mod statistics;
+pub mod stream_options;
+pub mod streams;
 pub mod target;
+pub mod tcp_profile;
+pub mod tcp_settings;
 pub mod time;
 pub mod transaction;
 pub mod worker;

@@ -13,11 +13,16 @@ use tocsin_event::Transports;
 use tocsin_process::Kind;
 use tocsin_script::{ModuleSpec, Value};
 use tocsin_shm::{Arena, ArenaFull, Sweep};
+use tocsin_sip::Edits;
 
 use crate::context::Context;
+use crate::security::Security;
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::sockets::Listener;
 use crate::statistics::Statistics;
+use crate::stream_options::StreamOptionsByProtocol;
+use crate::tcp_profile::TcpPaths;
 use crate::transaction::Transactions;
 use crate::worker::Worker;
 
@@ -58,6 +63,9 @@ pub enum SetupError {
 
 /// A future that runs in one process.
 pub type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Changes a request for the listener that it leaves by. Called for each copy that is sent, with the changes of that copy.
+pub type OnLeaving = Rc<dyn Fn(&Context, &Listener, &mut Edits)>;
 
 /// Processes that a module needs for itself.
 pub struct ProcessGroup {
@@ -129,8 +137,16 @@ pub struct Setup<'a> {
     pub jobs: &'a mut Vec<Job>,
     /// Tables with deadlines.
     pub deadlines: &'a mut Vec<Rc<dyn Deadlines>>,
+    /// What is done to a request when it is known which way it leaves.
+    pub on_leaving: &'a mut Vec<OnLeaving>,
     /// The transaction layer, if this module is one.
     pub transactions: &'a mut Option<Rc<dyn Transactions>>,
+    /// The TLS layer, if this module is one.
+    pub security: &'a mut Option<Rc<dyn Security>>,
+    /// How connections of each protocol are served.
+    pub streams: &'a mut StreamOptionsByProtocol,
+    /// The module that knows paths of connections, if this module is one.
+    pub tcp_paths: &'a mut Option<Rc<dyn TcpPaths>>,
 }
 
 /// The `modparam` values of one module.

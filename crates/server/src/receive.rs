@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tocsin_net::connections::ConnectionId;
 use tocsin_script::{RouteKind, Verdict};
 use tocsin_sip::{Kind, Message, Method, Rejection};
 
@@ -14,10 +15,16 @@ use crate::worker::Worker;
 
 /// Serves one datagram that came from `source` to the listener `socket`.
 pub fn datagram(worker: &'static Worker, buffer: Vec<u8>, source: SocketAddr, socket: SocketId) {
-    let server = worker.server;
     if is_keep_alive(&buffer) {
         return worker.recycle(buffer);
     }
+    message(worker, buffer, Received { source, socket, connection: ConnectionId::NONE });
+}
+
+/// Serves one message, alone in its buffer.
+pub fn message(worker: &'static Worker, buffer: Vec<u8>, received: Received) {
+    let server = worker.server;
+    let source = received.source;
     let began_ns = if server.settings.exec_msg_threshold > 0 { crate::time::now_ns() } else { 0 };
     let message = match Message::parse(buffer, &server.settings.limits) {
         Ok(message) => message,
@@ -27,7 +34,6 @@ pub fn datagram(worker: &'static Worker, buffer: Vec<u8>, source: SocketAddr, so
             return worker.recycle(buffer);
         }
     };
-    let received = Received { source, socket };
     let mut cx = match message.kind() {
         Kind::Request { .. } => Context::new(worker, message, received, RouteKind::Request),
         Kind::Reply { .. } => Context::new(worker, message, received, RouteKind::Reply),

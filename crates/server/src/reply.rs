@@ -2,29 +2,33 @@
 
 use std::net::SocketAddr;
 
-use tocsin_net::Protocol;
+use tocsin_net::connections::ConnectionId;
+use tocsin_net::{Hop, Protocol};
 use tocsin_sip::{Edits, Message, Method, ReplyBuilder, Rport, ViaRef};
 
-use crate::context::Context;
-use crate::sockets::Listener;
+use crate::context::{Context, Received};
+use crate::flow::Flow;
 
-/// Where the response to a request goes that carried `via` on top and came from `source` (RFC 3261 section 18.2.2,
-/// RFC 3581 section 4). `symmetric`: to the source port even if the sender did not ask (`force_rport`).
-pub fn destination(via: &ViaRef<'_>, source: SocketAddr, symmetric: bool) -> SocketAddr {
-    if symmetric || via.rport() != Rport::Absent {
-        return source;
+/// The way back for the response to a request that carried `via` on top (RFC 3261 section 18.2.2, RFC 3581 section 4):
+/// over the connection it came by, and if that is gone over one to the Via's port. `symmetric`: to the source port even
+/// if the sender did not ask (`force_rport`).
+pub fn destination(via: &ViaRef<'_>, protocol: Protocol, received: &Received, symmetric: bool) -> Flow {
+    let mut flow = received.flow();
+    if !protocol.is_websocket() && !symmetric && via.rport() == Rport::Absent {
+        flow.peer.set_port(via.port().unwrap_or(protocol.default_port()));
     }
-    SocketAddr::new(source.ip(), via.port().unwrap_or(Protocol::Udp.default_port()))
+    flow
 }
 
-/// Where a response to forward goes: the address in its topmost Via once our own is gone.
-pub fn upstream(via: &ViaRef<'_>) -> Option<SocketAddr> {
+/// Where a response to forward goes: what the topmost Via says once our own is gone.
+pub fn upstream(via: &ViaRef<'_>) -> Option<Hop> {
+    let protocol = Protocol::parse(via.transport_text())?;
     let ip = via.received_address().or_else(|| via.host_address())?;
     let port = match via.rport() {
         Rport::Port(port) => port,
-        _ => via.port().unwrap_or(Protocol::Udp.default_port()),
+        _ => via.port().unwrap_or(protocol.default_port()),
     };
-    Some(SocketAddr::new(ip, port))
+    Some(Hop { protocol, to: SocketAddr::new(ip, port) })
 }
 
 /// What a response says.
@@ -76,11 +80,11 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
         return false;
     }
     let Ok(via) = cx.message.via() else { return false };
-    let to = destination(&via, cx.received.source, cx.symmetric);
-    let response = Response { status, reason, tag, lines: &cx.reply_lines };
     let server = cx.server();
-    let listener = server.sockets.listener(cx.received.socket);
-    cx.worker.send(listener, to, |out| {
+    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    let flow = destination(&via, protocol, &cx.received, cx.symmetric);
+    let response = Response { status, reason, tag, lines: &cx.reply_lines };
+    cx.worker.send(&flow.into(), |out| {
         write(
             &cx.message,
             Some((cx.received.source, cx.symmetric)),
@@ -114,13 +118,23 @@ pub fn forward_response(cx: &mut Context) -> bool {
     if !is_ours(cx, &top) {
         return false;
     }
+    let connection = connection_of(&top);
     let mut vias = cx.message.vias();
     let Some(to) = vias.nth(1).and_then(Result::ok).and_then(|next| upstream(&next)) else { return false };
     drop(vias);
     remove_top_via(&cx.message, &mut cx.edits);
-    let Some(listener) = listener_towards(cx, to) else { return false };
-    cx.worker.send(listener, to, |out| cx.message.print_into(&cx.edits, out));
+    let Some(listener) = cx.server().sockets.outgoing(cx.received.socket, &to) else { return false };
+    let flow = Flow { connection, ..Flow::new(listener.id, to.to) };
+    cx.worker.send(&flow.into(), |out| cx.message.print_into(&cx.edits, out));
     true
+}
+
+/// The connection that our Via remembers.
+fn connection_of(own: &ViaRef<'_>) -> ConnectionId {
+    let number = own.param(b"i").and_then(|p| p.value).and_then(|value| std::str::from_utf8(value).ok());
+    number
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .map_or(ConnectionId::NONE, ConnectionId::from_number)
 }
 
 /// Takes the topmost Via value out.
@@ -133,10 +147,6 @@ pub fn remove_top_via(message: &Message, edits: &mut Edits) {
 
 fn is_ours(cx: &Context, via: &ViaRef<'_>) -> bool {
     cx.server().sockets.is_myself(via.host(), via.port())
-}
-
-fn listener_towards(cx: &Context, to: SocketAddr) -> Option<&'static Listener> {
-    cx.server().sockets.outgoing(cx.received.socket, &to)
 }
 
 /// The reason phrase of a status code (RFC 3261 section 21 and its extensions).
@@ -210,14 +220,21 @@ mod tests {
     use super::*;
     use tocsin_sip::Limits;
 
+    use crate::sockets::SocketId;
+
     fn via(text: &str) -> ViaRef<'_> {
         ViaRef::parse(text.as_bytes(), &Limits::default()).unwrap()
     }
 
     #[test]
     fn responses_go_to_the_source_address_and_the_port_that_was_asked_for() {
-        let source = "192.0.2.9:7000".parse().unwrap();
-        let to = |text, symmetric| destination(&via(text), source, symmetric).to_string();
+        let received = Received {
+            source: "192.0.2.9:7000".parse().unwrap(),
+            socket: SocketId(0),
+            connection: ConnectionId::NONE,
+        };
+        let to =
+            |text, symmetric| destination(&via(text), Protocol::Udp, &received, symmetric).peer.to_string();
         assert_eq!(to("SIP/2.0/UDP h.example:5070;branch=z9hG4bK1", false), "192.0.2.9:5070");
         assert_eq!(to("SIP/2.0/UDP h.example;branch=z9hG4bK1", false), "192.0.2.9:5060");
         assert_eq!(to("SIP/2.0/UDP h.example:5070;rport;branch=z9hG4bK1", false), "192.0.2.9:7000");
@@ -226,13 +243,13 @@ mod tests {
 
     #[test]
     fn responses_go_upstream_by_what_we_wrote_into_the_via() {
-        let to = |text| upstream(&via(text)).map(|a| a.to_string());
+        let to = |text| upstream(&via(text)).map(|hop| hop.to_string());
         assert_eq!(
             to("SIP/2.0/UDP h.example:5070;received=192.0.2.9;rport=7000").as_deref(),
-            Some("192.0.2.9:7000")
+            Some("udp:192.0.2.9:7000")
         );
-        assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5070").as_deref(), Some("192.0.2.1:5070"));
-        assert_eq!(to("SIP/2.0/UDP [2001:db8::1]").as_deref(), Some("[2001:db8::1]:5060"));
+        assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5070").as_deref(), Some("udp:192.0.2.1:5070"));
+        assert_eq!(to("SIP/2.0/UDP [2001:db8::1]").as_deref(), Some("udp:[2001:db8::1]:5060"));
         assert_eq!(to("SIP/2.0/UDP h.example:5070"), None);
     }
 

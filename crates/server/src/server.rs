@@ -13,10 +13,14 @@ use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
 
 use crate::context::Context;
-use crate::module::{Deadlines, Job, Module, ProcessGroup, States};
+use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
+use crate::security::Security;
 use crate::settings::Settings;
 use crate::sockets::Sockets;
 use crate::statistics::{CoreCounters, Statistics};
+use crate::stream_options::StreamOptionsByProtocol;
+use crate::streams::Exchange;
+use crate::tcp_profile::TcpPaths;
 use crate::transaction::Transactions;
 
 /// Words of shared memory that belong to the server as a whole.
@@ -28,6 +32,8 @@ pub struct SharedWords {
     pub xlog_level: &'static AtomicI32,
     /// 1 once the startup route has ended.
     pub started: &'static AtomicU32,
+    /// 1 once the server ends.
+    pub ending: &'static AtomicU32,
 }
 
 /// The running server.
@@ -48,6 +54,8 @@ pub struct Server {
     pub reply_route: Option<RouteId>,
     /// Listening addresses.
     pub sockets: Sockets,
+    /// Connections, and mailboxes for those who serve them.
+    pub exchange: Exchange,
     /// State of the modules.
     pub states: States,
     /// The loaded modules, in the order of the configuration.
@@ -66,8 +74,16 @@ pub struct Server {
     pub ears: OwnedFd,
     /// The transaction layer, if one is loaded.
     pub transactions: Option<Rc<dyn Transactions>>,
+    /// The TLS layer, if one is loaded.
+    pub security: Option<Rc<dyn Security>>,
+    /// How connections of each protocol are served.
+    pub streams: StreamOptionsByProtocol,
+    /// The module that knows paths of connections, if one is loaded.
+    pub tcp_paths: Option<Rc<dyn TcpPaths>>,
     /// Processes of the modules, by their group.
     pub processes: Vec<ProcessGroup>,
+    /// What modules do to a request that leaves.
+    pub on_leaving: Vec<OnLeaving>,
     /// Periodic work.
     pub jobs: Vec<Job>,
     /// Tables with deadlines.
@@ -99,6 +115,11 @@ impl Server {
     #[expect(clippy::expect_used, reason = "names of a module exist only once its state does")]
     pub fn state<T: 'static>(&self) -> &T {
         self.states.find().expect("the state of a loaded module")
+    }
+
+    /// Whether the server as a whole is ending: what ends with it is not news.
+    pub fn is_ending(&self) -> bool {
+        self.words.ending.load(std::sync::atomic::Ordering::Acquire) != 0
     }
 
     /// A hash of `parts` that nobody outside can compute: for identifiers that must be the same each time.

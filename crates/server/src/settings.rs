@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec};
+use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec, Value};
 use tocsin_sip::Limits;
 
 use crate::context::Context;
+use crate::core::FlagNames;
 use crate::logging::{Level, LogSettings};
+use crate::tcp_settings::TcpSettings;
 
 /// Shared memory when neither `-m` nor anything else says otherwise, in MiB.
 pub const DEFAULT_SHARED_MIB: u64 = 64;
@@ -22,6 +24,8 @@ pub struct Overrides {
     pub listen: Vec<SocketSpec>,
     /// `-n`.
     pub udp_workers: Option<u32>,
+    /// `-N`.
+    pub tcp_workers: Option<u32>,
     /// `-m`, in MiB.
     pub shared_mib: Option<u64>,
     /// `-M`, in MiB.
@@ -52,6 +56,10 @@ pub struct Settings {
     pub aliases: Vec<SocketSpec>,
     /// `timer_workers`.
     pub timer_workers: u32,
+    /// `tcp_*`.
+    pub tcp: TcpSettings,
+    /// The names of flags, as they are bits of a word.
+    pub flag_names: FlagNames,
     /// `advertised_address`, `advertised_port`.
     pub advertised: (Option<String>, Option<u16>),
     /// `exec_msg_threshold`, microseconds; 0 is off.
@@ -80,6 +88,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Events whose names the script writes out, in the order in which they appear.
     pub written_events: Vec<Bytes>,
+    debug: bool,
     server_signature: bool,
     server_header: Vec<u8>,
 }
@@ -95,9 +104,13 @@ pub struct BadSetting {
 }
 
 impl Settings {
-    /// Reads the values of `program`, with `overrides` on top.
-    pub fn new(program: &Program<Context>, overrides: &Overrides) -> Result<Self, BadSetting> {
-        let mut settings = Self::defaults();
+    /// Reads the values of `program`, with `overrides` on top. `flag_names` are those that its script uses.
+    pub fn new(
+        program: &Program<Context>,
+        overrides: &Overrides,
+        flag_names: FlagNames,
+    ) -> Result<Self, BadSetting> {
+        let mut settings = Self { flag_names, ..Self::defaults() };
         let mut udp_workers = overrides.udp_workers.unwrap_or(8);
         for global in program.globals() {
             let wrong = |problem: String| BadSetting { name: global.name.clone(), problem };
@@ -106,6 +119,9 @@ impl Settings {
                     udp_workers = overrides.udp_workers.unwrap_or(*count);
                 }
                 ("timer_workers", GlobalValue::Workers { count, .. }) => settings.timer_workers = *count,
+                ("tcp_workers", GlobalValue::Workers { count, .. }) => {
+                    settings.number("tcp_workers", i64::from(*count)).map_err(wrong)?;
+                }
                 ("socket" | "listen", GlobalValue::Socket(spec)) => {
                     settings.sockets.push(SocketSetting { spec: spec.clone(), workers: udp_workers });
                 }
@@ -130,6 +146,8 @@ impl Settings {
             sockets: Vec::new(),
             aliases: Vec::new(),
             timer_workers: 1,
+            tcp: TcpSettings::default(),
+            flag_names: FlagNames::default(),
             advertised: (None, None),
             exec_msg_threshold: 0,
             exec_dns_threshold: 0,
@@ -148,6 +166,7 @@ impl Settings {
             open_files: None,
             limits: Limits::default(),
             written_events: Vec::new(),
+            debug: false,
             server_signature: true,
             server_header: SERVER_HEADER.as_bytes().to_vec(),
         }
@@ -173,7 +192,7 @@ impl Settings {
             "advertised_port" => {
                 self.advertised.1 = Some(u16::try_from(number).map_err(|_| format!("{number} is no port"))?);
             }
-            _ => {}
+            _ => return self.tcp.number(name, number),
         }
         Ok(())
     }
@@ -184,8 +203,8 @@ impl Settings {
             "syslog_enabled" if !truth => self.log.syslog = None,
             "disable_503_translation" => self.forward_503 = truth,
             "server_signature" => self.server_signature = truth,
-            "debug_mode" if truth => self.debug_mode(),
-            _ => {}
+            "debug_mode" => self.debug = truth,
+            _ => self.tcp.switch(name, truth),
         }
     }
 
@@ -210,7 +229,7 @@ impl Settings {
             "group" | "gid" => {
                 self.identity.group = Some(tocsin_process::lookup_group(text).map_err(|e| e.to_string())?);
             }
-            _ => {}
+            _ => self.tcp.flag(name, || self.flag_names.bit(&flag(text)))?,
         }
         Ok(())
     }
@@ -221,6 +240,7 @@ impl Settings {
         for socket in &mut self.sockets {
             socket.workers = 2;
         }
+        self.tcp.debug_mode();
     }
 
     fn apply(&mut self, overrides: &Overrides, udp_workers: u32) {
@@ -235,7 +255,10 @@ impl Settings {
         if let Some(mib) = overrides.private_mib {
             self.private_bytes = mib << 20;
         }
-        if overrides.debug {
+        if let Some(workers) = overrides.tcp_workers {
+            self.tcp.workers = workers;
+        }
+        if overrides.debug || self.debug {
             self.debug_mode();
         }
         self.log.level = (self.log.level + overrides.verbose as i32).min(Level::Debug as i32);
@@ -246,6 +269,11 @@ impl Settings {
         self.identity.group = mine.group.or(self.identity.group);
         self.timer_workers = self.timer_workers.max(1);
     }
+}
+
+/// A flag as a global names it: by a word, or by its number.
+fn flag(text: &str) -> Value {
+    text.parse().map_or_else(|_| Value::str(text), Value::Int)
 }
 
 /// Every global parameter of the manual, for the language. Those that nothing here acts on are accepted: they tune
@@ -329,6 +357,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("syslog_facility", "syslog facility"),
     ("syslog_log_format", "format of log lines"),
     ("syslog_name", "name in the system's log"),
+    ("tcp_no_new_conn_bflag", "branch flag: no new connection for requests"),
+    ("tcp_no_new_conn_rplflag", "flag: no new connection for replies"),
     ("uid", "user to run as"),
     ("user", "user to run as"),
     ("user_agent_header", "the User-Agent header of own requests"),
@@ -372,10 +402,9 @@ const NUMBERS: &[(&str, &str)] = &[
     ("tcp_keepcount", "TCP keep-alive probes"),
     ("tcp_keepidle", "seconds before the first probe"),
     ("tcp_keepinterval", "seconds between probes"),
-    ("tcp_max_connections", "TCP connections at one time"),
+    ("tcp_max_connections", "accepted TCP connections at one time"),
+    ("tcp_max_connections_per_source", "accepted TCP connections of one remote address at one time"),
     ("tcp_max_msg_time", "seconds that a message may take to arrive"),
-    ("tcp_no_new_conn_bflag", "branch flag: no new connection for requests"),
-    ("tcp_no_new_conn_rplflag", "flag: no new connection for replies"),
     ("tcp_socket_backlog", "connections waiting to be accepted"),
     ("tcp_threshold", "microseconds that a TCP operation may take"),
     ("tos", "IP type of service"),

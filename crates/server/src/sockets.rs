@@ -1,8 +1,8 @@
 //! The addresses that the server listens on: who they are to the outside, and how to send from them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use tocsin_net::{Protocol, UdpGroup};
+use tocsin_net::{Hop, Protocol, UdpGroup};
 
 /// Index of a listening socket, in the order of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, tocsin_shm::ShmSafe, tocsin_shm::ShmClone)]
@@ -23,12 +23,39 @@ pub struct Listener {
     pub name: String,
     /// Name given by the operator (`tag`).
     pub tag: Option<String>,
-    /// Worker processes.
+    /// Its worker processes; 0 for streams, which all TCP workers serve.
     pub workers: usize,
-    /// One kernel socket for each worker slot.
-    pub udp: UdpGroup,
+    /// What the kernel has for it.
+    pub endpoint: Endpoint,
     /// ` SIP/2.0/UDP host:port;branch=z9hG4bK`, the constant part of every Via this listener writes.
     pub via_prefix: Vec<u8>,
+}
+
+/// The kernel's side of a listener.
+#[derive(Debug)]
+pub enum Endpoint {
+    /// One socket for each worker slot.
+    Datagrams(UdpGroup),
+    /// Where connections are accepted.
+    Stream(TcpListener),
+}
+
+impl Listener {
+    /// The sockets of a UDP listener.
+    pub fn udp(&self) -> Option<&UdpGroup> {
+        match &self.endpoint {
+            Endpoint::Datagrams(group) => Some(group),
+            Endpoint::Stream(_) => None,
+        }
+    }
+
+    /// The socket at which connections are accepted.
+    pub fn stream(&self) -> Option<&TcpListener> {
+        match &self.endpoint {
+            Endpoint::Datagrams(_) => None,
+            Endpoint::Stream(listener) => Some(listener),
+        }
+    }
 }
 
 /// A host that means this server, beside its listeners.
@@ -65,12 +92,12 @@ impl Sockets {
         self.listeners.get(usize::from(id.0)).unwrap_or(&self.listeners[0])
     }
 
-    /// The listener to send from to `to`: `preferred` if it can reach the address's family, else the first that can.
-    pub fn outgoing(&self, preferred: SocketId, to: &SocketAddr) -> Option<&Listener> {
-        let reaches = |l: &&Listener| {
-            l.address.is_ipv4() == to.is_ipv4() && (!l.address.ip().is_loopback() || to.ip().is_loopback())
-        };
-        let family = |l: &&Listener| l.address.is_ipv4() == to.is_ipv4();
+    /// The listener to send from to `hop`: `preferred` if it speaks the protocol and can reach the address's family, else
+    /// the first that does.
+    pub fn outgoing(&self, preferred: SocketId, hop: &Hop) -> Option<&Listener> {
+        let to = &hop.to;
+        let family = |l: &&Listener| l.protocol == hop.protocol && l.address.is_ipv4() == to.is_ipv4();
+        let reaches = |l: &&Listener| family(l) && (!l.address.ip().is_loopback() || to.ip().is_loopback());
         let preferred = Some(self.listener(preferred));
         preferred
             .filter(reaches)
@@ -79,11 +106,26 @@ impl Sockets {
             .or_else(|| self.listeners.iter().find(family))
     }
 
+    /// The listeners that take datagrams, in order.
+    pub fn datagrams(&self) -> impl Iterator<Item = (&Listener, &UdpGroup)> {
+        self.listeners.iter().filter_map(|listener| listener.udp().map(|group| (listener, group)))
+    }
+
+    /// The listeners that accept connections, in order.
+    pub fn streams(&self) -> impl Iterator<Item = (&Listener, &TcpListener)> {
+        self.listeners.iter().filter_map(|listener| listener.stream().map(|socket| (listener, socket)))
+    }
+
+    /// Whether any listener speaks `protocol`.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        self.listeners.iter().any(|listener| listener.protocol == protocol)
+    }
+
     /// The first of a name's addresses that a listener can send to; without one the first of all, to be refused with
     /// its reason.
-    pub fn reachable(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
-        let reached = addresses.iter().find(|to| self.outgoing(SocketId(0), to).is_some());
-        reached.or(addresses.first()).copied()
+    pub fn reachable(&self, hops: &[Hop]) -> Option<Hop> {
+        let reached = hops.iter().find(|hop| self.outgoing(SocketId(0), hop).is_some());
+        reached.or(hops.first()).copied()
     }
 
     /// The listener with this protocol, address and port, as named in a Route header or a script.
@@ -140,9 +182,13 @@ mod tests {
             name: format!("udp:{address}"),
             tag: None,
             workers: 1,
-            udp,
+            endpoint: Endpoint::Datagrams(udp),
             via_prefix: vec![],
         }
+    }
+
+    fn udp(to: &str) -> Hop {
+        Hop { protocol: Protocol::Udp, to: to.parse().unwrap() }
     }
 
     #[test]
@@ -162,7 +208,7 @@ mod tests {
     #[test]
     fn an_address_that_no_listener_reaches_is_passed_over() {
         let sockets = Sockets::new(vec![listener(0, "127.0.0.1:0")], vec![]);
-        let [v6, v4] = ["[::1]:5060", "127.0.0.1:5060"].map(|text| text.parse().unwrap());
+        let [v6, v4] = ["[::1]:5060", "127.0.0.1:5060"].map(udp);
         assert_eq!(sockets.reachable(&[v6, v4]), Some(v4));
         assert_eq!(sockets.reachable(&[v6]), Some(v6));
         assert_eq!(sockets.reachable(&[]), None);
@@ -171,8 +217,9 @@ mod tests {
     #[test]
     fn the_sending_socket_fits_the_family() {
         let sockets = Sockets::new(vec![listener(0, "127.0.0.1:0"), listener(1, "[::1]:0")], vec![]);
-        let to = |text: &str| text.parse().unwrap();
-        assert_eq!(sockets.outgoing(SocketId(0), &to("[::1]:5060")).unwrap().id, SocketId(1));
-        assert_eq!(sockets.outgoing(SocketId(1), &to("127.0.0.1:5060")).unwrap().id, SocketId(0));
+        assert_eq!(sockets.outgoing(SocketId(0), &udp("[::1]:5060")).unwrap().id, SocketId(1));
+        assert_eq!(sockets.outgoing(SocketId(1), &udp("127.0.0.1:5060")).unwrap().id, SocketId(0));
+        let tcp = Hop { protocol: Protocol::Tcp, ..udp("127.0.0.1:5060") };
+        assert!(sockets.outgoing(SocketId(0), &tcp).is_none());
     }
 }

@@ -17,8 +17,10 @@ use crate::context::Context;
 use crate::module::{Module, Parameters, ProcessGroup, Setup, SetupError, States};
 use crate::server::{Server, SharedWords};
 use crate::settings::{BadSetting, Overrides, Settings, SocketSetting};
-use crate::sockets::{Alias, Listener, SocketId, Sockets};
+use crate::sockets::{Alias, Endpoint, Listener, SocketId, Sockets};
 use crate::statistics::{CoreCounters, Statistics};
+use crate::stream_options::StreamOptionsByProtocol;
+use crate::streams::{Exchange, ExchangeError};
 use crate::{core, logging, process_statistics, time};
 
 /// Processes that modules may have, all together.
@@ -64,6 +66,9 @@ pub enum StartError {
     /// The shared memory is too small for the tables.
     #[error("the shared memory is too small for the tables: start with a larger -m ({0})")]
     TooSmall(#[from] ArenaFull),
+    /// Streams cannot be served.
+    #[error(transparent)]
+    Streams(#[from] ExchangeError),
     /// The Event Interface could not be set up.
     #[error("{0}")]
     Events(String),
@@ -84,8 +89,12 @@ impl std::fmt::Debug for Assembled {
 }
 
 /// The names that a configuration may use with these modules linked in.
-fn library(modules: &[Rc<dyn Module>], written: &core::WrittenNames) -> Library<Context> {
-    let mut library = core::library(written);
+fn library(
+    modules: &[Rc<dyn Module>],
+    written: &core::WrittenNames,
+    flags: &core::FlagNames,
+) -> Library<Context> {
+    let mut library = core::library(written, flags);
     modules.iter().for_each(|module| library.module(module.spec()));
     library
 }
@@ -97,8 +106,10 @@ pub fn check(
     overrides: &Overrides,
 ) -> Result<(Program<Context>, Settings), StartError> {
     let written = core::WrittenNames::default();
-    let program = tocsin_script::compile(source, &library(modules, &written)).map_err(StartError::Script)?;
-    let mut settings = Settings::new(&program, overrides)?;
+    let flags = core::FlagNames::default();
+    let program =
+        tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
+    let mut settings = Settings::new(&program, overrides, flags)?;
     settings.written_events = written.take();
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
         return Err(StartError::NoTransport);
@@ -149,12 +160,16 @@ pub fn assemble(
     statistics.share(arena, slots)?;
     let process_exit_event = publish(&events, &settings.written_events, &made.events)?;
 
-    let sockets = open_sockets(&settings, &program)?;
+    let sockets = open_sockets(&settings, &program, &made.streams)?;
     let plan = plan(&made.processes, &sockets, &settings);
     if plan.slots() > usize::from(slots) {
         return Err(StartError::Events(format!("modules ask for more than {MODULE_PROCESSES} processes")));
     }
+    let mut exchange = exchange(arena, &sockets, &settings)?;
+    exchange.seat(&plan);
+    sweeps.push(exchange.connections.sweeper());
     let server = Server {
+        exchange,
         arena,
         table,
         plan,
@@ -168,7 +183,11 @@ pub fn assemble(
         transports: made.transports,
         ears,
         transactions: made.transactions,
+        security: made.security,
+        streams: made.streams,
+        tcp_paths: made.tcp_paths,
         processes: made.processes,
+        on_leaving: made.on_leaving,
         jobs: made.jobs,
         deadlines: made.deadlines,
         shared_edge: &arena.boot_array(1, |_| SharedEdge::default())?[0],
@@ -191,9 +210,13 @@ struct Made {
     events: Vec<&'static str>,
     transports: Transports,
     processes: Vec<ProcessGroup>,
+    on_leaving: Vec<crate::module::OnLeaving>,
     jobs: Vec<crate::module::Job>,
     deadlines: Vec<Rc<dyn crate::module::Deadlines>>,
     transactions: Option<Rc<dyn crate::transaction::Transactions>>,
+    security: Option<Rc<dyn crate::security::Security>>,
+    streams: StreamOptionsByProtocol,
+    tcp_paths: Option<Rc<dyn crate::tcp_profile::TcpPaths>>,
 }
 
 #[expect(
@@ -223,9 +246,13 @@ fn start(
         events: &mut made.events,
         transports: &mut made.transports,
         processes: &mut made.processes,
+        on_leaving: &mut made.on_leaving,
         jobs: &mut made.jobs,
         deadlines: &mut made.deadlines,
         transactions: &mut made.transactions,
+        security: &mut made.security,
+        streams: &mut made.streams,
+        tcp_paths: &mut made.tcp_paths,
     };
     module.start(&mut setup).map_err(|cause| StartError::Module { module: name.to_owned(), cause })
 }
@@ -234,7 +261,8 @@ fn start(
 fn slots(settings: &Settings) -> u16 {
     let udp: usize = settings.sockets.iter().map(|s| workers(s) as usize).sum();
     // A wildcard address becomes one listener for each interface.
-    let all = 1 + udp * 8 + settings.timer_workers as usize + 1 + MODULE_PROCESSES;
+    let tcp = 1 + settings.tcp.workers as usize;
+    let all = 1 + udp * 8 + tcp + settings.timer_workers as usize + 1 + MODULE_PROCESSES;
     u16::try_from(all).unwrap_or(u16::MAX)
 }
 
@@ -243,7 +271,20 @@ fn words(arena: &'static Arena) -> Result<SharedWords, ArenaFull> {
         log_level: &arena.boot_array(1, |_| AtomicI32::new(0))?[0],
         xlog_level: &arena.boot_array(1, |_| AtomicI32::new(0))?[0],
         started: &arena.boot_array(1, |_| AtomicU32::new(0))?[0],
+        ending: &arena.boot_array(1, |_| AtomicU32::new(0))?[0],
     })
+}
+
+/// The table of connections and the mailboxes; of no size where nothing needs a connection.
+fn exchange(
+    arena: &'static Arena,
+    sockets: &Sockets,
+    settings: &Settings,
+) -> Result<Exchange, ExchangeError> {
+    let streams = sockets.streams().next().is_some();
+    let most = if streams { settings.tcp.max_connections as usize } else { 1 };
+    let workers = if streams { settings.tcp.workers as usize } else { 0 };
+    Exchange::create(arena, most, workers)
 }
 
 /// The Event Interface with a log that fits the shared memory, and the courier's end of its bell.
@@ -276,13 +317,18 @@ fn publish(
     registry.publish(b"E_CORE_PROC_EXIT").map_err(failed)
 }
 
-/// Groups in the order of their slots: processes of modules, the courier, UDP workers, TIMER workers.
+/// Groups in the order of their slots: processes of modules, the courier, UDP workers, TCP main and its workers, TIMER
+/// workers.
 fn plan(processes: &[ProcessGroup], sockets: &Sockets, settings: &Settings) -> Plan {
     let mut groups: Vec<Group> =
         processes.iter().map(|p| Group::fixed(p.kind, p.description.clone(), p.processes)).collect();
     groups.push(Group::fixed(Kind::Courier, "event courier", 1));
-    for listener in sockets.all() {
+    for (listener, _) in sockets.datagrams() {
         groups.push(Group::fixed(Kind::Udp, format!("SIP receiver {}", listener.name), listener.workers));
+    }
+    if sockets.streams().next().is_some() {
+        groups.push(Group::fixed(Kind::TcpMain, "TCP main", 1));
+        groups.push(Group::fixed(Kind::Tcp, "TCP receiver", settings.tcp.workers as usize));
     }
     groups.push(Group::fixed(Kind::Timer, "Timer handler", settings.timer_workers as usize));
     Plan { groups }
@@ -296,7 +342,11 @@ fn workers(setting: &SocketSetting) -> u32 {
     own.unwrap_or(setting.workers).max(1)
 }
 
-fn open_sockets(settings: &Settings, program: &Program<Context>) -> Result<Sockets, StartError> {
+fn open_sockets(
+    settings: &Settings,
+    program: &Program<Context>,
+    streams: &StreamOptionsByProtocol,
+) -> Result<Sockets, StartError> {
     let mut listeners = Vec::new();
     for setting in &settings.sockets {
         let spec = &setting.spec;
@@ -309,10 +359,11 @@ fn open_sockets(settings: &Settings, program: &Program<Context>) -> Result<Socke
         if !program.modules().iter().any(|m| m.strip_prefix("proto_") == Some(protocol.name())) {
             return Err(StartError::ProtocolNotLoaded(shown, protocol.name().to_owned()));
         }
-        if protocol != Protocol::Udp {
-            return Err(StartError::Socket(shown, "this version listens on UDP only".to_owned()));
+        if protocol.is_secure() && !program.modules().iter().any(|m| m == "tls_mgm") {
+            return Err(StartError::Socket(shown, "TLS needs the module tls_mgm: load it".to_owned()));
         }
-        let (first, last) = spec.ports.unwrap_or((protocol.default_port(), protocol.default_port()));
+        let unnamed = streams[protocol].default_port;
+        let (first, last) = spec.ports.unwrap_or((unnamed, unnamed));
         for ip in addresses(&spec.host).map_err(|problem| StartError::Socket(shown.clone(), problem))? {
             for port in first..=last {
                 if listeners.len() == LISTENER_LIMIT {
@@ -346,9 +397,21 @@ fn open(
     protocol: Protocol,
     address: SocketAddr,
 ) -> Result<Listener, StartError> {
-    let workers = workers(setting) as usize;
-    let udp = UdpGroup::open(address, workers, 1)?;
-    let address = udp.address();
+    let (endpoint, address, workers) = match protocol {
+        Protocol::Udp => {
+            let workers = workers(setting) as usize;
+            let group = UdpGroup::open(address, workers, 1)?;
+            let address = group.address();
+            (Endpoint::Datagrams(group), address, workers)
+        }
+        _ => {
+            let backlog = i32::try_from(settings.tcp.backlog).unwrap_or(i32::MAX);
+            let listener = tocsin_net::stream::listen(address, backlog)?;
+            // The system gives the address that it bound; it cannot fail for a socket that listens.
+            let address = listener.local_addr().unwrap_or(address);
+            (Endpoint::Stream(listener), address, 0)
+        }
+    };
     let mut advertised = (
         settings.advertised.0.clone().unwrap_or_else(|| address.ip().to_string()),
         settings.advertised.1.unwrap_or(address.port()),
@@ -371,7 +434,7 @@ fn open(
         name: format!("{}:{address}", protocol.name()),
         tag,
         workers,
-        udp,
+        endpoint,
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 use thiserror::Error;
-use tocsin_net::Protocol;
+use tocsin_net::{Hop, Protocol};
 use tocsin_script::Bytes;
 use tocsin_sip::{Scheme, Transport, UriRef};
 
@@ -59,23 +59,31 @@ pub enum NoRoute {
     /// Neither `sip:` nor `sips:`.
     #[error("no route for the scheme of `{0}`: only sip: and sips: lead to a host")]
     Scheme(String),
-    /// A transport for which no module is loaded.
-    #[error("no listener for the transport of `{0}`")]
+    /// A transport that this server does not speak.
+    #[error("no way to speak the transport of `{0}`: udp, tcp, tls, ws and wss are there")]
     Transport(String),
 }
 
-/// The host that a URI leads to.
+/// What a URI leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextHop {
     /// An address: send there.
-    Address(SocketAddr),
-    /// A name: ask for its addresses first.
-    Name {
-        /// The host name.
-        host: String,
-        /// The port to use with each address.
-        port: u16,
-    },
+    Hop(Hop),
+    /// A name: ask where its service is (RFC 3263).
+    Name(ServiceName),
+}
+
+/// A host name, and what its URI says about how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceName {
+    /// The name.
+    pub host: String,
+    /// The port, if one is written.
+    pub port: Option<u16>,
+    /// The protocol, if one is written; a secure one for `sips:`.
+    pub transport: Option<Protocol>,
+    /// Only encrypted ways will do (`sips:`).
+    pub secure: bool,
 }
 
 impl NextHop {
@@ -83,26 +91,48 @@ impl NextHop {
     pub fn of(uri: &[u8]) -> Result<Self, NoRoute> {
         let text = || String::from_utf8_lossy(uri).into_owned();
         let parsed = UriRef::parse(uri).map_err(|_| NoRoute::Malformed(text()))?;
-        if !matches!(parsed.scheme(), Scheme::Sip | Scheme::Sips) {
-            return Err(NoRoute::Scheme(text()));
-        }
-        if parsed.transport().is_some_and(|t| t != Transport::Udp) || parsed.scheme() == Scheme::Sips {
-            return Err(NoRoute::Transport(text()));
-        }
-        let port = parsed.port().unwrap_or(Protocol::Udp.default_port());
+        let secure = match parsed.scheme() {
+            Scheme::Sip => false,
+            Scheme::Sips => true,
+            _ => return Err(NoRoute::Scheme(text())),
+        };
+        let transport = match parsed.transport() {
+            None => None,
+            Some(named) => Some(protocol_of(named, secure).ok_or_else(|| NoRoute::Transport(text()))?),
+        };
         let maddr = parsed.param(b"maddr").and_then(|p| p.value);
-        let host = maddr.unwrap_or_else(|| parsed.host());
-        if maddr.is_none()
-            && let Some(ip) = parsed.host_address()
-        {
-            return Ok(Self::Address(SocketAddr::new(ip, port)));
-        }
-        let host = std::str::from_utf8(host).map_err(|_| NoRoute::Malformed(text()))?;
-        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(ip) => Ok(Self::Address(SocketAddr::new(ip, port))),
-            Err(_) => Ok(Self::Name { host: host.to_owned(), port }),
-        }
+        let host = std::str::from_utf8(maddr.unwrap_or_else(|| parsed.host()))
+            .map_err(|_| NoRoute::Malformed(text()))?;
+        let numeric = match maddr {
+            None => parsed.host_address(),
+            Some(_) => host.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
+        };
+        Ok(match numeric {
+            Some(ip) => {
+                let protocol = transport.unwrap_or(if secure { Protocol::Tls } else { Protocol::Udp });
+                let port = parsed.port().unwrap_or(protocol.default_port());
+                Self::Hop(Hop { protocol, to: SocketAddr::new(ip, port) })
+            }
+            None => Self::Name(ServiceName { host: host.to_owned(), port: parsed.port(), transport, secure }),
+        })
     }
+}
+
+/// The protocol that a `transport` parameter names; a `sips:` URI makes it the secure one (RFC 5630 section 3.1.3).
+fn protocol_of(transport: Transport, secure: bool) -> Option<Protocol> {
+    let protocol = match transport {
+        Transport::Udp if !secure => Protocol::Udp,
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Tls => Protocol::Tls,
+        Transport::Ws => Protocol::Ws,
+        Transport::Wss => Protocol::Wss,
+        _ => return None,
+    };
+    Some(match protocol {
+        Protocol::Tcp if secure => Protocol::Tls,
+        Protocol::Ws if secure => Protocol::Wss,
+        other => other,
+    })
 }
 
 #[cfg(test)]
@@ -111,17 +141,29 @@ mod tests {
 
     #[test]
     fn addresses_names_and_refusals() {
-        let address = |text: &str| NextHop::Address(text.parse().unwrap());
-        assert_eq!(NextHop::of(b"sip:127.0.0.1:5070"), Ok(address("127.0.0.1:5070")));
-        assert_eq!(NextHop::of(b"sip:u@[::1]"), Ok(address("[::1]:5060")));
-        assert_eq!(NextHop::of(b"sip:a@h.example;maddr=127.0.0.9"), Ok(address("127.0.0.9:5060")));
+        let hop = |protocol, text: &str| NextHop::Hop(Hop { protocol, to: text.parse().unwrap() });
+        assert_eq!(NextHop::of(b"sip:127.0.0.1:5070"), Ok(hop(Protocol::Udp, "127.0.0.1:5070")));
+        assert_eq!(NextHop::of(b"sip:u@[::1]"), Ok(hop(Protocol::Udp, "[::1]:5060")));
+        assert_eq!(NextHop::of(b"sip:a@h.example;maddr=127.0.0.9"), Ok(hop(Protocol::Udp, "127.0.0.9:5060")));
+        assert_eq!(NextHop::of(b"sip:127.0.0.1;transport=tls"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
+        assert_eq!(NextHop::of(b"sips:127.0.0.1;transport=tcp"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
+        assert_eq!(NextHop::of(b"sip:127.0.0.1:9;transport=ws"), Ok(hop(Protocol::Ws, "127.0.0.1:9")));
+        let host = "h.example".to_owned();
         assert_eq!(
             NextHop::of(b"sip:a@h.example:7000;transport=udp"),
-            Ok(NextHop::Name { host: "h.example".into(), port: 7000 })
+            Ok(NextHop::Name(ServiceName {
+                host: host.clone(),
+                port: Some(7000),
+                transport: Some(Protocol::Udp),
+                secure: false,
+            }))
+        );
+        assert_eq!(
+            NextHop::of(b"sips:h.example"),
+            Ok(NextHop::Name(ServiceName { host, port: None, transport: None, secure: true }))
         );
         assert!(matches!(NextHop::of(b"tel:+358"), Err(NoRoute::Scheme(_))));
-        assert!(matches!(NextHop::of(b"sip:h;transport=tcp"), Err(NoRoute::Transport(_))));
-        assert!(matches!(NextHop::of(b"sip:h;transport=tcp"), Err(NoRoute::Transport(_))));
+        assert!(matches!(NextHop::of(b"sip:h;transport=sctp"), Err(NoRoute::Transport(_))));
         assert!(matches!(NextHop::of(b"not a uri"), Err(NoRoute::Malformed(_))));
     }
 }

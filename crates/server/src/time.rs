@@ -27,6 +27,11 @@ pub fn calendar(unix_seconds: u64) -> String {
     local(unix_seconds).format("%a %b %e %H:%M:%S %Y").to_string()
 }
 
+/// A moment as `2026-11-22 14:05:43`, local time.
+pub fn sortable(unix_seconds: u64) -> String {
+    local(unix_seconds).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// The present moment as a log line begins with it: `Nov 22 14:05:41`, local time.
 pub fn log_stamp() -> String {
     local(unix_seconds()).format("%b %e %H:%M:%S").to_string()

@@ -1,12 +1,17 @@
 //! What the server asks of a transaction layer. The module tm is one; without it everything is stateless.
 
 use crate::context::Context;
+use crate::flow::Ticket;
+use crate::worker::Worker;
 
 /// A transaction layer.
 pub trait Transactions {
     /// A reply came: match it, run the routes that wait for it, forward it. Gives back one that belongs to no
     /// transaction.
     fn reply_received(&self, cx: Context) -> Option<Context>;
+
+    /// The request of a branch could not be sent, or its connection ended before it was.
+    fn send_failed(&self, worker: &'static Worker, ticket: Ticket);
 
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;

@@ -4,17 +4,22 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
+use tocsin_net::connections::ConnectionId;
+use tocsin_net::tls::Facts;
 use tocsin_net::{Inbox, Outbox, Resolver};
 use tocsin_process::Member;
 use tocsin_script::{RouteKind, ScriptVars};
 use tocsin_sip::Message;
 
 use crate::context::{Context, Received};
+use crate::flow::Envelope;
 use crate::memory::{PrivateWatch, look_at_shared};
 use crate::random::Identifiers;
 use crate::server::Server;
-use crate::sockets::{Listener, SocketId};
+use crate::sockets::{Endpoint, SocketId};
+use crate::streams::Switchboard;
 
 /// Messages whose script may wait at one time in one process; further ones are refused with 503.
 pub const WAITING_LIMIT: usize = 10_000;
@@ -36,6 +41,8 @@ pub struct Worker {
     pub member: Member,
     /// Name look-ups.
     pub resolver: Resolver,
+    /// Connections of this process, and the way to those of others.
+    pub streams: Switchboard,
     pub(crate) inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     vars: RefCell<ScriptVars>,
@@ -59,6 +66,7 @@ impl Worker {
             server,
             member,
             resolver: Resolver::default(),
+            streams: Switchboard::default(),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
             vars: RefCell::new(ScriptVars::default()),
@@ -69,13 +77,24 @@ impl Worker {
         }))
     }
 
-    /// Queues one message to `to`, from `listener`. It leaves at the next [`Self::flush`].
-    pub fn send(&self, listener: &Listener, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
-        self.outbox.borrow_mut().push(listener.udp.socket(self.member.index).as_fd(), to, write);
+    /// Queues one message. It leaves at the next [`Self::flush`].
+    pub fn send(&'static self, envelope: &Envelope<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        let flow = &envelope.flow;
+        match &self.server.sockets.listener(flow.socket).endpoint {
+            Endpoint::Datagrams(group) => {
+                self.outbox.borrow_mut().push(group.socket(self.member.index).as_fd(), flow.peer, write);
+            }
+            Endpoint::Stream(_) => {
+                let mut bytes = Vec::new();
+                write(&mut bytes);
+                self.streams.send(self, envelope, bytes);
+            }
+        }
     }
 
     /// Sends what is queued.
     pub fn flush(&self) {
+        self.streams.flush();
         let mut outbox = self.outbox.borrow_mut();
         if !outbox.is_empty() {
             let sent = outbox.flush();
@@ -134,6 +153,16 @@ impl Worker {
         look_at_shared(self.server);
     }
 
+    /// A buffer for a message, large enough for any.
+    pub(crate) fn lend_buffer(&self) -> Vec<u8> {
+        self.inbox.borrow_mut().lend()
+    }
+
+    /// What TLS agreed on for the connection that a message came by; `None` for other ways.
+    pub fn tls_facts(&self, connection: ConnectionId) -> Option<Rc<Facts>> {
+        self.streams.facts(connection)
+    }
+
     /// Gives the buffer of a message that is done back to the receive path.
     pub fn recycle(&self, buffer: Vec<u8>) {
         self.inbox.borrow_mut().give_back(buffer);
@@ -143,7 +172,12 @@ impl Worker {
     pub fn idle_context(&'static self) -> Option<Context> {
         let message = Message::parse(IDLE_MESSAGE.to_vec(), &self.server.settings.limits).ok()?;
         let source = SocketAddr::from(([127, 0, 0, 1], 5060));
-        Some(Context::new(self, message, Received { source, socket: SocketId(0) }, RouteKind::Startup))
+        Some(Context::new(
+            self,
+            message,
+            Received { source, socket: SocketId(0), connection: ConnectionId::NONE },
+            RouteKind::Startup,
+        ))
     }
 
     pub(crate) fn lend_vars(&self, to: &mut ScriptVars) {

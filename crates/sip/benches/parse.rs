@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
-use tocsin_sip::{Edits, Limits, Message, ReplyBuilder};
+use tocsin_sip::{Edits, Frame, Limits, Message, ReplyBuilder, frame};
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\
     Via: SIP/2.0/UDP client.atlanta.example.com:5060;branch=z9hG4bK74bf9;rport\r\n\
@@ -22,6 +22,10 @@ const INVITE: &str = "INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\
 fn main() {
     let limits = Limits::DEFAULT;
     let mut buffer = INVITE.as_bytes().to_vec();
+    measure("frame", || {
+        let found = frame(black_box(&buffer), &limits);
+        assert_eq!(found, Ok(Frame::Message { length: buffer.len() }));
+    });
     measure("parse", || buffer = read(std::mem::take(&mut buffer), &limits).into_buffer());
     measure("parse, via from to cseq route", || {
         let message = read(std::mem::take(&mut buffer), &limits);

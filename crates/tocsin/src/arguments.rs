@@ -91,11 +91,10 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
             .transpose()
             .map_err(|e| Answer::error(e.to_string()))?,
     };
-    // There are no TCP workers yet, but a wrong number is wrong already.
-    workers(text("tcp-workers"), "-N")?;
     let overrides = Overrides {
         listen: listen.map(String::as_str).map(socket).collect::<Result<_, _>>()?,
         udp_workers: workers(text("udp-workers"), "-n")?,
+        tcp_workers: workers(text("tcp-workers"), "-N")?,
         shared_mib: mebibytes(text("shared"), "shmem", "-m")?,
         private_mib: mebibytes(text("private"), "pkgmem", "-M")?,
         debug,
@@ -254,11 +253,13 @@ mod tests {
 
     #[test]
     fn the_peers_flags_are_read() {
-        let a = parse("-f x.cfg -F -m 128 -M 8 -n 4 -dd -l udp:127.0.0.1:5070 -P pid -a F_MALLOC").unwrap();
+        let a =
+            parse("-f x.cfg -F -m 128 -M 8 -n 4 -N 3 -dd -l udp:127.0.0.1:5070 -P pid -a F_MALLOC").unwrap();
         assert_eq!(a.config.unwrap().to_str(), Some("x.cfg"));
         assert!(a.foreground && !a.check);
         assert_eq!((a.overrides.shared_mib, a.overrides.private_mib), (Some(128), Some(8)));
         assert_eq!((a.overrides.udp_workers, a.overrides.verbose), (Some(4), 2));
+        assert_eq!(a.overrides.tcp_workers, Some(3));
         assert_eq!(a.overrides.listen[0].ports, Some((5070, 5070)));
     }
 

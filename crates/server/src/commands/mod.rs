@@ -3,6 +3,7 @@
 mod events;
 mod processes;
 mod statistics;
+mod streams;
 
 use tocsin_json::Value;
 use tocsin_mi::{Command, MiError, Registry};
@@ -55,4 +56,5 @@ fn general(server: &'static Server, registry: &mut Registry) {
     }));
     registry.add(Command::which());
     processes::add(server, registry);
+    streams::add(server, registry);
 }

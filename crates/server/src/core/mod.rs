@@ -15,17 +15,18 @@ use tocsin_script::{Accessor, Bytes, Index, Library, Store, Value, Variable, Wri
 use crate::context::Context;
 
 pub(crate) use events::WrittenNames;
+pub use flags::FlagNames;
 pub use log::write_xlog;
 pub use routing::destination_uri;
 
 /// A library with the language's own names and the core's.
-pub(crate) fn library(written: &WrittenNames) -> Library<Context> {
+pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Context> {
     let mut library = Library::new();
     crate::settings::globals().for_each(|global| library.global(global));
     let functions = [
         routing::functions(),
         request_uri::functions(),
-        flags::functions(),
+        flags::functions(flags),
         log::functions(),
         events::functions(written),
     ];

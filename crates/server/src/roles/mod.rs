@@ -1,6 +1,9 @@
 //! What the processes of each kind do from their first instruction to their last.
 
 mod courier;
+mod startup;
+mod tcp;
+mod tcp_main;
 mod timer;
 mod udp;
 
@@ -76,7 +79,9 @@ async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::R
         Kind::Udp => udp::serve(worker, termination).await,
         Kind::Timer => timer::serve(worker, termination).await,
         Kind::Courier => courier::serve(worker, termination).await,
-        Kind::Mi | Kind::Tcp => module_process(worker, termination).await,
+        Kind::TcpMain => tcp_main::serve(worker, termination).await,
+        Kind::Tcp => tcp::serve(worker, termination).await,
+        Kind::Mi => module_process(worker, termination).await,
     }
 }
 

@@ -1,27 +1,22 @@
 //! A UDP worker: takes a batch of datagrams, serves each to its end or to its first wait, sends what came of them.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
 
-use tocsin_net::{BATCH, Watch};
+use tocsin_net::{BATCH, UdpGroup, Watch};
 use tocsin_process::Termination;
-use tocsin_script::{RouteKind, Verdict};
 
 use super::{Stop, running};
 use crate::receive;
-use crate::run::run;
-use crate::sockets::{Listener, SocketId};
+use crate::sockets::Listener;
 use crate::worker::Worker;
 
 /// Batches served before other tasks of the process get their turn.
 const BATCHES_IN_A_ROW: usize = 32;
-/// How long workers wait for the startup route to end.
-const STARTUP_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let Some(listener) = listener_of(worker) else { return Ok(Stop::Asked) };
-    startup(worker, listener).await;
-    let socket = listener.udp.socket(worker.member.index);
+    let Some((listener, group)) = listener_of(worker) else { return Ok(Stop::Asked) };
+    super::startup::run_or_await(worker).await;
+    let socket = group.socket(worker.member.index);
     let queue = Watch::new(socket.as_fd())?;
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
@@ -64,37 +59,10 @@ fn take_all(
     Ok(false)
 }
 
-/// The listener that this process serves: UDP groups come in the order of the listeners.
-fn listener_of(worker: &Worker) -> Option<&'static Listener> {
+/// The listener that this process serves: UDP groups come in the order of the UDP listeners.
+fn listener_of(worker: &Worker) -> Option<(&'static Listener, &'static UdpGroup)> {
     let plan = &worker.server.plan;
     let before =
         plan.groups[..worker.member.group].iter().filter(|g| g.kind == tocsin_process::Kind::Udp).count();
-    worker.server.sockets.all().get(before)
-}
-
-/// The first worker of the first listener runs the startup route, once in the life of the server; the others wait.
-async fn startup(worker: &'static Worker, listener: &Listener) {
-    use std::sync::atomic::Ordering::{Acquire, Release};
-    let started = worker.server.words.started;
-    if started.load(Acquire) == 1 {
-        return;
-    }
-    let Some(route) = worker.server.program.route(RouteKind::Startup, b"") else { return };
-    if listener.id == SocketId(0)
-        && worker.member.index == 0
-        && let Some(cx) = worker.idle_context()
-    {
-        run(cx, route, |_, _: Verdict| started.store(1, Release));
-    }
-    let deadline = tokio::time::Instant::now() + STARTUP_LIMIT;
-    while started.load(Acquire) == 0 {
-        if tokio::time::Instant::now() > deadline {
-            tracing::warn!(
-                "the startup route has not ended within {} s: serving begins",
-                STARTUP_LIMIT.as_secs()
-            );
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    worker.server.sockets.datagrams().nth(before)
 }

@@ -1,0 +1,486 @@
+//! The connections of all processes: who they lead to, who owns each, and how it can be found again.
+//!
+//! A row of a fixed table for each connection, made of atomic words: no lock stands between a process that reads a row
+//! and the one that owns it, and a process that dies at any instruction leaves a row that says how far it was. Beside
+//! the rows lies an index from the far end to the connection, for whoever has something to send there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use tocsin_shm::{Arena, ArenaFull, Map, MapOptions, ShmClone, ShmSafe, Sweep};
+
+use crate::address::{Hop, Protocol};
+
+/// Low bits of an ID that say which row it is.
+const ROW_BITS: u32 = 20;
+/// The most rows there can be.
+pub const ROWS_MAX: usize = 1 << ROW_BITS;
+
+/// One connection in the life of the server: its row, and how many connections had that row before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ShmSafe, ShmClone)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// No connection: what came as a datagram.
+    pub const NONE: Self = Self(0);
+
+    /// The number as management clients see it.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// From the number that [`Self::number`] gave.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Whether it names a connection, open or not.
+    pub fn is_some(self) -> bool {
+        self.0 != 0
+    }
+
+    fn row(self) -> usize {
+        (self.0 & (ROWS_MAX as u64 - 1)) as usize
+    }
+}
+
+/// The process that owns a connection: its place in the group of TCP workers, and how many were in that place before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Keeper {
+    /// Index in the group.
+    pub index: u16,
+    /// The generation of the process.
+    pub generation: u32,
+}
+
+impl Keeper {
+    /// Never 0, which means nobody.
+    fn word(self) -> u64 {
+        1 << 63 | u64::from(self.index) << 32 | u64::from(self.generation)
+    }
+
+    fn of(word: u64) -> Option<Self> {
+        (word != 0).then_some(Self { index: (word >> 32) as u16, generation: word as u32 })
+    }
+}
+
+/// What a row says besides its addresses; bits of [`View::marks`].
+pub mod marks {
+    /// The connection is established: its end will be told. Not yet set while an own connect is under way.
+    pub const OPEN: u32 = 1;
+    /// We connected; else we accepted.
+    pub const OUTGOING: u32 = 2;
+    /// TLS or WebSocket handshake is done, or none is needed.
+    pub const READY: u32 = 4;
+    /// Another process can go on with it: nothing of it lies in the private memory of its keeper.
+    pub const MOVABLE: u32 = 8;
+    /// A message of it is being served at this moment.
+    pub const SERVING: u32 = 16;
+    /// Its end has been noticed and is being told.
+    pub const ENDING: u32 = 32;
+}
+
+/// A connection as its row shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Its identity.
+    pub id: ConnectionId,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The far end.
+    pub remote: SocketAddr,
+    /// Our end; the unspecified address while an own connect is under way.
+    pub local: SocketAddr,
+    /// The number of the listener that it belongs to.
+    pub listener: u16,
+    /// Who owns it.
+    pub keeper: Keeper,
+    /// See [`marks`].
+    pub marks: u32,
+    /// When it ends if nothing happens on it, in milliseconds of the monotonic clock.
+    pub idle_until: u64,
+    /// The port by which it is found beside its own (RFC 5923), or 0.
+    pub alias: u16,
+}
+
+#[derive(Debug, ShmSafe)]
+struct Row {
+    /// The ID while the row is in use, else 0.
+    id: AtomicU64,
+    /// The keeper, from the claim to the release of the row.
+    keeper: AtomicU64,
+    uses: AtomicU64,
+    marks: AtomicU32,
+    /// Deaths of keepers while a message of this connection was being served, in a row.
+    deaths: AtomicU32,
+    /// Protocol, listener and alias port.
+    kind: AtomicU64,
+    remote: Address,
+    local: Address,
+    idle_until: AtomicU64,
+}
+
+/// An address in words that can be read while they are written: a torn one is noticed by the ID around it.
+#[derive(Debug, Default, ShmSafe)]
+struct Address {
+    high: AtomicU64,
+    low: AtomicU64,
+    /// The port, and above it 1 for IPv6.
+    port: AtomicU32,
+}
+
+impl Address {
+    fn store(&self, address: SocketAddr) {
+        let (bits, family) = match address.ip() {
+            IpAddr::V4(v4) => (u128::from(u32::from(v4)), 0),
+            IpAddr::V6(v6) => (u128::from(v6), 1 << 16),
+        };
+        self.high.store((bits >> 64) as u64, Relaxed);
+        self.low.store(bits as u64, Relaxed);
+        self.port.store(family | u32::from(address.port()), Relaxed);
+    }
+
+    fn load(&self) -> SocketAddr {
+        let port = self.port.load(Relaxed);
+        let low = self.low.load(Relaxed);
+        let ip = if port >> 16 == 0 {
+            IpAddr::V4(Ipv4Addr::from(low as u32))
+        } else {
+            IpAddr::V6(Ipv6Addr::from(u128::from(self.high.load(Relaxed)) << 64 | u128::from(low)))
+        };
+        SocketAddr::new(ip, port as u16)
+    }
+}
+
+/// What is known of a connection when its row is claimed.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The far end.
+    pub remote: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The number of the listener.
+    pub listener: u16,
+    /// See [`marks`].
+    pub marks: u32,
+    /// See [`View::idle_until`].
+    pub idle_until: u64,
+}
+
+/// The table, the same in all processes. A handle to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    rows: &'static [Row],
+    /// Where the search for a free row begins.
+    next: &'static AtomicU64,
+    by_hop: Map<Hop, ConnectionId>,
+}
+
+impl Connections {
+    /// Makes a table for `most` connections, before the first fork.
+    ///
+    /// # Errors
+    /// [`ArenaFull`] when there is no room for it.
+    pub fn create(arena: &'static Arena, most: usize) -> Result<Self, ArenaFull> {
+        let empty = |_| Row {
+            id: AtomicU64::new(0),
+            keeper: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            marks: AtomicU32::new(0),
+            deaths: AtomicU32::new(0),
+            kind: AtomicU64::new(0),
+            remote: Address::default(),
+            local: Address::default(),
+            idle_until: AtomicU64::new(0),
+        };
+        Ok(Self {
+            rows: arena.boot_array(most.clamp(1, ROWS_MAX), empty)?,
+            next: &arena.boot_array(1, |_| AtomicU64::new(0))?[0],
+            by_hop: Map::create(
+                arena,
+                &MapOptions { name: "connections", shards: 16, buckets: most.div_ceil(16).max(16) },
+            )?,
+        })
+    }
+
+    /// The tables whose locks the supervisor sweeps.
+    pub fn sweeper(&self) -> &'static dyn Sweep {
+        self.by_hop.sweeper()
+    }
+
+    /// The most connections there can be.
+    pub fn capacity(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Takes a row for `keeper`. `None` when all are taken.
+    pub fn claim(&self, keeper: Keeper, claim: &Claim) -> Option<ConnectionId> {
+        let start = self.next.fetch_add(1, Relaxed) as usize % self.rows.len();
+        let order = (start..self.rows.len()).chain(0..start);
+        let taken = order.map(|at| (at, &self.rows[at])).find(|(_, row)| {
+            row.keeper.load(Relaxed) == 0
+                && row.keeper.compare_exchange(0, keeper.word(), Acquire, Relaxed).is_ok()
+        });
+        let (at, row) = taken?;
+        let uses = row.uses.fetch_add(1, Relaxed) + 1;
+        row.remote.store(claim.remote);
+        row.local.store(claim.local);
+        row.kind.store(kind_word(claim.protocol, claim.listener, 0), Relaxed);
+        row.marks.store(claim.marks, Relaxed);
+        row.deaths.store(0, Relaxed);
+        row.idle_until.store(claim.idle_until, Relaxed);
+        let id = uses << ROW_BITS | at as u64;
+        row.id.store(id, Release);
+        Some(ConnectionId(id))
+    }
+
+    /// The row of `id`, for the process that keeps it; `None` when the connection is no more.
+    pub fn own(&self, id: ConnectionId) -> Option<Own> {
+        let row = self.row(id)?;
+        Some(Own { row, id })
+    }
+
+    /// What is known of `id`; `None` when it is no more.
+    pub fn view(&self, id: ConnectionId) -> Option<View> {
+        let row = self.row(id)?;
+        let (protocol, listener, alias) = kind_parts(row.kind.load(Relaxed))?;
+        let view = View {
+            id,
+            protocol,
+            remote: row.remote.load(),
+            local: row.local.load(),
+            listener,
+            keeper: Keeper::of(row.keeper.load(Relaxed))?,
+            marks: row.marks.load(Relaxed),
+            idle_until: row.idle_until.load(Relaxed),
+            alias,
+        };
+        std::sync::atomic::fence(Acquire);
+        (row.id.load(Relaxed) == id.0).then_some(view)
+    }
+
+    /// All connections, in the order of their rows.
+    pub fn all(&self) -> impl Iterator<Item = View> {
+        let this = *self;
+        self.rows.iter().filter_map(move |row| {
+            let id = row.id.load(Acquire);
+            if id == 0 { None } else { this.view(ConnectionId(id)) }
+        })
+    }
+
+    /// Rows in use.
+    pub fn count(&self) -> usize {
+        self.rows.iter().filter(|row| row.keeper.load(Relaxed) != 0).count()
+    }
+
+    /// The connection that leads to `hop`.
+    pub fn towards(&self, hop: &Hop) -> Option<ConnectionId> {
+        self.by_hop.get(hop, |id| *id).filter(|id| self.row(*id).is_some())
+    }
+
+    /// Lets `id` be found by `hop`. The connection that is found from now on: `id`, or one that was there before and
+    /// still is, when `replace` is not asked for. A full arena leaves `id` unfindable, not broken.
+    pub fn lead(&self, hop: Hop, id: ConnectionId, replace: bool) -> ConnectionId {
+        for _ in 0..2 {
+            if !replace && let Some(other) = self.towards(&hop) {
+                return other;
+            }
+            let entered = if replace {
+                self.by_hop.insert(&hop, |_| Ok((hop, id)))
+            } else {
+                self.by_hop.remove_if(&hop, |old| self.row(*old).is_none());
+                self.by_hop.insert_new(&hop, |_| Ok((hop, id)))
+            };
+            match entered {
+                Ok(false) if !replace => {}
+                _ => return id,
+            }
+        }
+        id
+    }
+
+    /// Gives the connection from one keeper to another; `false` when it is no longer `from`'s.
+    pub fn move_to(&self, id: ConnectionId, from: Keeper, to: Keeper) -> bool {
+        self.row(id)
+            .is_some_and(|row| row.keeper.compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok())
+    }
+
+    /// Lets the connection be found by `port` of its far end too (RFC 5923).
+    pub fn alias(&self, id: ConnectionId, port: u16) {
+        let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
+        if port == 0 || port == view.remote.port() || view.alias == port {
+            return;
+        }
+        row.kind.store(kind_word(view.protocol, view.listener, port), Relaxed);
+        let to = SocketAddr::new(view.remote.ip(), port);
+        self.lead(Hop { protocol: view.protocol, to }, id, true);
+    }
+
+    /// Frees the row. To be called once, by the keeper or by whoever buries it.
+    pub fn release(&self, id: ConnectionId) {
+        let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
+        let ports = [view.remote.port(), view.alias];
+        for port in ports.into_iter().filter(|port| *port != 0) {
+            let to = SocketAddr::new(view.remote.ip(), port);
+            self.by_hop.remove_if(&Hop { protocol: view.protocol, to }, |found| *found == id);
+        }
+        row.id.store(0, Release);
+        row.keeper.store(0, Release);
+    }
+
+    /// Frees rows that a dead process claimed and did not fill in. `is_alive` says which keepers live.
+    pub fn free_unfinished(&self, is_alive: impl Fn(Keeper) -> bool) {
+        for row in self.rows {
+            let word = row.keeper.load(Acquire);
+            if row.id.load(Acquire) == 0 && Keeper::of(word).is_some_and(|keeper| !is_alive(keeper)) {
+                let _ = row.keeper.compare_exchange(word, 0, AcqRel, Relaxed);
+            }
+        }
+    }
+
+    fn row(&self, id: ConnectionId) -> Option<&'static Row> {
+        let row = self.rows.get(id.row())?;
+        (id.is_some() && row.id.load(Acquire) == id.0).then_some(row)
+    }
+}
+
+/// A connection's row in the hands of its keeper.
+#[derive(Debug, Clone, Copy)]
+pub struct Own {
+    row: &'static Row,
+    id: ConnectionId,
+}
+
+impl Own {
+    /// Which connection it is.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Sets and takes away marks.
+    pub fn mark(&self, set: u32, clear: u32) {
+        // One writer, so that no read-modify-write is needed.
+        let marks = self.row.marks.load(Relaxed);
+        self.row.marks.store(marks & !clear | set, Release);
+    }
+
+    /// The marks now.
+    pub fn marks(&self) -> u32 {
+        self.row.marks.load(Relaxed)
+    }
+
+    /// Says how long it may be idle, in milliseconds of the monotonic clock.
+    pub fn idle_until(&self, at: u64) {
+        self.row.idle_until.store(at, Relaxed);
+    }
+
+    /// Our address, known once an own connect has succeeded.
+    pub fn local(&self, address: SocketAddr) {
+        self.row.local.store(address);
+    }
+
+    /// Counts one more death of a keeper that was serving it; 0 forgets them. Returns the count.
+    pub fn deaths(&self, add: bool) -> u32 {
+        let deaths = if add { self.row.deaths.load(Relaxed) + 1 } else { 0 };
+        self.row.deaths.store(deaths, Relaxed);
+        deaths
+    }
+}
+
+fn kind_word(protocol: Protocol, listener: u16, alias: u16) -> u64 {
+    let protocol = Protocol::ALL.iter().position(|p| *p == protocol).unwrap_or(0) as u64;
+    protocol << 32 | u64::from(listener) << 16 | u64::from(alias)
+}
+
+fn kind_parts(word: u64) -> Option<(Protocol, u16, u16)> {
+    let protocol = *Protocol::ALL.get((word >> 32) as usize)?;
+    Some((protocol, (word >> 16) as u16, word as u16))
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_shm::ArenaOptions;
+
+    use super::*;
+
+    const KEEPER: Keeper = Keeper { index: 3, generation: 1 };
+
+    fn table(most: usize) -> Connections {
+        let arena = Arena::create(&ArenaOptions { bytes: 16 << 20, boot_bytes: 1 << 20 }).unwrap();
+        Connections::create(arena, most).unwrap()
+    }
+
+    fn claim(port: u16) -> Claim {
+        Claim {
+            protocol: Protocol::Tls,
+            remote: SocketAddr::from(([192, 0, 2, 1], port)),
+            local: "[2001:db8::7]:5061".parse().unwrap(),
+            listener: 5,
+            marks: marks::OPEN,
+            idle_until: 77,
+        }
+    }
+
+    #[test]
+    fn a_connection_is_what_was_claimed() {
+        let table = table(2);
+        let id = table.claim(KEEPER, &claim(9000)).unwrap();
+        let view = table.view(id).unwrap();
+        assert_eq!((view.protocol, view.listener, view.keeper), (Protocol::Tls, 5, KEEPER));
+        assert_eq!((view.remote, view.local), (claim(9000).remote, claim(9000).local));
+        table.own(id).unwrap().mark(marks::READY, marks::OPEN);
+        assert_eq!(table.view(id).unwrap().marks, marks::READY);
+        assert_eq!(table.all().count(), 1);
+    }
+
+    #[test]
+    fn an_id_never_means_another_connection() {
+        let table = table(1);
+        let first = table.claim(KEEPER, &claim(1)).unwrap();
+        assert_eq!(table.claim(KEEPER, &claim(2)), None);
+        table.release(first);
+        let second = table.claim(KEEPER, &claim(2)).unwrap();
+        assert_ne!(first, second);
+        assert!(table.view(first).is_none() && table.own(first).is_none());
+        table.release(first);
+        assert!(table.view(second).is_some());
+    }
+
+    #[test]
+    fn a_connection_is_found_by_its_far_end_and_its_alias() {
+        let table = table(4);
+        let id = table.claim(KEEPER, &claim(9000)).unwrap();
+        let hop = |port| Hop { protocol: Protocol::Tls, to: claim(port).remote };
+        assert_eq!(table.lead(hop(9000), id, false), id);
+        let later = table.claim(KEEPER, &claim(9000)).unwrap();
+        assert_eq!(table.lead(hop(9000), later, false), id);
+        table.alias(id, 5061);
+        assert_eq!(table.towards(&hop(5061)), Some(id));
+        table.release(id);
+        assert_eq!((table.towards(&hop(9000)), table.towards(&hop(5061))), (None, None));
+        assert_eq!(table.lead(hop(9000), later, false), later);
+    }
+
+    #[test]
+    fn only_one_takes_a_connection_over() {
+        let table = table(1);
+        let id = table.claim(KEEPER, &claim(1)).unwrap();
+        let next = Keeper { index: 3, generation: 2 };
+        assert!(table.move_to(id, KEEPER, next));
+        assert!(!table.move_to(id, KEEPER, next));
+        assert_eq!(table.view(id).unwrap().keeper, next);
+    }
+
+    #[test]
+    fn a_row_that_was_claimed_and_not_filled_in_is_freed() {
+        let table = table(1);
+        table.rows[0].keeper.store(KEEPER.word(), Relaxed);
+        table.free_unfinished(|_| true);
+        assert_eq!(table.count(), 1);
+        table.free_unfinished(|keeper| keeper != KEEPER);
+        assert_eq!(table.count(), 0);
+    }
+}

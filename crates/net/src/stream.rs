@@ -1,0 +1,187 @@
+//! Streams: a listening address, and reading what came without taking it.
+//!
+//! A plain connection is read by looking ([`peek`]) and taken only once it was served ([`discard`]): what a process has
+//! not finished stays in the kernel, where its successor finds it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::udp::OpenError;
+
+/// Opens a listening stream address (port 0: the kernel chooses). `backlog`: connections that may wait to be accepted.
+pub fn listen(address: SocketAddr, backlog: i32) -> Result<TcpListener, OpenError> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Connections of a server that ended a moment ago do not keep its port; a server that runs does.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        Ok(socket.into())
+    };
+    open().map_err(|cause| OpenError::of("tcp", address, cause))
+}
+
+/// A socket on its way to `to`: it is connected when it becomes writable and has no error. `from`: the address to
+/// connect from; its port is the kernel's choice.
+pub fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // A wildcard says nothing; a loopback address cannot leave the machine.
+    if !from.ip().is_unspecified()
+        && from.is_ipv4() == to.is_ipv4()
+        && from.ip().is_loopback() == to.ip().is_loopback()
+    {
+        socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
+    }
+    match socket.connect(&to.into()) {
+        Ok(()) => {}
+        Err(cause) if cause.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(cause) => return Err(cause),
+    }
+    Ok(socket.into())
+}
+
+/// Copies what has come on `stream` into `buffer`, as far as its capacity goes, and leaves it queued. Returns `false` at
+/// the end of the stream.
+pub fn peek(stream: &impl AsFd, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    receive(stream, buffer, libc::MSG_PEEK)
+}
+
+/// Takes what has come on `stream` and appends it to `buffer`, as far as its capacity goes. Returns `false` at the end of
+/// the stream.
+pub fn read(stream: &impl AsFd, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    receive(stream, buffer, 0)
+}
+
+fn receive(stream: &impl AsFd, buffer: &mut Vec<u8>, flags: i32) -> io::Result<bool> {
+    let count =
+        SockRef::from(stream).recv_with_flags(buffer.spare_capacity_mut(), flags | libc::MSG_DONTWAIT)?;
+    // SAFETY: the kernel wrote `count` bytes behind the length, within the capacity.
+    unsafe { buffer.set_len(buffer.len() + count) };
+    Ok(count > 0)
+}
+
+/// Takes `count` bytes that were looked at out of the kernel's queue, without copying them.
+pub fn discard(stream: &impl AsFd, mut count: usize) -> io::Result<()> {
+    // With MSG_TRUNC a TCP socket drops the bytes; the buffer only says how many.
+    let mut unused = [MaybeUninit::<u8>::uninit(); 4096];
+    while count > 0 {
+        let part = count.min(unused.len());
+        let dropped = SockRef::from(stream)
+            .recv_with_flags(&mut unused[..part], libc::MSG_TRUNC | libc::MSG_DONTWAIT)?;
+        if dropped == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        count -= dropped.min(count);
+    }
+    Ok(())
+}
+
+/// Writes as much of `bytes` as the kernel takes at once. Returns how many.
+pub fn write(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    match SockRef::from(stream).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+        Ok(count) => Ok(count),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Ends the stream in both directions, whoever else has a duplicate of it.
+pub fn shut(stream: &impl AsFd) {
+    // It fails where the peer has ended it already.
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Both);
+}
+
+/// The kernel's own probes of a silent connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe; `None` takes the system's value, here and below.
+    pub idle: Option<Duration>,
+    /// Time between probes.
+    pub interval: Option<Duration>,
+    /// Probes without an answer that end the connection.
+    pub probes: Option<u32>,
+}
+
+/// Prepares an established stream: small messages leave at once, and silence is probed if that is wanted.
+pub fn prepare(stream: &impl AsFd, keep_alive: Option<&KeepAlive>) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(wanted) = keep_alive {
+        let mut probes = TcpKeepalive::new();
+        if let Some(idle) = wanted.idle {
+            probes = probes.with_time(idle);
+        }
+        if let Some(interval) = wanted.interval {
+            probes = probes.with_interval(interval);
+        }
+        if let Some(count) = wanted.probes {
+            probes = probes.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&probes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpStream};
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 10).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (client, server)
+    }
+
+    /// Looks until `wanted` bytes have come.
+    fn seen(stream: &TcpStream, wanted: usize) -> Vec<u8> {
+        stream.set_nonblocking(false).unwrap();
+        let mut first = [0; 1];
+        stream.peek(&mut first).unwrap();
+        loop {
+            let mut buffer = Vec::with_capacity(wanted + 10);
+            assert!(peek(stream, &mut buffer).unwrap());
+            if buffer.len() >= wanted {
+                return buffer;
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_looked_at_stays_until_it_is_discarded() {
+        let (mut client, server) = pair();
+        client.write_all(b"onetwo").unwrap();
+        assert_eq!(seen(&server, 6), b"onetwo");
+        discard(&server, 3).unwrap();
+        assert_eq!(seen(&server, 3), b"two");
+        discard(&server, 3).unwrap();
+        let nothing = peek(&server, &mut Vec::with_capacity(4)).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        client.shutdown(Shutdown::Both).unwrap();
+        let mut buffer = Vec::with_capacity(4);
+        while let Ok(true) | Err(_) = peek(&server, &mut buffer) {}
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_port_in_use_is_refused_with_advice() {
+        let taken = listen("127.0.0.1:0".parse().unwrap(), 10).unwrap();
+        let error = listen(taken.local_addr().unwrap(), 10).unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! `list_blacklists`, `check_blacklists`, `check_blacklist`, `add_blacklist_rule`, `del_blacklist_rule`.
+
+use std::net::IpAddr;
+
+use tocsin_json::Value;
+use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+
+use crate::blocklist::{BlocklistError, Blocklists, Probe, Rule, Shown, protocol};
+use crate::server::Server;
+use crate::time::now_ms;
+
+/// Who owns the lists of the configuration and the list `dns`.
+const OWNER: &str = "core";
+
+pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+    let lists = &server.blocklists;
+    registry.add(Command::new(
+        "core",
+        "list_blacklists",
+        &[&[], &["name"]],
+        "lists the blacklists and their rules",
+        move |params: Params| -> Outcome {
+            let shown = lists.show(params.optional_text("name")?.as_deref()).map_err(|e| refused(&e))?;
+            let now = now_ms();
+            Ok(Value::array(shown.into_iter().map(|list| list_value(&list, now))))
+        },
+    ));
+    const ANY_LIST: &[&[&str]] = &[
+        &["ip"],
+        &["ip", "port"],
+        &["proto", "ip"],
+        &["ip", "pattern"],
+        &["proto", "ip", "port"],
+        &["ip", "port", "pattern"],
+        &["proto", "ip", "pattern"],
+        &["proto", "ip", "port", "pattern"],
+    ];
+    registry.add(Command::new(
+        "core",
+        "check_blacklists",
+        ANY_LIST,
+        "lists the blacklists that match a destination",
+        move |params: Params| -> Outcome {
+            checked(&params, |probe| {
+                Ok(Value::array(lists.matching(probe).into_iter().map(str::to_owned).map(Value::from)))
+            })
+        },
+    ));
+    const ONE_LIST: &[&[&str]] = &[
+        &["name", "ip"],
+        &["name", "ip", "port"],
+        &["name", "proto", "ip"],
+        &["name", "ip", "pattern"],
+        &["name", "proto", "ip", "port"],
+        &["name", "ip", "port", "pattern"],
+        &["name", "proto", "ip", "pattern"],
+        &["name", "proto", "ip", "port", "pattern"],
+    ];
+    registry.add(Command::new(
+        "core",
+        "check_blacklist",
+        ONE_LIST,
+        "tells the rule of a blacklist that matches a destination",
+        move |params: Params| -> Outcome {
+            let name = params.text("name")?;
+            checked(&params, |probe| match lists.first_match(&name, probe).map_err(|e| refused(&e))? {
+                Some(rule) => Ok(rule_value(&rule, None)),
+                None => Err(MiError::new(404, "No rule matches")),
+            })
+        },
+    ));
+    registry.add(Command::new(
+        "core",
+        "add_blacklist_rule",
+        &[&["name", "rule"], &["name", "rule", "expire"]],
+        "adds a rule to a blacklist",
+        move |params: Params| add_rule(lists, &params),
+    ));
+    registry.add(Command::new(
+        "core",
+        "del_blacklist_rule",
+        &[&["name", "rule"]],
+        "removes a rule from a blacklist",
+        move |params: Params| -> Outcome {
+            let (name, rule) = (params.text("name")?, rule_of(&params)?);
+            match lists.remove(&name, &rule).map_err(|e| refused(&e))? {
+                true => Ok(Value::from("OK")),
+                false => Err(MiError::new(404, "No such rule")),
+            }
+        },
+    ));
+}
+
+fn add_rule(lists: &Blocklists, params: &Params) -> Outcome {
+    let (name, rule) = (params.text("name")?, rule_of(params)?);
+    let seconds = match params.optional_int("expire")? {
+        None | Some(0) => None,
+        Some(seconds) => Some(u32::try_from(seconds).map_err(|_| MiError::bad_value())?),
+    };
+    lists.add(&name, &rule, seconds, now_ms()).map_err(|e| refused(&e))?;
+    Ok(Value::from("OK"))
+}
+
+fn rule_of(params: &Params) -> Result<Rule, MiError> {
+    let text = params.text("rule")?;
+    Rule::parse(&String::from_utf8_lossy(&text)).map_err(|cause| bad(&cause))
+}
+
+/// Calls `check` with the destination that the parameters describe. A protocol or port that is left out is matched only
+/// by a rule for any.
+fn checked(params: &Params, check: impl FnOnce(&Probe<'_>) -> Outcome) -> Outcome {
+    let text =
+        |name: &str| params.optional_text(name).map(|t| t.map(|t| String::from_utf8_lossy(&t).into_owned()));
+    let protocol = match text("proto")? {
+        None => None,
+        Some(name) => protocol(&name).map_err(|cause| bad(&cause))?,
+    };
+    let ip: IpAddr = match text("ip")? {
+        Some(ip) => ip.parse().map_err(|_| bad(&format!("`{ip}` is not an address")))?,
+        None => return Err(MiError::bad_value()),
+    };
+    let port = match params.optional_int("port")? {
+        None => 0,
+        Some(port) => u16::try_from(port).map_err(|_| MiError::bad_value())?,
+    };
+    let pattern = params.optional_text("pattern")?.unwrap_or_default();
+    check(&Probe { protocol, ip, port, message: &pattern })
+}
+
+fn list_value(list: &Shown<'_>, now: u64) -> Value {
+    let rules =
+        list.rules.iter().map(|(rule, until)| rule_value(rule, until.map(|until| until.saturating_sub(now))));
+    Value::object([
+        ("name", Value::from(list.name.to_owned())),
+        ("owner", Value::from(OWNER)),
+        ("flags", Value::from(list.flags.names())),
+        ("Rules", Value::array(rules)),
+    ])
+}
+
+/// A rule; `left` milliseconds are left of its time, if it has an end.
+fn rule_value(rule: &Rule, left: Option<u64>) -> Value {
+    let network = rule.scope.network;
+    let mut members = vec![
+        ("IP", Value::from(network.address().to_string())),
+        ("Mask", Value::from(network.mask().to_string())),
+        ("Proto", Value::from(rule.scope.protocol.map_or("any", tocsin_net::Protocol::name))),
+        ("Port", Value::Int(rule.scope.port.into())),
+        ("Match", Value::from(String::from_utf8_lossy(&rule.pattern).into_owned())),
+        ("Flags", Value::from(if rule.scope.negated { "negated" } else { "" })),
+    ];
+    if let Some(left) = left {
+        members.push(("Expires in", Value::Int(i64::try_from(left / 1000).unwrap_or(i64::MAX))));
+    }
+    Value::object(members)
+}
+
+fn refused(cause: &BlocklistError) -> MiError {
+    match cause {
+        BlocklistError::Unknown(_) => MiError::new(404, "Blacklist not found"),
+        other => MiError::new(400, other.to_string()),
+    }
+}
+
+fn bad(cause: &dyn std::fmt::Display) -> MiError {
+    MiError { data: Some(cause.to_string().into()), ..MiError::bad_value() }
+}

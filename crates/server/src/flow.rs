@@ -1,0 +1,62 @@
+//! The way between this server and a peer, which RFC 5626 calls a flow: a pair of addresses for datagrams, a connection
+//! for streams.
+
+use std::net::SocketAddr;
+
+use tocsin_net::Hop;
+use tocsin_net::connections::ConnectionId;
+use tocsin_shm::{ShmClone, ShmSafe};
+
+use crate::security::Wish;
+use crate::sockets::{SocketId, Sockets};
+
+/// Which way a message takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ShmSafe, ShmClone)]
+pub struct Flow {
+    /// The listener that it leaves by; its protocol is the flow's.
+    pub socket: SocketId,
+    /// Where it goes. Over a stream: where to connect if the connection is no more.
+    pub peer: SocketAddr,
+    /// The connection to use; none takes the one that leads to `peer`, or makes one.
+    pub connection: ConnectionId,
+}
+
+impl Flow {
+    /// From `socket` to `peer`, by whatever connection leads there.
+    pub fn new(socket: SocketId, peer: SocketAddr) -> Self {
+        Self { socket, peer, connection: ConnectionId::NONE }
+    }
+
+    /// The protocol and address of the far end.
+    pub fn hop(&self, sockets: &Sockets) -> Hop {
+        Hop { protocol: sockets.listener(self.socket).protocol, to: self.peer }
+    }
+}
+
+/// Whose message it is: told when it cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The transaction, by the identity that its layer gave it.
+    pub transaction: u64,
+    /// Its branch.
+    pub branch: u8,
+}
+
+/// How a message is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// Which way.
+    pub flow: Flow,
+    /// What the script wishes of TLS, should a connection have to be opened.
+    pub wish: Option<&'a Wish>,
+    /// The name that led to the flow's address, to be asked for by TLS; empty when there was none.
+    pub host: &'a str,
+    /// Who wants to know if it cannot be sent.
+    pub ticket: Option<Ticket>,
+}
+
+impl From<Flow> for Envelope<'_> {
+    fn from(flow: Flow) -> Self {
+        Self { flow, wish: None, host: "", ticket: None }
+    }
+}

@@ -1,0 +1,74 @@
+//! A TCP worker: reads its mailbox, where connections and messages for them come from. Each connection is a task of its
+//! own.
+
+use std::time::Duration;
+
+use tocsin_net::{LETTER_MAX, Mailbox, Watch};
+use tocsin_process::Termination;
+
+use super::{Stop, running};
+use crate::streams::{Letter, keeper_of};
+use crate::worker::Worker;
+
+/// Letters read before connections get their turn.
+const LETTERS_IN_A_ROW: usize = 64;
+/// How long connections have to say good-bye or to change hands.
+const PARTING: Duration = Duration::from_secs(1);
+
+pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
+    let exchange = &worker.server.exchange;
+    let Some((me, mailbox)) =
+        keeper_of(worker).and_then(|me| Some((me, exchange.workers.get(usize::from(me.index))?)))
+    else {
+        return Ok(Stop::Asked);
+    };
+    super::startup::run_or_await(worker).await;
+    let bell = Watch::new(mailbox.bell())?;
+    let mut buffer = vec![0; LETTER_MAX];
+    // What was posted for a predecessor comes before what TCP main still has for it.
+    while !read_some(worker, mailbox, &mut buffer)? {}
+    running(worker);
+    worker.streams.to_main(worker, &Letter::Started { keeper: me }, None);
+    let stop = super::stopping(worker, termination)?;
+    let mut stop = std::pin::pin!(stop);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            biased;
+            readable = bell.readable() => {
+                let readable = readable?;
+                if read_some(worker, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
+                tokio::task::yield_now().await;
+            }
+            _ = second.tick() => worker.streams.tick(worker),
+            stop = &mut stop => {
+                part(worker).await;
+                return Ok(stop);
+            }
+        }
+    }
+}
+
+/// Reads letters. `true` when the box was emptied.
+fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
+    let mut emptied = false;
+    for _ in 0..LETTERS_IN_A_ROW {
+        let Some(letter) = mailbox.take(buffer)? else {
+            emptied = true;
+            break;
+        };
+        worker.streams.read(worker, &buffer[..letter.length], letter.enclosed);
+    }
+    worker.flush();
+    worker.safe_point();
+    Ok(emptied)
+}
+
+/// Gives the connections away: the server goes on without this process, or ends as a whole.
+async fn part(worker: &'static Worker) {
+    worker.streams.hand_over();
+    let deadline = tokio::time::Instant::now() + PARTING;
+    while !worker.streams.is_empty() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

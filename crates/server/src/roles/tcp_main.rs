@@ -1,0 +1,334 @@
+//! TCP main: accepts connections, gives each to a worker, and keeps a duplicate of those that can outlive their worker.
+//! It parses nothing.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_net::connections::{Claim, ConnectionId, Keeper, View, marks};
+use tocsin_net::{LETTER_MAX, Watch};
+use tocsin_process::Termination;
+
+use super::{Stop, running};
+use crate::sockets::Listener;
+use crate::streams::{End, Letter, report};
+use crate::time::now_ms;
+use crate::worker::Worker;
+
+/// Connections accepted from one listener before the others get their turn.
+const ACCEPTS_IN_A_ROW: usize = 64;
+/// How long nothing is accepted when the system has no descriptors left.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// Keepers that may die in a row while they serve a message of a connection, until it is closed.
+const DEATHS_MOST: u32 = 3;
+
+pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
+    let exchange = &worker.server.exchange;
+    super::startup::run_or_await(worker).await;
+    let desk = Rc::new(RefCell::new(Desk::new(worker)));
+    // A predecessor had duplicates: the workers make them again.
+    let mut announce = Vec::new();
+    Letter::Announce.write(&mut announce);
+    for mailbox in &exchange.workers {
+        let _ = mailbox.post(&[&announce], None);
+    }
+    for (listener, socket) in worker.server.sockets.streams() {
+        tokio::task::spawn_local(accept(Rc::clone(&desk), listener, socket));
+    }
+    let bell = Watch::new(exchange.main.bell())?;
+    let stop = super::stopping(worker, termination)?;
+    let mut stop = std::pin::pin!(stop);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut buffer = vec![0; LETTER_MAX];
+    running(worker);
+    loop {
+        tokio::select! {
+            biased;
+            readable = bell.readable() => {
+                let readable = readable?;
+                while let Some(letter) = exchange.main.take(&mut buffer)? {
+                    desk.borrow_mut().read(&buffer[..letter.length], letter.enclosed);
+                }
+                readable.drained();
+            }
+            _ = second.tick() => desk.borrow_mut().tick(),
+            stop = &mut stop => return Ok(stop),
+        }
+    }
+}
+
+/// Accepts the connections of one listener.
+async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'static TcpListener) {
+    let watch = match Watch::new(socket.as_fd()) {
+        Ok(watch) => watch,
+        Err(cause) => return tracing::error!("{} cannot be watched: {cause}", listener.name),
+    };
+    loop {
+        let Ok(readable) = watch.readable().await else { return };
+        let mut drained = false;
+        for _ in 0..ACCEPTS_IN_A_ROW {
+            match socket.accept() {
+                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote),
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
+                    drained = true;
+                    break;
+                }
+                Err(cause) if is_of_the_peer(&cause) => {}
+                Err(cause) => {
+                    tracing::error!("{}: no connection can be accepted: {cause}", listener.name);
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                    break;
+                }
+            }
+        }
+        if drained {
+            readable.drained();
+        } else {
+            readable.more();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether the connection went away before it could be accepted (accept(2)).
+fn is_of_the_peer(cause: &std::io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        std::io::ErrorKind::ConnectionAborted
+            | std::io::ErrorKind::ConnectionReset
+            | std::io::ErrorKind::Interrupted
+    )
+}
+
+/// What TCP main knows of one connection.
+struct Entry {
+    /// Who serves it.
+    index: u16,
+    /// The far end's address, if it was accepted.
+    source: Option<IpAddr>,
+    /// A duplicate, while another worker could go on with it.
+    duplicate: Option<OwnedFd>,
+}
+
+/// The connections of the server, as TCP main sees them.
+struct Desk {
+    worker: &'static Worker,
+    entries: HashMap<ConnectionId, Entry>,
+    /// Connections of each worker.
+    counts: Vec<usize>,
+    /// Accepted connections by the far end's address.
+    sources: HashMap<IpAddr, u32>,
+    /// Connections whose keeper was dead at the last look, and that nobody has a duplicate of.
+    stale: Vec<ConnectionId>,
+    /// When it was last logged that connections are refused.
+    told: u64,
+}
+
+impl Desk {
+    fn new(worker: &'static Worker) -> Self {
+        let workers = worker.server.exchange.workers.len();
+        Self {
+            worker,
+            entries: HashMap::new(),
+            counts: vec![0; workers],
+            sources: HashMap::new(),
+            stale: Vec::new(),
+            told: 0,
+        }
+    }
+
+    /// Takes a new connection in, if the limits allow it.
+    fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr) {
+        let server = self.worker.server;
+        let settings = &server.settings.tcp;
+        let most = settings.max_connections_per_source;
+        if most > 0 && self.sources.get(&remote.ip()).is_some_and(|count| *count >= most) {
+            return self.refuse(remote, "its address has too many (tcp_max_connections_per_source)");
+        }
+        let Some(keeper) = self.choose(None) else {
+            return self.refuse(remote, "no TCP worker serves");
+        };
+        let local = std::net::TcpStream::from(stream);
+        // The address that the peer connected to, where the listener is for more than one.
+        let address = local.local_addr().unwrap_or(listener.address);
+        let claim = Claim {
+            protocol: listener.protocol,
+            remote,
+            local: address,
+            listener: listener.id.0,
+            marks: marks::OPEN | marks::MOVABLE,
+            idle_until: now_ms() + settings.lifetime.as_millis() as u64,
+        };
+        let connections = &server.exchange.connections;
+        let Some(id) = connections.claim(keeper, &claim) else {
+            return self.refuse(remote, "there are too many (tcp_max_connections)");
+        };
+        let hop = tocsin_net::Hop { protocol: listener.protocol, to: remote };
+        connections.lead(hop, id, false);
+        self.enter(id, keeper.index, Some(remote.ip()), Some(local.into()));
+        self.hand(id, keeper, listener.protocol.is_secure());
+    }
+
+    fn refuse(&mut self, remote: SocketAddr, why: &str) {
+        let now = now_ms();
+        if now.saturating_sub(self.told) >= 1000 {
+            self.told = now;
+            tracing::warn!("connections are refused, that of {remote} first: {why}");
+        }
+    }
+
+    /// The worker with the fewest connections, other than `not`.
+    fn choose(&self, not: Option<u16>) -> Option<Keeper> {
+        let server = self.worker.server;
+        let serving = (0..self.counts.len() as u16)
+            .filter(|index| Some(*index) != not)
+            .filter_map(|index| server.exchange.keeper(server.table, index));
+        serving.min_by_key(|keeper| self.counts[usize::from(keeper.index)])
+    }
+
+    fn enter(&mut self, id: ConnectionId, index: u16, source: Option<IpAddr>, duplicate: Option<OwnedFd>) {
+        if let Some(count) = self.counts.get_mut(usize::from(index)) {
+            *count += 1;
+        }
+        if let Some(source) = source {
+            *self.sources.entry(source).or_default() += 1;
+        }
+        self.entries.insert(id, Entry { index, source, duplicate });
+    }
+
+    fn leave(&mut self, id: ConnectionId) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(count) = self.counts.get_mut(usize::from(entry.index)) {
+            *count -= 1;
+        }
+        if let Some(source) = entry.source
+            && let Some(count) = self.sources.get_mut(&source)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    /// Posts the connection to the worker that is to serve it. `only`: nobody else will ever be able to.
+    fn hand(&mut self, id: ConnectionId, to: Keeper, only: bool) {
+        let exchange = &self.worker.server.exchange;
+        let Some(view) = exchange.connections.view(id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(duplicate) = &entry.duplicate else { return };
+        let mut letter = Vec::new();
+        Letter::Adopt { id, from: view.keeper }.write(&mut letter);
+        let index = usize::from(to.index);
+        let posted = exchange.workers[index].post(&[&letter], Some(duplicate.as_fd()));
+        if only {
+            entry.duplicate = None;
+        }
+        if entry.index != to.index {
+            self.counts[usize::from(entry.index)] -= 1;
+            self.counts[index] += 1;
+            entry.index = to.index;
+        }
+        if let Err(cause) = posted {
+            tracing::error!("TCP worker {index} takes no more connections: {cause}");
+            self.bury(id, &End::WorkerEnded);
+        }
+    }
+
+    /// Reads one letter.
+    fn read(&mut self, bytes: &[u8], enclosed: Option<OwnedFd>) {
+        match Letter::read(bytes) {
+            Some(Letter::Started { keeper }) => self.adopt_orphans(keeper),
+            Some(Letter::Opened { id }) => {
+                let connections = &self.worker.server.exchange.connections;
+                if let Some(view) = connections.view(id)
+                    && !self.entries.contains_key(&id)
+                {
+                    let source = (view.marks & marks::OUTGOING == 0).then(|| view.remote.ip());
+                    self.enter(id, view.keeper.index, source, enclosed);
+                }
+            }
+            Some(Letter::Ended { id }) => self.leave(id),
+            Some(Letter::Released { id }) => {
+                let index = self.entries.get(&id).map(|entry| entry.index);
+                match self.choose(index).or_else(|| self.choose(None)) {
+                    Some(keeper) => self.hand(id, keeper, false),
+                    None => self.bury(id, &End::WorkerEnded),
+                }
+            }
+            Some(_) | None => tracing::error!("a letter that is not for TCP main was dropped"),
+        }
+    }
+
+    /// A worker has begun: the connections of its predecessor that can go on go on with it.
+    fn adopt_orphans(&mut self, keeper: Keeper) {
+        let of_it: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| entry.index == keeper.index).map(|(id, _)| *id).collect();
+        for id in of_it {
+            match self.worker.server.exchange.connections.view(id) {
+                None => self.leave(id),
+                Some(view) if view.keeper == keeper => {}
+                Some(view) => self.rescue(&view, keeper),
+            }
+        }
+    }
+
+    /// Finds the connection of a dead keeper a new one, if that is possible.
+    fn rescue(&mut self, view: &View, to: Keeper) {
+        let connections = &self.worker.server.exchange.connections;
+        let serving = view.marks & marks::SERVING != 0;
+        let deaths = connections.own(view.id).map_or(0, |own| own.deaths(serving));
+        let has_duplicate = self.entries.get(&view.id).is_some_and(|entry| entry.duplicate.is_some());
+        if view.marks & marks::MOVABLE == 0 || !has_duplicate {
+            self.bury(view.id, &End::WorkerEnded);
+        } else if deaths >= DEATHS_MOST {
+            tracing::error!(
+                "connection with {}:{} is closed: {deaths} workers died over a message of it",
+                view.protocol.name(),
+                view.remote
+            );
+            self.bury(view.id, &End::WorkerEnded);
+        } else {
+            self.hand(view.id, to, false);
+        }
+    }
+
+    /// Closes a connection that nobody can serve any more, and tells its end.
+    fn bury(&mut self, id: ConnectionId, end: &End) {
+        if let Some(duplicate) = self.entries.get_mut(&id).and_then(|entry| entry.duplicate.take()) {
+            tocsin_net::stream::shut(&duplicate);
+        }
+        report(self.worker.server, id, end);
+        self.leave(id);
+    }
+
+    /// Once a second: what a death at a bad moment left behind is put in order.
+    fn tick(&mut self) {
+        let server = self.worker.server;
+        let exchange = &server.exchange;
+        let is_alive = |keeper| exchange.is_alive(server.table, keeper);
+        exchange.connections.free_unfinished(is_alive);
+        let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
+        let mut stale = Vec::new();
+        for view in orphans {
+            // Its successor takes what it can when it begins; where there is none yet, others do.
+            if exchange.keeper(server.table, view.keeper.index).is_none()
+                && self.entries.contains_key(&view.id)
+                && let Some(keeper) = self.choose(Some(view.keeper.index))
+            {
+                self.rescue(&view, keeper);
+            } else if self.stale.contains(&view.id) {
+                self.bury(view.id, &End::WorkerEnded);
+            } else {
+                stale.push(view.id);
+            }
+        }
+        self.stale = stale;
+        let gone: Vec<_> =
+            self.entries.keys().filter(|id| exchange.connections.view(**id).is_none()).copied().collect();
+        gone.into_iter().for_each(|id| self.leave(id));
+    }
+}

@@ -1,0 +1,100 @@
+//! What the server asks of a TLS layer. The module `tls_mgm` is one; without it there is no TLS.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use thiserror::Error;
+
+use crate::avps::Avps;
+use crate::server::Server;
+
+/// A TLS layer: it knows the TLS domains, and which of them a connection belongs to.
+pub trait Security {
+    /// The configuration for a connection that arrived at the listener `local` and asks for `server_name`.
+    ///
+    /// # Errors
+    /// [`NoDomain`] when no server domain is for it: the connection is to be refused.
+    fn server_config(
+        &self,
+        server: &'static Server,
+        local: SocketAddr,
+        server_name: Option<&str>,
+    ) -> Result<Arc<ServerConfig>, NoDomain>;
+
+    /// The configuration for a connection to be opened to `remote`, and the name to ask for there. `host` is the name
+    /// that `remote` was found by.
+    ///
+    /// # Errors
+    /// [`NoDomain`] when no client domain is for it: the connection is not to be opened.
+    fn client_config(
+        &self,
+        server: &'static Server,
+        remote: SocketAddr,
+        wish: &Wish,
+        host: Option<&str>,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain>;
+
+    /// What the script wishes of connections that are opened for a message, by the pairs of that message.
+    fn wish(&self, avps: &Avps) -> Wish;
+}
+
+/// What a script wishes of a TLS connection to be opened. It has no effect on one that is open already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The client domain of this name, whatever the others match.
+    pub domain: Option<String>,
+    /// The SIP domain that client domains are matched with.
+    pub sip_domain: Option<String>,
+}
+
+/// Why a connection has no TLS configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NoDomain {
+    /// No server domain matches.
+    #[error("no TLS server domain is for {local}{}", shown(.server_name))]
+    Server {
+        /// Where the connection arrived.
+        local: SocketAddr,
+        /// The name that it asks for.
+        server_name: Option<String>,
+    },
+    /// No client domain matches.
+    #[error("no TLS client domain is for {remote}{}", shown(.sip_domain))]
+    Client {
+        /// Where the connection was to go.
+        remote: SocketAddr,
+        /// The SIP domain that the script wished.
+        sip_domain: Option<String>,
+    },
+    /// The script named a client domain that there is not.
+    #[error("there is no TLS client domain `{0}`")]
+    Unknown(String),
+    /// The domain's files, as they were last loaded, cannot be used.
+    #[error("TLS domain {domain}: {problem}")]
+    Unusable {
+        /// The domain.
+        domain: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn shown(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!(" and the name {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_was_asked_for() {
+        let local = SocketAddr::from(([10, 0, 0, 1], 5061));
+        let refused = NoDomain::Server { local, server_name: Some("a.example".to_owned()) };
+        assert_eq!(refused.to_string(), "no TLS server domain is for 10.0.0.1:5061 and the name a.example");
+        let refused = NoDomain::Server { local, server_name: None };
+        assert_eq!(refused.to_string(), "no TLS server domain is for 10.0.0.1:5061");
+    }
+}

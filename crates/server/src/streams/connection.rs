@@ -1,0 +1,443 @@
+//! One connection in the hands of its keeper: its task, its limits in time, its end.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_net::Protocol;
+use tocsin_net::connections::{ConnectionId, Own, View, marks};
+use tocsin_net::stream::{self, KeepAlive};
+use tocsin_net::tls::{Facts, Session};
+use tocsin_net::websocket::{self, Sender};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::cut::Cutter;
+use super::end::{End, report};
+use super::output::Output;
+use crate::context::Received;
+use crate::flow::Ticket;
+use crate::sockets::SocketId;
+use crate::stream_options::StreamOptions;
+use crate::tcp_profile::{Opening, TcpProfile};
+use crate::time::now_ms;
+use crate::worker::Worker;
+
+/// What stops a connection's task.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The connection ends.
+    End(End),
+    /// Another worker goes on with it.
+    Move,
+}
+
+/// A connection of this process.
+pub(crate) struct Connection {
+    pub(super) worker: &'static Worker,
+    pub(super) own: Own,
+    pub(super) stream: TcpStream,
+    pub(super) protocol: Protocol,
+    pub(super) profile: TcpProfile,
+    pub(super) received: Received,
+    pub(super) cutter: RefCell<Cutter>,
+    /// TLS, where the protocol wants it.
+    pub(super) session: RefCell<Option<Box<Session>>>,
+    /// Bytes that were taken out of the kernel and not served yet: decrypted ones, and the begin of a long message.
+    pub(super) held: RefCell<Vec<u8>>,
+    pub(super) output: RefCell<Output>,
+    facts: RefCell<Option<Rc<Facts>>>,
+    wake: Notify,
+    stop: RefCell<Option<Stop>>,
+    /// It stands in the list of those with something to write.
+    is_listed: Cell<bool>,
+    /// When it was adopted or opened.
+    began: u64,
+    /// When the message under way began to arrive; 0 between messages.
+    partial_since: Cell<u64>,
+    idle_until: Cell<u64>,
+    /// It lives until then at least, idle or not.
+    keep_until: Cell<u64>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({:?} {})", self.own.id(), self.received.source)
+    }
+}
+
+impl Connection {
+    /// The connection of the row `own`, which `view` shows, over `stream`.
+    pub(crate) fn new(
+        worker: &'static Worker,
+        own: Own,
+        view: &View,
+        stream: std::net::TcpStream,
+    ) -> std::io::Result<Rc<Self>> {
+        let profile = profile_of(worker, view);
+        let keep_alive = profile.keepalive.on.then(|| KeepAlive {
+            idle: profile.keepalive.idle_s.map(|s| Duration::from_secs(s.into())),
+            interval: profile.keepalive.interval_s.map(|s| Duration::from_secs(s.into())),
+            probes: profile.keepalive.probes,
+        });
+        stream::prepare(&stream, keep_alive.as_ref())?;
+        let limits = &worker.server.settings.limits;
+        let accepting = view.protocol.is_websocket() && view.marks & marks::READY == 0;
+        let now = now_ms();
+        let connection = Self {
+            worker,
+            own,
+            stream: TcpStream::from_std(stream)?,
+            protocol: view.protocol,
+            profile,
+            received: Received { source: view.remote, socket: SocketId(view.listener), connection: own.id() },
+            cutter: RefCell::new(match view.protocol {
+                _ if accepting => Cutter::Accepting,
+                Protocol::Ws | Protocol::Wss => Cutter::web(view.marks & marks::OUTGOING != 0, limits),
+                _ => Cutter::sip(limits),
+            }),
+            session: RefCell::new(None),
+            held: RefCell::default(),
+            output: RefCell::default(),
+            facts: RefCell::default(),
+            wake: Notify::new(),
+            stop: RefCell::default(),
+            is_listed: Cell::new(false),
+            began: now,
+            partial_since: Cell::new(0),
+            idle_until: Cell::new(view.idle_until),
+            keep_until: Cell::new(0),
+        };
+        connection.touch(now);
+        Ok(Rc::new(connection))
+    }
+
+    /// Which connection it is.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.own.id()
+    }
+
+    /// The far end.
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.received.source
+    }
+
+    /// The options of its protocol.
+    pub(super) fn options(&self) -> &'static StreamOptions {
+        &self.worker.server.streams[self.protocol]
+    }
+
+    /// What TLS agreed on, once it has.
+    pub(crate) fn facts(&self) -> Option<Rc<Facts>> {
+        self.facts.borrow().clone()
+    }
+
+    /// Serves an accepted or adopted connection to its end.
+    pub(crate) async fn serve(self: Rc<Self>) {
+        if self.protocol.is_secure() {
+            *self.session.borrow_mut() = Some(Box::new(Session::accepting()));
+            // What TLS knows lies in this process: nobody else can go on.
+            self.own.mark(0, marks::MOVABLE);
+        } else if !self.protocol.is_websocket() || self.own.marks() & marks::READY != 0 {
+            self.become_ready();
+        }
+        self.live().await;
+    }
+
+    /// Serves the connection until it stops.
+    pub(super) async fn live(self: Rc<Self>) {
+        let mut alarm_at = u64::MAX;
+        let alarm = tokio::time::sleep(Duration::MAX);
+        let mut alarm = std::pin::pin!(alarm);
+        let stop = loop {
+            if let Some(stop) = self.stop.take() {
+                break stop;
+            }
+            let (due, end) = self.due();
+            let now = now_ms();
+            if due <= now {
+                break Stop::End(end);
+            }
+            // A later deadline is noticed when the alarm rings: most of them move with every message.
+            if due < alarm_at || alarm.is_elapsed() {
+                alarm_at = due;
+                alarm.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(due - now));
+            }
+            let writing = !self.output.borrow().unwritten().is_empty();
+            let interest = if writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            tokio::select! {
+                biased;
+                () = self.wake.notified() => {}
+                ready = self.stream.ready(interest) => match ready {
+                    Ok(ready) => {
+                        if ready.is_writable() {
+                            self.write_out();
+                        }
+                        if ready.is_readable() {
+                            match self.take_in(ready.is_read_closed()) {
+                                Ok(more) => {
+                                    self.worker.flush();
+                                    self.worker.safe_point();
+                                    if more {
+                                        tokio::task::yield_now().await;
+                                    }
+                                }
+                                Err(end) => break Stop::End(end),
+                            }
+                        }
+                    }
+                    Err(cause) => break Stop::End(End::Broken(cause)),
+                },
+                () = &mut alarm => {}
+            }
+        };
+        match stop {
+            Stop::End(end) => self.finish(&end),
+            Stop::Move => self.worker.streams.leave(self.worker, &self),
+        }
+    }
+
+    /// When something is due at the earliest, in milliseconds of the monotonic clock, and what that would end.
+    fn due(&self) -> (u64, End) {
+        let after = |since: u64, limit: Duration| since.saturating_add(limit.as_millis() as u64);
+        let mut first = (self.idle_until.get().max(self.keep_until.get()), End::Idle);
+        let mut or = |at: u64, end: End| {
+            if at < first.0 {
+                first = (at, end);
+            }
+        };
+        if self.own.marks() & marks::READY == 0 {
+            let limit = self.handshake_timeout();
+            or(after(self.began, limit), End::HandshakeTimeout(limit));
+        } else if self.partial_since.get() != 0 {
+            let limit = self.profile.max_message_time;
+            or(after(self.partial_since.get(), limit), End::SlowMessage(limit));
+        }
+        if let Some(since) = self.output.borrow().stalled_since() {
+            or(after(since, self.options().send_timeout), End::Stalled);
+        }
+        first
+    }
+
+    fn handshake_timeout(&self) -> Duration {
+        let options = self.options();
+        let tls = if self.protocol.is_secure() { options.tls_handshake_timeout } else { Duration::ZERO };
+        let web = if self.protocol.is_websocket() { options.handshake_timeout } else { Duration::ZERO };
+        tls + web
+    }
+
+    /// Handshakes are done: messages that waited for that go out.
+    pub(super) fn become_ready(&self) {
+        self.own.mark(marks::READY, 0);
+        self.settle();
+        let worker = self.worker;
+        loop {
+            let next = self.output.borrow_mut().take_held();
+            let Some((message, ticket)) = next else { break };
+            self.append(&message, ticket);
+        }
+        worker.streams.list(self);
+    }
+
+    /// TLS is done: what it agreed on is kept for whoever asks.
+    pub(super) fn become_secure(&self) {
+        let facts = self.session.borrow().as_ref().map(|session| Rc::new(session.facts()));
+        *self.facts.borrow_mut() = facts;
+    }
+
+    /// Says whether another process could go on from here.
+    pub(super) fn settle(&self) {
+        let movable = !self.protocol.is_secure()
+            && self.held.borrow().is_empty()
+            && self.cutter.borrow().is_between_messages()
+            && self.output.borrow().unwritten().is_empty();
+        let (set, clear) = if movable { (marks::MOVABLE, 0) } else { (0, marks::MOVABLE) };
+        self.own.mark(set, clear);
+    }
+
+    /// Something came or went.
+    pub(super) fn touch(&self, now: u64) {
+        let until = now.saturating_add(self.profile.lifetime.as_millis() as u64);
+        self.idle_until.set(until);
+        self.own.idle_until(until.max(self.keep_until.get()));
+    }
+
+    /// Lets it live `seconds` from now, whatever happens on it.
+    pub(crate) fn keep(&self, seconds: u32) {
+        let until = now_ms().saturating_add(u64::from(seconds) * 1000);
+        self.keep_until.set(until.max(self.keep_until.get()));
+        self.own.idle_until(self.idle_until.get().max(self.keep_until.get()));
+    }
+
+    /// A message has begun to arrive, or (`false`) none is under way.
+    pub(super) fn note_partial(&self, partial: bool) {
+        match (partial, self.partial_since.get()) {
+            (true, 0) => self.partial_since.set(now_ms()),
+            (false, 1..) => self.partial_since.set(0),
+            _ => {}
+        }
+    }
+
+    /// Queues a message. It leaves at the next flush of this process, or once the handshakes are done.
+    pub(crate) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) {
+        if self.own.marks() & marks::READY == 0 {
+            if !self.output.borrow_mut().hold(message, ticket, self.options().max_postponed) {
+                self.worker.streams.failed(self.worker, ticket);
+            }
+            return;
+        }
+        self.append(&message, ticket);
+        self.worker.streams.list(self);
+    }
+
+    /// Puts a message into frames and records as the protocol wants it, behind what waits to be written.
+    fn append(&self, message: &[u8], ticket: Option<Ticket>) {
+        let mut framed = Vec::new();
+        // RFC 6455 section 5.3: nobody may know it before. Without randomness the peer refuses the frame.
+        let key = || getrandom::u32().ok().map(u32::to_le_bytes);
+        let bytes = match self.cutter.borrow().frames() {
+            None => message,
+            Some(peer) => {
+                let key = if peer == Sender::Server { key() } else { None };
+                websocket::write_message(&mut framed, message, key);
+                &framed
+            }
+        };
+        self.say(bytes);
+        self.output.borrow_mut().note(ticket);
+    }
+
+    /// Queues bytes, encrypted where the protocol wants it.
+    pub(super) fn say(&self, bytes: &[u8]) {
+        let mut output = self.output.borrow_mut();
+        match self.session.borrow_mut().as_mut() {
+            None => output.bytes().extend_from_slice(bytes),
+            Some(session) => {
+                if let Err(cause) = session.send(bytes, output.bytes()) {
+                    self.stop_with(Stop::End(End::Tls(cause)));
+                }
+            }
+        }
+    }
+
+    /// Whether it has to be put into the list of those with something to write; it is from now on.
+    pub(super) fn enlist(&self) -> bool {
+        !self.is_listed.replace(true)
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    pub(crate) fn write_out(&self) {
+        self.is_listed.set(false);
+        // A process that dies with half a message written leaves a stream that nobody can go on with.
+        self.own.mark(0, marks::MOVABLE);
+        let now = now_ms();
+        let mut wrote = false;
+        loop {
+            let mut output = self.output.borrow_mut();
+            let waiting = output.unwritten();
+            if waiting.is_empty() {
+                break;
+            }
+            match self.stream.try_io(Interest::WRITABLE, || stream::write(&self.stream, waiting)) {
+                Ok(count) => {
+                    output.took(count, now);
+                    wrote = true;
+                }
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
+                    output.took(0, now);
+                    let over = output.is_over();
+                    drop(output);
+                    if over {
+                        self.stop_with(Stop::End(End::Stalled));
+                    }
+                    self.wake.notify_one();
+                    break;
+                }
+                Err(cause) => {
+                    drop(output);
+                    self.stop_with(Stop::End(End::Broken(cause)));
+                    break;
+                }
+            }
+        }
+        if wrote {
+            self.touch(now);
+        }
+        self.settle();
+    }
+
+    /// Ends the task; the first reason counts.
+    pub(super) fn stop_with(&self, stop: Stop) {
+        self.stop.borrow_mut().get_or_insert(stop);
+        self.wake.notify_one();
+    }
+
+    /// Whether it is to end, and nothing more is to be read.
+    pub(super) fn stops(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    /// Lets another worker go on with it, if that is possible; else it ends.
+    pub(crate) fn hand_over(&self) {
+        let movable = self.own.marks() & marks::MOVABLE != 0;
+        self.stop_with(if movable { Stop::Move } else { Stop::End(End::WorkerEnded) });
+    }
+
+    /// Says good-bye, closes, and tells the end.
+    fn finish(self: Rc<Self>, end: &End) {
+        self.own.mark(marks::ENDING, 0);
+        if !matches!(end, End::Broken(_) | End::Stalled | End::Refused(_) | End::ConnectTimeout(_)) {
+            self.say_good_bye(end);
+            self.write_out();
+        }
+        stream::shut(&self.stream);
+        report(self.worker.server, self.id(), end);
+        self.worker.streams.ended(self.worker, &self);
+    }
+
+    fn say_good_bye(&self, end: &End) {
+        /// RFC 6455 section 7.4.1: the endpoint goes away.
+        const GOING_AWAY: u16 = 1001;
+        if matches!(end, End::Idle | End::WorkerEnded)
+            && let Some(peer) = self.cutter.borrow().frames()
+        {
+            let mut frame = Vec::new();
+            websocket::write_close(&mut frame, GOING_AWAY, "", (peer == Sender::Server).then_some([0; 4]));
+            self.say(&frame);
+        }
+        if let Some(session) = self.session.borrow_mut().as_mut() {
+            session.close_notify(self.output.borrow_mut().bytes());
+        }
+    }
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+/// What is in force for the connection of `view`.
+pub(super) fn profile_of(worker: &Worker, view: &View) -> TcpProfile {
+    let outgoing = view.marks & marks::OUTGOING != 0;
+    let opening = if outgoing { Opening::Opened } else { Opening::Accepted };
+    profile_for(worker, view.protocol, view.remote, view.local, opening)
+}
+
+/// What is in force for a connection between `remote` and `local`.
+pub(super) fn profile_for(
+    worker: &Worker,
+    protocol: Protocol,
+    remote: SocketAddr,
+    local: SocketAddr,
+    opening: Opening,
+) -> TcpProfile {
+    let server = worker.server;
+    let general = TcpProfile::new(&server.settings.tcp, &server.streams[protocol]);
+    match &server.tcp_paths {
+        Some(paths) => paths.profile_for(protocol, remote, local, opening, general),
+        None => general,
+    }
+}

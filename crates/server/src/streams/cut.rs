@@ -1,0 +1,188 @@
+//! Cutting the bytes of a connection into messages: those of SIP itself, and those that WebSocket frames carry.
+
+use std::ops::Range;
+
+use tocsin_net::websocket::{self, Decoded, Decoder, Event, Offer, Payload, Rules, Sender};
+use tocsin_sip::{Frame, Framer, Limits};
+
+use super::end::End;
+use crate::stream_options::StreamOptions;
+
+/// The close code of a WebSocket for an ordinary end (RFC 6455 section 7.4.1).
+const NORMAL: u16 = 1000;
+
+/// What the bytes at hand begin with.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// Not enough to tell.
+    Incomplete,
+    /// Bytes that are dealt with.
+    Skip(usize),
+    /// A message: where it is, and how many bytes are dealt with once it is served.
+    Message(usize, Range<usize>),
+    /// A message that came in pieces.
+    Joined(usize, Vec<u8>),
+    /// The WebSocket is open.
+    Upgraded(usize),
+    /// The peer says good-bye; the answer is to be sent, and nothing behind it is read.
+    GoodBye,
+}
+
+/// How a connection is cut.
+#[derive(Debug)]
+pub(super) enum Cutter {
+    /// SIP as it is.
+    Sip(Framer),
+    /// A WebSocket that was not asked for yet.
+    Accepting,
+    /// A WebSocket that we asked for.
+    Offering(Offer),
+    /// Frames of a WebSocket.
+    Web(Decoder, Sender),
+}
+
+impl Cutter {
+    /// For SIP without frames.
+    pub(super) fn sip(limits: &Limits) -> Self {
+        Self::Sip(Framer::new(limits))
+    }
+
+    /// For the frames of a WebSocket that is open already; `outgoing`: we opened it.
+    pub(super) fn web(outgoing: bool, limits: &Limits) -> Self {
+        let peer = if outgoing { Sender::Server } else { Sender::Client };
+        Self::Web(Decoder::new(peer, limits.message as usize), peer)
+    }
+
+    /// Whether nothing of a message lies in here.
+    pub(super) fn is_between_messages(&self) -> bool {
+        match self {
+            Self::Sip(_) => true,
+            Self::Accepting | Self::Offering(_) => false,
+            Self::Web(decoder, _) => decoder.is_between_messages(),
+        }
+    }
+
+    /// Whether messages are written in frames, and with a mask.
+    pub(super) fn frames(&self) -> Option<Sender> {
+        match self {
+            Self::Web(_, peer) => Some(*peer),
+            _ => None,
+        }
+    }
+
+    /// Looks at the begin of `bytes`. What is to be said to the peer is appended to `answer`, also with an error.
+    pub(super) fn cut(
+        &mut self,
+        bytes: &mut [u8],
+        options: &StreamOptions,
+        limits: &Limits,
+        answer: &mut Vec<u8>,
+    ) -> Result<Cut, End> {
+        match self {
+            Self::Sip(framer) => Ok(match framer.frame(bytes)? {
+                Frame::Incomplete => Cut::Incomplete,
+                Frame::Ping { length } => {
+                    if options.crlf_pingpong {
+                        answer.extend_from_slice(b"\r\n");
+                    }
+                    Cut::Skip(length)
+                }
+                Frame::Pong { length } => Cut::Skip(length),
+                Frame::Message { length } => Cut::Message(length, 0..length),
+            }),
+            Self::Accepting => {
+                // `ws_resource` is what we ask for at others; every path is served here.
+                let rules = Rules { resource: None, require_origin: options.require_origin };
+                let request = websocket::read_request(bytes, &rules).inspect_err(|refusal| {
+                    refusal.refuse_into(answer);
+                })?;
+                let Some(request) = request else { return Ok(Cut::Incomplete) };
+                request.accept_into(answer);
+                let length = request.length;
+                *self = Self::web(false, limits);
+                Ok(Cut::Upgraded(length))
+            }
+            Self::Offering(offer) => {
+                let length = offer.read_answer(bytes).map_err(|cause| End::NoWebSocket(cause.to_string()))?;
+                let Some(length) = length else { return Ok(Cut::Incomplete) };
+                *self = Self::web(true, limits);
+                Ok(Cut::Upgraded(length))
+            }
+            Self::Web(decoder, peer) => unframe(decoder, *peer, bytes, answer),
+        }
+    }
+}
+
+fn unframe(decoder: &mut Decoder, peer: Sender, bytes: &mut [u8], answer: &mut Vec<u8>) -> Result<Cut, End> {
+    // A client masks its frames; control frames of ours carry nothing that a mask would hide.
+    let key = (peer == Sender::Server).then_some([0; 4]);
+    let decoded = decoder.decode(bytes).inspect_err(|violation| {
+        websocket::write_close(answer, violation.close_code(), "", key);
+    })?;
+    let Decoded::Frame { length, event } = decoded else { return Ok(Cut::Incomplete) };
+    Ok(match event {
+        Event::Message(Payload::InPlace(place)) => Cut::Message(length, place),
+        Event::Message(Payload::Joined(message)) => Cut::Joined(length, message),
+        Event::Fragment | Event::Pong(_) => Cut::Skip(length),
+        Event::Ping(payload) => {
+            websocket::write_pong(answer, &bytes[payload], key);
+            Cut::Skip(length)
+        }
+        Event::Close { code, .. } => {
+            websocket::write_close(answer, code.unwrap_or(NORMAL), "", key);
+            Cut::GoodBye
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_net::Protocol;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: sip\r\nOrigin: http://h\r\n\r\n";
+
+    fn cut(cutter: &mut Cutter, bytes: &[u8]) -> (Result<Cut, End>, Vec<u8>) {
+        let mut answer = Vec::new();
+        let options = StreamOptions::of(Protocol::Ws);
+        let cut = cutter.cut(&mut bytes.to_vec(), &options, &Limits::default(), &mut answer);
+        (cut, answer)
+    }
+
+    #[test]
+    fn a_ping_is_answered_between_messages() {
+        let mut cutter = Cutter::sip(&Limits::default());
+        let (first, answer) = cut(&mut cutter, b"\r\n\r\n");
+        assert!(matches!(first, Ok(Cut::Skip(4))), "{first:?}");
+        assert_eq!(answer, b"\r\n");
+    }
+
+    #[test]
+    fn a_websocket_is_opened_and_carries_messages() {
+        let mut cutter = Cutter::Accepting;
+        let (cut_short, answer) = cut(&mut cutter, &REQUEST[..40]);
+        assert!(matches!(cut_short, Ok(Cut::Incomplete)) && answer.is_empty());
+        let (upgraded, answer) = cut(&mut cutter, REQUEST);
+        assert!(matches!(upgraded, Ok(Cut::Upgraded(length)) if length == REQUEST.len()), "{upgraded:?}");
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        let mut frame = Vec::new();
+        websocket::write_message(&mut frame, b"hello", Some([1, 2, 3, 4]));
+        let (message, _) = cut(&mut cutter, &frame);
+        assert!(matches!(message, Ok(Cut::Message(11, place)) if place == (6..11)));
+    }
+
+    #[test]
+    fn a_refusal_and_a_violation_are_answered() {
+        let (refused, answer) = cut(&mut Cutter::Accepting, b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(matches!(refused, Err(End::WebSocketRefused(_))));
+        assert!(answer.starts_with(b"HTTP/1.1 405 "));
+        let mut cutter = Cutter::Accepting;
+        let _ = cut(&mut cutter, REQUEST);
+        let (violation, answer) = cut(&mut cutter, &[0x81, 0x01, b'x']);
+        assert!(matches!(violation, Err(End::Violation(_))));
+        assert_eq!(answer[0], 0x88);
+    }
+}

@@ -1,0 +1,241 @@
+//! Reading a connection: from the kernel, through TLS where there is any, cut into messages, and each served.
+
+use std::io::ErrorKind;
+
+use tocsin_net::connections::marks;
+use tocsin_net::stream;
+use tocsin_net::tls::Progress;
+use tokio::io::Interest;
+
+use super::connection::Connection;
+use super::cut::{Cut, Cutter};
+use super::end::End;
+use crate::receive;
+use crate::time::now_ms;
+
+/// Reads before other connections get their turn.
+const READS_IN_A_ROW: usize = 8;
+/// Bytes of an unfinished message from which on it is taken out of the kernel, whose queue may be no longer.
+const TAKE_FROM: usize = 16 * 1024;
+
+impl Connection {
+    /// Reads and serves what has come. `true`: there may be more. `closed`: the peer sends no more.
+    pub(super) fn take_in(&self, closed: bool) -> Result<bool, End> {
+        for _ in 0..READS_IN_A_ROW {
+            let drained = if self.reads_by_looking() { self.look(closed)? } else { self.take(closed)? };
+            if drained || self.stops() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Plain bytes are looked at, and taken once they are served: a successor finds what was not.
+    fn reads_by_looking(&self) -> bool {
+        !self.protocol.is_secure() && self.held.borrow().is_empty()
+    }
+
+    /// Looks at what is queued and serves it. `true`: the queue is empty, or waits for the rest of a message.
+    fn look(&self, closed: bool) -> Result<bool, End> {
+        let mut bytes = self.worker.lend_buffer();
+        match self.stream.try_io(Interest::READABLE, || stream::peek(&self.stream, &mut bytes)) {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Closed),
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+                self.worker.recycle(bytes);
+                return Ok(true);
+            }
+            Err(cause) => return Err(End::Broken(cause)),
+        }
+        self.touch(now_ms());
+        let seen = bytes.len();
+        let (served, bytes) = self.serve_all(bytes, true)?;
+        let rest = seen - served;
+        self.note_partial(rest > 0);
+        if rest >= TAKE_FROM {
+            self.held.borrow_mut().extend_from_slice(&bytes[served..]);
+            stream::discard(&self.stream, rest).map_err(End::Broken)?;
+            self.settle();
+        }
+        self.worker.recycle(bytes);
+        if rest == 0 || rest >= TAKE_FROM {
+            return Ok(false);
+        }
+        if closed {
+            return Err(End::Closed);
+        }
+        // The bytes stay queued: what comes behind them makes the stream readable again.
+        let _ = self.stream.try_io::<()>(Interest::READABLE, || Err(ErrorKind::WouldBlock.into()));
+        Ok(true)
+    }
+
+    /// Takes what is queued, through TLS if there is any, and serves it.
+    fn take(&self, closed: bool) -> Result<bool, End> {
+        let mut bytes = self.worker.lend_buffer();
+        match self.stream.try_io(Interest::READABLE, || stream::read(&self.stream, &mut bytes)) {
+            Ok(true) => {}
+            Ok(false) => return Err(End::Closed),
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+                self.worker.recycle(bytes);
+                return if closed { Err(End::Closed) } else { Ok(true) };
+            }
+            Err(cause) => return Err(End::Broken(cause)),
+        }
+        self.touch(now_ms());
+        let closing = if self.protocol.is_secure() {
+            self.decrypt(&bytes)?
+        } else {
+            self.held.borrow_mut().extend_from_slice(&bytes);
+            false
+        };
+        self.worker.recycle(bytes);
+        self.serve_held()?;
+        if closing { Err(End::Closed) } else { Ok(false) }
+    }
+
+    /// Decrypts `ciphertext` into what is held. `true`: the peer said that no more will come.
+    pub(super) fn decrypt(&self, ciphertext: &[u8]) -> Result<bool, End> {
+        let mut progress = self.tls(|session, held, out| session.receive(ciphertext, held, out))?;
+        loop {
+            match progress {
+                Progress::Hello { server_name } => {
+                    progress = self.answer_hello(server_name.as_deref())?;
+                }
+                Progress::Opened => {
+                    self.become_secure();
+                    self.start_messages()?;
+                    return Ok(false);
+                }
+                Progress::Closed => return Ok(true),
+                Progress::Handshaking | Progress::Open => return Ok(false),
+            }
+        }
+    }
+
+    fn answer_hello(&self, server_name: Option<&str>) -> Result<Progress, End> {
+        let server = self.worker.server;
+        let security = server.security.as_ref().ok_or(End::NoSecurity)?;
+        let local = server.sockets.listener(self.received.socket).address;
+        match security.server_config(server, local, server_name) {
+            Ok(config) => self.tls(|session, held, out| session.answer(config, held, out)),
+            Err(cause) => {
+                if let Some(session) = self.session.borrow_mut().as_mut() {
+                    session.refuse(self.output.borrow_mut().bytes());
+                }
+                Err(End::NoDomain(cause))
+            }
+        }
+    }
+
+    /// Does `step` with the TLS session; what it says goes out at the next flush.
+    fn tls(
+        &self,
+        step: impl FnOnce(
+            &mut tocsin_net::tls::Session,
+            &mut Vec<u8>,
+            &mut Vec<u8>,
+        ) -> Result<Progress, tocsin_net::tls::TlsError>,
+    ) -> Result<Progress, End> {
+        let mut session = self.session.borrow_mut();
+        let session = session.as_mut().ok_or(End::NoSecurity)?;
+        let stepped = step(session, &mut self.held.borrow_mut(), self.output.borrow_mut().bytes());
+        self.worker.streams.list(self);
+        Ok(stepped?)
+    }
+
+    /// What lies below the messages stands: they may begin, or the WebSocket that carries them.
+    pub(super) fn start_messages(&self) -> Result<(), End> {
+        if self.protocol.is_websocket() {
+            self.ask_for_websocket()
+        } else {
+            self.become_ready();
+            Ok(())
+        }
+    }
+
+    /// Serves the messages that are held whole.
+    fn serve_held(&self) -> Result<(), End> {
+        let held = self.held.take();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let seen = held.len();
+        let (served, mut rest) = self.serve_all(held, false)?;
+        rest.drain(..served.min(rest.len()));
+        self.note_partial(seen > served);
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() && seen > served {
+            *held = rest;
+        }
+        drop(held);
+        self.settle();
+        Ok(())
+    }
+
+    /// Serves what is whole in `bytes`, in order. Returns how many bytes are served, and the buffer with the rest in it;
+    /// the buffer is empty when all was served. `queued`: the bytes are still in the kernel, and taken one by one.
+    fn serve_all(&self, mut bytes: Vec<u8>, queued: bool) -> Result<(usize, Vec<u8>), End> {
+        let (mut at, end) = (0, bytes.len());
+        while at < end && !self.stops() {
+            let mut answer = Vec::new();
+            let limits = &self.worker.server.settings.limits;
+            let cut = self.cutter.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
+            let upgrading = matches!(cut, Ok(Cut::Upgraded(_)));
+            if upgrading {
+                // Who answers and does not take the question leaves a successor that answers again.
+                self.own.mark(0, marks::MOVABLE);
+            }
+            if !answer.is_empty() {
+                self.say(&answer);
+                self.worker.streams.list(self);
+            }
+            let length = match cut? {
+                Cut::Incomplete => break,
+                Cut::Skip(length) | Cut::Upgraded(length) => length,
+                Cut::Message(length, place) => {
+                    let whole = at == 0 && length == end && place == (0..end);
+                    let message = if whole {
+                        std::mem::take(&mut bytes)
+                    } else {
+                        bytes[at + place.start..at + place.end].to_vec()
+                    };
+                    self.serve_message(message);
+                    length
+                }
+                Cut::Joined(length, message) => {
+                    self.serve_message(message);
+                    length
+                }
+                Cut::GoodBye => return Err(End::CloseFrame),
+            };
+            if queued {
+                self.worker.flush();
+                stream::discard(&self.stream, length).map_err(End::Broken)?;
+            }
+            if upgrading {
+                self.become_ready();
+            }
+            self.own.mark(0, marks::SERVING);
+            at += length;
+        }
+        Ok((at, bytes))
+    }
+
+    fn serve_message(&self, message: Vec<u8>) {
+        self.own.mark(marks::SERVING, 0);
+        receive::message(self.worker, message, self.received);
+    }
+
+    /// Asks for the WebSocket, where it is ours to ask.
+    fn ask_for_websocket(&self) -> Result<(), End> {
+        let mut request = Vec::new();
+        if let Cutter::Offering(offer) = &*self.cutter.borrow() {
+            offer
+                .request_into(&self.remote().to_string(), &self.options().resource, None, &mut request)
+                .map_err(|cause| End::NoWebSocket(cause.to_string()))?;
+        }
+        self.say(&request);
+        self.worker.streams.list(self);
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! What TCP main and the TCP workers write to each other, as bytes.
+
+use std::net::SocketAddr;
+
+use tocsin_net::connections::{ConnectionId, Keeper};
+
+use crate::flow::Ticket;
+use crate::security::Wish;
+
+/// Bytes before the texts of a letter.
+const HEAD: usize = 36;
+/// The longest name in a letter.
+const NAME_MAX: usize = 1_024;
+
+/// A letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Letter<'a> {
+    /// To a worker: serve the connection that is enclosed, which was `from`'s.
+    Adopt { id: ConnectionId, from: Keeper },
+    /// To a worker: send this over a connection of yours.
+    Send { id: ConnectionId, ticket: Option<Ticket>, fallback: Option<(u16, SocketAddr)>, bytes: &'a [u8] },
+    /// To a worker: open a connection of yours, then send this over it.
+    Open { id: ConnectionId, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
+    /// To a worker: TCP main has begun anew and has no duplicates.
+    Announce,
+    /// To a worker: let the connection live `seconds` without traffic.
+    Keep { id: ConnectionId, seconds: u32 },
+    /// To TCP main: the worker has begun, and has read what was posted before.
+    Started { keeper: Keeper },
+    /// To TCP main: a duplicate of a connection that you do not know is enclosed.
+    Opened { id: ConnectionId },
+    /// To TCP main: the connection has ended.
+    Ended { id: ConnectionId },
+    /// To TCP main: another worker is to go on with it.
+    Released { id: ConnectionId },
+}
+
+impl<'a> Letter<'a> {
+    /// Appends the letter's bytes to `out`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut head = Head::default();
+        match self {
+            Self::Adopt { id, from } => head.set(1, *id).keeper(*from),
+            Self::Send { id, ticket, fallback, .. } => head.set(2, *id).ticket(*ticket).fallback(*fallback),
+            Self::Open { id, ticket, .. } => head.set(3, *id).ticket(*ticket),
+            Self::Announce => head.set(4, ConnectionId::NONE),
+            Self::Keep { id, seconds } => head.set(5, *id).number(u64::from(*seconds)),
+            Self::Started { keeper } => head.set(6, ConnectionId::NONE).keeper(*keeper),
+            Self::Opened { id } => head.set(7, *id),
+            Self::Ended { id } => head.set(8, *id),
+            Self::Released { id } => head.set(9, *id),
+        };
+        out.extend_from_slice(&head.0);
+        match self {
+            Self::Send { fallback, bytes, .. } => {
+                text(out, &fallback.map(|(_, peer)| peer.to_string()).unwrap_or_default());
+                out.extend_from_slice(bytes);
+            }
+            Self::Open { host, wish, bytes, .. } => {
+                text(out, host);
+                text(out, wish.domain.as_deref().unwrap_or_default());
+                text(out, wish.sip_domain.as_deref().unwrap_or_default());
+                out.extend_from_slice(bytes);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads a letter; `None` for bytes that are none.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (head, mut rest) = bytes.split_at_checked(HEAD)?;
+        let head = Head(head.try_into().ok()?);
+        let id = head.id();
+        Some(match head.0[0] {
+            1 => Self::Adopt { id, from: head.read_keeper() },
+            2 => {
+                let peer = take_text(&mut rest)?;
+                let fallback = peer.parse().ok().map(|peer| (head.socket(), peer));
+                Self::Send { id, ticket: head.read_ticket(), fallback, bytes: rest }
+            }
+            3 => {
+                let host = take_text(&mut rest)?;
+                let mut named =
+                    || take_text(&mut rest).map(|name| (!name.is_empty()).then(|| name.to_owned()));
+                let wish = Wish { domain: named()?, sip_domain: named()? };
+                Self::Open { id, ticket: head.read_ticket(), host, wish, bytes: rest }
+            }
+            4 => Self::Announce,
+            5 => Self::Keep { id, seconds: u32::try_from(head.read_number()).unwrap_or(u32::MAX) },
+            6 => Self::Started { keeper: head.read_keeper() },
+            7 => Self::Opened { id },
+            8 => Self::Ended { id },
+            9 => Self::Released { id },
+            _ => return None,
+        })
+    }
+}
+
+/// Kind (1), flags (1), a listener (2), the connection (8), a number (8), a ticket (8 + 1); the rest is spare.
+#[derive(Clone, Copy)]
+struct Head([u8; HEAD]);
+
+/// The flag of a letter that has a ticket.
+const TICKET: u8 = 1;
+
+impl Default for Head {
+    fn default() -> Self {
+        Self([0; HEAD])
+    }
+}
+
+impl Head {
+    fn set(&mut self, kind: u8, id: ConnectionId) -> &mut Self {
+        self.0[0] = kind;
+        self.0[4..12].copy_from_slice(&id.number().to_le_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.0[12..20].copy_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn keeper(&mut self, keeper: Keeper) -> &mut Self {
+        self.number(u64::from(keeper.index) << 32 | u64::from(keeper.generation))
+    }
+
+    fn ticket(&mut self, ticket: Option<Ticket>) -> &mut Self {
+        if let Some(ticket) = ticket {
+            self.0[1] |= TICKET;
+            self.0[20..28].copy_from_slice(&ticket.transaction.to_le_bytes());
+            self.0[28] = ticket.branch;
+        }
+        self
+    }
+
+    fn fallback(&mut self, fallback: Option<(u16, SocketAddr)>) -> &mut Self {
+        if let Some((socket, _)) = fallback {
+            self.0[2..4].copy_from_slice(&socket.to_le_bytes());
+        }
+        self
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.0[at..at + 8]);
+        u64::from_le_bytes(word)
+    }
+
+    fn id(&self) -> ConnectionId {
+        ConnectionId::from_number(self.word(4))
+    }
+
+    fn read_number(&self) -> u64 {
+        self.word(12)
+    }
+
+    fn socket(&self) -> u16 {
+        u16::from_le_bytes([self.0[2], self.0[3]])
+    }
+
+    fn read_keeper(&self) -> Keeper {
+        let word = self.read_number();
+        Keeper { index: (word >> 32) as u16, generation: word as u32 }
+    }
+
+    fn read_ticket(&self) -> Option<Ticket> {
+        (self.0[1] & TICKET != 0).then(|| Ticket { transaction: self.word(20), branch: self.0[28] })
+    }
+}
+
+/// A text with its length before it; one beyond [`NAME_MAX`] is left out, as no name is that long.
+fn text(out: &mut Vec<u8>, text: &str) {
+    let text = if text.len() > NAME_MAX { "" } else { text };
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let (length, behind) = rest.split_first_chunk::<2>()?;
+    let (text, behind) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    *rest = behind;
+    std::str::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_arrive_as_they_were_written() {
+        let id = ConnectionId::from_number(0x1234_5678_9abc);
+        let keeper = Keeper { index: 7, generation: 3_000_000_000 };
+        let ticket = Some(Ticket { transaction: u64::MAX - 1, branch: 11 });
+        let fallback = Some((3, "[::1]:5060".parse().unwrap()));
+        let wish = Wish { domain: Some("d".into()), sip_domain: None };
+        for letter in [
+            Letter::Adopt { id, from: keeper },
+            Letter::Send { id, ticket, fallback, bytes: b"INVITE" },
+            Letter::Send { id, ticket: None, fallback: None, bytes: b"" },
+            Letter::Open { id, ticket, host: "h.example", wish, bytes: b"x" },
+            Letter::Announce,
+            Letter::Keep { id, seconds: 3600 },
+            Letter::Started { keeper },
+            Letter::Opened { id },
+            Letter::Ended { id },
+            Letter::Released { id },
+        ] {
+            let mut bytes = Vec::new();
+            letter.write(&mut bytes);
+            assert_eq!(Letter::read(&bytes), Some(letter));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_no_letter() {
+        assert_eq!(Letter::read(b""), None);
+        assert_eq!(Letter::read(&[99; 64]), None);
+        assert_eq!(Letter::read(&[[3; 1].as_slice(), &[0xff; 60]].concat()), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_net::connections::{ConnectionId, Own, View, marks};
+use tocsin_net::stream;
+use tocsin_net::tls::Session;
+use tocsin_net::websocket::Offer;
+use tokio::net::TcpStream;
+
+use super::Letter;
+use super::connection::{Connection, profile_of};
+use super::cut::Cutter;
+use super::end::{End, report};
+use crate::flow::Ticket;
+use crate::security::Wish;
+use crate::sockets::SocketId;
+use crate::worker::Worker;
+
+/// What is to be known for opening a connection, beside its row.
+#[derive(Debug, Default)]
+pub(super) struct Errand {
+    /// The name that led to the address.
+    pub(super) host: String,
+    /// What the script wishes of TLS.
+    pub(super) wish: Wish,
+    /// Messages to send once it is open.
+    pub(super) messages: Vec<(Vec<u8>, Option<Ticket>)>,
+}
+
+/// A connection of this process that is not open yet.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) id: ConnectionId,
+    errand: RefCell<Errand>,
+    most: u32,
+}
+
+impl Opening {
+    /// The opening of `id`, whose messages are at most `most`.
+    pub(super) fn new(id: ConnectionId, most: u32, errand: Errand) -> Self {
+        Self { id, errand: RefCell::new(errand), most }
+    }
+
+    /// Lets one more message wait. Gives its ticket back when there are too many.
+    pub(super) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) -> Result<(), Option<Ticket>> {
+        let messages = &mut self.errand.borrow_mut().messages;
+        if messages.len() >= self.most as usize {
+            return Err(ticket);
+        }
+        messages.push((message, ticket));
+        Ok(())
+    }
+
+    /// Opens the connection and serves it to its end.
+    pub(super) async fn run(self: Rc<Self>, worker: &'static Worker, own: Own, view: View) {
+        let opened = open(worker, &own, &view).await;
+        let errand = self.errand.take();
+        worker.streams.opened(&self);
+        let started = match opened {
+            Ok(stream) => start(worker, own, &view, stream, &errand),
+            Err(end) => Err(end),
+        };
+        match started {
+            Ok(connection) => {
+                for (message, ticket) in errand.messages {
+                    connection.push(message, ticket);
+                }
+                worker.flush();
+                connection.live().await;
+            }
+            Err(end) => {
+                report(worker.server, self.id, &end);
+                worker.streams.forget(worker, self.id);
+                for (_, ticket) in errand.messages {
+                    worker.streams.failed(worker, ticket);
+                }
+            }
+        }
+    }
+}
+
+/// Connects, in the time that the profile allows.
+async fn open(worker: &'static Worker, own: &Own, view: &View) -> Result<TcpStream, End> {
+    let from = worker.server.sockets.listener(SocketId(view.listener)).address;
+    let limit = profile_of(worker, view).connect_timeout;
+    let connect = async {
+        let stream = TcpStream::from_std(stream::connect(from, view.remote)?)?;
+        stream.writable().await?;
+        match stream.take_error()? {
+            Some(cause) => Err(cause),
+            None => Ok(stream),
+        }
+    };
+    let stream = match tokio::time::timeout(limit.max(Duration::from_millis(1)), connect).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(cause)) => return Err(End::Refused(cause)),
+        Err(_) => return Err(End::ConnectTimeout(limit)),
+    };
+    own.local(stream.local_addr().map_err(End::Refused)?);
+    own.mark(marks::OPEN, 0);
+    Ok(stream)
+}
+
+/// Makes a connection of an open stream, and begins its handshakes.
+fn start(
+    worker: &'static Worker,
+    own: Own,
+    view: &View,
+    stream: TcpStream,
+    errand: &Errand,
+) -> Result<Rc<Connection>, End> {
+    let stream = stream.into_std().map_err(End::Broken)?;
+    let connection = Connection::new(worker, own, view, stream).map_err(End::Broken)?;
+    worker.streams.enter(&connection);
+    if view.protocol.is_websocket() {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&worker.unique().to_ne_bytes());
+        nonce[8..].copy_from_slice(&worker.unique().to_ne_bytes());
+        *connection.cutter.borrow_mut() = Cutter::Offering(Offer::new(nonce));
+    }
+    let begun = if view.protocol.is_secure() {
+        begin_tls(worker, &connection, errand)
+    } else {
+        // A duplicate, so that it can outlive this process.
+        worker.streams.to_main(worker, &Letter::Opened { id: own.id() }, Some(&connection.stream));
+        connection.start_messages()
+    };
+    if let Err(end) = begun {
+        connection.stop_with(end.into());
+    }
+    Ok(connection)
+}
+
+fn begin_tls(worker: &'static Worker, connection: &Connection, errand: &Errand) -> Result<(), End> {
+    let security = worker.server.security.as_ref().ok_or(End::NoSecurity)?;
+    let host = (!errand.host.is_empty()).then_some(errand.host.as_str());
+    let (config, name) = security.client_config(worker.server, connection.remote(), &errand.wish, host)?;
+    *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));
+    connection.decrypt(&[]).map(|_| ())
+}

@@ -1,0 +1,130 @@
+//! What is on its way out of one connection: bounded, and each message with whoever wants to know that it could not go.
+
+use std::collections::VecDeque;
+
+use crate::flow::Ticket;
+
+/// Bytes that may wait for the peer to take them.
+const WAITING_BYTES: usize = 512 * 1024;
+
+/// Messages and bytes that wait.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Messages that wait until the connection is open and its handshakes are done.
+    held: VecDeque<(Vec<u8>, Option<Ticket>)>,
+    /// Bytes for the kernel, of which the first `written` are gone.
+    bytes: Vec<u8>,
+    written: usize,
+    /// Whose messages lie in `bytes`.
+    tickets: Vec<Ticket>,
+    /// When bytes began to wait, in milliseconds of the monotonic clock; 0 when none do.
+    since: u64,
+}
+
+impl Output {
+    /// Lets a message wait for the handshakes. `false`: `most` wait already, or too many bytes.
+    pub(super) fn hold(&mut self, message: Vec<u8>, ticket: Option<Ticket>, most: u32) -> bool {
+        let bytes: usize = self.held.iter().map(|(message, _)| message.len()).sum();
+        let fits = self.held.len() < most as usize && bytes + message.len() <= WAITING_BYTES;
+        if fits {
+            self.held.push_back((message, ticket));
+        }
+        fits
+    }
+
+    /// The next message that waited for the handshakes.
+    pub(super) fn take_held(&mut self) -> Option<(Vec<u8>, Option<Ticket>)> {
+        self.held.pop_front()
+    }
+
+    /// Where bytes for the kernel are appended.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Notes whose message was appended last.
+    pub(super) fn note(&mut self, ticket: Option<Ticket>) {
+        self.tickets.extend(ticket);
+    }
+
+    /// Bytes that the kernel has not taken.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Whether more waits than may.
+    pub(super) fn is_over(&self) -> bool {
+        self.bytes.len() - self.written > WAITING_BYTES
+    }
+
+    /// The kernel took `count` bytes at `now`.
+    pub(super) fn took(&mut self, count: usize, now: u64) {
+        self.written += count;
+        if self.written == self.bytes.len() {
+            // A large burst leaves no large buffer behind.
+            if self.bytes.capacity() > 4096 {
+                self.bytes = Vec::new();
+            }
+            self.bytes.clear();
+            self.written = 0;
+            self.tickets = Vec::new();
+            self.since = 0;
+        } else if count > 0 || self.since == 0 {
+            self.since = now;
+        }
+    }
+
+    /// Since when the peer has taken nothing of what waits; `None` when nothing waits.
+    pub(super) fn stalled_since(&self) -> Option<u64> {
+        (self.since != 0).then_some(self.since)
+    }
+
+    /// Whose messages have not left: asked at the end of the connection.
+    pub(super) fn into_unsent(self) -> impl Iterator<Item = Ticket> {
+        self.held.into_iter().filter_map(|(_, ticket)| ticket).chain(self.tickets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut output = Output::default();
+        assert!(output.hold(vec![0; 100], None, 2) && output.hold(vec![0; 100], None, 2));
+        assert!(!output.hold(vec![0; 100], None, 2));
+        let mut output = Output::default();
+        assert!(!output.hold(vec![0; WAITING_BYTES + 1], None, 2));
+        output.bytes().extend([0; WAITING_BYTES + 1]);
+        assert!(output.is_over());
+        output.took(1, 5);
+        assert!(!output.is_over());
+    }
+
+    #[test]
+    fn a_stall_begins_anew_with_every_byte_taken() {
+        let mut output = Output::default();
+        output.bytes().extend(b"abcdef");
+        output.note(Some(Ticket { transaction: 1, branch: 0 }));
+        output.took(0, 10);
+        output.took(0, 20);
+        assert_eq!(output.stalled_since(), Some(10));
+        output.took(2, 30);
+        assert_eq!((output.stalled_since(), output.unwritten()), (Some(30), &b"cdef"[..]));
+        output.took(4, 40);
+        assert_eq!((output.stalled_since(), output.unwritten()), (None, &b""[..]));
+        assert_eq!(output.into_unsent().count(), 0);
+    }
+
+    #[test]
+    fn whoever_waits_is_known_at_the_end() {
+        let ticket = |n| Some(Ticket { transaction: n, branch: 0 });
+        let mut output = Output::default();
+        output.bytes().extend(b"abc");
+        output.note(ticket(1));
+        output.hold(vec![1], ticket(2), 9);
+        let unsent: Vec<u64> = output.into_unsent().map(|ticket| ticket.transaction).collect();
+        assert_eq!(unsent, [2, 1]);
+    }
+}

@@ -1,0 +1,483 @@
+//! The streams of one process: the connections that it keeps, and the way to those of others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_net::connections::{Claim, ConnectionId, Keeper, View, marks};
+use tocsin_net::tls::Facts;
+use tocsin_net::{Hop, Mailbox};
+use tocsin_process::Kind;
+
+use super::connection::{Connection, profile_for};
+use super::end::{End, report};
+use super::letter::Letter;
+use super::opening::{Errand, Opening};
+use crate::flow::{Envelope, Flow, Ticket};
+use crate::security::Wish;
+use crate::sockets::SocketId;
+use crate::tcp_profile::Opening::Opened;
+use crate::time::now_ms;
+use crate::worker::Worker;
+
+/// Bytes of letters that may wait in a process for a full mailbox to empty.
+const UNPOSTED_BYTES: usize = 8 << 20;
+/// Time between two tries to post them.
+const POST_AGAIN: Duration = Duration::from_millis(5);
+/// Messages that may wait in a process for connections that are on their way to it.
+const PARKED_MOST: usize = 4096;
+
+/// Milliseconds that they may wait.
+const PARKED_MOST_MS: u64 = 2000;
+
+/// A connection that this process keeps.
+#[derive(Debug)]
+enum Kept {
+    /// Open, or in its handshakes.
+    Open(Rc<Connection>),
+    /// Not connected yet.
+    Opening(Rc<Opening>),
+}
+
+/// A message for a connection that is on its way to this process.
+#[derive(Debug)]
+struct Parked {
+    since: u64,
+    flow: Flow,
+    ticket: Option<Ticket>,
+    bytes: Vec<u8>,
+}
+
+/// A letter that found a full mailbox.
+#[derive(Debug)]
+struct Unposted {
+    /// Whose mailbox it was.
+    index: u16,
+    letter: Vec<u8>,
+    /// Who waits for what it carries.
+    ticket: Option<Ticket>,
+}
+
+/// The streams of one process.
+#[derive(Debug, Default)]
+pub struct Switchboard {
+    kept: RefCell<HashMap<ConnectionId, Kept>>,
+    /// Those with something to write.
+    listed: RefCell<Vec<ConnectionId>>,
+    parked: RefCell<Vec<Parked>>,
+    /// Letters that found a full mailbox.
+    unposted: RefCell<VecDeque<Unposted>>,
+    unposted_bytes: Cell<usize>,
+}
+
+impl Switchboard {
+    /// Sends `bytes` the way that `envelope` says: over its connection, else over one that leads there, else over a new
+    /// one.
+    pub(crate) fn send(&self, worker: &'static Worker, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let connections = &worker.server.exchange.connections;
+        let flow = envelope.flow;
+        let hop = flow.hop(&worker.server.sockets);
+        let given = Some(flow.connection).filter(|id| id.is_some()).and_then(|id| connections.view(id));
+        let found = given.or_else(|| connections.towards(&hop).and_then(|id| connections.view(id)));
+        match found {
+            Some(view) => self.send_over(worker, &view, envelope, bytes),
+            None => self.open(worker, &hop, envelope, bytes),
+        }
+    }
+
+    fn send_over(&self, worker: &'static Worker, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let ticket = envelope.ticket;
+        if Some(view.keeper) != keeper_of(worker) {
+            let fallback = Some((envelope.flow.socket.0, envelope.flow.peer));
+            let letter = Letter::Send { id: view.id, ticket, fallback, bytes: &bytes };
+            return self.to_worker(worker, view.keeper.index, &letter, ticket);
+        }
+        match self.kept(view.id) {
+            Some(Kept::Open(connection)) => connection.push(bytes, ticket),
+            Some(Kept::Opening(opening)) => {
+                if let Err(ticket) = opening.push(bytes, ticket) {
+                    self.failed(worker, ticket);
+                }
+            }
+            None => {
+                let flow = Flow { connection: view.id, ..envelope.flow };
+                self.park(worker, Parked { since: now_ms(), flow, ticket, bytes });
+            }
+        }
+    }
+
+    fn park(&self, worker: &'static Worker, message: Parked) {
+        let mut parked = self.parked.borrow_mut();
+        if parked.len() < PARKED_MOST {
+            parked.push(message);
+        } else {
+            self.failed(worker, message.ticket);
+        }
+    }
+
+    fn kept(&self, id: ConnectionId) -> Option<Kept> {
+        match self.kept.borrow().get(&id)? {
+            Kept::Open(connection) => Some(Kept::Open(Rc::clone(connection))),
+            Kept::Opening(opening) => Some(Kept::Opening(Rc::clone(opening))),
+        }
+    }
+
+    /// Opens a connection to `hop`: here if this is a TCP worker, else at one of them.
+    fn open(&self, worker: &'static Worker, hop: &Hop, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let server = worker.server;
+        let socket = envelope.flow.socket;
+        let keeper = keeper_of(worker).or_else(|| some_worker(worker, hop));
+        let claim = Claim {
+            protocol: hop.protocol,
+            remote: hop.to,
+            local: SocketAddr::new(server.sockets.listener(socket).address.ip(), 0),
+            listener: socket.0,
+            marks: marks::OUTGOING,
+            idle_until: now_ms() + server.settings.tcp.lifetime.as_millis() as u64,
+        };
+        if profile_for(worker, hop.protocol, hop.to, claim.local, Opened).no_new_connection {
+            tracing::info!("{hop} has no connection, and none may be opened");
+            return self.failed(worker, envelope.ticket);
+        }
+        let claimed = keeper
+            .and_then(|keeper| server.exchange.connections.claim(keeper, &claim).map(|id| (id, keeper)));
+        let Some((id, keeper)) = claimed else {
+            tracing::error!("no connection to {hop}: {}", End::Full);
+            return self.failed(worker, envelope.ticket);
+        };
+        let leads = server.exchange.connections.lead(*hop, id, false);
+        if leads != id {
+            // Another process was first: its connection carries this message too.
+            server.exchange.connections.release(id);
+            return match server.exchange.connections.view(leads) {
+                Some(view) => self.send_over(worker, &view, envelope, bytes),
+                None => self.failed(worker, envelope.ticket),
+            };
+        }
+        let wish = envelope.wish.cloned().unwrap_or_default();
+        if Some(keeper) == keeper_of(worker) {
+            self.begin(worker, id, envelope.host, wish, bytes, envelope.ticket);
+        } else {
+            let letter =
+                Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
+            self.to_worker(worker, keeper.index, &letter, envelope.ticket);
+        }
+    }
+
+    /// Opens the connection `id` of this process.
+    fn begin(
+        &self,
+        worker: &'static Worker,
+        id: ConnectionId,
+        host: &str,
+        wish: Wish,
+        message: Vec<u8>,
+        ticket: Option<Ticket>,
+    ) {
+        let connections = &worker.server.exchange.connections;
+        let Some((own, view)) = connections.own(id).zip(connections.view(id)) else {
+            return self.failed(worker, ticket);
+        };
+        let errand = Errand { host: host.to_owned(), wish, messages: vec![(message, ticket)] };
+        let most = worker.server.streams[view.protocol].max_postponed;
+        let opening = Rc::new(Opening::new(id, most, errand));
+        self.kept.borrow_mut().insert(id, Kept::Opening(Rc::clone(&opening)));
+        tokio::task::spawn_local(opening.run(worker, own, view));
+    }
+
+    /// Serves a connection that was accepted, or that another process kept before.
+    pub(crate) fn adopt(&self, worker: &'static Worker, id: ConnectionId, from: Keeper, stream: OwnedFd) {
+        let connections = &worker.server.exchange.connections;
+        let Some(me) = keeper_of(worker) else { return };
+        if self.kept.borrow().contains_key(&id) || (from != me && !connections.move_to(id, from, me)) {
+            return;
+        }
+        let Some((own, view)) = connections.own(id).zip(connections.view(id)) else { return };
+        match Connection::new(worker, own, &view, stream.into()) {
+            Ok(connection) => {
+                self.enter(&connection);
+                tokio::task::spawn_local(connection.serve());
+                self.unpark(worker, id);
+            }
+            Err(cause) => {
+                report(worker.server, id, &End::Broken(cause));
+                self.forget(worker, id);
+            }
+        }
+    }
+
+    /// Sends what waited for `id`.
+    fn unpark(&self, worker: &'static Worker, id: ConnectionId) {
+        let mut parked = self.parked.borrow_mut();
+        let (due, rest) = parked.drain(..).partition::<Vec<_>, _>(|message| message.flow.connection == id);
+        *parked = rest;
+        drop(parked);
+        for Parked { flow, ticket, bytes, .. } in due {
+            self.send(worker, &Envelope { ticket, ..flow.into() }, bytes);
+        }
+    }
+
+    /// Reads one letter of this worker's mailbox.
+    pub(crate) fn read(&self, worker: &'static Worker, bytes: &[u8], enclosed: Option<OwnedFd>) {
+        match Letter::read(bytes) {
+            Some(Letter::Adopt { id, from }) => {
+                if let Some(stream) = enclosed {
+                    self.adopt(worker, id, from, stream);
+                }
+            }
+            Some(Letter::Send { id, ticket, fallback, bytes }) => {
+                let peer = worker.server.exchange.connections.view(id).map(|view| view.remote);
+                let (socket, peer) = fallback.unwrap_or((0, peer.unwrap_or(SocketAddr::from(([0; 4], 0)))));
+                let flow = Flow { socket: SocketId(socket), peer, connection: id };
+                self.send(worker, &Envelope { ticket, ..flow.into() }, bytes.to_vec());
+            }
+            Some(Letter::Open { id, ticket, host, wish, bytes }) => {
+                self.begin_adopted(worker, id, host, wish, bytes.to_vec(), ticket);
+            }
+            Some(Letter::Announce) => self.announce(worker),
+            Some(Letter::Keep { id, seconds }) => self.keep(worker, id, seconds),
+            Some(_) | None => tracing::error!("a letter that is not for a TCP worker was dropped"),
+        }
+    }
+
+    /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
+    fn begin_adopted(
+        &self,
+        worker: &'static Worker,
+        id: ConnectionId,
+        host: &str,
+        wish: Wish,
+        message: Vec<u8>,
+        ticket: Option<Ticket>,
+    ) {
+        let connections = &worker.server.exchange.connections;
+        let mine = keeper_of(worker)
+            .zip(connections.view(id))
+            .is_some_and(|(me, view)| view.keeper == me || connections.move_to(id, view.keeper, me));
+        if mine {
+            self.begin(worker, id, host, wish, message, ticket);
+        } else {
+            self.failed(worker, ticket);
+        }
+    }
+
+    /// Gives TCP main a duplicate of each connection that can outlive this process, and ends those that were on their
+    /// way here when it died.
+    fn announce(&self, worker: &'static Worker) {
+        let connections = &worker.server.exchange.connections;
+        let Some(me) = keeper_of(worker) else { return };
+        for view in connections.all().filter(|view| view.keeper == me) {
+            match self.kept(view.id) {
+                Some(Kept::Open(connection)) => {
+                    let duplicate = (!view.protocol.is_secure()).then_some(&connection.stream);
+                    self.to_main(worker, &Letter::Opened { id: view.id }, duplicate);
+                }
+                Some(Kept::Opening(_)) => {}
+                None => report(worker.server, view.id, &End::WorkerEnded),
+            }
+        }
+    }
+
+    /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
+    pub fn keep(&self, worker: &'static Worker, id: ConnectionId, seconds: u32) {
+        let Some(view) = worker.server.exchange.connections.view(id) else { return };
+        if Some(view.keeper) != keeper_of(worker) {
+            return self.to_worker(worker, view.keeper.index, &Letter::Keep { id, seconds }, None);
+        }
+        if let Some(Kept::Open(connection)) = self.kept(id) {
+            connection.keep(seconds);
+        }
+    }
+
+    /// What TLS agreed on for a connection of this process.
+    pub fn facts(&self, id: ConnectionId) -> Option<Rc<Facts>> {
+        match self.kept(id)? {
+            Kept::Open(connection) => connection.facts(),
+            Kept::Opening(_) => None,
+        }
+    }
+
+    /// Connections of this process.
+    pub fn len(&self) -> usize {
+        self.kept.borrow().len()
+    }
+
+    /// Whether this process keeps no connection.
+    pub fn is_empty(&self) -> bool {
+        self.kept.borrow().is_empty()
+    }
+
+    /// Puts `connection` among those that this process keeps.
+    pub(super) fn enter(&self, connection: &Rc<Connection>) {
+        self.kept.borrow_mut().insert(connection.id(), Kept::Open(Rc::clone(connection)));
+    }
+
+    /// An opening is over, one way or the other.
+    pub(super) fn opened(&self, opening: &Opening) {
+        self.kept.borrow_mut().remove(&opening.id);
+    }
+
+    /// `connection` has something to write at the next flush.
+    pub(super) fn list(&self, connection: &Connection) {
+        if connection.enlist() {
+            self.listed.borrow_mut().push(connection.id());
+        }
+    }
+
+    /// Writes what is listed.
+    pub(crate) fn flush(&self) {
+        while let Some(id) = { self.listed.borrow_mut().pop() } {
+            if let Some(Kept::Open(connection)) = self.kept(id) {
+                connection.write_out();
+            }
+        }
+    }
+
+    /// A connection of this process has ended, and that was told.
+    pub(super) fn ended(&self, worker: &'static Worker, connection: &Connection) {
+        self.forget(worker, connection.id());
+        let output = connection.output.take();
+        for ticket in output.into_unsent() {
+            self.failed(worker, Some(ticket));
+        }
+    }
+
+    /// Takes a connection that has ended out, here and at TCP main.
+    pub(super) fn forget(&self, worker: &'static Worker, id: ConnectionId) {
+        self.kept.borrow_mut().remove(&id);
+        self.to_main(worker, &Letter::Ended { id }, None);
+    }
+
+    /// Another worker is to go on with `connection`.
+    pub(super) fn leave(&self, worker: &'static Worker, connection: &Connection) {
+        self.kept.borrow_mut().remove(&connection.id());
+        self.to_main(worker, &Letter::Released { id: connection.id() }, None);
+    }
+
+    /// Gives up every connection: movable ones go to other workers, the others end.
+    pub(crate) fn hand_over(&self) {
+        let all: Vec<_> = self.kept.borrow().keys().copied().collect();
+        for id in all {
+            if let Some(Kept::Open(connection)) = self.kept(id) {
+                connection.hand_over();
+            }
+        }
+    }
+
+    /// Tells whoever waits for a message that it could not be sent.
+    pub(super) fn failed(&self, worker: &'static Worker, ticket: Option<Ticket>) {
+        let Some((ticket, layer)) = ticket.zip(worker.server.transactions.clone()) else { return };
+        // Not here and now: the caller may be in the middle of that transaction.
+        worker.spawn(async move { layer.send_failed(worker, ticket) });
+    }
+
+    /// Posts a letter to TCP main.
+    pub(crate) fn to_main(
+        &self,
+        worker: &'static Worker,
+        letter: &Letter<'_>,
+        enclosed: Option<&tokio::net::TcpStream>,
+    ) {
+        let mut bytes = Vec::new();
+        letter.write(&mut bytes);
+        let posted = worker.server.exchange.main.post(&[&bytes], enclosed.map(AsFd::as_fd));
+        match posted {
+            Ok(()) => {}
+            // What a duplicate is missing for costs a connection only if this process dies.
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock && enclosed.is_none() => {
+                self.keep_letter(worker, TO_MAIN, bytes, None);
+            }
+            Err(cause) => tracing::warn!("TCP main gets no letter: {cause}"),
+        }
+    }
+
+    fn to_worker(&self, worker: &'static Worker, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
+        let mut bytes = Vec::new();
+        letter.write(&mut bytes);
+        let Some(mailbox) = mailbox(worker, index) else { return self.failed(worker, ticket) };
+        match mailbox.post(&[&bytes], None) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+                self.keep_letter(worker, index, bytes, ticket);
+            }
+            Err(cause) => {
+                tracing::error!("TCP worker {index} gets no letter: {cause}");
+                self.failed(worker, ticket);
+            }
+        }
+    }
+
+    /// Keeps a letter until its mailbox has room.
+    fn keep_letter(&self, worker: &'static Worker, index: u16, letter: Vec<u8>, ticket: Option<Ticket>) {
+        if self.unposted_bytes.get() + letter.len() > UNPOSTED_BYTES {
+            tracing::error!("TCP worker {index} does not read its letters: a message is given up");
+            return self.failed(worker, ticket);
+        }
+        self.unposted_bytes.set(self.unposted_bytes.get() + letter.len());
+        let first = self.unposted.borrow().is_empty();
+        self.unposted.borrow_mut().push_back(Unposted { index, letter, ticket });
+        if first {
+            worker.spawn(async move {
+                while worker.streams.post_again(worker) {
+                    tokio::time::sleep(POST_AGAIN).await;
+                }
+            });
+        }
+    }
+
+    /// Posts letters that were kept. `true` when some are left.
+    fn post_again(&self, worker: &'static Worker) -> bool {
+        let count = self.unposted.borrow().len();
+        for _ in 0..count {
+            let Some(waiting) = self.unposted.borrow_mut().pop_front() else { break };
+            let posted = mailbox(worker, waiting.index).map(|mailbox| mailbox.post(&[&waiting.letter], None));
+            if let Some(Err(cause)) = &posted
+                && cause.kind() == ErrorKind::WouldBlock
+            {
+                self.unposted.borrow_mut().push_back(waiting);
+            } else {
+                self.unposted_bytes.set(self.unposted_bytes.get() - waiting.letter.len());
+                if !matches!(posted, Some(Ok(()))) {
+                    self.failed(worker, waiting.ticket);
+                }
+            }
+        }
+        !self.unposted.borrow().is_empty()
+    }
+
+    /// Once a second: messages that wait for a connection that never came are given up.
+    pub(crate) fn tick(&self, worker: &'static Worker) {
+        let late = now_ms().saturating_sub(PARKED_MOST_MS);
+        let mut parked = self.parked.borrow_mut();
+        for message in parked.extract_if(.., |message| message.since < late) {
+            self.failed(worker, message.ticket);
+        }
+    }
+}
+
+/// The index that means TCP main.
+const TO_MAIN: u16 = u16::MAX;
+
+fn mailbox(worker: &'static Worker, index: u16) -> Option<&'static Mailbox> {
+    let exchange = &worker.server.exchange;
+    if index == TO_MAIN { Some(&exchange.main) } else { exchange.workers.get(usize::from(index)) }
+}
+
+/// This process as a keeper, if it is a TCP worker.
+pub(crate) fn keeper_of(worker: &Worker) -> Option<Keeper> {
+    let member = worker.member;
+    (worker.server.plan.groups[member.group].kind == Kind::Tcp)
+        .then_some(Keeper { index: member.index as u16, generation: member.generation })
+}
+
+/// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.
+fn some_worker(worker: &Worker, hop: &Hop) -> Option<Keeper> {
+    let server = worker.server;
+    let count = server.exchange.workers.len();
+    let start = server.keyed_hash(&[hop.to_string().as_bytes()]) as usize;
+    (0..count).find_map(|i| server.exchange.keeper(server.table, ((start + i) % count) as u16))
+}

@@ -1,0 +1,278 @@
+//! tcp_mgm: connections of some paths, by the addresses of their ends, are served otherwise than the `tcp_*` globals say.
+//!
+//! The table of the database flows in when the server starts and on `tcp_reload`: [`text_table`] reads the file,
+//! [`rule`] its rows, [`paths`] keeps them for all processes. What is in force for a connection flows out as the
+//! server asks for it when the connection begins. The databases of this version are text files; a reload is all or
+//! nothing.
+
+mod paths;
+mod rule;
+mod text_table;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tocsin_json::Value;
+use tocsin_mi::{Command, MiError, Registry};
+use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_server::module::{Module, Parameters, Setup, SetupError};
+use tocsin_server::{Context, Server};
+
+use self::paths::Paths;
+use self::rule::Rule;
+use self::text_table::{TABLE_LIMIT, TextTable};
+
+/// Rows that the table may have.
+pub const RULE_LIMIT: usize = 4096;
+
+/// The table, unless `db_table` names another.
+const DEFAULT_TABLE: &str = "tcp_mgm";
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct TcpMgm;
+
+/// The columns, by the manual's names, each with the parameter that gives it another one.
+const COLUMNS: &[(&str, &str)] = &[
+    ("id", "id_col"),
+    ("proto", "proto_col"),
+    ("remote_addr", "remote_addr_col"),
+    ("remote_port", "remote_port_col"),
+    ("local_addr", "local_addr_col"),
+    ("local_port", "local_port_col"),
+    ("priority", "priority_col"),
+    ("attrs", "attrs_col"),
+    ("connect_timeout", "connect_timeout_col"),
+    ("con_lifetime", "con_lifetime_col"),
+    ("msg_read_timeout", "msg_read_timeout_col"),
+    ("send_threshold", "send_threshold_col"),
+    ("no_new_conn", "no_new_conn_col"),
+    ("alias_mode", "alias_mode_col"),
+    ("parallel_read", "parallel_read_col"),
+    ("keepalive", "keepalive_col"),
+    ("keepcount", "keepcount_col"),
+    ("keepidle", "keepidle_col"),
+    ("keepinterval", "keepinterval_col"),
+];
+
+const PARAMETERS: &[ModParam] = &{
+    let mut all = [const { ModParam { name: "db_url", kind: ModParamKind::Str } }; COLUMNS.len() + 2];
+    all[1].name = "db_table";
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        all[at + 2].name = COLUMNS[at].1;
+        at += 1;
+    }
+    all
+};
+
+/// What the module keeps.
+#[derive(Debug)]
+struct State {
+    source: Source,
+    paths: Rc<Paths>,
+}
+
+/// Where the rules are read from.
+#[derive(Debug)]
+struct Source {
+    file: PathBuf,
+    /// The names of [`COLUMNS`] in the file.
+    names: Vec<String>,
+}
+
+impl Module for TcpMgm {
+    fn spec(&self) -> ModuleSpec<Context> {
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("tcp_mgm") }
+    }
+
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        let source = Source::new(&setup.parameters)?;
+        let (paths, sweeper) = Paths::create(setup.arena)?;
+        setup.tables.push(sweeper);
+        let rules = source.read().map_err(SetupError::Other)?;
+        paths.publish(rules).map_err(|cause| SetupError::Other(cause.to_string()))?;
+        let paths = Rc::new(paths);
+        *setup.tcp_paths = Some(paths.clone());
+        setup.states.put(State { source, paths });
+        Ok(())
+    }
+
+    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+        let help = "reads the rules for connections again; connections that stand keep what they have";
+        registry.add(Command::new("tcp_mgm", "tcp_reload", &[&[]], help, move |_| -> tocsin_mi::Outcome {
+            let state = server.state::<State>();
+            let rules = state.source.read().map_err(|problem| {
+                tracing::error!("tcp_reload: {problem}");
+                MiError::server_error(problem)
+            })?;
+            state.paths.publish(rules).map_err(|cause| MiError::server_error(cause.to_string()))?;
+            Ok(Value::from("OK"))
+        }));
+    }
+}
+
+impl Source {
+    fn new(given: &Parameters) -> Result<Self, SetupError> {
+        let wrong = |name, problem| SetupError::Parameter { module: "tcp_mgm", name, problem };
+        let url = given.text("db_url", "");
+        if url.is_empty() {
+            let problem = "a database is needed: give text:///folder, where the file tcp_mgm lies";
+            return Err(wrong("db_url", problem.to_owned()));
+        }
+        let folder = url.strip_prefix("text://").filter(|folder| !folder.is_empty()).ok_or_else(|| {
+            let kind = url.split_once(':').map_or(url.as_str(), |(kind, _)| kind);
+            let problem =
+                format!("databases of the kind `{kind}` are not linked in: give text:///folder instead");
+            wrong("db_url", problem)
+        })?;
+        let table = given.text("db_table", DEFAULT_TABLE);
+        if table.is_empty() || table.contains('/') || table.starts_with('.') {
+            return Err(wrong("db_table", format!("`{table}` cannot be the name of a table")));
+        }
+        let names = COLUMNS.iter().map(|(column, parameter)| given.text(parameter, column)).collect();
+        Ok(Self { file: Path::new(folder).join(table), names })
+    }
+
+    /// The rules in the file as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with the file, by name, line and column.
+    fn read(&self) -> Result<Vec<Rule>, String> {
+        let shown = self.file.display();
+        let content = content(&self.file).map_err(|problem| format!("{shown}: {problem}"))?;
+        let table = TextTable::parse(&content).map_err(|problem| format!("{shown}: {problem}"))?;
+        if table.rows().len() > RULE_LIMIT {
+            return Err(format!("{shown}: {} rows: there may be {RULE_LIMIT}", table.rows().len()));
+        }
+        let mut rules = Vec::with_capacity(table.rows().len());
+        for row in table.rows() {
+            let read = Rule::read(|column| {
+                let at = COLUMNS.iter().position(|(name, _)| *name == column)?;
+                table.value(row, &self.names[at])
+            });
+            rules.extend(read.map_err(|problem| format!("{shown}: line {}: {problem}", row.line))?);
+        }
+        Ok(rules)
+    }
+}
+
+fn content(file: &Path) -> Result<String, String> {
+    let mut content = String::new();
+    let file = std::fs::File::open(file).map_err(|cause| cause.to_string())?;
+    // One byte more tells a file that is too large.
+    file.take(TABLE_LIMIT as u64 + 1).read_to_string(&mut content).map_err(|cause| cause.to_string())?;
+    if content.len() > TABLE_LIMIT {
+        return Err(format!("the file is larger than {TABLE_LIMIT} bytes"));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tocsin_mi::Reply;
+    use tocsin_net::Protocol;
+    use tocsin_server::commands;
+    use tocsin_server::stream_options::StreamOptions;
+    use tocsin_server::tcp_profile::{Opening, TcpProfile};
+
+    use super::*;
+    use crate::sl::testing::Bench;
+
+    const HEAD: &str = "id(int,auto) proto(string) remote_addr(string,null) priority(int) life(int)\n";
+
+    fn write(folder: &Path, rows: &str) {
+        std::fs::write(folder.join("tcp_mgm"), format!("{HEAD}{rows}")).unwrap();
+    }
+
+    fn start(folder: &Path) -> Result<Bench, String> {
+        let lines = format!(
+            "loadmodule \"tcp_mgm.so\"\nmodparam(\"tcp_mgm\", \"db_url\", \"text://{}\")\n\
+             modparam(\"tcp_mgm\", \"con_lifetime_col\", \"life\")",
+            folder.display()
+        );
+        Bench::start(&lines, "route { exit; }")
+    }
+
+    /// Seconds that an accepted connection from `remote` lives.
+    fn lifetime(server: &Server, remote: &str) -> u64 {
+        let general = TcpProfile::new(&server.settings.tcp, &StreamOptions::of(Protocol::Tcp));
+        let local = "192.0.2.1:5060".parse().unwrap();
+        let paths = server.tcp_paths.as_ref().unwrap();
+        let remote = remote.parse().unwrap();
+        paths.profile_for(Protocol::Tcp, remote, local, Opening::Accepted, general).lifetime.as_secs()
+    }
+
+    fn reload(server: &'static Server) -> Result<Value, MiError> {
+        match commands::registry(server).call(b"tcp_reload", None) {
+            Reply::Now(outcome) => outcome,
+            Reply::Later(_) => panic!("tcp_reload answers at once"),
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            "1:any:10.0.0.0/8:0:10\n2:tcp:10.1.0.0/16:0:20\n3:tls:10.1.1.0/24:0:30\n4:bin::0:5\n",
+        );
+        let bench = start(folder.path()).unwrap();
+        let server = bench.worker.server;
+        assert_eq!(server.state::<State>().paths.count(), 3);
+        assert_eq!(
+            ["10.9.9.9:1", "10.1.1.1:1", "192.0.2.7:1"].map(|remote| lifetime(server, remote)),
+            [10, 20, 120]
+        );
+    }
+
+    #[test]
+    fn a_reload_is_all_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "1:any::0:10\n");
+        let bench = start(folder.path()).unwrap();
+        let server = bench.worker.server;
+        assert_eq!(lifetime(server, "10.9.9.9:1"), 10);
+        write(folder.path(), "1:any::0:20\n2:nonsense::0:20\n");
+        let problem = format!("{:?}", reload(server).unwrap_err());
+        assert!(problem.contains("line 3: proto: `nonsense` is no protocol"), "{problem}");
+        assert_eq!(lifetime(server, "10.9.9.9:1"), 10);
+        write(folder.path(), "1:any::0:20\n");
+        assert_eq!(reload(server).unwrap(), Value::from("OK"));
+        assert_eq!(lifetime(server, "10.9.9.9:1"), 20);
+        write(folder.path(), "");
+        assert!(reload(server).is_ok());
+        assert_eq!(Duration::from_secs(lifetime(server, "10.9.9.9:1")), server.settings.tcp.lifetime);
+    }
+
+    #[test]
+    fn many_rules_find_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |at: usize| format!("{at}:any:10.{}.{}.0/24:0:{at}\n", at / 256, at % 256);
+        write(folder.path(), &(0..RULE_LIMIT).map(row).collect::<String>());
+        let bench = start(folder.path()).unwrap();
+        assert_eq!(lifetime(bench.worker.server, "10.15.255.9:1"), 4095);
+        write(folder.path(), &(0..=RULE_LIMIT).map(row).collect::<String>());
+        assert!(format!("{:?}", reload(bench.worker.server).unwrap_err()).contains("4097 rows"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_the_server_from_starting() {
+        let problem = |line: &str| {
+            Bench::start(&format!("loadmodule \"tcp_mgm.so\"\n{line}"), "route { exit; }").err().unwrap()
+        };
+        let given = |name: &str, value: &str| format!("modparam(\"tcp_mgm\", \"{name}\", \"{value}\")\n");
+        assert!(problem("").contains("tcp_mgm:db_url: a database is needed"));
+        assert!(
+            problem(&given("db_url", "mysql://u:p@h/d")).contains("of the kind `mysql` are not linked in")
+        );
+        assert!(
+            problem(&given("db_url", "text:///no/such/folder")).contains("/no/such/folder/tcp_mgm: No such")
+        );
+        let other = given("db_url", "text:///tmp") + &given("db_table", "../x");
+        assert!(problem(&other).contains("cannot be the name of a table"));
+    }
+}

@@ -1,0 +1,67 @@
+//! Management commands: `tls_list` and `tls_reload`.
+
+use std::rc::Rc;
+
+use tocsin_json::Value as Json;
+use tocsin_mi::{Command, MiError, Registry};
+use tocsin_server::Server;
+
+use super::parameters::{Domain, Side};
+use super::store::Store;
+
+/// Parameters that are shown as they were written.
+const SHOWN: &[(&str, &str)] = &[
+    ("match_ip_address", "*"),
+    ("match_sip_domain", "*"),
+    ("tls_method", "SSLv23"),
+    ("verify_cert", "1"),
+    ("require_cert", "1"),
+    ("crl_check_all", "0"),
+    ("crl_dir", ""),
+    ("ca_list", ""),
+    ("ciphers_list", ""),
+    ("dh_params", ""),
+    ("ec_curve", ""),
+];
+
+pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+    let store = || server.state::<Rc<Store>>();
+    registry.add(Command::new("tls_mgm", "tls_list", &[&[]], "lists the TLS domains", move |_| {
+        Json::object([("Domains", Json::array(store().domains().iter().map(row)))])
+    }));
+    registry.add(Command::new(
+        "tls_mgm",
+        "tls_reload",
+        &[&[]],
+        "reads the certificates, keys and lists of all TLS domains again",
+        move |_| match store().reload() {
+            Ok(()) => {
+                tracing::info!("tls_mgm: the files of all TLS domains were read again");
+                Ok(Json::from("OK"))
+            }
+            Err(cause) => {
+                tracing::error!("tls_mgm: nothing was reloaded: {cause}");
+                Err(MiError::new(500, cause.to_string()))
+            }
+        },
+    ));
+}
+
+fn row(domain: &Domain) -> Json {
+    let side = match domain.side {
+        Side::Server => "server",
+        Side::Client => "client",
+    };
+    let mut row = vec![("name", Json::from(domain.name.clone())), ("type", Json::from(side))];
+    for (name, default) in SHOWN {
+        row.push((name, Json::from(domain.written(name).unwrap_or(default).to_owned())));
+    }
+    for (name, place) in [
+        ("certificate", &domain.certificate),
+        ("private_key", &domain.private_key),
+        ("ca_dir", &domain.ca_dir),
+    ] {
+        row.push((name, Json::from(place.shown.clone())));
+    }
+    Json::object(row)
+}
