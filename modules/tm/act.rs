@@ -1,10 +1,15 @@
 //! Doing what a transaction's machine says: the bytes of the record go to the outbox, and back into it.
 //!
-//! Runs under the lock of the record's shard, so it only copies. What takes longer - a failure route - is told to the
-//! caller, to be done afterwards.
+//! Runs under the lock of the record's shard, so it only copies. What takes longer - a failure route, another hop - is
+//! told to the caller, to be done afterwards; and what goes over a stream is sent afterwards, because the table of
+//! connections has locks of its own.
 
-use tocsin_server::flow::Flow;
+use smallvec::SmallVec;
+use tocsin_server::avps::Avps;
+use tocsin_server::flow::{Envelope, Flow, Ticket};
+use tocsin_server::forward::wish_for;
 use tocsin_server::reply::{self, Response};
+use tocsin_server::security::Wish;
 use tocsin_server::{Server, Worker};
 use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
@@ -25,24 +30,54 @@ pub(super) enum AtHand<'a> {
 }
 
 /// What is left to do once the lock is released.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct After {
     /// All branches failed and a failure route waits: the best branch and its status.
     pub(super) failed: Option<(BranchId, u16)>,
+    /// Branches that want another hop.
+    pub(super) failing_over: SmallVec<[BranchId; 2]>,
     /// The record is gone.
     pub(super) destroyed: bool,
+    /// Messages over streams.
+    unsent: Vec<Unsent>,
+}
+
+/// A message over a stream, and what has to be known for opening one.
+#[derive(Debug)]
+struct Unsent {
+    flow: Flow,
+    wish: Option<Wish>,
+    host: String,
+    ticket: Option<Ticket>,
+    bytes: Vec<u8>,
+}
+
+impl After {
+    /// Sends what goes over streams. To be called first of all, and without a lock.
+    pub(super) fn send(&mut self, worker: &'static Worker) {
+        for Unsent { flow, wish, host, ticket, bytes } in self.unsent.drain(..) {
+            let envelope = Envelope { flow, wish: wish.as_ref(), host: &host, ticket };
+            worker.send(&envelope, |out| out.extend_from_slice(&bytes));
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.failed.is_none() && self.failing_over.is_empty() && self.unsent.is_empty()
+    }
 }
 
 /// Carries `actions` out for the transaction `t`, then sets the record's deadline, or removes it.
 pub(super) fn carry_out(
     worker: &'static Worker,
+    id: TransactionId,
     t: &mut Transaction,
     edit: &mut Edit<'_>,
     actions: &mut Actions,
     at_hand: AtHand<'_>,
     now: u64,
 ) -> After {
-    let mut doing = Doing { worker, server: worker.server, at_hand, after: After::default() };
+    let mut doing = Doing { worker, server: worker.server, id, at_hand, after: After::default() };
     let mut at = 0;
     while let Some(action) = actions.get(at).copied() {
         at += 1;
@@ -54,6 +89,7 @@ pub(super) fn carry_out(
                     t.machine.conclude(now, actions);
                 }
             }
+            Action::FailOver(branch) => doing.after.failing_over.push(branch),
             Action::Destroy => doing.after.destroyed = true,
             other => doing.carry_out(t, other),
         }
@@ -69,6 +105,7 @@ pub(super) fn carry_out(
 struct Doing<'a> {
     worker: &'static Worker,
     server: &'static Server,
+    id: TransactionId,
     at_hand: AtHand<'a>,
     after: After,
 }
@@ -77,9 +114,7 @@ impl Doing<'_> {
     fn carry_out(&mut self, t: &mut Transaction, action: Action) {
         match action {
             Action::SendRequest(branch) => {
-                if let Some(b) = t.branches.get(branch.index()) {
-                    self.send(b.flow, &b.request);
-                }
+                self.send_request(t, branch);
                 self.count(|c| c.retransmission_req);
             }
             Action::SendAck(branch) => self.send_ack(t, branch),
@@ -104,24 +139,49 @@ impl Doing<'_> {
                 self.count(|c| c.retransmission_rpl);
             }
             Action::BranchEnded { local: true, status: 408, .. } => self.count(|c| c.timeout_finalresponse),
-            Action::BranchEnded { .. } | Action::Failed { .. } | Action::Destroy => {}
+            Action::BranchEnded { .. } | Action::FailOver(_) | Action::Failed { .. } | Action::Destroy => {}
         }
     }
 
-    fn send(&self, flow: Flow, bytes: &[u8]) {
-        if !bytes.is_empty() {
+    fn send(&mut self, flow: Flow, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.is_stream(flow) {
+            let bytes = bytes.to_vec();
+            self.after.unsent.push(Unsent { flow, wish: None, host: String::new(), ticket: None, bytes });
+        } else {
             self.worker.send(&flow.into(), |out| out.extend_from_slice(bytes));
         }
     }
 
-    fn forward_reply(&self, t: &mut Transaction, branch: BranchId, status: u16) {
+    fn is_stream(&self, flow: Flow) -> bool {
+        self.server.sockets.listener(flow.socket).protocol.is_stream()
+    }
+
+    fn send_request(&mut self, t: &Transaction, branch: BranchId) {
+        let Some(b) = t.branches.get(branch.index()) else { return };
+        if !self.is_stream(b.flow) {
+            return self.send(b.flow, &b.request);
+        }
+        let hop = b.flow.hop(&self.server.sockets);
+        self.after.unsent.push(Unsent {
+            flow: b.flow,
+            wish: wish_for(self.server, &hop, || Avps::decode(&t.avps)),
+            host: String::from_utf8_lossy(&b.host).into_owned(),
+            ticket: Some(Ticket { transaction: self.id.0, branch: branch.index() as u8 }),
+            bytes: b.request.to_vec(),
+        });
+    }
+
+    fn forward_reply(&mut self, t: &mut Transaction, branch: BranchId, status: u16) {
         match self.at_hand {
             AtHand::Reply { message, upstream } if message.status() == Some(status) => {
                 self.send(t.upstream, upstream);
                 keep(&mut t.reply, upstream);
                 if status < 200 {
                     // It leaves before the lock is released: no other worker's final reply can overtake it.
-                    self.worker.flush();
+                    self.worker.flush_datagrams();
                 }
             }
             _ => {
@@ -133,7 +193,7 @@ impl Doing<'_> {
         self.count_reply(status, false);
     }
 
-    fn generate_reply(&self, t: &mut Transaction, status: u16) {
+    fn generate_reply(&mut self, t: &mut Transaction, status: u16) {
         let Some(request) = parse(self.server, &t.request) else { return };
         let response = Response { status, reason: b"", tag: &t.tag, lines: b"" };
         let mut bytes = Vec::new();
@@ -143,17 +203,22 @@ impl Doing<'_> {
         self.count_reply(status, true);
     }
 
-    fn send_ack(&self, t: &Transaction, branch: BranchId) {
+    fn send_ack(&mut self, t: &Transaction, branch: BranchId) {
         let AtHand::Reply { message, .. } = self.at_hand else { return };
         self.hop_by_hop(t, branch, |request, out| ack_into(request, message, out).is_ok());
     }
 
-    fn send_cancel(&self, t: &Transaction, branch: BranchId) {
+    fn send_cancel(&mut self, t: &Transaction, branch: BranchId) {
         self.hop_by_hop(t, branch, |request, out| cancel_into(request, out).is_ok());
     }
 
     /// Sends a request that follows the one of `branch` over the same hop.
-    fn hop_by_hop(&self, t: &Transaction, branch: BranchId, write: impl Fn(&Message, &mut Vec<u8>) -> bool) {
+    fn hop_by_hop(
+        &mut self,
+        t: &Transaction,
+        branch: BranchId,
+        write: impl Fn(&Message, &mut Vec<u8>) -> bool,
+    ) {
         let Some(b) = t.branches.get(branch.index()) else { return };
         let Some(request) = parse(self.server, &b.request) else { return };
         let mut bytes = Vec::new();
@@ -199,8 +264,10 @@ pub(super) fn update(
     let state = worker.server.state::<State>();
     let now = tocsin_server::time::now_ms();
     let mut actions = Actions::new();
-    state.table.update(&id, |t, edit| {
+    let mut after = state.table.update(&id, |t, edit| {
         input(t, now, &mut actions);
-        carry_out(worker, t, edit, &mut actions, at_hand, now)
-    })
+        carry_out(worker, id, t, edit, &mut actions, at_hand, now)
+    })?;
+    after.send(worker);
+    Some(after)
 }

@@ -4,12 +4,15 @@ use tocsin_script::{RouteId, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::{Context, Received, TransactionRef, Worker};
 
-use super::State;
 use super::act::{After, AtHand, parse, update};
 use super::record::{RouteBits, TransactionId};
+use super::{State, failover};
 
 /// Does what is left to do after the lock of a transaction was released.
 pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After) {
+    for branch in after.failing_over {
+        failover::fail_over(worker, id, branch);
+    }
     let Some((_, status)) = after.failed else { return };
     match prepare(worker, id, status) {
         Some((cx, route)) => tocsin_server::run::run(cx, route, move |cx, _| {
@@ -30,15 +33,16 @@ fn prepare(worker: &'static Worker, id: TransactionId, status: u16) -> Option<(C
         t.failure_route = RouteBits::NONE;
         let received =
             Received { source: t.source, socket: t.upstream.socket, connection: t.upstream.connection };
-        (route, received, t.request.to_vec(), t.avps.to_vec(), t.flags, t.reply_route)
+        (route, received, t.request.to_vec(), t.avps.to_vec(), (t.flags, t.blocklists), t.reply_route)
     });
-    let (route, received, request, avps, flags, reply_route) = taken?;
+    let (route, received, request, avps, (flags, blocklists), reply_route) = taken?;
     let route = route.route(&server.program)?;
     let message = parse(server, &request)?;
     let mut cx = Context::new(worker, message, received, RouteKind::Failure);
     cx.transaction = Some(TransactionRef { id: id.0, branch: None, status });
     cx.avps = Avps::decode(&avps);
     cx.flags = flags;
+    cx.blocklists = blocklists;
     cx.armed.reply = reply_route.route(&server.program);
     Some((cx, route))
 }

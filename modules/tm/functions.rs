@@ -31,7 +31,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 if let Value::Str(proxy) = &arguments[1] {
                     cx.targets.main.next_hop = Some(destination_uri(proxy));
                 }
-                relay::relay(cx)
+                relay::relay(cx, !forbids_failover(&arguments[0]))
             });
             Ok(call)
         })
@@ -91,6 +91,14 @@ pub(super) fn all() -> Vec<Function<Context>> {
     all.push(arming("t_on_reply", ON_REPLY, |cx, route| cx.armed.reply = route));
     all.push(arming("t_on_branch", BRANCH, |cx, route| cx.armed.branch = route));
     all
+}
+
+/// The flag `no-dns-failover` of `t_relay`, by its name or its older number.
+fn forbids_failover(flags: &Value) -> bool {
+    match flags {
+        Value::Str(names) => names.split(|byte| *byte == b',').any(|n| n.trim_ascii() == b"no-dns-failover"),
+        other => other.to_int().is_some_and(|bits| bits & 0x04 != 0),
+    }
 }
 
 /// A function that arms a route, or disarms it when it is given none.
@@ -176,8 +184,23 @@ fn cancel_branches(cx: &mut Context, flags: &Value) -> Outcome<Context> {
             }
         }
     });
+    let there = after.is_some();
     if let Some(after) = after {
         follow_up(cx.worker, id, after);
     }
-    after.is_some().into()
+    there.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failover_is_forbidden_by_name_or_number() {
+        assert!(forbids_failover(&Value::str("no-auto-477, no-dns-failover")));
+        assert!(forbids_failover(&Value::Int(0x06)));
+        for flags in [Value::Null, Value::str("no-dns"), Value::str(""), Value::Int(0x03)] {
+            assert!(!forbids_failover(&flags), "{flags:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! deadline in [`timers`], in whatever process looks after that shard.
 
 mod act;
+mod failover;
 mod failure;
 mod functions;
 pub mod machine;

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use tocsin_net::Hop;
+use tocsin_net::locate::Hops;
 use tocsin_script::{Program, RouteId};
 use tocsin_server::Context;
 use tocsin_server::flow::Flow;
 use tocsin_server::security::Wish;
 use tocsin_shm::{Alloc, Full, ShmBytes, ShmClone, ShmSafe, ShmVec};
 
-use super::machine::Machine;
+use super::machine::{BranchId, Machine};
 
 /// A transaction's identity: see [`super::matching`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ShmSafe, ShmClone)]
@@ -38,6 +40,8 @@ pub(crate) struct Transaction {
     pub(super) avps: ShmBytes,
     /// Message flags.
     pub(super) flags: u32,
+    /// The blocklists in use.
+    pub(super) blocklists: u32,
     /// The process whose script made it.
     pub(super) owner: Owner,
 }
@@ -55,6 +59,10 @@ pub(super) struct Branch {
     pub(super) reply_route: RouteBits,
     /// Branch flags.
     pub(super) flags: u32,
+    /// Where else the request may go if this way fails, the next one last.
+    pub(super) hops: ShmVec<Hop>,
+    /// The name that led to the hops; empty if none did.
+    pub(super) host: ShmBytes,
 }
 
 /// A process: its slot, and how many had that slot before it.
@@ -93,9 +101,25 @@ pub(super) struct Prepared {
     pub(super) request: Vec<u8>,
     pub(super) reply_route: Option<RouteId>,
     pub(super) flags: u32,
+    /// Where else it may go if this way fails, the best first.
+    pub(super) hops: Hops,
 }
 
 impl Prepared {
+    /// Adds it to the branches of a machine. `None` when it takes no more.
+    pub(super) fn enter(&self, machine: &mut Machine, now: u64) -> Option<BranchId> {
+        let branch = machine.add_branch(self.reliable, now).ok()?;
+        self.note_spare(machine, branch);
+        Some(branch)
+    }
+
+    /// Tells the machine whether there is another way.
+    pub(super) fn note_spare(&self, machine: &mut Machine, branch: BranchId) {
+        if !self.hops.is_empty() {
+            machine.mark_spare(branch);
+        }
+    }
+
     /// Copies it into a record.
     pub(super) fn store(&self, alloc: Alloc) -> Result<Branch, Full> {
         Ok(Branch {
@@ -104,6 +128,8 @@ impl Prepared {
             reply: ShmBytes::new_in(alloc),
             reply_route: RouteBits::new(self.reply_route),
             flags: self.flags,
+            hops: ShmVec::try_from_iter_in(self.hops.iter().rev().copied(), alloc)?,
+            host: ShmBytes::try_from_slice_in(self.host.as_bytes(), alloc)?,
         })
     }
 }

@@ -8,16 +8,17 @@ use smallvec::SmallVec;
 use tocsin_net::Hop;
 use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
 use tocsin_server::flow::{Envelope, Flow, Ticket};
-use tocsin_server::forward::{listener_for, next_hop, resolve, wish};
+use tocsin_server::forward::{NoWay, first_way, next_hop, wish};
 use tocsin_server::reply::{self, Response};
-use tocsin_server::target::{NextHop, Target};
+use tocsin_server::resolve;
+use tocsin_server::target::{NextHop, NoRoute, Target};
 use tocsin_server::time::now_ms;
-use tocsin_server::{Context, TransactionRef, forward};
+use tocsin_server::{Context, TransactionRef, Worker};
 use tocsin_shm::{Full, ShmBytes, ShmVec};
 use tocsin_sip::{Edits, Method};
 
 use super::State;
-use super::act::{AtHand, carry_out, update};
+use super::act::{AtHand, update};
 use super::machine::{Actions, Kind, Machine};
 use super::matching::{branch_text, of_request, tag_of};
 use super::record::{Owner, Prepared, RouteBits, Transaction, TransactionId};
@@ -28,13 +29,14 @@ pub(super) const ERROR: i64 = -1;
 const BAD_MESSAGE: i64 = -2;
 const NO_DESTINATION: i64 = -3;
 const BAD_DESTINATION: i64 = -4;
+const BLOCKED: i64 = -5;
 const SEND_FAILED: i64 = -6;
 
 /// Seconds after which a client may come back when shared memory is full.
 const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 
-/// `t_relay()`.
-pub(super) fn relay(cx: &mut Context) -> Outcome<Context> {
+/// `t_relay()`. `may_fail_over`: the request may go to a destination's next address if the first one fails.
+pub(super) fn relay(cx: &mut Context, may_fail_over: bool) -> Outcome<Context> {
     match cx.message.method() {
         Method::Ack => return requests::relay_ack(cx),
         Method::Cancel => return requests::relay_cancel(cx),
@@ -52,7 +54,8 @@ pub(super) fn relay(cx: &mut Context) -> Outcome<Context> {
     // The main destination first, the appended ones in their order: taken from the back.
     let mut pending: SmallVec<[Target; 2]> = cx.targets.others.drain(..).rev().collect();
     pending.push(cx.targets.main.clone());
-    Relay { id, first, pending, ready: SmallVec::new(), failed: NO_DESTINATION }.go(cx)
+    let fails_over = may_fail_over && cx.server().settings.dns.failover;
+    Relay { id, first, pending, ready: SmallVec::new(), fails_over, failed: NO_DESTINATION }.go(cx)
 }
 
 /// A request on its way to its destinations.
@@ -62,6 +65,8 @@ struct Relay {
     first: usize,
     pending: SmallVec<[Target; 2]>,
     ready: SmallVec<[Prepared; 1]>,
+    /// Whether other addresses are to be kept.
+    fails_over: bool,
     /// Why there is no destination, if none is found.
     failed: i64,
 }
@@ -140,16 +145,17 @@ impl Relay {
     ) -> Result<Self, Outcome<Context>> {
         match next_hop(cx, &target) {
             Ok(NextHop::Hop(hop)) => {
-                self.prepare(cx, &target, Some(hop), "");
+                self.prepare(cx, &target, &[hop], "");
                 restore(cx, saved);
                 Ok(self)
             }
             Ok(NextHop::Name(name)) => {
                 let worker = cx.worker;
+                let wanted = resolve::wanted_hops(cx, self.fails_over);
                 Err(Outcome::Wait(Box::pin(async move {
-                    let hops = resolve(worker, &name).await;
+                    let hops = resolve::hops(worker, &name, wanted).await;
                     let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
-                        self.prepare(cx, &target, cx.server().sockets.reachable(&hops), &name.host);
+                        self.prepare(cx, &target, &hops, &name.host);
                         restore(cx, saved);
                         self.go(cx)
                     });
@@ -158,34 +164,39 @@ impl Relay {
             }
             Err(cause) => {
                 tracing::error!("t_relay: {cause}");
-                self.failed = BAD_DESTINATION;
+                self.failed = if let NoRoute::NoHop(_) = cause { SEND_FAILED } else { BAD_DESTINATION };
                 restore(cx, saved);
                 Ok(self)
             }
         }
     }
 
-    fn prepare(&mut self, cx: &mut Context, target: &Target, hop: Option<Hop>, host: &str) {
-        let Some(hop) = hop else {
-            self.failed = BAD_DESTINATION;
-            return;
-        };
-        let Some(listener) = listener_for(cx, target, &hop) else {
-            self.failed = SEND_FAILED;
-            return;
-        };
+    /// Makes the request ready for the first of `hops` that will do; the ones behind it are kept.
+    fn prepare(&mut self, cx: &mut Context, target: &Target, hops: &[Hop], host: &str) {
         let (text, length) = branch_text(self.id, self.first + self.ready.len());
         let mut request = Vec::with_capacity(cx.message.bytes().len() + 256);
-        forward::write(cx, target, listener, &text[..length], &mut request);
-        let reply_route = cx.armed.reply;
+        let (at, listener) = match first_way(cx, target, hops, &text[..length], &mut request) {
+            Ok(way) => way,
+            Err(cause) => {
+                self.failed = match cause {
+                    NoWay::Nowhere => BAD_DESTINATION,
+                    NoWay::NoListener => SEND_FAILED,
+                    NoWay::Blocked => BLOCKED,
+                };
+                return;
+            }
+        };
+        let hop = &hops[at];
+        let left = if self.fails_over { &hops[at + 1..] } else { &[] };
         self.ready.push(Prepared {
             flow: Flow::new(listener.id, hop.to),
-            wish: wish(cx, &hop),
+            wish: wish(cx, hop),
             host: host.to_owned(),
             reliable: hop.protocol.is_stream(),
             request,
-            reply_route,
+            reply_route: cx.armed.reply,
             flags: target.flags,
+            hops: left.into(),
         });
     }
 
@@ -204,13 +215,13 @@ impl Relay {
         let worker = cx.worker;
         let state = cx.server().state::<State>();
         let now = now_ms();
-        let mut actions = Actions::new();
         let added = state.table.update(&self.id, |t, edit| {
             let mut added = 0;
-            for prepared in &self.ready {
+            // The numbers of the branches stand in their requests already.
+            let as_numbered = t.machine.branch_count() == self.first;
+            for prepared in self.ready.iter().filter(|_| as_numbered) {
                 let Ok(branch) = prepared.store(edit.alloc()) else { break };
-                if t.branches.try_reserve(1).is_err() || t.machine.add_branch(prepared.reliable, now).is_err()
-                {
+                if t.branches.try_reserve(1).is_err() || prepared.enter(&mut t.machine, now).is_none() {
                     break;
                 }
                 if t.branches.try_push(branch).is_ok() {
@@ -219,13 +230,18 @@ impl Relay {
             }
             t.failure_route = RouteBits::new(cx.armed.failure);
             t.reply_route = RouteBits::new(cx.armed.reply);
-            carry_out(worker, t, edit, &mut actions, AtHand::Nothing, now);
+            t.blocklists = cx.blocklists;
+            edit.set_deadline(t.machine.deadline());
             added
         });
         let sent = &self.ready[..added.unwrap_or(0)];
-        send(cx, self.id, self.first, sent);
+        send(worker, self.id, self.first, sent);
         cx.served = true;
-        if sent.is_empty() { Outcome::Done(NO_DESTINATION) } else { Outcome::TRUE }
+        if sent.is_empty() {
+            tracing::error!("t_relay: the transaction takes no more branches");
+            return Outcome::Done(NO_DESTINATION);
+        }
+        Outcome::TRUE
     }
 }
 
@@ -279,7 +295,7 @@ pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) ->
             server.statistics.add(counters.uac, ready.len() as u64);
             cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
             cx.served = true;
-            send(cx, id, 0, ready);
+            send(cx.worker, id, 0, ready);
             Outcome::TRUE
         }
         Ok(false) => match requests::retransmission(cx, id) {
@@ -304,7 +320,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let mut machine = Machine::new(kind, protocol.is_stream(), now, &state.settings.timers)
         .with_policy(state.settings.policy);
     for prepared in ready {
-        if machine.add_branch(prepared.reliable, now).is_err() {
+        if prepared.enter(&mut machine, now).is_none() {
             return Ok(false);
         }
     }
@@ -336,6 +352,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
             reply_route: RouteBits::new(cx.armed.reply),
             avps: ShmBytes::try_from_slice_in(&avps, alloc)?,
             flags: cx.flags,
+            blocklists: cx.blocklists,
             owner,
         };
         Ok((id, transaction))
@@ -363,7 +380,7 @@ fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> 
 }
 
 /// Sends the requests of the branches from `first` on.
-fn send(cx: &Context, id: TransactionId, first: usize, ready: &[Prepared]) {
+pub(super) fn send(worker: &'static Worker, id: TransactionId, first: usize, ready: &[Prepared]) {
     for (branch, prepared) in (first..).zip(ready) {
         let ticket = Ticket { transaction: id.0, branch: branch as u8 };
         let envelope = Envelope {
@@ -372,7 +389,7 @@ fn send(cx: &Context, id: TransactionId, first: usize, ready: &[Prepared]) {
             host: &prepared.host,
             ticket: Some(ticket),
         };
-        cx.worker.send(&envelope, |out| out.extend_from_slice(&prepared.request));
+        worker.send(&envelope, |out| out.extend_from_slice(&prepared.request));
     }
 }
 

@@ -36,11 +36,14 @@ impl Deadlines for Expiry {
             let served = self.0.expire(shard, now.saturating_sub(LATE), AT_ONCE, |id, t, edit| {
                 actions.clear();
                 t.machine.expire(now, &mut actions);
-                let after = carry_out(worker, t, edit, &mut actions, AtHand::Nothing, now);
-                if after.failed.is_some() {
+                let after = carry_out(worker, *id, t, edit, &mut actions, AtHand::Nothing, now);
+                if !after.is_nothing() {
                     later.push((*id, after));
                 }
             });
+            for (_, after) in &mut later {
+                after.send(worker);
+            }
             worker.flush();
             for (id, after) in later {
                 follow_up(worker, id, after);

@@ -6,7 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
@@ -93,6 +93,17 @@ pub fn write(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(0),
         Err(cause) => Err(cause),
     }
+}
+
+/// Whether the kernel surely takes `count` more bytes at one go: a process that dies in [`write()`] then leaves all of them
+/// or none.
+pub fn takes_at_once(stream: &impl AsFd, count: usize) -> bool {
+    /// Bytes for which the smallest send buffer of an established connection has room, with all that the kernel adds.
+    const ROOM: usize = 8 * 1024;
+    let mut queued: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ writes one int, which `queued` is.
+    let asked = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) };
+    asked == 0 && usize::try_from(queued).is_ok_and(|queued| queued + count <= ROOM)
 }
 
 /// Ends the stream in both directions, whoever else has a duplicate of it.

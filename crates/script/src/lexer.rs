@@ -130,6 +130,36 @@ impl<'a> Lexer<'a> {
         (String::from_utf8_lossy(&word).into_owned(), Span { file, start: start as u32, end: at as u32 })
     }
 
+    /// What is left of the line as it stands, quotes and all. A comment ends it; between braces it goes on over lines, and
+    /// comments are left out.
+    pub(crate) fn rest_of_line(&mut self) -> (String, Span) {
+        let cursor = self.cursor();
+        let (file, start) = (cursor.file, cursor.at);
+        let text = self.source.files()[file as usize].text();
+        let (mut at, mut open, mut quoted) = (start, 0usize, false);
+        let mut line = Vec::new();
+        while let Some(byte) = text.get(at).copied() {
+            match byte {
+                b'\n' if open == 0 => break,
+                b'#' if !quoted => {
+                    at += memchr::memchr(b'\n', &text[at..]).unwrap_or(text.len() - at);
+                    continue;
+                }
+                b'"' => quoted = !quoted,
+                b'{' if !quoted => open += 1,
+                b'}' if !quoted => open = open.saturating_sub(1),
+                _ => {}
+            }
+            line.push(byte);
+            at += 1;
+        }
+        if let Some(cursor) = self.cursors.last_mut() {
+            cursor.at = at;
+        }
+        let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        (line, Span { file, start: start as u32, end: at as u32 })
+    }
+
     /// Goes back to where a token began, so that it can be read again by [`Lexer::word_until`].
     pub(crate) fn rewind(&mut self, span: Span) {
         if let Some(cursor) = self.cursors.last_mut().filter(|cursor| cursor.file == span.file) {

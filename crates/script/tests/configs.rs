@@ -49,6 +49,9 @@ fn settings_are_there_in_order() {
         alias = udp:other.example.org:5060 accept_subdomain
         tos = IPTOS_LOWDELAY
         mem-group = "interest": "core" "tm"
+        dst_blacklist = gw:{(tcp, 192.168.4.100, 5060, "a # b"),   # the first
+            (any, 192.168.4.101, 0, "")}
+        dst_blacklist = learned/expire # by scripts
         loadmodule "/usr/lib/x/tm.so"
         loadmodule "rr.so"
         modparam("tm|rr", "a", -5)
@@ -64,7 +67,16 @@ fn settings_are_there_in_order() {
     assert_eq!(program.global("log_level"), Some(&GlobalValue::Int(-1)));
     assert_eq!(program.global("wdir"), Some(&GlobalValue::Str("/var/run/x".into())));
     assert_eq!(program.global("tos"), Some(&GlobalValue::Str("IPTOS_LOWDELAY".into())));
-    assert_eq!(program.global("mem-group"), Some(&GlobalValue::Str("interest: core tm".into())));
+    assert_eq!(program.global("mem-group"), Some(&GlobalValue::Str(r#""interest": "core" "tm""#.into())));
+    let lists: Vec<_> = program.globals().iter().filter(|setting| setting.name == "dst_blacklist").collect();
+    let GlobalValue::Str(gateways) = &lists[0].value else { panic!("{:?}", lists[0].value) };
+    let words: Vec<_> = gateways.lossy().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(
+        words.join(" "),
+        r#"gw:{(tcp, 192.168.4.100, 5060, "a # b"), (any, 192.168.4.101, 0, "")}"#,
+        "as it stands, over lines, without comments"
+    );
+    assert_eq!(lists[1].value, GlobalValue::Str("learned/expire".into()));
     let workers = GlobalValue::Workers { count: 4, profile: Some("SIP".into()) };
     assert_eq!(program.global("udp_workers"), Some(&workers));
     let sockets: Vec<_> = program

@@ -74,6 +74,8 @@ pub struct Context {
     pub flags: u32,
     /// Flags that live as long as the route block (`setsflag`).
     pub script_flags: u32,
+    /// The blocklists in use.
+    pub blocklists: u32,
     /// Routes armed for the transaction.
     pub armed: Armed,
     /// The transaction, once there is one.
@@ -111,6 +113,7 @@ impl Context {
             avps: Avps::default(),
             flags: 0,
             script_flags: 0,
+            blocklists: worker.server.blocklists.defaults(),
             armed: Armed::default(),
             transaction: None,
             symmetric: false,

@@ -1,33 +1,33 @@
 //! Sending a request on: the next hop's address, our Via, and the rest as it came.
 
-use std::net::SocketAddr;
-
 use smallvec::SmallVec;
-use tocsin_net::{Hop, Protocol};
+use tocsin_net::Hop;
 use tocsin_script::{Bytes, Outcome};
 use tocsin_sip::HeaderName;
 
+use crate::avps::Avps;
 use crate::context::{Context, received_uri};
-use crate::events;
 use crate::flow::{Envelope, Flow};
+use crate::resolve;
 use crate::security::Wish;
+use crate::server::Server;
 use crate::sockets::Listener;
-use crate::target::{NextHop, NoRoute, ServiceName, Target};
-use crate::worker::Worker;
-
-/// Where one next hop can be reached, best first.
-pub type Hops = SmallVec<[Hop; 2]>;
+use crate::target::{NextHop, NoRoute, Target};
 
 /// The next hop of `cx`'s request when sent to `target` (RFC 3261 section 16.6, step 6): the one that the script
 /// chose, else the first of the path, else the Request-URI.
+///
+/// # Errors
+/// [`NoRoute`] when the URI leads nowhere.
 pub fn next_hop(cx: &Context, target: &Target) -> Result<NextHop, NoRoute> {
+    let usable = cx.server().sockets.protocols();
     if let Some(hop) = &target.next_hop {
-        return NextHop::of(hop);
+        return NextHop::of(hop, usable);
     }
     if let Some(first) = target.path.as_deref().and_then(first_uri) {
-        return NextHop::of(&first);
+        return NextHop::of(&first, usable);
     }
-    NextHop::of(target.uri.as_deref().unwrap_or_else(|| received_uri(&cx.message)))
+    NextHop::of(target.uri.as_deref().unwrap_or_else(|| received_uri(&cx.message)), usable)
 }
 
 fn first_uri(values: &[u8]) -> Option<Bytes> {
@@ -36,29 +36,46 @@ fn first_uri(values: &[u8]) -> Option<Bytes> {
     tocsin_sip::NameAddrRef::parse(first.text, &limits).ok().map(|address| Bytes::new(address.uri_text()))
 }
 
-/// Where the service of a name is, each look-up timed against `exec_dns_threshold`. Empty when it is nowhere; that is
-/// logged.
-pub async fn resolve(worker: &'static Worker, name: &ServiceName) -> Hops {
-    let server = worker.server;
-    let began = crate::time::now_ns();
-    let answer = worker.resolver.addresses(&name.host).await;
-    let took = crate::time::now_ns().saturating_sub(began) / 1000;
-    server.statistics.add(server.counters.dns_total, 1);
-    let limit = server.settings.exec_dns_threshold;
-    if limit > 0 && took > limit {
-        server.statistics.add(server.counters.dns_slow, 1);
-        tracing::warn!("threshold exceeded : dns took too long - {took} us.Source : {}", name.host);
-        events::threshold(server, "dns", took, name.host.as_bytes());
-    }
-    let protocol = name.transport.unwrap_or(if name.secure { Protocol::Tls } else { Protocol::Udp });
-    let port = name.port.unwrap_or(protocol.default_port());
-    match answer {
-        Ok(ips) => ips.into_iter().map(|ip| Hop { protocol, to: SocketAddr::new(ip, port) }).collect(),
-        Err(cause) => {
-            tracing::error!("could not resolve hostname: {cause}");
-            Hops::new()
+/// Why a request cannot be sent to any of its hops. The reason has been logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoWay {
+    /// There is no hop.
+    Nowhere,
+    /// No listener reaches one.
+    NoListener,
+    /// Those that can be reached are in a blocklist.
+    Blocked,
+}
+
+/// The first of `hops` that a listener reaches and no blocklist names: its place, and the listener to send from. `out`
+/// gets the request as it leaves for it, see [`write`].
+pub fn first_way(
+    cx: &Context,
+    target: &Target,
+    hops: &[Hop],
+    branch: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(usize, &'static Listener), NoWay> {
+    let server = cx.server();
+    let preferred = target.socket.unwrap_or(cx.received.socket);
+    let mut cause = if hops.is_empty() { NoWay::Nowhere } else { NoWay::NoListener };
+    for (at, hop) in hops.iter().enumerate() {
+        let Some(listener) = server.sockets.outgoing(preferred, hop) else { continue };
+        out.clear();
+        write(cx, target, listener, branch, out);
+        if !server.blocklists.is_blocked(cx.blocklists, hop, out) {
+            return Ok((at, listener));
         }
+        tracing::warn!("nothing is sent to {hop}: it is in a blocklist");
+        cause = NoWay::Blocked;
     }
+    if let (NoWay::NoListener, Some(hop)) = (cause, hops.first()) {
+        tracing::error!(
+            "no listener can send to {hop}: add a `socket={}:...` of its address family",
+            hop.protocol.name()
+        );
+    }
+    Err(cause)
 }
 
 /// Writes the request of `cx` as it leaves for `target` from `listener`: the script's edits, the target's URI and
@@ -87,16 +104,14 @@ pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], 
 pub fn stateless(cx: &mut Context) -> Outcome<Context> {
     let target = cx.targets.main.clone();
     match next_hop(cx, &target) {
-        Ok(NextHop::Hop(hop)) => send(cx, &target, hop, "").into(),
+        Ok(NextHop::Hop(hop)) => send(cx, &target, &[hop], "").into(),
         Ok(NextHop::Name(name)) => {
             let worker = cx.worker;
+            let wanted = resolve::wanted_hops(cx, false);
             Outcome::Wait(Box::pin(async move {
-                let hops = resolve(worker, &name).await;
+                let hops = resolve::hops(worker, &name, wanted).await;
                 let rest: tocsin_script::Resume<Context> =
-                    Box::new(move |cx: &mut Context| match cx.server().sockets.reachable(&hops) {
-                        Some(hop) => send(cx, &target, hop, &name.host).into(),
-                        None => Outcome::FALSE,
-                    });
+                    Box::new(move |cx: &mut Context| send(cx, &target, &hops, &name.host).into());
                 rest
             }))
         }
@@ -107,28 +122,24 @@ pub fn stateless(cx: &mut Context) -> Outcome<Context> {
     }
 }
 
-/// The listener to send from to `hop`; without one the reason is logged.
-pub fn listener_for(cx: &Context, target: &Target, hop: &Hop) -> Option<&'static Listener> {
-    let preferred = target.socket.unwrap_or(cx.received.socket);
-    let found = cx.server().sockets.outgoing(preferred, hop);
-    if found.is_none() {
-        tracing::error!(
-            "no listener can send to {hop}: add a `socket={}:...` of its address family",
-            hop.protocol.name()
-        );
-    }
-    found
-}
-
 /// What the script wishes of TLS on the way to `hop`.
 pub fn wish(cx: &Context, hop: &Hop) -> Option<Wish> {
-    let security = cx.server().security.as_ref().filter(|_| hop.protocol.is_secure())?;
-    Some(security.wish(&cx.avps))
+    wish_for(cx.server(), hop, || &cx.avps)
 }
 
-fn send(cx: &mut Context, target: &Target, hop: Hop, host: &str) -> bool {
+/// The same by the variables that `avps` gives.
+pub fn wish_for<A: std::borrow::Borrow<Avps>>(
+    server: &Server,
+    hop: &Hop,
+    avps: impl FnOnce() -> A,
+) -> Option<Wish> {
+    let security = server.security.as_ref().filter(|_| hop.protocol.is_secure())?;
+    Some(security.wish(avps().borrow()))
+}
+
+/// Sends the request to the first of `hops` that will do.
+fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
     let server = cx.server();
-    let Some(listener) = listener_for(cx, target, &hop) else { return false };
     let mut branch = stateless_branch(cx);
     if cx.received.connection.is_some() {
         // The response finds its way back by this: nothing else remembers the connection.
@@ -136,10 +147,10 @@ fn send(cx: &mut Context, target: &Target, hop: Hop, host: &str) -> bool {
         branch.extend_from_slice(&crate::reply::hex(cx.received.connection.number()));
     }
     let mut bytes = Vec::with_capacity(cx.message.bytes().len() + 256);
-    write(cx, target, listener, &branch, &mut bytes);
-    let flow = Flow::new(listener.id, hop.to);
-    let wish = wish(cx, &hop);
-    let envelope = Envelope { flow, wish: wish.as_ref(), host, ticket: None };
+    let Ok((at, listener)) = first_way(cx, target, hops, &branch, &mut bytes) else { return false };
+    let hop = &hops[at];
+    let wish = wish(cx, hop);
+    let envelope = Envelope { flow: Flow::new(listener.id, hop.to), wish: wish.as_ref(), host, ticket: None };
     cx.worker.send(&envelope, |out| out.extend_from_slice(&bytes));
     server.statistics.add(server.counters.fwd_requests, 1);
     cx.served = true;

@@ -11,6 +11,7 @@ use crate::reply;
 use crate::run::run;
 use crate::slow;
 use crate::sockets::SocketId;
+use crate::streams;
 use crate::worker::Worker;
 
 /// Serves one datagram that came from `source` to the listener `socket`.
@@ -56,6 +57,9 @@ fn request(mut cx: Context) {
     cx.edits.receive(&cx.message, cx.received.source, false);
     if let Err(rejection) = cx.message.validate() {
         return refuse(cx, rejection);
+    }
+    if cx.received.connection.is_some() {
+        streams::note_alias(&cx);
     }
     if !cx.worker.may_wait() {
         cx.reply_lines.extend_from_slice(b"Retry-After: 5\r\n");

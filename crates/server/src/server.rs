@@ -12,6 +12,7 @@ use tocsin_process::Plan;
 use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
 
+use crate::blocklist::Blocklists;
 use crate::context::Context;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
 use crate::security::Security;
@@ -90,6 +91,8 @@ pub struct Server {
     pub deadlines: Vec<Rc<dyn Deadlines>>,
     /// When shared memory was last told of.
     pub shared_edge: &'static SharedEdge,
+    /// Destinations never to send to.
+    pub blocklists: Blocklists,
     /// Shared words.
     pub words: SharedWords,
     /// Called in the supervisor once every process serves.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec, Value};
 use tocsin_sip::Limits;
 
+use crate::blocklist::Definition;
 use crate::context::Context;
 use crate::core::FlagNames;
+use crate::dns_settings::DnsSettings;
 use crate::logging::{Level, LogSettings};
 use crate::tcp_settings::TcpSettings;
 
@@ -58,6 +60,10 @@ pub struct Settings {
     pub timer_workers: u32,
     /// `tcp_*`.
     pub tcp: TcpSettings,
+    /// `dns_*`.
+    pub dns: DnsSettings,
+    /// `dst_blacklist`, in their order.
+    pub blocklists: Vec<Definition>,
     /// The names of flags, as they are bits of a word.
     pub flag_names: FlagNames,
     /// `advertised_address`, `advertised_port`.
@@ -126,6 +132,10 @@ impl Settings {
                     settings.sockets.push(SocketSetting { spec: spec.clone(), workers: udp_workers });
                 }
                 ("alias", GlobalValue::Socket(spec)) => settings.aliases.push(spec.clone()),
+                ("dst_blacklist", GlobalValue::Str(line)) => {
+                    let definition = Definition::parse(&line.lossy());
+                    settings.blocklists.push(definition.map_err(|cause| wrong(cause.to_string()))?);
+                }
                 (_, GlobalValue::Int(number)) => settings.number(&global.name, *number).map_err(wrong)?,
                 (_, GlobalValue::Bool(truth)) => settings.switch(&global.name, *truth),
                 (_, GlobalValue::Str(text)) => settings.text(&global.name, &text.lossy()).map_err(wrong)?,
@@ -147,6 +157,8 @@ impl Settings {
             aliases: Vec::new(),
             timer_workers: 1,
             tcp: TcpSettings::default(),
+            dns: DnsSettings::default(),
+            blocklists: Vec::new(),
             flag_names: FlagNames::default(),
             advertised: (None, None),
             exec_msg_threshold: 0,
@@ -192,7 +204,8 @@ impl Settings {
             "advertised_port" => {
                 self.advertised.1 = Some(u16::try_from(number).map_err(|_| format!("{number} is no port"))?);
             }
-            _ => return self.tcp.number(name, number),
+            _ if name.starts_with("dns_") => self.dns.number(name, number)?,
+            _ => self.tcp.number(name, number)?,
         }
         Ok(())
     }
@@ -204,13 +217,17 @@ impl Settings {
             "disable_503_translation" => self.forward_503 = truth,
             "server_signature" => self.server_signature = truth,
             "debug_mode" => self.debug = truth,
-            _ => self.tcp.switch(name, truth),
+            _ => {
+                self.dns.switch(name, truth);
+                self.tcp.switch(name, truth);
+            }
         }
     }
 
     fn text(&mut self, name: &str, text: &str) -> Result<(), String> {
         match name {
             "advertised_address" => self.advertised.0 = Some(text.to_owned()),
+            "dns_server" => self.dns.server(text)?,
             "server_header" => {
                 let value = text.strip_prefix("Server:").unwrap_or(text).trim();
                 if value.contains(['\r', '\n']) {
@@ -344,6 +361,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("chroot", "root directory"),
     ("db_default_url", "database for modules without one of their own"),
     ("db_version_table", "table with the versions of tables"),
+    ("dns_server", "the one name server to ask, instead of those of resolv.conf"),
     ("gid", "group to run as"),
     ("group", "group to run as"),
     ("log_facility", "syslog facility"),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use tocsin_net::locate::Protocols;
 use tocsin_net::{Hop, Protocol, UdpGroup};
 
 /// Index of a listening socket, in the order of the configuration.
@@ -74,12 +75,14 @@ pub struct Alias {
 pub struct Sockets {
     listeners: Vec<Listener>,
     aliases: Vec<Alias>,
+    protocols: Protocols,
 }
 
 impl Sockets {
     /// Gathers them. Listeners must be in the order of their IDs.
     pub fn new(listeners: Vec<Listener>, aliases: Vec<Alias>) -> Self {
-        Self { listeners, aliases }
+        let protocols = listeners.iter().map(|listener| listener.protocol).collect();
+        Self { listeners, aliases, protocols }
     }
 
     /// All listeners, in order.
@@ -116,16 +119,14 @@ impl Sockets {
         self.listeners.iter().filter_map(|listener| listener.stream().map(|socket| (listener, socket)))
     }
 
-    /// Whether any listener speaks `protocol`.
-    pub fn speaks(&self, protocol: Protocol) -> bool {
-        self.listeners.iter().any(|listener| listener.protocol == protocol)
+    /// The protocols that the listeners speak.
+    pub fn protocols(&self) -> Protocols {
+        self.protocols
     }
 
-    /// The first of a name's addresses that a listener can send to; without one the first of all, to be refused with
-    /// its reason.
-    pub fn reachable(&self, hops: &[Hop]) -> Option<Hop> {
-        let reached = hops.iter().find(|hop| self.outgoing(SocketId(0), hop).is_some());
-        reached.or(hops.first()).copied()
+    /// Whether any listener has an IPv4 address.
+    pub fn has_ipv4(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.address.is_ipv4())
     }
 
     /// The listener with this protocol, address and port, as named in a Route header or a script.
@@ -203,15 +204,6 @@ mod tests {
         assert!(sockets.is_myself(b"sip.example.org", None));
         assert!(!sockets.is_myself(b"notexample.org", None));
         assert!(!sockets.is_myself(b"\xff", None));
-    }
-
-    #[test]
-    fn an_address_that_no_listener_reaches_is_passed_over() {
-        let sockets = Sockets::new(vec![listener(0, "127.0.0.1:0")], vec![]);
-        let [v6, v4] = ["[::1]:5060", "127.0.0.1:5060"].map(udp);
-        assert_eq!(sockets.reachable(&[v6, v4]), Some(v4));
-        assert_eq!(sockets.reachable(&[v6]), Some(v6));
-        assert_eq!(sockets.reachable(&[]), None);
     }
 
     #[test]

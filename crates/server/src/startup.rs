@@ -13,6 +13,7 @@ use tocsin_process::{Group, Kind, Plan};
 use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOption, SourceMap};
 use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
+use crate::blocklist::{BlocklistError, Blocklists};
 use crate::context::Context;
 use crate::module::{Module, Parameters, ProcessGroup, Setup, SetupError, States};
 use crate::server::{Server, SharedWords};
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The shared memory is too small for the tables.
     #[error("the shared memory is too small for the tables: start with a larger -m ({0})")]
     TooSmall(#[from] ArenaFull),
+    /// The lists of destinations never to send to cannot be made.
+    #[error(transparent)]
+    Blocklists(#[from] BlocklistError),
     /// Streams cannot be served.
     #[error(transparent)]
     Streams(#[from] ExchangeError),
@@ -156,6 +160,11 @@ pub fn assemble(
     for module in &loaded {
         start(module, &mut made, arena, slots, &settings, &program, &mut statistics, &mut sweeps)?;
     }
+    let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
+    sweeps.extend(blocklists.sweepers());
+    made.deadlines.extend(blocklists.deadlines());
+    let mut exchange = exchange(arena, &settings, &mut statistics)?;
+    sweeps.push(exchange.connections.sweeper());
     process_statistics::register_processes(&mut statistics, table, settings.private_bytes);
     statistics.share(arena, slots)?;
     let process_exit_event = publish(&events, &settings.written_events, &made.events)?;
@@ -165,9 +174,7 @@ pub fn assemble(
     if plan.slots() > usize::from(slots) {
         return Err(StartError::Events(format!("modules ask for more than {MODULE_PROCESSES} processes")));
     }
-    let mut exchange = exchange(arena, &sockets, &settings)?;
     exchange.seat(&plan);
-    sweeps.push(exchange.connections.sweeper());
     let server = Server {
         exchange,
         arena,
@@ -192,6 +199,7 @@ pub fn assemble(
         deadlines: made.deadlines,
         shared_edge: &arena.boot_array(1, |_| SharedEdge::default())?[0],
         words,
+        blocklists,
         on_ready,
         started_at: time::unix_seconds(),
         arguments,
@@ -278,13 +286,13 @@ fn words(arena: &'static Arena) -> Result<SharedWords, ArenaFull> {
 /// The table of connections and the mailboxes; of no size where nothing needs a connection.
 fn exchange(
     arena: &'static Arena,
-    sockets: &Sockets,
     settings: &Settings,
+    statistics: &mut Statistics,
 ) -> Result<Exchange, ExchangeError> {
-    let streams = sockets.streams().next().is_some();
+    let streams = settings.sockets.iter().any(|s| !matches!(s.spec.protocol.as_str(), "" | "udp"));
     let most = if streams { settings.tcp.max_connections as usize } else { 1 };
     let workers = if streams { settings.tcp.workers as usize } else { 0 };
-    Exchange::create(arena, most, workers)
+    Exchange::create(arena, most, workers, statistics)
 }
 
 /// The Event Interface with a log that fits the shared memory, and the courier's end of its bell.

@@ -1,9 +1,8 @@
 //! Where a request goes: what the script makes of the Request-URI, the next hop and the branches beside them.
 
-use std::net::{IpAddr, SocketAddr};
-
 use smallvec::SmallVec;
 use thiserror::Error;
+use tocsin_net::locate::{NoHop, Protocols, Question};
 use tocsin_net::{Hop, Protocol};
 use tocsin_script::Bytes;
 use tocsin_sip::{Scheme, Transport, UriRef};
@@ -59,9 +58,12 @@ pub enum NoRoute {
     /// Neither `sip:` nor `sips:`.
     #[error("no route for the scheme of `{0}`: only sip: and sips: lead to a host")]
     Scheme(String),
-    /// A transport that this server does not speak.
+    /// A transport that nobody here speaks.
     #[error("no way to speak the transport of `{0}`: udp, tcp, tls, ws and wss are there")]
     Transport(String),
+    /// There is no listener for it, or no secure form of it.
+    #[error(transparent)]
+    NoHop(#[from] NoHop),
 }
 
 /// What a URI leads to.
@@ -80,15 +82,25 @@ pub struct ServiceName {
     pub host: String,
     /// The port, if one is written.
     pub port: Option<u16>,
-    /// The protocol, if one is written; a secure one for `sips:`.
+    /// The protocol, if one is written.
     pub transport: Option<Protocol>,
     /// Only encrypted ways will do (`sips:`).
     pub secure: bool,
 }
 
+impl ServiceName {
+    /// As a question to the name servers.
+    pub fn question(&self) -> Question<'_> {
+        Question { host: &self.host, port: self.port, transport: self.transport, secure: self.secure }
+    }
+}
+
 impl NextHop {
-    /// Reads the host, port and transport of `uri`.
-    pub fn of(uri: &[u8]) -> Result<Self, NoRoute> {
+    /// Reads the host, port and transport of `uri`, for a server that can send by `usable`.
+    ///
+    /// # Errors
+    /// [`NoRoute`] when it leads nowhere, as far as can be said without a look-up.
+    pub fn of(uri: &[u8], usable: Protocols) -> Result<Self, NoRoute> {
         let text = || String::from_utf8_lossy(uri).into_owned();
         let parsed = UriRef::parse(uri).map_err(|_| NoRoute::Malformed(text()))?;
         let secure = match parsed.scheme() {
@@ -98,59 +110,54 @@ impl NextHop {
         };
         let transport = match parsed.transport() {
             None => None,
-            Some(named) => Some(protocol_of(named, secure).ok_or_else(|| NoRoute::Transport(text()))?),
+            Some(named) => Some(protocol_of(named).ok_or_else(|| NoRoute::Transport(text()))?),
         };
         let maddr = parsed.param(b"maddr").and_then(|p| p.value);
         let host = std::str::from_utf8(maddr.unwrap_or_else(|| parsed.host()))
             .map_err(|_| NoRoute::Malformed(text()))?;
-        let numeric = match maddr {
-            None => parsed.host_address(),
-            Some(_) => host.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
-        };
-        Ok(match numeric {
-            Some(ip) => {
-                let protocol = transport.unwrap_or(if secure { Protocol::Tls } else { Protocol::Udp });
-                let port = parsed.port().unwrap_or(protocol.default_port());
-                Self::Hop(Hop { protocol, to: SocketAddr::new(ip, port) })
+        let question = Question { host, port: parsed.port(), transport, secure };
+        Ok(match question.direct(usable)? {
+            Some(hop) => Self::Hop(hop),
+            None => {
+                let Question { port, transport, .. } = question;
+                Self::Name(ServiceName { host: host.to_owned(), port, transport, secure })
             }
-            None => Self::Name(ServiceName { host: host.to_owned(), port: parsed.port(), transport, secure }),
         })
     }
 }
 
-/// The protocol that a `transport` parameter names; a `sips:` URI makes it the secure one (RFC 5630 section 3.1.3).
-fn protocol_of(transport: Transport, secure: bool) -> Option<Protocol> {
-    let protocol = match transport {
-        Transport::Udp if !secure => Protocol::Udp,
-        Transport::Tcp => Protocol::Tcp,
-        Transport::Tls => Protocol::Tls,
-        Transport::Ws => Protocol::Ws,
-        Transport::Wss => Protocol::Wss,
-        _ => return None,
-    };
-    Some(match protocol {
-        Protocol::Tcp if secure => Protocol::Tls,
-        Protocol::Ws if secure => Protocol::Wss,
-        other => other,
-    })
+/// The protocol that a `transport` parameter names.
+fn protocol_of(transport: Transport) -> Option<Protocol> {
+    match transport {
+        Transport::Udp => Some(Protocol::Udp),
+        Transport::Tcp => Some(Protocol::Tcp),
+        Transport::Tls => Some(Protocol::Tls),
+        Transport::Ws => Some(Protocol::Ws),
+        Transport::Wss => Some(Protocol::Wss),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(uri: &[u8]) -> Result<NextHop, NoRoute> {
+        NextHop::of(uri, Protocol::ALL.into_iter().collect())
+    }
+
     #[test]
     fn addresses_names_and_refusals() {
         let hop = |protocol, text: &str| NextHop::Hop(Hop { protocol, to: text.parse().unwrap() });
-        assert_eq!(NextHop::of(b"sip:127.0.0.1:5070"), Ok(hop(Protocol::Udp, "127.0.0.1:5070")));
-        assert_eq!(NextHop::of(b"sip:u@[::1]"), Ok(hop(Protocol::Udp, "[::1]:5060")));
-        assert_eq!(NextHop::of(b"sip:a@h.example;maddr=127.0.0.9"), Ok(hop(Protocol::Udp, "127.0.0.9:5060")));
-        assert_eq!(NextHop::of(b"sip:127.0.0.1;transport=tls"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
-        assert_eq!(NextHop::of(b"sips:127.0.0.1;transport=tcp"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
-        assert_eq!(NextHop::of(b"sip:127.0.0.1:9;transport=ws"), Ok(hop(Protocol::Ws, "127.0.0.1:9")));
+        assert_eq!(of(b"sip:127.0.0.1:5070"), Ok(hop(Protocol::Udp, "127.0.0.1:5070")));
+        assert_eq!(of(b"sip:u@[::1]"), Ok(hop(Protocol::Udp, "[::1]:5060")));
+        assert_eq!(of(b"sip:a@h.example;maddr=127.0.0.9"), Ok(hop(Protocol::Udp, "127.0.0.9:5060")));
+        assert_eq!(of(b"sip:127.0.0.1;transport=tls"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
+        assert_eq!(of(b"sips:127.0.0.1;transport=tcp"), Ok(hop(Protocol::Tls, "127.0.0.1:5061")));
+        assert_eq!(of(b"sip:127.0.0.1:9;transport=ws"), Ok(hop(Protocol::Ws, "127.0.0.1:9")));
         let host = "h.example".to_owned();
         assert_eq!(
-            NextHop::of(b"sip:a@h.example:7000;transport=udp"),
+            of(b"sip:a@h.example:7000;transport=udp"),
             Ok(NextHop::Name(ServiceName {
                 host: host.clone(),
                 port: Some(7000),
@@ -159,11 +166,21 @@ mod tests {
             }))
         );
         assert_eq!(
-            NextHop::of(b"sips:h.example"),
+            of(b"sips:h.example"),
             Ok(NextHop::Name(ServiceName { host, port: None, transport: None, secure: true }))
         );
-        assert!(matches!(NextHop::of(b"tel:+358"), Err(NoRoute::Scheme(_))));
-        assert!(matches!(NextHop::of(b"sip:h;transport=sctp"), Err(NoRoute::Transport(_))));
-        assert!(matches!(NextHop::of(b"not a uri"), Err(NoRoute::Malformed(_))));
+        assert!(matches!(of(b"tel:+358"), Err(NoRoute::Scheme(_))));
+        assert!(matches!(of(b"sip:h;transport=sctp"), Err(NoRoute::Transport(_))));
+        assert!(matches!(of(b"not a uri"), Err(NoRoute::Malformed(_))));
+        assert!(matches!(of(b"sips:127.0.0.1;transport=udp"), Err(NoRoute::NoHop(NoHop::Insecure(_)))));
+    }
+
+    #[test]
+    fn a_server_sends_by_what_it_has() {
+        let tcp = Protocols::default().with(Protocol::Tcp);
+        let hop = Hop { protocol: Protocol::Tcp, to: "127.0.0.1:5060".parse().unwrap() };
+        assert_eq!(NextHop::of(b"sip:127.0.0.1", tcp), Ok(NextHop::Hop(hop)));
+        let refused = NextHop::of(b"sip:127.0.0.1;transport=udp", tcp);
+        assert_eq!(refused, Err(NoRoute::NoHop(NoHop::Protocol("udp"))));
     }
 }

@@ -65,7 +65,7 @@ impl Worker {
         Box::leak(Box::new(Self {
             server,
             member,
-            resolver: Resolver::default(),
+            resolver: Resolver::new(server.settings.dns.resolver.clone()),
             streams: Switchboard::default(),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
@@ -95,6 +95,11 @@ impl Worker {
     /// Sends what is queued.
     pub fn flush(&self) {
         self.streams.flush();
+        self.flush_datagrams();
+    }
+
+    /// Sends the datagrams that are queued. May be called where [`Self::flush`] may not: while a lock is held.
+    pub fn flush_datagrams(&self) {
         let mut outbox = self.outbox.borrow_mut();
         if !outbox.is_empty() {
             let sent = outbox.flush();

@@ -13,7 +13,8 @@ pub type Actions = SmallVec<[Action; 16]>;
 /// One thing to be done by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send the branch's request once more (RFC 3261 timers A and E).
+    /// Send the branch's request once more (RFC 3261 timers A and E; over a stream, because it may have been lost with
+    /// the process that sent it).
     SendRequest(BranchId),
     /// Send the ACK of this hop for the final non-2xx reply at hand (RFC 3261 section 17.1.1.3). It comes again
     /// with each retransmission of that reply.
@@ -46,7 +47,6 @@ pub enum Action {
     /// Send the kept reply once more.
     ResendReply,
     /// A branch has its outcome, success or failure; it comes once for each branch and before what follows from it.
-    /// For counters, blacklists and failover to a destination's next address.
     BranchEnded {
         /// The branch that ended.
         branch: BranchId,
@@ -55,6 +55,10 @@ pub enum Action {
         /// No such reply was received: a time-out, a CANCEL nobody answered, or [`fail_branch`](super::Machine::fail_branch).
         local: bool,
     },
+    /// The branch's hop has failed, and [`mark_spare`](super::Machine::mark_spare) said that there is another one: find one
+    /// that will do and call [`replace`](super::Machine::replace), or
+    /// [`keep_failure`](super::Machine::keep_failure).
+    FailOver(BranchId),
     /// All branches have ended and none was a success: run the failure route, then call
     /// [`conclude`](super::Machine::conclude).
     Failed {
@@ -85,6 +89,8 @@ pub enum Refused {
     Late,
     /// The status is not one of SIP, 100 to 699.
     BadStatus,
+    /// The branch does not wait for another hop.
+    NotFailed,
 }
 
 impl fmt::Display for Refused {
@@ -96,6 +102,7 @@ impl fmt::Display for Refused {
             Refused::Full => "the transaction has its maximum of branches already",
             Refused::Late => "too late for a 408 to a request other than INVITE",
             Refused::BadStatus => "a reply's status is 100 to 699",
+            Refused::NotFailed => "the branch does not wait for another hop",
         })
     }
 }

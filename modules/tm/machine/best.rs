@@ -1,6 +1,6 @@
 //! The choice of the best reply: RFC 3261 section 16.7 step 6.
 
-use super::state::{Branch, BranchId, MAX_BRANCHES, Machine};
+use super::state::{Branch, BranchId, MAX_BRANCHES, Machine, Spare};
 
 impl Machine {
     /// The best failure of the present round: `None` before a branch has failed.
@@ -12,7 +12,7 @@ impl Machine {
         let round = usize::from(self.round)..usize::from(self.count).min(MAX_BRANCHES);
         round
             .filter_map(|index| Some((BranchId::from_index(index)?, *self.branches.get(index)?)))
-            .filter(|(_, branch)| branch.status >= 300 && counts(branch))
+            .filter(|(_, branch)| branch.status >= 300 && branch.spare != Spare::Taken && counts(branch))
             .min_by_key(|(_, branch)| rank(branch.status))
     }
 }

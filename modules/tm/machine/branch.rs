@@ -2,7 +2,7 @@
 //! sub-state, for a CANCEL has no life apart from the INVITE it ends.
 
 use super::action::{Action, Actions};
-use super::state::{Alarm, Branch, BranchId, BranchState, Cancel, Kind, Rules, Tick};
+use super::state::{Alarm, Branch, BranchId, BranchState, Cancel, Kind, Rules, Spare, Tick};
 
 /// What a step of a branch is given: which one it is, when, by which rules, and where actions go.
 pub(super) struct Step<'a> {
@@ -31,6 +31,7 @@ impl Branch {
         reliable: true,
         local: false,
         minor: false,
+        spare: Spare::None,
         status: 0,
         interval: 0,
         retransmit: Alarm::NEVER,
@@ -51,6 +52,16 @@ impl Branch {
 
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.state, BranchState::Calling | BranchState::Proceeding)
+    }
+
+    /// No reply of any kind has come.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.state == BranchState::Calling
+    }
+
+    /// Its hop has failed, and there is another one.
+    pub(super) fn wants_hop(&self) -> bool {
+        self.spare == Spare::Wanted
     }
 
     /// A 1xx.
@@ -186,6 +197,12 @@ impl Branch {
     }
 
     fn conclude(&mut self, status: u16, local: bool) {
+        let hop_failed = if local { self.is_unheard() && status != 487 } else { status == 503 };
+        self.spare = match self.spare {
+            Spare::There if hop_failed => Spare::Wanted,
+            Spare::Taken => Spare::Taken,
+            _ => Spare::None,
+        };
         self.status = status;
         self.local = local;
         self.state = BranchState::Completed;

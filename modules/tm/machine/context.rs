@@ -5,7 +5,7 @@ use super::action::{Action, Actions, Refused};
 use super::branch::{Received, Step};
 use super::state::{
     Alarm, Branch, BranchId, BranchState, Kind, MAX_BRANCHES, Machine, Policy, Rules, Server, ServerState,
-    Tick, Timers,
+    Spare, Tick, Timers,
 };
 
 impl Machine {
@@ -22,6 +22,7 @@ impl Machine {
             round: 0,
             awaited: 0,
             awaiting: Alarm::NEVER,
+            failing_over: Alarm::NEVER,
             undecided: false,
             cancelled: false,
             declined: false,
@@ -116,9 +117,15 @@ impl Machine {
         }
     }
 
-    /// The request has come again. Pushes [`Action::ResendReply`] if there is one to send.
+    /// The request has come again. Pushes [`Action::ResendReply`] if there is one to send; and [`Action::SendRequest`] for
+    /// branches over streams that have not been heard of, as no timer repeats what may have been lost with its sender.
     pub fn request_retransmission(&self, out: &mut Actions) {
         self.server.request_retransmission(out);
+        if self.is_answered() {
+            return;
+        }
+        let unheard = self.made().iter().enumerate().filter(|(_, b)| b.reliable && b.is_unheard());
+        out.extend(unheard.filter_map(|(at, _)| BranchId::from_index(at)).map(Action::SendRequest));
     }
 
     /// The ACK for our final reply has come: the one of this hop for a non-2xx, or the end-to-end one for a 2xx
@@ -142,6 +149,7 @@ impl Machine {
             self.generate(487, now, out);
         } else {
             self.cancel_pending(now, out);
+            self.drop_failovers(|branch| (branch.status, branch.local) = (487, true));
             self.resolve(now, out);
         }
         self.settle(out);
@@ -240,6 +248,10 @@ impl Machine {
             self.awaiting = Alarm::NEVER;
             self.resolve(now, out);
         }
+        if self.failing_over.is_due(now) {
+            self.drop_failovers(|_| {});
+            self.resolve(now, out);
+        }
         if self.server.expire(now, &self.rules, out) {
             if self.undecided {
                 self.decide(now, out);
@@ -254,7 +266,8 @@ impl Machine {
     /// [`Action::Destroy`] only.
     pub fn deadline(&self) -> Option<u64> {
         let made = self.branches.iter().take(usize::from(self.count));
-        let earliest = made.map(Branch::alarm).fold(self.server.alarm().min(self.awaiting), Alarm::min);
+        let own = self.server.alarm().min(self.awaiting).min(self.failing_over);
+        let earliest = made.map(Branch::alarm).fold(own, Alarm::min);
         earliest.tick().map(|tick| self.born.saturating_add(u64::from(tick)))
     }
 
@@ -345,8 +358,18 @@ impl Machine {
 
     /// A branch has got a status that is no success.
     fn failed(&mut self, id: BranchId, now: Tick, out: &mut Actions) {
-        let Some(&Branch { status, local, .. }) = self.branches.get(id.index()) else { return };
+        let may_fail_over = self.may_fail_over(now);
+        let Some(branch) = self.branches.get_mut(id.index()) else { return };
+        let Branch { status, local, .. } = *branch;
         out.push(Action::BranchEnded { branch: id, status, local });
+        if branch.wants_hop() {
+            if may_fail_over {
+                self.failing_over = self.failing_over.min(Alarm::after(now, self.rules.timers.t2));
+                out.push(Action::FailOver(id));
+                return;
+            }
+            branch.spare = Spare::None;
+        }
         if status >= 600 && self.rules.policy.block_on_6xx {
             self.declined = true;
             self.awaiting = Alarm::NEVER;
@@ -356,11 +379,12 @@ impl Machine {
     }
 
     /// If nothing is left to wait for and nothing was sent, the failure route has the word.
-    fn resolve(&mut self, now: Tick, out: &mut Actions) {
+    pub(super) fn resolve(&mut self, now: Tick, out: &mut Actions) {
         let round = self.made().get(usize::from(self.round)..).unwrap_or_default();
         // Where all branches are minor, none is.
         let all_minor = round.iter().all(|branch| branch.minor);
-        let waits = round.iter().any(|branch| branch.is_pending() && (all_minor || !branch.minor));
+        let goes_on = |branch: &Branch| branch.is_pending() || branch.wants_hop();
+        let waits = round.iter().any(|branch| goes_on(branch) && (all_minor || !branch.minor));
         if waits || self.is_answered() || self.undecided || self.awaiting.is_armed() || self.count == 0 {
             return;
         }
@@ -374,6 +398,7 @@ impl Machine {
 
     /// What is still pending when the others have failed is minor.
     fn give_up_minor(&mut self, now: Tick, out: &mut Actions) {
+        self.drop_failovers(|_| {});
         for index in 0..usize::from(self.count) {
             let Some(id) = BranchId::from_index(index) else { break };
             let ended =
@@ -416,6 +441,7 @@ impl Machine {
         if status >= 200 {
             self.undecided = false;
             self.awaiting = Alarm::NEVER;
+            self.drop_failovers(|_| {});
         }
     }
 
@@ -423,6 +449,7 @@ impl Machine {
     fn give_up_answering(&mut self) {
         self.undecided = false;
         self.awaiting = Alarm::NEVER;
+        self.drop_failovers(|_| {});
         self.server.terminate();
     }
 
@@ -442,7 +469,7 @@ impl Machine {
     }
 
     /// Ends the machine when nothing keeps it.
-    fn settle(&mut self, out: &mut Actions) {
+    pub(super) fn settle(&mut self, out: &mut Actions) {
         let over = self.server.state == ServerState::Terminated
             && self.made().iter().all(|branch| branch.state == BranchState::Terminated);
         if over && !self.destroyed {
@@ -469,7 +496,7 @@ impl Machine {
         self.branches.get(..usize::from(self.count)).unwrap_or(&self.branches)
     }
 
-    fn tick(&self, now: u64) -> Tick {
+    pub(super) fn tick(&self, now: u64) -> Tick {
         Tick::try_from(now.saturating_sub(self.born)).unwrap_or(Alarm::LAST).min(Alarm::LAST)
     }
 }

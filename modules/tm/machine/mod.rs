@@ -30,6 +30,13 @@
 //! nothing if the script has done something. A decision that does not come, because the worker died, is taken by
 //! `expire` after 64·T1.
 //!
+//! # Failover
+//!
+//! A destination may be more than one hop. A branch that was told so by [`Machine::mark_spare`] and whose hop fails - no
+//! reply at all in time, a request that could not be sent, a 503 - is not a failure yet: [`Action::FailOver`] asks for
+//! another hop, and the caller puts a new branch in its place ([`Machine::replace`]) or lets the failure stand
+//! ([`Machine::keep_failure`]). If neither comes, because the worker died, the failure stands after T2.
+//!
 //! # Timers
 //!
 //! | RFC 3261 | here |
@@ -45,6 +52,7 @@ mod action;
 mod best;
 mod branch;
 mod context;
+mod failover;
 mod server;
 mod state;
 

@@ -102,6 +102,8 @@ pub struct Machine {
     pub(super) awaited: u8,
     /// Until when the transaction stays open for injected branches.
     pub(super) awaiting: Alarm,
+    /// Until when branches wait for another hop.
+    pub(super) failing_over: Alarm,
     /// `Failed` was said and no decision has come.
     pub(super) undecided: bool,
     pub(super) cancelled: bool,
@@ -155,6 +157,7 @@ pub(super) struct Branch {
     pub(super) local: bool,
     /// Its failure is not waited for, and counts only if there is no other (`minor_branch_flag`).
     pub(super) minor: bool,
+    pub(super) spare: Spare,
     /// The outcome, 0 while there is none.
     pub(super) status: u16,
     pub(super) interval: u32,
@@ -162,6 +165,17 @@ pub(super) struct Branch {
     pub(super) retransmit: Alarm,
     /// The end of the state: time-out while pending, the time to linger after.
     pub(super) limit: Alarm,
+}
+
+/// Whether another hop can take a branch's request if its own does not (RFC 3263 section 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ShmSafe, ShmClone)]
+pub(super) enum Spare {
+    None,
+    There,
+    /// The hop has failed, and the caller looks for another one.
+    Wanted,
+    /// Another branch has taken this one's place: its failure counts no more.
+    Taken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ShmSafe, ShmClone)]

@@ -72,14 +72,12 @@ impl Parser<'_> {
 
     /// All that is left of the line.
     fn line(&mut self) -> Bytes {
-        let mut words = Vec::new();
-        loop {
-            let (word, _) = self.raw(b"#");
-            if word.is_empty() {
-                return Bytes::from(words.join(" "));
-            }
-            words.push(word);
+        if let Some(token) = self.peeked.take() {
+            self.lexer.rewind(token.span);
         }
+        let (line, span) = self.lexer.rest_of_line();
+        self.last = span;
+        Bytes::from(line)
     }
 
     /// `N [use_auto_scaling_profile NAME]`.

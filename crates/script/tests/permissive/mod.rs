@@ -54,6 +54,7 @@ const GLOBALS: &[(&str, GlobalKind)] = &[
     ("auto_scaling_cycle", GlobalKind::Int),
     ("auto_scaling_profile", GlobalKind::Profile),
     ("dns_try_ipv6", GlobalKind::Bool),
+    ("dst_blacklist", GlobalKind::Line),
     ("dns_try_naptr", GlobalKind::Bool),
     ("event_pkg_threshold", GlobalKind::Int),
     ("event_shm_threshold", GlobalKind::Int),

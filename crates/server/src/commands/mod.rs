@@ -1,5 +1,6 @@
 //! Management commands of the core, as the peer names and answers them.
 
+mod blocklists;
 mod events;
 mod processes;
 mod statistics;
@@ -21,6 +22,7 @@ pub fn registry(server: &'static Server) -> Registry {
     general(server, &mut registry);
     events::add(server, &mut registry);
     registry.add(Command::help());
+    blocklists::add(server, &mut registry);
     server.modules.iter().for_each(|module| module.commands(server, &mut registry));
     registry
 }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tocsin_event::{Address, EventId, ParamValue, Raised};
-use tocsin_net::Protocol;
 use tocsin_script::{
     ArgError, Bound, Bytes, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
 };
@@ -12,7 +11,6 @@ use tocsin_script::{
 use super::as_text;
 use crate::context::Context;
 use crate::server::Server;
-use crate::target::ServiceName;
 
 /// Values that one event may carry.
 const VALUES: i64 = 1024;
@@ -132,10 +130,9 @@ fn subscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
     };
     let worker = cx.worker;
     Outcome::Wait(Box::pin(async move {
-        let name = ServiceName { host, port: Some(port), transport: Some(Protocol::Udp), secure: false };
-        let hops = crate::forward::resolve(worker, &name).await;
-        let rest: Resume<Context> = Box::new(move |cx: &mut Context| match hops.first() {
-            Some(hop) => finish(cx.server(), id, &address.resolved(hop.to), expire),
+        let found = crate::resolve::address(worker, &host, port).await;
+        let rest: Resume<Context> = Box::new(move |cx: &mut Context| match found {
+            Some(found) => finish(cx.server(), id, &address.resolved(found), expire),
             None => Outcome::FALSE,
         });
         rest

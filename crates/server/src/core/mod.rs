@@ -1,5 +1,6 @@
 //! What the language has without any module: functions and variables of the core.
 
+mod blocklists;
 mod events;
 mod flags;
 mod log;
@@ -25,6 +26,7 @@ pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Cont
     crate::settings::globals().for_each(|global| library.global(global));
     let functions = [
         routing::functions(),
+        blocklists::functions(),
         request_uri::functions(),
         flags::functions(flags),
         log::functions(),

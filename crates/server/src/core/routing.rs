@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::forward;
 use crate::server::Server;
 use crate::sockets::Listener;
+use crate::streams;
 use crate::target::Target;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
@@ -17,6 +18,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const BRANCH: &[Param] = &[Param::optional("uri", ParamKind::Str), Param::optional("q", ParamKind::Str)];
     const MYSELF: &[Param] =
         &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
+    const PORT: &[Param] = &[Param::optional("port", ParamKind::Int)];
     const SOCKET: &[Param] = &[Param::required("socket", ParamKind::Str)];
     let requests = Routes::REQUEST | Routes::FAILURE;
     vec![
@@ -51,6 +53,14 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             });
             Ok(call)
         }),
+        Function::new("force_tcp_alias", PORT, Routes::REQUEST, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let port = arguments[0].to_int().and_then(|n| u16::try_from(n).ok());
+                let port = port.or_else(|| cx.message.via().ok().and_then(|via| via.port()));
+                streams::force_alias(cx, port).into()
+            });
+            Ok(call)
+        }),
         plain("force_rport", |cx| {
             cx.symmetric = true;
             cx.edits.receive(&cx.message, cx.received.source, true);
@@ -77,7 +87,7 @@ pub fn destination_uri(text: &Bytes) -> Bytes {
     }
     let text = text.lossy();
     match text.split_once(':') {
-        Some((protocol @ ("udp" | "tcp" | "tls"), rest)) => {
+        Some((protocol @ ("udp" | "tcp" | "tls" | "ws" | "wss"), rest)) => {
             Bytes::from(format!("sip:{rest};transport={protocol}"))
         }
         _ => Bytes::from(format!("sip:{text}")),

@@ -22,6 +22,11 @@ use crate::worker::Worker;
 const ACCEPTS_IN_A_ROW: usize = 64;
 /// How long nothing is accepted when the system has no descriptors left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How long nothing is accepted when no worker serves: connections wait in the kernel until one begins.
+const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
+/// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
+/// and those over TLS would go with it.
+const FULL_PERCENT: u64 = 75;
 /// Keepers that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
@@ -70,8 +75,12 @@ async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'
         let Ok(readable) = watch.readable().await else { return };
         let mut drained = false;
         for _ in 0..ACCEPTS_IN_A_ROW {
+            let Some(keeper) = desk.borrow().choose(None) else {
+                tokio::time::sleep(OUT_OF_WORKERS).await;
+                break;
+            };
             match socket.accept() {
-                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote),
+                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote, keeper),
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     drained = true;
                     break;
@@ -140,17 +149,17 @@ impl Desk {
         }
     }
 
-    /// Takes a new connection in, if the limits allow it.
-    fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr) {
+    /// Takes a new connection in for `keeper`, if the limits allow it.
+    fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr, keeper: Keeper) {
         let server = self.worker.server;
         let settings = &server.settings.tcp;
         let most = settings.max_connections_per_source;
         if most > 0 && self.sources.get(&remote.ip()).is_some_and(|count| *count >= most) {
             return self.refuse(remote, "its address has too many (tcp_max_connections_per_source)");
         }
-        let Some(keeper) = self.choose(None) else {
-            return self.refuse(remote, "no TCP worker serves");
-        };
+        if self.is_full(keeper) {
+            return self.refuse(remote, "no TCP worker has private memory left for it (-M)");
+        }
         let local = std::net::TcpStream::from(stream);
         // The address that the peer connected to, where the listener is for more than one.
         let address = local.local_addr().unwrap_or(listener.address);
@@ -166,6 +175,7 @@ impl Desk {
         let Some(id) = connections.claim(keeper, &claim) else {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         };
+        server.statistics.add(server.exchange.counters.accepted, 1);
         let hop = tocsin_net::Hop { protocol: listener.protocol, to: remote };
         connections.lead(hop, id, false);
         self.enter(id, keeper.index, Some(remote.ip()), Some(local.into()));
@@ -173,6 +183,8 @@ impl Desk {
     }
 
     fn refuse(&mut self, remote: SocketAddr, why: &str) {
+        let server = self.worker.server;
+        server.statistics.add(server.exchange.counters.refused, 1);
         let now = now_ms();
         if now.saturating_sub(self.told) >= 1000 {
             self.told = now;
@@ -180,13 +192,20 @@ impl Desk {
         }
     }
 
-    /// The worker with the fewest connections, other than `not`.
+    /// The worker with the fewest connections, other than `not`, a full one last; `None` when none serves.
     fn choose(&self, not: Option<u16>) -> Option<Keeper> {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
             .filter_map(|index| server.exchange.keeper(server.table, index));
-        serving.min_by_key(|keeper| self.counts[usize::from(keeper.index)])
+        serving.min_by_key(|keeper| (self.is_full(*keeper), self.counts[usize::from(keeper.index)]))
+    }
+
+    /// Whether the worker has too little private memory left for more connections.
+    fn is_full(&self, keeper: Keeper) -> bool {
+        let server = self.worker.server;
+        let most = server.settings.private_bytes / 100 * FULL_PERCENT;
+        server.exchange.private_bytes(server.table, keeper.index) >= most
     }
 
     fn enter(&mut self, id: ConnectionId, index: u16, source: Option<IpAddr>, duplicate: Option<OwnedFd>) {

@@ -249,7 +249,9 @@ impl Connection {
 
     /// Says whether another process could go on from here.
     pub(super) fn settle(&self) {
+        // A WebSocket is not ready while the request for it is answered and not taken: a successor would answer again.
         let movable = !self.protocol.is_secure()
+            && self.own.marks() & marks::READY != 0
             && self.held.borrow().is_empty()
             && self.cutter.borrow().is_between_messages()
             && self.output.borrow().unwritten().is_empty();
@@ -330,8 +332,11 @@ impl Connection {
     /// Writes what waits, as far as the kernel takes it.
     pub(crate) fn write_out(&self) {
         self.is_listed.set(false);
-        // A process that dies with half a message written leaves a stream that nobody can go on with.
-        self.own.mark(0, marks::MOVABLE);
+        let waiting = self.output.borrow().unwritten().len();
+        if !stream::takes_at_once(&self.stream, waiting) {
+            // A process that dies with half a message written leaves a stream that nobody can go on with.
+            self.own.mark(0, marks::MOVABLE);
+        }
         let now = now_ms();
         let mut wrote = false;
         loop {

@@ -42,9 +42,12 @@ pub(crate) enum End {
     /// What came is no WebSocket.
     #[error("bad WebSocket frame: {0}")]
     Violation(#[from] Violation),
+    /// The request for a WebSocket came from no browser, and only those are let in.
+    #[error("WebSocket refused: no Origin header field (require_origin of proto_ws and proto_wss)")]
+    NoOrigin,
     /// The request for a WebSocket was refused.
     #[error("WebSocket refused: {0}")]
-    WebSocketRefused(#[from] Refusal),
+    WebSocketRefused(Refusal),
     /// The answer to our own request for a WebSocket is none.
     #[error("no WebSocket there: {0}")]
     NoWebSocket(String),
@@ -71,6 +74,15 @@ pub(crate) enum End {
     Full,
 }
 
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Origin => Self::NoOrigin,
+            other => Self::WebSocketRefused(other),
+        }
+    }
+}
+
 impl End {
     /// Whether this is the way of things, not worth a line in the log.
     fn is_usual(&self) -> bool {
@@ -83,7 +95,10 @@ pub(crate) fn report(server: &'static Server, id: ConnectionId, end: &End) {
     let connections = &server.exchange.connections;
     let Some(view) = connections.view(id) else { return };
     log(&view, end);
-    if view.marks & marks::OPEN != 0 && !server.is_ending() {
+    let counters = &server.exchange.counters;
+    let was_open = view.marks & marks::OPEN != 0;
+    server.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
+    if was_open && !server.is_ending() {
         events::disconnected(server, &view);
     }
     connections.release(id);

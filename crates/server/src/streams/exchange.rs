@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use thiserror::Error;
-use tocsin_net::Mailbox;
 use tocsin_net::connections::{Connections, Keeper};
+use tocsin_net::{Mailbox, Protocol};
 use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
+
+use crate::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
 #[derive(Debug, Error)]
@@ -19,11 +21,47 @@ pub enum ExchangeError {
     Mailbox(#[from] std::io::Error),
 }
 
+/// Counters of the group `tcp`, which is for all stream protocols.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamCounters {
+    /// Connections that came in.
+    pub accepted: StatId,
+    /// Connections that came in and found no room.
+    pub refused: StatId,
+    /// Connections that this server opened.
+    pub opened: StatId,
+    /// Connections that this server could not open.
+    pub failed: StatId,
+    /// Connections that ended.
+    pub ended: StatId,
+}
+
+impl StreamCounters {
+    fn register(statistics: &mut Statistics, connections: Connections) -> Self {
+        statistics.computed("tcp", move |each| {
+            for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.is_stream()) {
+                let count = connections.all().filter(|view| view.protocol == protocol).count();
+                each(&format!("{}_connections", protocol.name()), count as i64);
+            }
+        });
+        let mut counter = |name| statistics.counter("tcp", name);
+        Self {
+            accepted: counter("accepted"),
+            refused: counter("refused"),
+            opened: counter("opened"),
+            failed: counter("failed"),
+            ended: counter("ended"),
+        }
+    }
+}
+
 /// The shared part. Made before the first fork.
 #[derive(Debug)]
 pub struct Exchange {
     /// Every connection.
     pub connections: Connections,
+    /// What is counted of them.
+    pub counters: StreamCounters,
     /// Letters to the process that accepts.
     pub main: Mailbox,
     /// Letters to each TCP worker, by its index in the group.
@@ -34,9 +72,16 @@ pub struct Exchange {
 
 impl Exchange {
     /// An exchange for `most` connections and `workers` TCP workers.
-    pub fn create(arena: &'static Arena, most: usize, workers: usize) -> Result<Self, ExchangeError> {
+    pub fn create(
+        arena: &'static Arena,
+        most: usize,
+        workers: usize,
+        statistics: &mut Statistics,
+    ) -> Result<Self, ExchangeError> {
+        let connections = Connections::create(arena, most)?;
         Ok(Self {
-            connections: Connections::create(arena, most)?,
+            connections,
+            counters: StreamCounters::register(statistics, connections),
             main: Mailbox::open()?,
             workers: (0..workers).map(|_| Mailbox::open()).collect::<Result<_, _>>()?,
             slots: Vec::new(),
@@ -56,6 +101,12 @@ impl Exchange {
         let slot = table.slot(*self.slots.get(usize::from(index))?);
         (slot.state() == SlotState::Running)
             .then(|| Keeper { index, generation: slot.generation.load(Relaxed) })
+    }
+
+    /// Private memory of the worker that has index `index` now.
+    pub fn private_bytes(&self, table: &ProcessTable, index: u16) -> u64 {
+        let slot = self.slots.get(usize::from(index)).map(|slot| table.slot(*slot));
+        slot.map_or(0, |slot| u64::try_from(slot.private_bytes.load(Relaxed)).unwrap_or(0))
     }
 
     /// Whether `keeper` is alive: starting, serving or finishing.

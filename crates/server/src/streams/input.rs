@@ -38,6 +38,7 @@ impl Connection {
     /// Looks at what is queued and serves it. `true`: the queue is empty, or waits for the rest of a message.
     fn look(&self, closed: bool) -> Result<bool, End> {
         let mut bytes = self.worker.lend_buffer();
+        let room = bytes.capacity();
         match self.stream.try_io(Interest::READABLE, || stream::peek(&self.stream, &mut bytes)) {
             Ok(true) => {}
             Ok(false) => return Err(End::Closed),
@@ -58,20 +59,26 @@ impl Connection {
             self.settle();
         }
         self.worker.recycle(bytes);
-        if rest == 0 || rest >= TAKE_FROM {
+        if rest >= TAKE_FROM || (rest == 0 && (closed || seen == room)) {
             return Ok(false);
         }
         if closed {
             return Err(End::Closed);
         }
-        // The bytes stay queued: what comes behind them makes the stream readable again.
-        let _ = self.stream.try_io::<()>(Interest::READABLE, || Err(ErrorKind::WouldBlock.into()));
+        // What there was is served, or stays queued: what comes behind it makes the stream readable again.
+        self.forget_readiness();
         Ok(true)
+    }
+
+    /// Waits for the next arrival. One that came since the last wait is not missed: it is told at the next one.
+    fn forget_readiness(&self) {
+        let _ = self.stream.try_io::<()>(Interest::READABLE, || Err(ErrorKind::WouldBlock.into()));
     }
 
     /// Takes what is queued, through TLS if there is any, and serves it.
     fn take(&self, closed: bool) -> Result<bool, End> {
         let mut bytes = self.worker.lend_buffer();
+        let room = bytes.capacity();
         match self.stream.try_io(Interest::READABLE, || stream::read(&self.stream, &mut bytes)) {
             Ok(true) => {}
             Ok(false) => return Err(End::Closed),
@@ -88,9 +95,16 @@ impl Connection {
             self.held.borrow_mut().extend_from_slice(&bytes);
             false
         };
+        let drained = bytes.len() < room && !closed;
         self.worker.recycle(bytes);
         self.serve_held()?;
-        if closing { Err(End::Closed) } else { Ok(false) }
+        if closing {
+            return Err(End::Closed);
+        }
+        if drained {
+            self.forget_readiness();
+        }
+        Ok(drained)
     }
 
     /// Decrypts `ciphertext` into what is held. `true`: the peer said that no more will come.
@@ -210,7 +224,12 @@ impl Connection {
             };
             if queued {
                 self.worker.flush();
+                if !self.cutter.borrow().is_between_messages() {
+                    // What is taken now is the begin of a message.
+                    self.own.mark(0, marks::MOVABLE);
+                }
                 stream::discard(&self.stream, length).map_err(End::Broken)?;
+                self.settle();
             }
             if upgrading {
                 self.become_ready();
@@ -222,6 +241,10 @@ impl Connection {
     }
 
     fn serve_message(&self, message: Vec<u8>) {
+        // A keep-alive in a frame of its own (RFC 7118 leaves room for it).
+        if tocsin_sip::is_between_messages(&message) {
+            return;
+        }
         self.own.mark(marks::SERVING, 0);
         receive::message(self.worker, message, self.received);
     }

@@ -5,6 +5,7 @@
 //! process has to know of a connection stands in shared memory ([`Exchange`]). One process accepts, keeps a duplicate of
 //! each connection that can outlive its keeper, and finds a new keeper for those of a dead one.
 
+mod alias;
 mod connection;
 mod cut;
 mod end;
@@ -15,9 +16,11 @@ mod opening;
 mod output;
 mod switchboard;
 
+pub use alias::force_alias;
 pub use exchange::{Exchange, ExchangeError};
 pub use switchboard::Switchboard;
 
+pub(crate) use alias::note_alias;
 pub(crate) use end::{End, report};
 pub(crate) use letter::Letter;
 pub(crate) use switchboard::keeper_of;

@@ -101,6 +101,7 @@ async fn open(worker: &'static Worker, own: &Own, view: &View) -> Result<TcpStre
     };
     own.local(stream.local_addr().map_err(End::Refused)?);
     own.mark(marks::OPEN, 0);
+    worker.server.statistics.add(worker.server.exchange.counters.opened, 1);
     Ok(stream)
 }
 

@@ -20,6 +20,7 @@ use super::opening::{Errand, Opening};
 use crate::flow::{Envelope, Flow, Ticket};
 use crate::security::Wish;
 use crate::sockets::SocketId;
+use crate::tcp_profile::AliasMode;
 use crate::tcp_profile::Opening::Opened;
 use crate::time::now_ms;
 use crate::worker::Worker;
@@ -33,6 +34,8 @@ const PARKED_MOST: usize = 4096;
 
 /// Milliseconds that they may wait.
 const PARKED_MOST_MS: u64 = 2000;
+/// Milliseconds that a connection given to this process may be on its way, when TCP main has begun anew.
+const MISSED_MOST_MS: u64 = 1000;
 
 /// A connection that this process keeps.
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub struct Switchboard {
     /// Those with something to write.
     listed: RefCell<Vec<ConnectionId>>,
     parked: RefCell<Vec<Parked>>,
+    /// Connections that were given to this process and had not come when TCP main began anew, and when that was.
+    missed: RefCell<Vec<(u64, ConnectionId)>>,
     /// Letters that found a full mailbox.
     unposted: RefCell<VecDeque<Unposted>>,
     unposted_bytes: Cell<usize>,
@@ -265,8 +270,8 @@ impl Switchboard {
         }
     }
 
-    /// Gives TCP main a duplicate of each connection that can outlive this process, and ends those that were on their
-    /// way here when it died.
+    /// Gives TCP main a duplicate of each connection that can outlive this process, and notes those that are not here:
+    /// they died with the last TCP main, or are the first ones of the new one.
     fn announce(&self, worker: &'static Worker) {
         let connections = &worker.server.exchange.connections;
         let Some(me) = keeper_of(worker) else { return };
@@ -277,7 +282,19 @@ impl Switchboard {
                     self.to_main(worker, &Letter::Opened { id: view.id }, duplicate);
                 }
                 Some(Kept::Opening(_)) => {}
-                None => report(worker.server, view.id, &End::WorkerEnded),
+                None => self.missed.borrow_mut().push((now_ms(), view.id)),
+            }
+        }
+    }
+
+    /// Ends connections that never came.
+    fn give_up_missed(&self, worker: &'static Worker) {
+        let connections = &worker.server.exchange.connections;
+        let late = now_ms().saturating_sub(MISSED_MOST_MS);
+        for (_, id) in self.missed.borrow_mut().extract_if(.., |(since, _)| *since < late) {
+            let is_mine = connections.view(id).is_some_and(|view| Some(view.keeper) == keeper_of(worker));
+            if is_mine && self.kept(id).is_none() {
+                report(worker.server, id, &End::WorkerEnded);
             }
         }
     }
@@ -297,6 +314,14 @@ impl Switchboard {
     pub fn facts(&self, id: ConnectionId) -> Option<Rc<Facts>> {
         match self.kept(id)? {
             Kept::Open(connection) => connection.facts(),
+            Kept::Opening(_) => None,
+        }
+    }
+
+    /// When a connection of this process may carry requests back to another port.
+    pub(super) fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
+        match self.kept.borrow().get(&id)? {
+            Kept::Open(connection) => Some(connection.profile.aliases),
             Kept::Opening(_) => None,
         }
     }
@@ -449,8 +474,9 @@ impl Switchboard {
         !self.unposted.borrow().is_empty()
     }
 
-    /// Once a second: messages that wait for a connection that never came are given up.
+    /// Once a second: connections that never came are given up, and messages that wait for them.
     pub(crate) fn tick(&self, worker: &'static Worker) {
+        self.give_up_missed(worker);
         let late = now_ms().saturating_sub(PARKED_MOST_MS);
         let mut parked = self.parked.borrow_mut();
         for message in parked.extract_if(.., |message| message.since < late) {

@@ -4,19 +4,33 @@
 //! kernel, so that tests run side by side; it waits for conditions, never for a time, and ends by asking its server to
 //! end, which it must do with status 0. What a failing test's server logged is printed with the failure.
 //!
-//! The tests need `sipp` and a Python with the packages `opensips` and `opensipscli`. They never skip what they cannot
-//! find: `./test` installs it.
+//! The tests need `sipp`, `openssl`, Kamailio, Chromium with the library SIP.js for its page, and a Python with the packages
+//! `opensips`, `opensipscli` and `websockets`. They never skip what they cannot find: `./test` installs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod browser;
 mod calls;
 mod command_line;
 mod deaths;
+mod destinations;
 mod event_delivery;
 mod harness;
 mod hostile;
 mod management;
 mod memory;
 mod python_clients;
+mod stream_transactions;
 mod subscriptions;
+mod tcp_calls;
+mod tcp_deaths;
+mod tcp_ends;
+mod tcp_limits;
+mod tcp_messages;
 mod thresholds;
+mod tls_ends;
+mod tls_handshakes;
+mod tls_messages;
+mod tls_outgoing;
+mod tls_reload;
 mod transactions;
+mod wss_clients;

@@ -2,6 +2,7 @@
 
 mod client;
 mod context;
+mod failover;
 mod failure_route;
 mod pair;
 mod random;

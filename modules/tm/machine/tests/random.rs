@@ -14,6 +14,9 @@ enum Input {
     Await(Option<u8>),
     AwaitNoMore,
     Minor(usize),
+    Spare(usize),
+    Replace(usize, bool),
+    Keep(usize),
     Again,
     Ack,
     Cancel,
@@ -27,8 +30,9 @@ enum Input {
 
 fn input() -> impl Strategy<Value = Input> {
     let branch = || 0..MAX_BRANCHES;
-    let status =
-        || prop_oneof![100..700_u16, Just(100), Just(180), Just(200), Just(408), Just(487), Just(603)];
+    let status = || {
+        prop_oneof![100..700_u16, Just(100), Just(180), Just(200), Just(408), Just(487), Just(503), Just(603)]
+    };
     prop_oneof![
         3 => (0..40_000_u32).prop_map(Input::Pass),
         4 => Just(Input::PassToDeadline),
@@ -37,6 +41,9 @@ fn input() -> impl Strategy<Value = Input> {
         1 => any::<Option<u8>>().prop_map(Input::Await),
         1 => Just(Input::AwaitNoMore),
         1 => branch().prop_map(Input::Minor),
+        4 => (0..4_usize).prop_map(Input::Spare),
+        2 => (0..4_usize, any::<bool>()).prop_map(|(branch, reliable)| Input::Replace(branch, reliable)),
+        1 => (0..4_usize).prop_map(Input::Keep),
         1 => Just(Input::Again),
         1 => Just(Input::Ack),
         1 => Just(Input::Cancel),
@@ -72,6 +79,7 @@ struct Watch {
     finals: u32,
     rejections: u32,
     ended: [bool; MAX_BRANCHES],
+    failed_over: [bool; MAX_BRANCHES],
     destroyed: bool,
 }
 
@@ -93,6 +101,11 @@ impl Watch {
             Action::BranchEnded { branch, status, .. } => {
                 assert!(status >= 200 && !self.ended[branch.index()], "{action:?} twice");
                 self.ended[branch.index()] = true;
+            }
+            Action::FailOver(branch) => {
+                assert!(self.finals == 0 && self.ended[branch.index()], "{action:?} of one that goes on");
+                assert!(!self.failed_over[branch.index()], "{action:?} twice");
+                self.failed_over[branch.index()] = true;
             }
             Action::Failed { branch, .. } => assert!(self.finals == 0 && self.ended[branch.index()]),
             Action::SendCancel(branch) => {
@@ -122,6 +135,9 @@ fn play(kind: Kind, reliable: bool, timers: &Timers, policy: Policy, inputs: &[I
             Input::Await(count) => machine.await_branches(count, now),
             Input::AwaitNoMore => machine.await_no_more(now, &mut out),
             Input::Minor(branch) => machine.mark_minor(id(branch)),
+            Input::Spare(branch) => machine.mark_spare(id(branch)),
+            Input::Replace(branch, reliable) => drop(machine.replace(id(branch), reliable, now)),
+            Input::Keep(branch) => machine.keep_failure(id(branch), now, &mut out),
             Input::Again => machine.request_retransmission(&mut out),
             Input::Ack => machine.ack(now, &mut out),
             Input::Cancel => machine.cancel(now, &mut out),

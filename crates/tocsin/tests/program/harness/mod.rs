@@ -1,16 +1,32 @@
 //! What the tests share: a server of their own, SIP phones, subscribers, management clients, and the tools they run.
 
+mod authority;
+mod browser;
+mod gate;
+mod kamailio;
 mod mi;
+mod names;
 mod phone;
+mod secure;
 mod server;
 mod sipp;
+mod stream;
+mod streams;
 mod subscriber;
 mod tools;
 
+pub(crate) use authority::Authority;
+pub(crate) use browser::Browser;
+pub(crate) use gate::Gate;
+pub(crate) use kamailio::Kamailio;
 pub(crate) use mi::{Fifo, Http, Mi, UnixMi};
+pub(crate) use names::{Names, Zone};
 pub(crate) use phone::{Message, Phone, Request};
-pub(crate) use server::{Ended, Process, Server, Setup};
+pub(crate) use secure::{SecureClient, Tunnel};
+pub(crate) use server::{Ended, Process, Server, Setup, free_tcp_port};
 pub(crate) use sipp::{Caller, Sipp, Tally};
+pub(crate) use stream::{A_MOMENT, Desk, Line, Web, descriptors, web_frame, web_handshake};
+pub(crate) use streams::{Streams, disconnected};
 pub(crate) use subscriber::{Subscriber, UnixSubscriber};
 pub(crate) use tools::{python, run_tool};
 

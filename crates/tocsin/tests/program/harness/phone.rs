@@ -189,6 +189,7 @@ pub(crate) struct Request {
     pub(crate) branch: String,
     pub(crate) more: String,
     pub(crate) body: String,
+    transport: &'static str,
     via_port: u16,
     from_tag: String,
     to: String,
@@ -198,8 +199,17 @@ pub(crate) struct Request {
 impl Request {
     /// A request of a new call from `phone`.
     pub(crate) fn new(phone: &Phone, method: &str, uri: &str) -> Self {
+        Self::over("UDP", phone.port(), method, uri)
+    }
+
+    /// The same from a `port` of another transport, as a Via names it.
+    pub(crate) fn over(transport: &'static str, port: u16, method: &str, uri: &str) -> Self {
         let number = LAST_CALL.fetch_add(1, Relaxed);
-        let port = phone.port();
+        let parameter = if transport == "UDP" {
+            String::new()
+        } else {
+            format!(";transport={}", transport.to_ascii_lowercase())
+        };
         Self {
             method: method.to_owned(),
             uri: uri.to_owned(),
@@ -207,10 +217,11 @@ impl Request {
             branch: format!("z9hG4bK-{port}-{number}"),
             more: String::new(),
             body: String::new(),
+            transport,
             via_port: port,
             from_tag: format!("from-{number}"),
             to: format!("<{uri}>"),
-            contact: format!("<sip:caller@127.0.0.1:{port}>"),
+            contact: format!("<sip:caller@127.0.0.1:{port}{parameter}>"),
         }
     }
 
@@ -258,10 +269,11 @@ impl Request {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Self { method, uri, call_id, branch, more, body, via_port, from_tag, to, contact } = self;
+        let Self { method, uri, call_id, branch, more, body, transport, via_port, from_tag, to, contact } =
+            self;
         format!(
             "{method} {uri} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP 127.0.0.1:{via_port};branch={branch}\r\n\
+             Via: SIP/2.0/{transport} 127.0.0.1:{via_port};branch={branch}\r\n\
              From: <sip:caller@127.0.0.1:{via_port}>;tag={from_tag}\r\n\
              To: {to}\r\n\
              Call-ID: {call_id}\r\n\

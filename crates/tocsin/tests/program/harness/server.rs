@@ -1,7 +1,8 @@
 //! One server under test: its configuration, its folder, its life and its end.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -251,6 +252,21 @@ impl Server {
         answer["Processes"].as_array().unwrap().iter().map(Process::new).collect()
     }
 
+    /// Kills all processes of this kind and waits until their successors serve.
+    pub(crate) fn replace(&self, kind: &str) {
+        let of_kind = || self.ps().into_iter().filter(|process| process.kind == kind).collect::<Vec<_>>();
+        let killed = of_kind();
+        assert!(!killed.is_empty(), "no process is a {kind}");
+        for process in &killed {
+            kill(Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
+        }
+        until("their successors serve", || {
+            let now = of_kind();
+            let is_new = |process: &Process| killed.iter().all(|dead| dead.pid != process.pid);
+            (now.len() == killed.len() && now.iter().all(is_new)).then_some(())
+        });
+    }
+
     /// How many processes it has.
     pub(crate) fn processes(&self) -> usize {
         family_of(self.pid()).len() + 1
@@ -358,6 +374,14 @@ fn read(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A TCP port of 127.0.0.1 that nobody uses. It stays bound as long as the tests run, so that no connection of theirs
+/// takes it; who listens may still have it.
+pub(crate) fn free_tcp_port() -> u16 {
+    use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt::ReuseAddr};
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let held = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    socket::setsockopt(&held, ReuseAddr, &true).unwrap();
+    let held = held.into_raw_fd();
+    socket::bind(held, &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    socket::getsockname::<SockaddrIn>(held).unwrap().port()
 }

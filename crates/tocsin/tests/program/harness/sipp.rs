@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{free_port, until, until_within};
+use super::{free_port, free_tcp_port, until, until_within};
 
 /// Scenarios of this repository; SIPp's own are named by their bare names.
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
@@ -44,15 +44,37 @@ pub(crate) struct Sipp {
 impl Sipp {
     /// A callee that answers calls until [`Self::finish`].
     pub(crate) fn callee(scenario: &str) -> Self {
-        let sipp = Self::start(scenario, &[]);
+        let sipp = Self::start(scenario, free_port(), &[]);
         until("sipp listens", || is_bound(sipp.port).then_some(()));
+        sipp
+    }
+
+    /// The same over TCP.
+    pub(crate) fn callee_over_tcp(scenario: &str) -> Self {
+        let sipp = Self::start(scenario, free_tcp_port(), &["-t".to_owned(), "t1".to_owned()]);
+        until("sipp listens", || is_listening(sipp.port).then_some(()));
         sipp
     }
 
     /// A caller that places its calls and ends.
     pub(crate) fn caller(caller: Caller<'_>) -> Self {
-        let Caller { scenario, to, calls, rate } = caller;
-        let own = [
+        Self::start(caller.scenario, free_port(), &Self::calls(caller))
+    }
+
+    /// The same over TCP: `t1` has one connection, `tn` one for each call. A response that comes again, or late, does no
+    /// harm to a call: a worker that is killed may have sent it and not noted that.
+    pub(crate) fn caller_over_tcp(mode: &str, caller: Caller<'_>) -> Self {
+        let mut own = Self::calls(caller);
+        // SIPp wants fewer sockets than the system has descriptors for it.
+        own.extend(
+            ["-t", mode, "-max_socket", "500", "-default_behaviors", "all,-abortunexp"].map(str::to_owned),
+        );
+        Self::start(caller.scenario, free_tcp_port(), &own)
+    }
+
+    fn calls(caller: Caller<'_>) -> Vec<String> {
+        let Caller { scenario: _, to, calls, rate } = caller;
+        vec![
             format!("127.0.0.1:{to}"),
             "-r".to_owned(),
             rate.to_string(),
@@ -60,8 +82,7 @@ impl Sipp {
             calls.to_string(),
             "-d".to_owned(),
             "200".to_owned(),
-        ];
-        Self::start(scenario, &own)
+        ]
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -87,9 +108,8 @@ impl Sipp {
         self.tally()
     }
 
-    fn start(scenario: &str, own: &[String]) -> Self {
+    fn start(scenario: &str, port: u16, own: &[String]) -> Self {
         let dir = tempfile::Builder::new().prefix("sipp-").tempdir().unwrap();
-        let port = free_port();
         let file = Path::new(SCENARIOS).join(scenario);
         let (flag, scenario) = if file.exists() { ("-sf", file) } else { ("-sn", PathBuf::from(scenario)) };
         let child = Command::new("sipp")
@@ -114,11 +134,21 @@ impl Sipp {
         let names: Vec<_> = rows.next().unwrap().split(';').collect();
         let last: Vec<_> = rows.next_back().expect("a row of sipp's statistics").split(';').collect();
         let cell = |name: &str| last[names.iter().position(|n| *n == name).unwrap()].parse().unwrap();
-        Tally {
+        let tally = Tally {
             successful: cell("SuccessfulCall(C)"),
             failed: cell("FailedCall(C)"),
             retransmissions: cell("Retransmissions(C)"),
+        };
+        if tally.failed > 0 {
+            self.show_errors();
         }
+        tally
+    }
+
+    fn show_errors(&self) {
+        let errors = fs::read_to_string(self.dir.path().join("errors.log")).unwrap_or_default();
+        let first: Vec<_> = errors.lines().take(60).collect();
+        eprintln!("--- sipp's errors ---\n{}\n--- end of sipp's errors ---", first.join("\n"));
     }
 }
 
@@ -127,9 +157,7 @@ impl Drop for Sipp {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let errors = fs::read_to_string(self.dir.path().join("errors.log")).unwrap_or_default();
-            let first: Vec<_> = errors.lines().take(60).collect();
-            eprintln!("--- sipp's errors ---\n{}\n--- end of sipp's errors ---", first.join("\n"));
+            self.show_errors();
         }
     }
 }
@@ -138,4 +166,16 @@ impl Drop for Sipp {
 fn is_bound(port: u16) -> bool {
     let table = fs::read_to_string("/proc/net/udp").unwrap();
     table.contains(&format!(" 0100007F:{port:04X} "))
+}
+
+/// Whether something listens on TCP `port` of 127.0.0.1.
+fn is_listening(port: u16) -> bool {
+    /// The state of a socket that listens, as the kernel's table numbers it.
+    const LISTEN: &str = "0A";
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|fields| fields.get(1).is_some_and(|field| *field == local) && fields.get(3) == Some(&LISTEN))
 }

@@ -69,4 +69,16 @@ impl UnixSubscriber {
     pub(crate) fn next(&self) -> Value {
         serde_json::from_str(&self.raw()).unwrap()
     }
+
+    /// The events that have come and were not looked at.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut bytes = vec![0; 65_536];
+        let mut waiting = Vec::new();
+        while let Ok(length) = self.socket.recv(&mut bytes) {
+            waiting.push(String::from_utf8(bytes[..length].to_vec()).unwrap());
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        waiting
+    }
 }

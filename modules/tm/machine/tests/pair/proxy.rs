@@ -1,6 +1,7 @@
 //! The machine and a caller of it as simple as it can be: what a server has to do around it.
 
-use super::super::{Action, Actions, Machine, id};
+use super::super::super::Refused;
+use super::super::{Action, Actions, BranchId, Machine, id};
 use super::callee::{Callee, Plan};
 use super::link::Link;
 use super::{Kind, Message, Party, Timers};
@@ -105,9 +106,23 @@ impl Proxy {
     }
 
     fn try_next(&mut self, now: u64, link: &mut Link, callees: &mut Vec<Callee>) -> bool {
+        let reliable = self.reliable;
+        self.start(|machine| machine.add_branch(reliable, now), now, link, callees)
+    }
+
+    fn start(
+        &mut self,
+        add: impl FnOnce(&mut Machine) -> Result<BranchId, Refused>,
+        now: u64,
+        link: &mut Link,
+        callees: &mut Vec<Callee>,
+    ) -> bool {
         let Some(machine) = &mut self.machine else { return false };
         let Some(plan) = self.plans.pop() else { return false };
-        let Ok(branch) = machine.add_branch(self.reliable, now) else { return false };
+        let Ok(branch) = add(machine) else { return false };
+        if link.below(2) == 0 {
+            machine.mark_spare(branch);
+        }
         assert_eq!(branch.index(), callees.len());
         callees.push(Callee::new(branch.index(), self.kind, self.reliable, plan));
         to_callee(branch.index(), Message::Request, now, link);
@@ -122,6 +137,7 @@ impl Proxy {
         link: &mut Link,
         callees: &mut Vec<Callee>,
     ) {
+        let mut failing_over = Vec::new();
         for action in actions {
             assert!(!self.destroyed, "{action:?} after Destroy");
             match action {
@@ -139,9 +155,26 @@ impl Proxy {
                 }
                 Action::ResendReply => to_caller(self.kept.unwrap(), now, link),
                 Action::BranchEnded { .. } => {}
+                Action::FailOver(branch) => failing_over.push(branch),
                 Action::Failed { .. } => self.failure_route(now, link, callees),
                 Action::Destroy => self.destroyed = true,
             }
+        }
+        for branch in failing_over {
+            self.fail_over(branch, now, link, callees);
+        }
+    }
+
+    fn fail_over(&mut self, failed: BranchId, now: u64, link: &mut Link, callees: &mut Vec<Callee>) {
+        // Or the worker died.
+        if link.below(8) > 0 {
+            let reliable = self.reliable;
+            let replaced = self.start(|machine| machine.replace(failed, reliable, now), now, link, callees);
+            let mut out = Actions::new();
+            if !replaced {
+                self.machine.as_mut().unwrap().keep_failure(failed, now, &mut out);
+            }
+            self.act(out, None, now, link, callees);
         }
     }
 

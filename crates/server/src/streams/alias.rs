@@ -1,0 +1,28 @@
+//! Connections that carry requests back to another port of their far end (RFC 5923).
+
+use crate::context::Context;
+use crate::tcp_profile::AliasMode;
+
+/// Reads what the topmost Via of a request says about the connection that it came by, where that counts.
+pub(crate) fn note_alias(cx: &Context) {
+    let Some(mode) = cx.worker.streams.alias_mode(cx.received.connection) else { return };
+    if mode == AliasMode::Never {
+        return;
+    }
+    let Ok(via) = cx.message.via() else { return };
+    if mode == AliasMode::Always || via.param(b"alias").is_some() {
+        force_alias(cx, via.port());
+    }
+}
+
+/// Lets the connection that a message came by be found by `port` too, the protocol's own for none. `false` when it came by
+/// no connection.
+pub fn force_alias(cx: &Context, port: Option<u16>) -> bool {
+    let server = cx.server();
+    let connection = cx.received.connection;
+    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    if connection.is_some() {
+        server.exchange.connections.alias(connection, port.unwrap_or(protocol.default_port()));
+    }
+    connection.is_some()
+}
