@@ -77,6 +77,24 @@ impl Mailbox {
         Ok(Some(Letter { length: length as usize, enclosed: enclosed(&head) }))
     }
 
+    /// Copies the next letter into `buffer` and leaves it in the box, without what is enclosed. Returns its length; `None`
+    /// when the box is empty.
+    pub fn look(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        use nix::sys::socket::{MsgFlags, recv};
+        match recv(self.tray.as_raw_fd(), buffer, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(length) => Ok(Some(length)),
+            Err(nix::Error::EAGAIN) => Ok(None),
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// Throws the next letter away: it was looked at, and what it says is done.
+    pub fn discard(&self) -> io::Result<()> {
+        use nix::sys::socket::{MsgFlags, recv};
+        recv(self.tray.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT)?;
+        Ok(())
+    }
+
     /// Becomes readable when a letter comes.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.tray.as_fd()
@@ -136,6 +154,20 @@ mod tests {
         let mut said = [0; 5];
         client.read_exact(&mut said).unwrap();
         assert_eq!(&said, b"hello");
+    }
+
+    #[test]
+    fn a_letter_stays_until_what_it_says_is_done() {
+        let mailbox = Mailbox::open().unwrap();
+        let mut buffer = vec![0; LETTER_MAX];
+        assert_eq!(mailbox.look(&mut buffer).unwrap(), None);
+        mailbox.post(&[b"first"], None).unwrap();
+        mailbox.post(&[b"second"], None).unwrap();
+        assert_eq!(mailbox.look(&mut buffer).unwrap(), Some(5));
+        assert_eq!(mailbox.look(&mut buffer).unwrap(), Some(5));
+        mailbox.discard().unwrap();
+        assert_eq!(mailbox.take(&mut buffer).unwrap().unwrap().length, 6);
+        assert_eq!(mailbox.look(&mut buffer).unwrap(), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn row(view: &View) -> Value {
         ("State", Value::Int(if view.marks & marks::OPEN != 0 { OPEN } else { CONNECTING })),
         ("Remote", Value::from(view.remote.to_string())),
         ("Local", Value::from(view.local.to_string())),
-        ("Lifetime", Value::from(time::sortable(time::unix_seconds() + left_ms / 1000))),
+        ("Lifetime", Value::from(time::sortable((time::unix_ms() + left_ms) / 1000))),
         ("Alias port", Value::Int(alias.into())),
     ])
 }

@@ -53,11 +53,19 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
 fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
     let mut emptied = false;
     for _ in 0..LETTERS_IN_A_ROW {
-        let Some(letter) = mailbox.take(buffer)? else {
+        let Some(length) = mailbox.look(buffer)? else {
             emptied = true;
             break;
         };
-        worker.streams.read(worker, &buffer[..letter.length], letter.enclosed);
+        if Letter::has_enclosure(&buffer[..length]) {
+            let Some(letter) = mailbox.take(buffer)? else { break };
+            worker.streams.read(worker, &buffer[..letter.length], letter.enclosed);
+        } else {
+            // Who dies over a message leaves it to the successor: nothing repeats it over a stream.
+            worker.streams.read(worker, &buffer[..length], None);
+            worker.flush();
+            mailbox.discard()?;
+        }
     }
     worker.flush();
     worker.safe_point();

@@ -66,6 +66,11 @@ impl<'a> Letter<'a> {
         }
     }
 
+    /// Whether a connection is enclosed in the letter to a worker that these are the bytes of.
+    pub(crate) fn has_enclosure(bytes: &[u8]) -> bool {
+        matches!(Letter::read(bytes), Some(Letter::Adopt { .. }))
+    }
+
     /// Reads a letter; `None` for bytes that are none.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, mut rest) = bytes.split_at_checked(HEAD)?;
