@@ -137,7 +137,8 @@ impl Failed {
                 continue;
             }
             return Some(Prepared {
-                flow: Flow::new(listener.id, hop.to),
+                flow: Flow::new(listener.id, hop.to)
+                    .unless(self.flags, server.settings.tcp.no_new_connection_bflag),
                 wish: wish_for(server, hop, || Avps::decode(&self.avps)),
                 host: self.host.clone(),
                 reliable: hop.protocol.is_stream(),

@@ -189,7 +189,8 @@ impl Relay {
         let hop = &hops[at];
         let left = if self.fails_over { &hops[at + 1..] } else { &[] };
         self.ready.push(Prepared {
-            flow: Flow::new(listener.id, hop.to),
+            flow: Flow::new(listener.id, hop.to)
+                .unless(target.flags, cx.server().settings.tcp.no_new_connection_bflag),
             wish: wish(cx, hop),
             host: host.to_owned(),
             reliable: hop.protocol.is_stream(),
@@ -329,7 +330,8 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let upstream = cx
         .message
         .via()
-        .map_or(cx.received.flow(), |via| reply::destination(&via, protocol, &cx.received, cx.symmetric));
+        .map_or(cx.received.flow(), |via| reply::destination(&via, protocol, &cx.received, cx.symmetric))
+        .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
     let owner = Owner { slot: cx.worker.member.slot, generation: cx.worker.member.generation };
     let avps = if cx.avps.is_empty() { Vec::new() } else { cx.avps.encode() };
     let mut scratch = state.scratch.borrow_mut();

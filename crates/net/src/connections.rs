@@ -77,8 +77,8 @@ pub mod marks {
     pub const MOVABLE: u32 = 8;
     /// A message of it is being served at this moment.
     pub const SERVING: u32 = 16;
-    /// Its end has been noticed and is being told.
-    pub const ENDING: u32 = 32;
+    /// Its end has been told: whoever comes upon the row only frees it.
+    pub const TOLD: u32 = 32;
 }
 
 /// A connection as its row shows it.
@@ -271,19 +271,15 @@ impl Connections {
         })
     }
 
-    /// Rows in use.
-    pub fn count(&self) -> usize {
-        self.rows.iter().filter(|row| row.keeper.load(Relaxed) != 0).count()
-    }
-
     /// The connection that leads to `hop`.
     pub fn towards(&self, hop: &Hop) -> Option<ConnectionId> {
-        self.by_hop.get(hop, |id| *id).filter(|id| self.row(*id).is_some())
+        self.by_hop.get(&plain(*hop), |id| *id).filter(|id| self.row(*id).is_some())
     }
 
     /// Lets `id` be found by `hop`. The connection that is found from now on: `id`, or one that was there before and
     /// still is, when `replace` is not asked for. A full arena leaves `id` unfindable, not broken.
     pub fn lead(&self, hop: Hop, id: ConnectionId, replace: bool) -> ConnectionId {
+        let hop = plain(hop);
         for _ in 0..2 {
             if !replace && let Some(other) = self.towards(&hop) {
                 return other;
@@ -313,6 +309,10 @@ impl Connections {
         let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
         if port == 0 || port == view.remote.port() || view.alias == port {
             return;
+        }
+        if view.alias != 0 {
+            let to = SocketAddr::new(view.remote.ip(), view.alias);
+            self.by_hop.remove_if(&Hop { protocol: view.protocol, to }, |found| *found == id);
         }
         row.kind.store(kind_word(view.protocol, view.listener, port), Relaxed);
         let to = SocketAddr::new(view.remote.ip(), port);
@@ -390,6 +390,11 @@ impl Own {
     }
 }
 
+/// The hop without what a row does not remember: the scope and flow of an IPv6 address.
+fn plain(hop: Hop) -> Hop {
+    Hop { to: SocketAddr::new(hop.to.ip(), hop.to.port()), ..hop }
+}
+
 fn kind_word(protocol: Protocol, listener: u16, alias: u16) -> u64 {
     let protocol = Protocol::ALL.iter().position(|p| *p == protocol).unwrap_or(0) as u64;
     protocol << 32 | u64::from(listener) << 16 | u64::from(alias)
@@ -457,8 +462,9 @@ mod tests {
         assert_eq!(table.lead(hop(9000), id, false), id);
         let later = table.claim(KEEPER, &claim(9000)).unwrap();
         assert_eq!(table.lead(hop(9000), later, false), id);
+        table.alias(id, 5099);
         table.alias(id, 5061);
-        assert_eq!(table.towards(&hop(5061)), Some(id));
+        assert_eq!((table.towards(&hop(5061)), table.towards(&hop(5099))), (Some(id), None));
         table.release(id);
         assert_eq!((table.towards(&hop(9000)), table.towards(&hop(5061))), (None, None));
         assert_eq!(table.lead(hop(9000), later, false), later);
@@ -479,8 +485,8 @@ mod tests {
         let table = table(1);
         table.rows[0].keeper.store(KEEPER.word(), Relaxed);
         table.free_unfinished(|_| true);
-        assert_eq!(table.count(), 1);
+        assert_eq!(table.claim(KEEPER, &claim(1)), None);
         table.free_unfinished(|keeper| keeper != KEEPER);
-        assert_eq!(table.count(), 0);
+        assert!(table.claim(KEEPER, &claim(1)).is_some());
     }
 }

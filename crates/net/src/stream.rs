@@ -86,13 +86,9 @@ pub fn discard(stream: &impl AsFd, mut count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes as much of `bytes` as the kernel takes at once. Returns how many.
+/// Writes as much of `bytes` as the kernel takes at once. Returns how many; [`io::ErrorKind::WouldBlock`] for none.
 pub fn write(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    match SockRef::from(stream).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
-        Ok(count) => Ok(count),
-        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        Err(cause) => Err(cause),
-    }
+    SockRef::from(stream).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
 }
 
 /// Whether the kernel surely takes `count` more bytes at one go: a process that dies in [`write()`] then leaves all of them
@@ -104,6 +100,19 @@ pub fn takes_at_once(stream: &impl AsFd, count: usize) -> bool {
     // SAFETY: TIOCOUTQ writes one int, which `queued` is.
     let asked = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) };
     asked == 0 && usize::try_from(queued).is_ok_and(|queued| queued + count <= ROOM)
+}
+
+/// Throws away what has come and was not read. Returns `false` at the end of the stream.
+pub fn drain(stream: &impl AsFd) -> io::Result<bool> {
+    let mut unused = [MaybeUninit::<u8>::uninit(); 4096];
+    let count = SockRef::from(stream).recv_with_flags(&mut unused, libc::MSG_TRUNC | libc::MSG_DONTWAIT)?;
+    Ok(count > 0)
+}
+
+/// Says that nothing more will come from here.
+pub fn shut_writing(stream: &impl AsFd) {
+    // It fails where the peer has ended the stream already.
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
 }
 
 /// Ends the stream in both directions, whoever else has a duplicate of it.

@@ -28,7 +28,7 @@ pub struct Received {
 impl Received {
     /// As the way back to the sender.
     pub fn flow(&self) -> Flow {
-        Flow { socket: self.socket, peer: self.source, connection: self.connection }
+        Flow { connection: self.connection, ..Flow::new(self.socket, self.source) }
     }
 }
 

@@ -19,12 +19,22 @@ pub struct Flow {
     pub peer: SocketAddr,
     /// The connection to use; none takes the one that leads to `peer`, or makes one.
     pub connection: ConnectionId,
+    /// A connection may be opened for it.
+    pub may_open: bool,
 }
 
 impl Flow {
     /// From `socket` to `peer`, by whatever connection leads there.
     pub fn new(socket: SocketId, peer: SocketAddr) -> Self {
-        Self { socket, peer, connection: ConnectionId::NONE }
+        Self { socket, peer, connection: ConnectionId::NONE, may_open: true }
+    }
+
+    /// The same, over a connection that stands already or not at all, if `flags` has the bit `forbidding`
+    /// (`tcp_no_new_conn_bflag` and `tcp_no_new_conn_rplflag`; 0: there is no such flag).
+    #[must_use]
+    pub fn unless(mut self, flags: u32, forbidding: u32) -> Self {
+        self.may_open &= flags & forbidding == 0;
+        self
     }
 
     /// The protocol and address of the far end.

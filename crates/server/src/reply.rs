@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tocsin_net::connections::ConnectionId;
+use tocsin_net::connections::{ConnectionId, View};
 use tocsin_net::{Hop, Protocol};
 use tocsin_sip::{Edits, Message, Method, ReplyBuilder, Rport, ViaRef};
 
@@ -14,7 +14,10 @@ use crate::flow::Flow;
 /// if the sender did not ask (`force_rport`).
 pub fn destination(via: &ViaRef<'_>, protocol: Protocol, received: &Received, symmetric: bool) -> Flow {
     let mut flow = received.flow();
-    if !protocol.is_websocket() && !symmetric && via.rport() == Rport::Absent {
+    let to_source = symmetric || via.rport() != Rport::Absent;
+    // Behind the source port of a stream nobody listens; a WebSocket client cannot be connected to at all.
+    let listens = protocol.is_stream() || !to_source;
+    if listens && !protocol.is_websocket() {
         flow.peer.set_port(via.port().unwrap_or(protocol.default_port()));
     }
     flow
@@ -82,7 +85,8 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     let Ok(via) = cx.message.via() else { return false };
     let server = cx.server();
     let protocol = server.sockets.listener(cx.received.socket).protocol;
-    let flow = destination(&via, protocol, &cx.received, cx.symmetric);
+    let flow = destination(&via, protocol, &cx.received, cx.symmetric)
+        .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
     let response = Response { status, reason, tag, lines: &cx.reply_lines };
     cx.worker.send(&flow.into(), |out| {
         write(
@@ -118,12 +122,21 @@ pub fn forward_response(cx: &mut Context) -> bool {
     if !is_ours(cx, &top) {
         return false;
     }
-    let connection = connection_of(&top);
+    let noted = connection_of(&top);
     let mut vias = cx.message.vias();
     let Some(to) = vias.nth(1).and_then(Result::ok).and_then(|next| upstream(&next)) else { return false };
     drop(vias);
     remove_top_via(&cx.message, &mut cx.edits);
     let Some(listener) = cx.server().sockets.outgoing(cx.received.socket, &to) else { return false };
+    // What is written in a Via anybody may write: it has to agree with where the response goes anyway.
+    let agrees = |view: &View| view.protocol == to.protocol && view.remote.ip() == to.to.ip();
+    let connection = cx
+        .server()
+        .exchange
+        .connections
+        .view(noted)
+        .filter(agrees)
+        .map_or(ConnectionId::NONE, |view| view.id);
     let flow = Flow { connection, ..Flow::new(listener.id, to.to) };
     cx.worker.send(&flow.into(), |out| cx.message.print_into(&cx.edits, out));
     true

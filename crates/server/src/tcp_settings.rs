@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 const KEEPALIVE_SECONDS: u32 = 32_767;
 const KEEPALIVE_PROBES: u32 = 127;
 /// The most connections; each may need a descriptor in the process that accepts.
-const MOST_CONNECTIONS: u32 = 1 << 22;
+const MOST_CONNECTIONS: u32 = tocsin_net::connections::ROWS_MAX as u32;
 
 /// The `tcp_*` globals, with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

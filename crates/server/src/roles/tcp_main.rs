@@ -2,14 +2,14 @@
 //! It parses nothing.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tocsin_net::connections::{Claim, ConnectionId, Keeper, View, marks};
-use tocsin_net::{LETTER_MAX, Watch};
+use tocsin_net::{LETTER_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::{Stop, running};
@@ -27,6 +27,8 @@ const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 /// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
 /// and those over TLS would go with it.
 const FULL_PERCENT: u64 = 75;
+/// Who keeps a connection that is being buried: nobody whom another could mistake for a worker.
+const UNDERTAKER: Keeper = Keeper { index: u16::MAX >> 1, generation: 0 };
 /// Keepers that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
@@ -35,10 +37,8 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     super::startup::run_or_await(worker).await;
     let desk = Rc::new(RefCell::new(Desk::new(worker)));
     // A predecessor had duplicates: the workers make them again.
-    let mut announce = Vec::new();
-    Letter::Announce.write(&mut announce);
     for mailbox in &exchange.workers {
-        let _ = mailbox.post(&[&announce], None);
+        tokio::task::spawn_local(announce(mailbox));
     }
     for (listener, socket) in worker.server.sockets.streams() {
         tokio::task::spawn_local(accept(Rc::clone(&desk), listener, socket));
@@ -62,6 +62,15 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             _ = second.tick() => desk.borrow_mut().tick(),
             stop = &mut stop => return Ok(stop),
         }
+    }
+}
+
+/// Asks a worker for its duplicates, as soon as its mailbox has room.
+async fn announce(mailbox: &'static Mailbox) {
+    let mut letter = Vec::new();
+    Letter::Announce.write(&mut letter);
+    while mailbox.post(&[&letter], None).is_err() {
+        tokio::time::sleep(OUT_OF_WORKERS).await;
     }
 }
 
@@ -131,7 +140,7 @@ struct Desk {
     /// Accepted connections by the far end's address.
     sources: HashMap<IpAddr, u32>,
     /// Connections whose keeper was dead at the last look, and that nobody has a duplicate of.
-    stale: Vec<ConnectionId>,
+    stale: HashSet<ConnectionId>,
     /// When it was last logged that connections are refused.
     told: u64,
 }
@@ -144,7 +153,7 @@ impl Desk {
             entries: HashMap::new(),
             counts: vec![0; workers],
             sources: HashMap::new(),
-            stale: Vec::new(),
+            stale: HashSet::new(),
             told: 0,
         }
     }
@@ -156,6 +165,9 @@ impl Desk {
         let most = settings.max_connections_per_source;
         if most > 0 && self.sources.get(&remote.ip()).is_some_and(|count| *count >= most) {
             return self.refuse(remote, "its address has too many (tcp_max_connections_per_source)");
+        }
+        if self.entries.len() >= server.exchange.connections.capacity() {
+            return self.refuse(remote, "there are too many (tcp_max_connections)");
         }
         if self.is_full(keeper) {
             return self.refuse(remote, "no TCP worker has private memory left for it (-M)");
@@ -289,10 +301,20 @@ impl Desk {
         for id in of_it {
             match self.worker.server.exchange.connections.view(id) {
                 None => self.leave(id),
-                Some(view) if view.keeper == keeper => {}
+                Some(view) if self.is_alive(view.keeper) => {}
                 Some(view) => self.rescue(&view, keeper),
             }
         }
+    }
+
+    fn is_alive(&self, keeper: Keeper) -> bool {
+        self.worker.server.exchange.is_alive(self.worker.server.table, keeper)
+    }
+
+    /// Whether another worker could go on with the connection.
+    fn can_move(&self, view: &View) -> bool {
+        let has_duplicate = self.entries.get(&view.id).is_some_and(|entry| entry.duplicate.is_some());
+        view.marks & marks::MOVABLE != 0 && has_duplicate
     }
 
     /// Finds the connection of a dead keeper a new one, if that is possible.
@@ -300,8 +322,7 @@ impl Desk {
         let connections = &self.worker.server.exchange.connections;
         let serving = view.marks & marks::SERVING != 0;
         let deaths = connections.own(view.id).map_or(0, |own| own.deaths(serving));
-        let has_duplicate = self.entries.get(&view.id).is_some_and(|entry| entry.duplicate.is_some());
-        if view.marks & marks::MOVABLE == 0 || !has_duplicate {
+        if !self.can_move(view) {
             self.bury(view.id, &End::WorkerEnded);
         } else if deaths >= DEATHS_MOST {
             tracing::error!(
@@ -310,13 +331,21 @@ impl Desk {
                 view.remote
             );
             self.bury(view.id, &End::WorkerEnded);
-        } else {
+        } else if connections.move_to(view.id, view.keeper, to) {
+            // From here on it is that worker's: nobody else takes it, and its death is looked at anew.
             self.hand(view.id, to, false);
         }
     }
 
     /// Closes a connection that nobody can serve any more, and tells its end.
     fn bury(&mut self, id: ConnectionId, end: &End) {
+        let connections = &self.worker.server.exchange.connections;
+        if let Some(view) = connections.view(id)
+            && !connections.move_to(id, view.keeper, UNDERTAKER)
+        {
+            // A worker took it over at this moment.
+            return;
+        }
         if let Some(duplicate) = self.entries.get_mut(&id).and_then(|entry| entry.duplicate.take()) {
             tocsin_net::stream::shut(&duplicate);
         }
@@ -331,18 +360,20 @@ impl Desk {
         let is_alive = |keeper| exchange.is_alive(server.table, keeper);
         exchange.connections.free_unfinished(is_alive);
         let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
-        let mut stale = Vec::new();
+        let mut stale = HashSet::new();
         for view in orphans {
             // Its successor takes what it can when it begins; where there is none yet, others do.
-            if exchange.keeper(server.table, view.keeper.index).is_none()
-                && self.entries.contains_key(&view.id)
-                && let Some(keeper) = self.choose(Some(view.keeper.index))
-            {
-                self.rescue(&view, keeper);
-            } else if self.stale.contains(&view.id) {
-                self.bury(view.id, &End::WorkerEnded);
-            } else {
-                stale.push(view.id);
+            let has_successor = exchange.keeper(server.table, view.keeper.index).is_some();
+            let can_move = self.can_move(&view);
+            match self.choose(None) {
+                Some(keeper) if can_move && (!has_successor || self.stale.contains(&view.id)) => {
+                    self.rescue(&view, keeper);
+                }
+                None if can_move => {}
+                _ if self.stale.contains(&view.id) => self.bury(view.id, &End::WorkerEnded),
+                _ => {
+                    stale.insert(view.id);
+                }
             }
         }
         self.stale = stale;

@@ -25,6 +25,12 @@ use crate::tcp_profile::{Opening, TcpProfile};
 use crate::time::now_ms;
 use crate::worker::Worker;
 
+/// A connection lives so long without traffic even with `tcp_connection_lifetime=0`: else nothing could ever arrive.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+/// How long a connection that has ended waits for the peer to end it too.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// What stops a connection's task.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -108,7 +114,8 @@ impl Connection {
             began: now,
             partial_since: Cell::new(0),
             idle_until: Cell::new(view.idle_until),
-            keep_until: Cell::new(0),
+            // A connection that was kept for long goes on so in other hands.
+            keep_until: Cell::new(view.idle_until),
         };
         connection.touch(now);
         Ok(Rc::new(connection))
@@ -194,7 +201,12 @@ impl Connection {
             }
         };
         match stop {
-            Stop::End(end) => self.finish(&end),
+            Stop::End(end) => {
+                self.finish(&end);
+                if !matches!(end, End::Closed | End::Broken(_)) {
+                    self.linger().await;
+                }
+            }
             Stop::Move => self.worker.streams.leave(self.worker, &self),
         }
     }
@@ -261,7 +273,8 @@ impl Connection {
 
     /// Something came or went.
     pub(super) fn touch(&self, now: u64) {
-        let until = now.saturating_add(self.profile.lifetime.as_millis() as u64);
+        let lifetime = self.profile.lifetime.max(SHORTEST_LIFE);
+        let until = now.saturating_add(lifetime.as_millis() as u64);
         self.idle_until.set(until);
         self.own.idle_until(until.max(self.keep_until.get()));
     }
@@ -273,12 +286,12 @@ impl Connection {
         self.own.idle_until(self.idle_until.get().max(self.keep_until.get()));
     }
 
-    /// A message has begun to arrive, or (`false`) none is under way.
-    pub(super) fn note_partial(&self, partial: bool) {
-        match (partial, self.partial_since.get()) {
-            (true, 0) => self.partial_since.set(now_ms()),
-            (false, 1..) => self.partial_since.set(0),
-            _ => {}
+    /// A message has begun to arrive, or (`false`) none is under way. `anew`: others were whole before it.
+    pub(super) fn note_partial(&self, partial: bool, anew: bool) {
+        if !partial {
+            self.partial_since.set(0);
+        } else if anew || self.partial_since.get() == 0 {
+            self.partial_since.set(now_ms());
         }
     }
 
@@ -391,15 +404,30 @@ impl Connection {
     }
 
     /// Says good-bye, closes, and tells the end.
-    fn finish(self: Rc<Self>, end: &End) {
-        self.own.mark(marks::ENDING, 0);
+    fn finish(&self, end: &End) {
         if !matches!(end, End::Broken(_) | End::Stalled | End::Refused(_) | End::ConnectTimeout(_)) {
             self.say_good_bye(end);
             self.write_out();
         }
-        stream::shut(&self.stream);
+        stream::shut_writing(&self.stream);
         report(self.worker.server, self.id(), end);
-        self.worker.streams.ended(self.worker, &self);
+        self.worker.streams.ended(self.worker, self);
+    }
+
+    /// Lets the peer read our last words: what it sends meanwhile is thrown away, for as long as it may take. A socket that
+    /// is closed before that answers with a reset, which may overtake them.
+    async fn linger(&self) {
+        let read_on = async {
+            while self.stream.readable().await.is_ok() {
+                let thrown = self.stream.try_io(Interest::READABLE, || stream::drain(&self.stream));
+                match thrown {
+                    Ok(true) => {}
+                    Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
+                    _ => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, read_on).await;
     }
 
     fn say_good_bye(&self, end: &End) {

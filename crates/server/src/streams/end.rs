@@ -98,8 +98,12 @@ pub(crate) fn report(server: &'static Server, id: ConnectionId, end: &End) {
     let counters = &server.exchange.counters;
     let was_open = view.marks & marks::OPEN != 0;
     server.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
-    if was_open && !server.is_ending() {
+    if was_open && view.marks & marks::TOLD == 0 && !server.is_ending() {
         events::disconnected(server, &view);
+        // Whoever dies before the row is free leaves one whose end was told.
+        if let Some(own) = connections.own(id) {
+            own.mark(marks::TOLD, 0);
+        }
     }
     connections.release(id);
 }

@@ -18,6 +18,17 @@ const READS_IN_A_ROW: usize = 8;
 /// Bytes of an unfinished message from which on it is taken out of the kernel, whose queue may be no longer.
 const TAKE_FROM: usize = 16 * 1024;
 
+/// Messages and keep-alives of one look that are served before other connections get their turn.
+const CUTS_IN_A_ROW: usize = 64;
+
+/// What was served of the bytes at hand.
+struct Served {
+    bytes: usize,
+    messages: usize,
+    /// There may be more that is whole, for the next turn.
+    is_enough: bool,
+}
+
 impl Connection {
     /// Reads and serves what has come. `true`: there may be more. `closed`: the peer sends no more.
     pub(super) fn take_in(&self, closed: bool) -> Result<bool, End> {
@@ -51,15 +62,22 @@ impl Connection {
         self.touch(now_ms());
         let seen = bytes.len();
         let (served, bytes) = self.serve_all(bytes, true)?;
-        let rest = seen - served;
-        self.note_partial(rest > 0);
-        if rest >= TAKE_FROM {
-            self.held.borrow_mut().extend_from_slice(&bytes[served..]);
-            stream::discard(&self.stream, rest).map_err(End::Broken)?;
-            self.settle();
+        let rest = bytes.get(served.bytes..).unwrap_or_default();
+        let left = rest.len();
+        if served.is_enough {
+            self.worker.recycle(bytes);
+            return Ok(false);
+        }
+        self.note_progress(rest, served.messages);
+        let take = left >= TAKE_FROM;
+        if take {
+            // From here on the begin of a message lies in this process.
+            self.own.mark(0, marks::MOVABLE);
+            self.held.borrow_mut().extend_from_slice(rest);
+            stream::discard(&self.stream, left).map_err(End::Broken)?;
         }
         self.worker.recycle(bytes);
-        if rest >= TAKE_FROM || (rest == 0 && (closed || seen == room)) {
+        if take || seen == room || (left == 0 && closed) {
             return Ok(false);
         }
         if closed {
@@ -68,6 +86,13 @@ impl Connection {
         // What there was is served, or stays queued: what comes behind it makes the stream readable again.
         self.forget_readiness();
         Ok(true)
+    }
+
+    /// Notes whether a message is under way: `rest` is what is left of the bytes at hand, behind `messages` whole ones.
+    fn note_progress(&self, rest: &[u8], messages: usize) {
+        let in_frames = self.cutter.borrow().frames().is_some();
+        let begun = !rest.is_empty() && (in_frames || !tocsin_sip::is_between_messages(rest));
+        self.note_partial(begun || !self.cutter.borrow().is_between_messages(), messages > 0);
     }
 
     /// Waits for the next arrival. One that came since the last wait is not missed: it is told at the next one.
@@ -89,16 +114,17 @@ impl Connection {
             Err(cause) => return Err(End::Broken(cause)),
         }
         self.touch(now_ms());
-        let closing = if self.protocol.is_secure() {
-            self.decrypt(&bytes)?
+        let decrypted = if self.protocol.is_secure() {
+            self.decrypt(&bytes)
         } else {
             self.held.borrow_mut().extend_from_slice(&bytes);
-            false
+            Ok(false)
         };
         let drained = bytes.len() < room && !closed;
         self.worker.recycle(bytes);
+        // What came before the last word, or before a record that is broken, counts.
         self.serve_held()?;
-        if closing {
+        if decrypted? {
             return Err(End::Closed);
         }
         if drained {
@@ -120,7 +146,15 @@ impl Connection {
                     self.start_messages()?;
                     return Ok(false);
                 }
-                Progress::Closed => return Ok(true),
+                Progress::Closed => {
+                    let opened = self.session.borrow().as_ref().is_some_and(|session| session.is_open());
+                    if opened && self.facts().is_none() {
+                        // It said all it had to say in one breath.
+                        self.become_secure();
+                        self.start_messages()?;
+                    }
+                    return Ok(true);
+                }
                 Progress::Handshaking | Progress::Open => return Ok(false),
             }
         }
@@ -173,24 +207,27 @@ impl Connection {
         if held.is_empty() {
             return Ok(());
         }
-        let seen = held.len();
         let (served, mut rest) = self.serve_all(held, false)?;
-        rest.drain(..served.min(rest.len()));
-        self.note_partial(seen > served);
-        let mut held = self.held.borrow_mut();
-        if held.is_empty() && seen > served {
-            *held = rest;
+        rest.drain(..served.bytes.min(rest.len()));
+        self.note_progress(&rest, served.messages);
+        if !rest.is_empty() {
+            *self.held.borrow_mut() = rest;
         }
-        drop(held);
         self.settle();
         Ok(())
     }
 
-    /// Serves what is whole in `bytes`, in order. Returns how many bytes are served, and the buffer with the rest in it;
-    /// the buffer is empty when all was served. `queued`: the bytes are still in the kernel, and taken one by one.
-    fn serve_all(&self, mut bytes: Vec<u8>, queued: bool) -> Result<(usize, Vec<u8>), End> {
+    /// Serves what is whole in `bytes`, in order. Returns what was served, and the buffer with the rest in it; the buffer
+    /// is empty when one message filled it. `queued`: the bytes are still in the kernel, and taken one by one.
+    fn serve_all(&self, mut bytes: Vec<u8>, queued: bool) -> Result<(Served, Vec<u8>), End> {
         let (mut at, end) = (0, bytes.len());
+        let mut messages = 0;
+        let mut cuts = 0;
         while at < end && !self.stops() {
+            cuts += 1;
+            if queued && cuts > CUTS_IN_A_ROW {
+                return Ok((Served { bytes: at, messages, is_enough: true }, bytes));
+            }
             let mut answer = Vec::new();
             let limits = &self.worker.server.settings.limits;
             let cut = self.cutter.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
@@ -213,10 +250,12 @@ impl Connection {
                     } else {
                         bytes[at + place.start..at + place.end].to_vec()
                     };
+                    messages += 1;
                     self.serve_message(message);
                     length
                 }
                 Cut::Joined(length, message) => {
+                    messages += 1;
                     self.serve_message(message);
                     length
                 }
@@ -237,7 +276,7 @@ impl Connection {
             self.own.mark(0, marks::SERVING);
             at += length;
         }
-        Ok((at, bytes))
+        Ok((Served { bytes: at, messages, is_enough: false }, bytes))
     }
 
     fn serve_message(&self, message: Vec<u8>) {
@@ -257,8 +296,10 @@ impl Connection {
                 .request_into(&self.remote().to_string(), &self.options().resource, None, &mut request)
                 .map_err(|cause| End::NoWebSocket(cause.to_string()))?;
         }
-        self.say(&request);
-        self.worker.streams.list(self);
+        if !request.is_empty() {
+            self.say(&request);
+            self.worker.streams.list(self);
+        }
         Ok(())
     }
 }

@@ -7,6 +7,9 @@ use crate::flow::Ticket;
 /// Bytes that may wait for the peer to take them.
 const WAITING_BYTES: usize = 512 * 1024;
 
+/// Written bytes that are kept before the others are moved to the front.
+const PAST_BYTES: usize = 64 * 1024;
+
 /// Messages and bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -15,8 +18,8 @@ pub(super) struct Output {
     /// Bytes for the kernel, of which the first `written` are gone.
     bytes: Vec<u8>,
     written: usize,
-    /// Whose messages lie in `bytes`.
-    tickets: Vec<Ticket>,
+    /// Whose messages lie in `bytes`, and where each ends.
+    tickets: VecDeque<(usize, Ticket)>,
     /// When bytes began to wait, in milliseconds of the monotonic clock; 0 when none do.
     since: u64,
 }
@@ -44,7 +47,7 @@ impl Output {
 
     /// Notes whose message was appended last.
     pub(super) fn note(&mut self, ticket: Option<Ticket>) {
-        self.tickets.extend(ticket);
+        self.tickets.extend(ticket.map(|ticket| (self.bytes.len(), ticket)));
     }
 
     /// Bytes that the kernel has not taken.
@@ -67,10 +70,21 @@ impl Output {
             }
             self.bytes.clear();
             self.written = 0;
-            self.tickets = Vec::new();
+            self.tickets = VecDeque::new();
             self.since = 0;
-        } else if count > 0 || self.since == 0 {
+            return;
+        }
+        if count > 0 || self.since == 0 {
             self.since = now;
+        }
+        while self.tickets.front().is_some_and(|(end, _)| *end <= self.written) {
+            self.tickets.pop_front();
+        }
+        // A peer that is slow all the time leaves no ever growing past behind.
+        if self.written >= PAST_BYTES {
+            self.bytes.drain(..self.written);
+            self.tickets.iter_mut().for_each(|(end, _)| *end -= self.written);
+            self.written = 0;
         }
     }
 
@@ -81,7 +95,10 @@ impl Output {
 
     /// Whose messages have not left: asked at the end of the connection.
     pub(super) fn into_unsent(self) -> impl Iterator<Item = Ticket> {
-        self.held.into_iter().filter_map(|(_, ticket)| ticket).chain(self.tickets)
+        self.held
+            .into_iter()
+            .filter_map(|(_, ticket)| ticket)
+            .chain(self.tickets.into_iter().map(|(_, ticket)| ticket))
     }
 }
 
@@ -115,6 +132,20 @@ mod tests {
         output.took(4, 40);
         assert_eq!((output.stalled_since(), output.unwritten()), (None, &b""[..]));
         assert_eq!(output.into_unsent().count(), 0);
+    }
+
+    #[test]
+    fn what_a_slow_peer_took_is_forgotten() {
+        let ticket = |n| Some(Ticket { transaction: n, branch: 0 });
+        let mut output = Output::default();
+        for n in 0..100 {
+            output.bytes().extend([0; 10_000]);
+            output.note(ticket(n));
+            output.took(9_900, n);
+        }
+        assert!(output.bytes.len() < 2 * PAST_BYTES, "{}", output.bytes.len());
+        assert_eq!(output.unwritten().len(), 10_000);
+        assert_eq!(output.into_unsent().map(|ticket| ticket.transaction).collect::<Vec<_>>(), [99]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The streams of one process: the connections that it keeps, and the way to those of others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,9 +34,6 @@ const PARKED_MOST: usize = 4096;
 
 /// Milliseconds that they may wait.
 const PARKED_MOST_MS: u64 = 2000;
-/// Milliseconds that a connection given to this process may be on its way, when TCP main has begun anew.
-const MISSED_MOST_MS: u64 = 1000;
-
 /// A connection that this process keeps.
 #[derive(Debug)]
 enum Kept {
@@ -72,8 +69,12 @@ pub struct Switchboard {
     /// Those with something to write.
     listed: RefCell<Vec<ConnectionId>>,
     parked: RefCell<Vec<Parked>>,
-    /// Connections that were given to this process and had not come when TCP main began anew, and when that was.
-    missed: RefCell<Vec<(u64, ConnectionId)>>,
+    /// Connections that are this process's and were not here at the last look.
+    missed: RefCell<HashSet<ConnectionId>>,
+    /// Connections of which TCP main has no duplicate yet.
+    owed: RefCell<Vec<ConnectionId>>,
+    /// This process ends: what it keeps goes to others.
+    is_leaving: Cell<bool>,
     /// Letters that found a full mailbox.
     unposted: RefCell<VecDeque<Unposted>>,
     unposted_bytes: Cell<usize>,
@@ -90,13 +91,20 @@ impl Switchboard {
         let found = given.or_else(|| connections.towards(&hop).and_then(|id| connections.view(id)));
         match found {
             Some(view) => self.send_over(worker, &view, envelope, bytes),
+            None if !flow.may_open => self.failed(worker, envelope.ticket),
+            // Whoever answers over a WebSocket that is gone has no way left: a browser cannot be called.
+            None if flow.connection.is_some() && hop.protocol.is_websocket() => {
+                self.failed(worker, envelope.ticket);
+            }
             None => self.open(worker, &hop, envelope, bytes),
         }
     }
 
     fn send_over(&self, worker: &'static Worker, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
         let ticket = envelope.ticket;
-        if Some(view.keeper) != keeper_of(worker) {
+        // What a predecessor in this place kept comes here, as soon as TCP main brings it.
+        let mine = keeper_of(worker).is_some_and(|me| me.index == view.keeper.index);
+        if !mine || (self.is_leaving.get() && !self.kept.borrow().contains_key(&view.id)) {
             let fallback = Some((envelope.flow.socket.0, envelope.flow.peer));
             let letter = Letter::Send { id: view.id, ticket, fallback, bytes: &bytes };
             return self.to_worker(worker, view.keeper.index, &letter, ticket);
@@ -117,7 +125,8 @@ impl Switchboard {
 
     fn park(&self, worker: &'static Worker, message: Parked) {
         let mut parked = self.parked.borrow_mut();
-        if parked.len() < PARKED_MOST {
+        let bytes: usize = parked.iter().map(|message| message.bytes.len()).sum();
+        if parked.len() < PARKED_MOST && bytes + message.bytes.len() <= UNPOSTED_BYTES {
             parked.push(message);
         } else {
             self.failed(worker, message.ticket);
@@ -215,6 +224,17 @@ impl Switchboard {
         }
     }
 
+    /// A connection came without its descriptor: this process has no room for one more.
+    fn lost(&self, worker: &'static Worker, id: ConnectionId, from: Keeper) {
+        tracing::error!("a connection is closed: no descriptor is left for it; raise open_files_limit");
+        let connections = &worker.server.exchange.connections;
+        let mine = keeper_of(worker).is_some_and(|me| from == me || connections.move_to(id, from, me));
+        if mine {
+            report(worker.server, id, &End::WorkerEnded);
+            self.forget(worker, id);
+        }
+    }
+
     /// Sends what waited for `id`.
     fn unpark(&self, worker: &'static Worker, id: ConnectionId) {
         let mut parked = self.parked.borrow_mut();
@@ -229,15 +249,14 @@ impl Switchboard {
     /// Reads one letter of this worker's mailbox.
     pub(crate) fn read(&self, worker: &'static Worker, bytes: &[u8], enclosed: Option<OwnedFd>) {
         match Letter::read(bytes) {
-            Some(Letter::Adopt { id, from }) => {
-                if let Some(stream) = enclosed {
-                    self.adopt(worker, id, from, stream);
-                }
-            }
+            Some(Letter::Adopt { id, from }) => match enclosed {
+                Some(stream) => self.adopt(worker, id, from, stream),
+                None => self.lost(worker, id, from),
+            },
             Some(Letter::Send { id, ticket, fallback, bytes }) => {
                 let peer = worker.server.exchange.connections.view(id).map(|view| view.remote);
                 let (socket, peer) = fallback.unwrap_or((0, peer.unwrap_or(SocketAddr::from(([0; 4], 0)))));
-                let flow = Flow { socket: SocketId(socket), peer, connection: id };
+                let flow = Flow { connection: id, ..Flow::new(SocketId(socket), peer) };
                 self.send(worker, &Envelope { ticket, ..flow.into() }, bytes.to_vec());
             }
             Some(Letter::Open { id, ticket, host, wish, bytes }) => {
@@ -270,31 +289,41 @@ impl Switchboard {
         }
     }
 
-    /// Gives TCP main a duplicate of each connection that can outlive this process, and notes those that are not here:
-    /// they died with the last TCP main, or are the first ones of the new one.
+    /// Gives TCP main a duplicate of each connection that can outlive this process.
     fn announce(&self, worker: &'static Worker) {
-        let connections = &worker.server.exchange.connections;
-        let Some(me) = keeper_of(worker) else { return };
-        for view in connections.all().filter(|view| view.keeper == me) {
-            match self.kept(view.id) {
-                Some(Kept::Open(connection)) => {
-                    let duplicate = (!view.protocol.is_secure()).then_some(&connection.stream);
-                    self.to_main(worker, &Letter::Opened { id: view.id }, duplicate);
-                }
-                Some(Kept::Opening(_)) => {}
-                None => self.missed.borrow_mut().push((now_ms(), view.id)),
+        self.owed.replace(self.kept.borrow().keys().copied().collect());
+        self.pay(worker);
+    }
+
+    /// Posts duplicates that are owed, as many as fit into the mailbox.
+    fn pay(&self, worker: &'static Worker) {
+        while let Some(id) = { self.owed.borrow_mut().pop() } {
+            let Some(Kept::Open(connection)) = self.kept(id) else { continue };
+            let duplicate = (!connection.protocol.is_secure()).then(|| connection.stream.as_fd());
+            let mut letter = Vec::new();
+            Letter::Opened { id }.write(&mut letter);
+            if worker.server.exchange.main.post(&[&letter], duplicate).is_err() {
+                self.owed.borrow_mut().push(id);
+                break;
             }
         }
     }
 
-    /// Ends connections that never came.
+    /// Ends connections that were given to this process and never came: whoever gave them died over it.
     fn give_up_missed(&self, worker: &'static Worker) {
         let connections = &worker.server.exchange.connections;
-        let late = now_ms().saturating_sub(MISSED_MOST_MS);
-        for (_, id) in self.missed.borrow_mut().extract_if(.., |(since, _)| *since < late) {
-            let is_mine = connections.view(id).is_some_and(|view| Some(view.keeper) == keeper_of(worker));
-            if is_mine && self.kept(id).is_none() {
+        let Some(me) = keeper_of(worker).filter(|_| !self.is_leaving.get()) else { return };
+        let is_kept = |id| self.kept.borrow().contains_key(&id);
+        let absent: HashSet<_> = connections
+            .all()
+            .filter(|view| view.keeper == me && !is_kept(view.id))
+            .map(|view| view.id)
+            .collect();
+        let before = self.missed.replace(absent);
+        for id in before {
+            if self.missed.borrow_mut().remove(&id) {
                 report(worker.server, id, &End::WorkerEnded);
+                self.forget(worker, id);
             }
         }
     }
@@ -302,11 +331,17 @@ impl Switchboard {
     /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
     pub fn keep(&self, worker: &'static Worker, id: ConnectionId, seconds: u32) {
         let Some(view) = worker.server.exchange.connections.view(id) else { return };
-        if Some(view.keeper) != keeper_of(worker) {
+        if keeper_of(worker).is_none_or(|me| me.index != view.keeper.index) {
             return self.to_worker(worker, view.keeper.index, &Letter::Keep { id, seconds }, None);
         }
-        if let Some(Kept::Open(connection)) = self.kept(id) {
-            connection.keep(seconds);
+        match self.kept(id) {
+            Some(Kept::Open(connection)) => connection.keep(seconds),
+            // It is on its way here, and brings along what its row says.
+            _ => {
+                if let Some(own) = worker.server.exchange.connections.own(id) {
+                    own.idle_until(now_ms() + u64::from(seconds) * 1000);
+                }
+            }
         }
     }
 
@@ -385,6 +420,7 @@ impl Switchboard {
 
     /// Gives up every connection: movable ones go to other workers, the others end.
     pub(crate) fn hand_over(&self) {
+        self.is_leaving.set(true);
         let all: Vec<_> = self.kept.borrow().keys().copied().collect();
         for id in all {
             if let Some(Kept::Open(connection)) = self.kept(id) {
@@ -409,6 +445,10 @@ impl Switchboard {
     ) {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
+        let waits = self.unposted.borrow().iter().any(|waiting| waiting.index == TO_MAIN);
+        if waits && enclosed.is_none() {
+            return self.keep_letter(worker, TO_MAIN, bytes, None);
+        }
         let posted = worker.server.exchange.main.post(&[&bytes], enclosed.map(AsFd::as_fd));
         match posted {
             Ok(()) => {}
@@ -424,6 +464,10 @@ impl Switchboard {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
         let Some(mailbox) = mailbox(worker, index) else { return self.failed(worker, ticket) };
+        if self.unposted.borrow().iter().any(|waiting| waiting.index == index) {
+            // Letters keep their order.
+            return self.keep_letter(worker, index, bytes, ticket);
+        }
         match mailbox.post(&[&bytes], None) {
             Ok(()) => {}
             Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
@@ -457,12 +501,18 @@ impl Switchboard {
     /// Posts letters that were kept. `true` when some are left.
     fn post_again(&self, worker: &'static Worker) -> bool {
         let count = self.unposted.borrow().len();
+        let mut full: smallvec::SmallVec<[u16; 4]> = smallvec::SmallVec::new();
         for _ in 0..count {
             let Some(waiting) = self.unposted.borrow_mut().pop_front() else { break };
+            if full.contains(&waiting.index) {
+                self.unposted.borrow_mut().push_back(waiting);
+                continue;
+            }
             let posted = mailbox(worker, waiting.index).map(|mailbox| mailbox.post(&[&waiting.letter], None));
             if let Some(Err(cause)) = &posted
                 && cause.kind() == ErrorKind::WouldBlock
             {
+                full.push(waiting.index);
                 self.unposted.borrow_mut().push_back(waiting);
             } else {
                 self.unposted_bytes.set(self.unposted_bytes.get() - waiting.letter.len());
@@ -477,6 +527,7 @@ impl Switchboard {
     /// Once a second: connections that never came are given up, and messages that wait for them.
     pub(crate) fn tick(&self, worker: &'static Worker) {
         self.give_up_missed(worker);
+        self.pay(worker);
         let late = now_ms().saturating_sub(PARKED_MOST_MS);
         let mut parked = self.parked.borrow_mut();
         for message in parked.extract_if(.., |message| message.since < late) {

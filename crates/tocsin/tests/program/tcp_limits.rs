@@ -229,7 +229,8 @@ fn no_more_connections_of_one_source_than_allowed() {
 
 #[test]
 fn who_never_reads_is_let_go() {
-    let streams = Streams::start("");
+    // One worker, which has to serve the other one too.
+    let streams = Streams::start("tcp_workers=1\n");
     let before = streams.descriptors();
     let mut other = Line::open(streams.tcp);
     let mut deaf = Line::open(streams.tcp);

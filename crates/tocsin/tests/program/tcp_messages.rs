@@ -1,6 +1,8 @@
 //! How messages come over a stream: many at once, in pieces, with keep-alives between them, and as large as they may be.
 
-use crate::harness::{Line, Request, Streams, Web, web_frame};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Line, Request, Streams, Web, pause, web_frame};
 
 /// The longest message, in bytes.
 const LONGEST: usize = 65_535;
@@ -41,6 +43,56 @@ fn messages_in_one_segment_are_answered_in_their_order() {
     line.send(&all);
     requests.iter().for_each(|request| answers(&mut line, request));
     assert!(line.is_quiet());
+    streams.server.stop();
+}
+
+#[test]
+fn more_messages_than_one_read_takes_are_all_answered() {
+    let streams = Streams::start("");
+    let mut line = Line::open(streams.tcp);
+    let requests: Vec<_> = (0..1_000).map(|_| options(&line)).collect();
+    let all: String = requests.iter().map(Request::text).collect();
+    assert!(all.len() > 2 * LONGEST);
+    line.send(&all);
+    requests.iter().for_each(|request| answers(&mut line, request));
+    streams.server.stop();
+}
+
+#[test]
+fn a_connection_that_is_never_between_messages_lives() {
+    let streams = Streams::start("tcp_max_msg_time=1\n");
+    let mut line = Line::open(streams.tcp);
+    let mut request = options(&line);
+    let mut text = request.text();
+    line.send(&text[..text.len() / 2]);
+    let until = Instant::now() + Duration::from_millis(2_500);
+    while Instant::now() < until {
+        let next = options(&line);
+        let following = next.text();
+        line.send(text[text.len() / 2..].to_owned() + &following[..following.len() / 2]);
+        answers(&mut line, &request);
+        (request, text) = (next, following);
+        pause(Duration::from_millis(50));
+    }
+    streams.server.stop();
+}
+
+#[test]
+fn a_single_line_end_is_no_message_that_has_to_go_on() {
+    let streams = Streams::start("tcp_max_msg_time=1\n");
+    let mut line = Line::open(streams.tcp);
+    line.send("\r\n");
+    pause(Duration::from_millis(1_500));
+    line.ping();
+    streams.server.stop();
+}
+
+#[test]
+fn a_lifetime_of_nothing_is_enough_for_a_message() {
+    let streams = Streams::start("tcp_connection_lifetime=0\n");
+    let mut line = Line::open(streams.tcp);
+    line.ping();
+    streams.told_once([streams.end_of_tcp(line.port())]);
     streams.server.stop();
 }
 
