@@ -21,6 +21,7 @@ pub mod rr;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
+pub mod status_report;
 pub mod tcp_mgm;
 pub mod tls_mgm;
 pub mod tls_openssl;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(signaling::Signaling),
         Rc::new(sipmsgops::Sipmsgops),
         Rc::new(sl::Sl),
+        Rc::new(status_report::StatusReport),
         Rc::new(tls_mgm::TlsMgm),
         Rc::new(tls_openssl::TlsOpenssl),
         Rc::new(tls_wolfssl::TlsWolfssl),

@@ -1,6 +1,9 @@
 //! httpd: one HTTP server for all that has pages: `mi_http` is one. What it understands is [`tocsin_mi::httpd`].
 //!
-//! Modules put pages in while they start ([`add_page`]); the one process of this module makes them into routes.
+//! Modules put pages in while they start ([`add_page`]); the one process of this module makes them into routes. One is
+//! always there unless a module takes its path: [`readyz`], for whoever decides whether calls may come.
+
+mod readyz;
 
 use std::cell::RefCell;
 use std::io;
@@ -118,6 +121,8 @@ fn run(
     options: HttpdOptions,
 ) -> Local<()> {
     let mut routes = Routes::new();
+    let status = &worker.server.status;
+    routes.add(readyz::ROOT, move |request| std::future::ready(readyz::page(status, &request.method)));
     for page in pages.borrow().iter() {
         let handler = (page.handler)(worker);
         routes.add(&page.root, move |request| handler(request));

@@ -1,6 +1,6 @@
 //! The core events, each with its parameters in the order of the wire.
 
-use tocsin_event::{EventId, Raised};
+use tocsin_event::{EventId, Events, Raised};
 use tocsin_net::connections::View;
 
 use crate::server::Server;
@@ -44,6 +44,23 @@ pub fn disconnected(server: &Server, view: &View) -> Raised {
             .text("dst_ip", view.local.ip().to_string())
             .int("dst_port", view.local.port().into())
             .text("proto", view.protocol.name());
+    })
+}
+
+/// `E_CORE_SR_STATUS_CHANGED`: the status of an identifier went from one number to another.
+pub(crate) fn status_changed(
+    events: &Events,
+    group: &str,
+    identifier: &str,
+    (old, status): (i32, i32),
+    details: Option<&[u8]>,
+) -> Raised {
+    events.raise(EventId::SR_STATUS_CHANGED, |params| {
+        params.text("group", group).text("identifier", identifier).int("status", status.into());
+        if let Some(details) = details {
+            params.text("details", details);
+        }
+        params.int("old_status", old.into());
     })
 }
 

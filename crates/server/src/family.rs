@@ -7,6 +7,7 @@ use tocsin_process::{Cause, Decision, Detached, Exit, Family, Kind, Member};
 use crate::memory::PrivateWatch;
 use crate::server::Server;
 use crate::spreading::Spreading;
+use crate::status_report::CoreState;
 use crate::time::now_ns;
 use crate::{events, memory, roles};
 
@@ -91,11 +92,13 @@ impl Family for ServerFamily {
         if let Some(waiting) = self.waiting.take() {
             waiting.ready();
         }
+        self.server.status.set_core(CoreState::Running);
         (self.server.on_ready)(self.server);
     }
 
     fn ending(&self) {
         self.server.words.ending.store(1, std::sync::atomic::Ordering::Release);
+        self.server.status.set_core(CoreState::Terminating);
     }
 
     fn tick(&self) {

@@ -34,6 +34,7 @@ pub mod sockets;
 mod spreading;
 pub mod startup;
 pub mod statistics;
+pub mod status_report;
 pub mod stream_options;
 pub mod streams;
 pub mod target;

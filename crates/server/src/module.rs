@@ -21,6 +21,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::sockets::Listener;
 use crate::statistics::Statistics;
+use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::tcp_profile::TcpPaths;
 use crate::transaction::Transactions;
@@ -123,6 +124,8 @@ pub struct Setup<'a> {
     pub parameters: Parameters,
     /// Statistics.
     pub statistics: &'a mut Statistics,
+    /// What the parts of the server say about their readiness.
+    pub status: &'a mut StatusReports,
     /// Tables whose locks the supervisor sweeps after a death.
     pub tables: &'a mut Vec<&'static dyn Sweep>,
     /// State that functions find again by its type.

@@ -19,6 +19,7 @@ use crate::security::Security;
 use crate::settings::Settings;
 use crate::sockets::Sockets;
 use crate::statistics::{CoreCounters, Statistics};
+use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::Exchange;
 use crate::tcp_profile::TcpPaths;
@@ -65,6 +66,8 @@ pub struct Server {
     pub statistics: Statistics,
     /// The core's counters among them.
     pub counters: CoreCounters,
+    /// What the parts of the server say about their readiness.
+    pub status: StatusReports,
     /// The Event Interface.
     pub events: Events,
     /// `E_CORE_PROC_EXIT`.

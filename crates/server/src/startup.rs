@@ -20,6 +20,7 @@ use crate::server::{Server, SharedWords};
 use crate::settings::{BadSetting, Overrides, Settings, SocketSetting};
 use crate::sockets::{Alias, Endpoint, Listener, SocketId, Sockets};
 use crate::statistics::{CoreCounters, Statistics};
+use crate::status_report::{StatusError, StatusReports};
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::{Exchange, ExchangeError};
 use crate::{core, logging, process_statistics, time};
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The lists of destinations never to send to cannot be made.
     #[error(transparent)]
     Blocklists(#[from] BlocklistError),
+    /// The status of the server cannot be kept.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// Streams cannot be served.
     #[error(transparent)]
     Streams(#[from] ExchangeError),
@@ -147,6 +151,8 @@ pub fn assemble(
     let (events, ears) = event_interface(arena, slots)?;
     sweeps.extend(events.sweepers());
 
+    let mut status = StatusReports::create(arena, events)?;
+    sweeps.extend(status.sweepers());
     let mut statistics = Statistics::default();
     process_statistics::register_shared(&mut statistics, arena);
     let counters = CoreCounters::register(&mut statistics);
@@ -158,7 +164,17 @@ pub fn assemble(
         .collect();
     let mut made = Made::default();
     for module in &loaded {
-        start(module, &mut made, arena, slots, &settings, &program, &mut statistics, &mut sweeps)?;
+        start(
+            module,
+            &mut made,
+            arena,
+            slots,
+            &settings,
+            &program,
+            &mut statistics,
+            &mut status,
+            &mut sweeps,
+        )?;
     }
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     sweeps.extend(blocklists.sweepers());
@@ -185,6 +201,7 @@ pub fn assemble(
         modules: loaded,
         statistics,
         counters,
+        status,
         events,
         process_exit_event,
         transports: made.transports,
@@ -239,6 +256,7 @@ fn start(
     settings: &Settings,
     program: &Program<Context>,
     statistics: &mut Statistics,
+    status: &mut StatusReports,
     tables: &mut Vec<&'static dyn Sweep>,
 ) -> Result<(), StartError> {
     let name = module.spec().name;
@@ -249,6 +267,7 @@ fn start(
         settings,
         parameters: Parameters(own.map(|s| (s.name.clone(), s.value.clone())).collect()),
         statistics,
+        status,
         tables,
         states: &mut made.states,
         events: &mut made.events,

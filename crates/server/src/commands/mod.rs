@@ -4,6 +4,7 @@ mod blocklists;
 mod events;
 mod processes;
 mod statistics;
+mod status_report;
 mod streams;
 
 use tocsin_json::Value;
@@ -59,4 +60,5 @@ fn general(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::which());
     processes::add(server, registry);
     streams::add(server, registry);
+    status_report::add(server, registry);
 }

@@ -8,6 +8,7 @@ mod messages;
 mod network;
 mod request_uri;
 mod routing;
+mod status_report;
 
 use std::rc::Rc;
 
@@ -31,6 +32,7 @@ pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Cont
         flags::functions(flags),
         log::functions(),
         events::functions(written),
+        status_report::functions(),
     ];
     functions.into_iter().flatten().for_each(|function| library.function(function));
     let variables =

@@ -1,0 +1,130 @@
+//! `sr_get_status`, `sr_list_status`, `sr_list_reports`, `sr_list_identifiers` (manual, "Core MI Functions").
+
+use tocsin_json::Value;
+use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+
+use crate::server::Server;
+use crate::status_report::{ALL, GroupId, IdentifierId, Report, State, StatusReports};
+use crate::time;
+
+/// What stands for details where a group is seen as a whole.
+const AGGREGATED: &[u8] = b"aggregated";
+
+pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+    let status = &server.status;
+    registry.add(Command::new(
+        "core",
+        "sr_get_status",
+        &[&["group"], &["group", "identifier"]],
+        "tells the status of an identifier, or of a group as a whole",
+        move |params: Params| one_status(status, &params),
+    ));
+    registry.add(Command::new(
+        "core",
+        "sr_list_status",
+        &[&[], &["group"]],
+        "lists the statuses of all identifiers, or of those of a group",
+        move |params: Params| {
+            list(status, &params, |group| {
+                Value::array(status.identifiers(group).map(|identifier| {
+                    let name = ("Name", Value::from(status.name(identifier).to_owned()));
+                    Value::object(std::iter::once(name).chain(members(&status.state(identifier))))
+                }))
+            })
+        },
+    ));
+    registry.add(Command::new(
+        "core",
+        "sr_list_reports",
+        &[&[], &["group"], &["group", "identifier"]],
+        "lists the reports of all identifiers, of those of a group, or of one",
+        move |params: Params| list_reports(status, &params),
+    ));
+    registry.add(Command::new(
+        "core",
+        "sr_list_identifiers",
+        &[&[], &["group"]],
+        "lists the identifiers of all groups, or of one",
+        move |params: Params| -> Outcome {
+            Ok(match wanted(status, &params)? {
+                Some(group) => names(status, group),
+                None => Value::array(status.groups().map(|group| names(status, group))),
+            })
+        },
+    ));
+}
+
+fn one_status(status: &StatusReports, params: &Params) -> Outcome {
+    let group = wanted(status, params)?.ok_or_else(no_group)?;
+    let name = params.optional_text("identifier")?;
+    if name.as_deref() == Some(ALL) {
+        let whole = State { status: status.aggregated(group), details: Some(AGGREGATED.to_vec()) };
+        return Ok(Value::object(members(&whole)));
+    }
+    let identifier = status.find(group, name.as_deref());
+    let identifier = identifier.ok_or_else(|| MiError::new(404, "Identity not found"))?;
+    Ok(Value::object(members(&status.state(identifier))))
+}
+
+fn list_reports(status: &StatusReports, params: &Params) -> Outcome {
+    let reports = |identifier| Value::array(status.reports(identifier).into_iter().map(report_value));
+    if let (Some(group), Some(name)) = (wanted(status, params)?, params.optional_text("identifier")?) {
+        let identifier = status.find(group, Some(&name));
+        return identifier.map(reports).ok_or_else(|| MiError::new(404, "Identifier not found"));
+    }
+    list(status, params, |group| {
+        Value::array(status.identifiers(group).map(|identifier| {
+            let name = Value::from(status.name(identifier).to_owned());
+            Value::object([("Name", name), ("Reports", reports(identifier))])
+        }))
+    })
+}
+
+/// What `of` makes of the group that was asked for, or of each group beside its name.
+fn list(status: &StatusReports, params: &Params, of: impl Fn(GroupId) -> Value) -> Outcome {
+    Ok(match wanted(status, params)? {
+        Some(group) => of(group),
+        None => Value::array(status.groups().map(|group| {
+            let name = Value::from(status.group_name(group).to_owned());
+            Value::object([("Name", name), ("Identifiers", of(group))])
+        })),
+    })
+}
+
+fn names(status: &StatusReports, group: GroupId) -> Value {
+    let name = |identifier: IdentifierId| Value::from(status.name(identifier).to_owned());
+    Value::object([
+        ("Group", Value::from(status.group_name(group).to_owned())),
+        ("Identifiers", Value::array(status.identifiers(group).map(name))),
+    ])
+}
+
+/// The group that the parameters name, if they name one.
+fn wanted(status: &StatusReports, params: &Params) -> Result<Option<GroupId>, MiError> {
+    match params.optional_text("group")? {
+        None => Ok(None),
+        Some(name) => status.find_group(&name).map(Some).ok_or_else(no_group),
+    }
+}
+
+fn no_group() -> MiError {
+    MiError::new(404, "Group not found")
+}
+
+fn members(state: &State) -> impl Iterator<Item = (&'static str, Value)> {
+    let details = state.details.as_ref().map(|details| ("Details", text(details)));
+    let numbers = [("Readiness", Value::from(state.is_ready())), ("Status", Value::Int(state.status.into()))];
+    numbers.into_iter().chain(details)
+}
+
+fn report_value(report: Report) -> Value {
+    Value::object([
+        ("Timestamp", Value::from(report.at)),
+        ("Date", Value::from(time::calendar(report.at))),
+        ("Log", text(&report.text)),
+    ])
+}
+
+fn text(bytes: &[u8]) -> Value {
+    Value::Str(bytes.to_vec().into())
+}
