@@ -22,6 +22,7 @@ pub fn registry(server: &'static Server) -> Registry {
     statistics::add(server, &mut registry);
     general(server, &mut registry);
     events::add(server, &mut registry);
+    status_report::add(server, &mut registry);
     registry.add(Command::help());
     blocklists::add(server, &mut registry);
     server.modules.iter().for_each(|module| module.commands(server, &mut registry));
@@ -60,5 +61,4 @@ fn general(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::which());
     processes::add(server, registry);
     streams::add(server, registry);
-    status_report::add(server, registry);
 }

@@ -67,7 +67,7 @@ fn one_status(status: &StatusReports, params: &Params) -> Outcome {
 }
 
 fn list_reports(status: &StatusReports, params: &Params) -> Outcome {
-    let reports = |identifier| Value::array(status.reports(identifier).into_iter().map(report_value));
+    let reports = |identifier| Value::array(status.reports(identifier).iter().map(report_value));
     if let (Some(group), Some(name)) = (wanted(status, params)?, params.optional_text("identifier")?) {
         let identifier = status.find(group, Some(&name));
         return identifier.map(reports).ok_or_else(|| MiError::new(404, "Identifier not found"));
@@ -117,7 +117,7 @@ fn members(state: &State) -> impl Iterator<Item = (&'static str, Value)> {
     numbers.into_iter().chain(details)
 }
 
-fn report_value(report: Report) -> Value {
+fn report_value(report: &Report) -> Value {
     Value::object([
         ("Timestamp", Value::from(report.at)),
         ("Date", Value::from(time::calendar(report.at))),

@@ -19,6 +19,7 @@ mod hostile;
 mod management;
 mod memory;
 mod python_clients;
+mod status_report;
 mod stream_transactions;
 mod subscriptions;
 mod tcp_calls;
