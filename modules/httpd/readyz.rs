@@ -53,19 +53,19 @@ mod tests {
     use crate::sl::testing::Bench;
     use tocsin_server::status_report::CoreState;
 
-    fn shown(status: &StatusReports, method: Method) -> (u16, String) {
-        let Page::Full { status, body, .. } = page(status, &method) else { panic!("a page with a body") };
+    fn shown(status: &StatusReports, method: &Method) -> (u16, String) {
+        let Page::Full { status, body, .. } = page(status, method) else { panic!("a page with a body") };
         (status.as_u16(), String::from_utf8(body).unwrap())
     }
 
     #[test]
     fn it_is_ready_while_the_core_runs() {
         let status = &Bench::new("", "route { exit; }").worker.server.status;
-        assert_eq!(shown(status, Method::GET), (503, "core:main -1 initializing\n".to_owned()));
+        assert_eq!(shown(status, &Method::GET), (503, "core:main -1 initializing\n".to_owned()));
         status.set_core(CoreState::Running);
-        assert_eq!(shown(status, Method::GET), (200, "ready\n".to_owned()));
-        assert_eq!(shown(status, Method::POST).0, 405);
+        assert_eq!(shown(status, &Method::GET), (200, "ready\n".to_owned()));
+        assert_eq!(shown(status, &Method::POST).0, 405);
         status.set_core(CoreState::Terminating);
-        assert_eq!(shown(status, Method::GET), (503, "core:main -2 terminating\n".to_owned()));
+        assert_eq!(shown(status, &Method::GET), (503, "core:main -2 terminating\n".to_owned()));
     }
 }
