@@ -13,6 +13,11 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::udp::OpenError;
 
+/// Bytes that the kernel may hold for the receiving side of a connection. The begin of a message stays there until the
+/// rest comes, and beside it there has to be room for a whole segment (64 KiB on the loopback), or the kernel lets the
+/// peer send nothing more.
+const RECEIVE_BUFFER: usize = 262_144;
+
 /// Opens a listening stream address (port 0: the kernel chooses). `backlog`: connections that may wait to be accepted.
 pub fn listen(address: SocketAddr, backlog: i32) -> Result<TcpListener, OpenError> {
     let open = || -> io::Result<TcpListener> {
@@ -23,6 +28,8 @@ pub fn listen(address: SocketAddr, backlog: i32) -> Result<TcpListener, OpenErro
         // Connections of a server that ended a moment ago do not keep its port; a server that runs does.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Connections that are accepted inherit it.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         Ok(socket.into())
@@ -35,6 +42,7 @@ pub fn listen(address: SocketAddr, backlog: i32) -> Result<TcpListener, OpenErro
 pub fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     // A wildcard says nothing; a loopback address cannot leave the machine.
     if !from.ip().is_unspecified()
         && from.is_ipv4() == to.is_ipv4()

@@ -127,6 +127,14 @@ fn a_running_server_says_so() {
 }
 
 #[test]
+fn the_end_is_told_before_the_last_process_goes() {
+    let Scene { server, subscriber, .. } = Scene::new();
+    server.stop();
+    let event = subscriber.raw();
+    assert!(event.contains(r#""group":"core","identifier":"main","status":-2,"#), "{event}");
+}
+
+#[test]
 fn a_script_sets_statuses_and_subscribers_are_told_of_other_numbers() {
     let scene = Scene::new();
     scene.step(
