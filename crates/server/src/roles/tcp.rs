@@ -28,7 +28,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, mailbox, &mut buffer)? {}
     running(worker);
-    worker.streams.to_main(worker, &Letter::Started { keeper: me }, None);
+    worker.streams.to_main(worker, &Letter::Started { keeper: me });
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = tokio::time::interval(Duration::from_secs(1));

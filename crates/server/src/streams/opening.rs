@@ -10,7 +10,6 @@ use tocsin_net::tls::Session;
 use tocsin_net::websocket::Offer;
 use tokio::net::TcpStream;
 
-use super::Letter;
 use super::connection::{Connection, profile_of};
 use super::cut::Cutter;
 use super::end::{End, report};
@@ -30,15 +29,22 @@ pub(super) struct Errand {
     pub(super) messages: Vec<(Vec<u8>, Option<Ticket>)>,
 }
 
+impl Errand {
+    /// To bring one message.
+    pub(super) fn new(host: &str, wish: Wish, message: Vec<u8>, ticket: Option<Ticket>) -> Self {
+        Self { host: host.to_owned(), wish, messages: vec![(message, ticket)] }
+    }
+}
+
 /// A connection of this process that is not open yet.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct Outgoing {
     pub(super) id: ConnectionId,
     errand: RefCell<Errand>,
     most: u32,
 }
 
-impl Opening {
+impl Outgoing {
     /// The opening of `id`, whose messages are at most `most`.
     pub(super) fn new(id: ConnectionId, most: u32, errand: Errand) -> Self {
         Self { id, errand: RefCell::new(errand), most }
@@ -74,9 +80,7 @@ impl Opening {
             Err(end) => {
                 report(worker.server, self.id, &end);
                 worker.streams.forget(worker, self.id);
-                for (_, ticket) in errand.messages {
-                    worker.streams.failed(worker, ticket);
-                }
+                worker.streams.all_failed(worker, errand);
             }
         }
     }
@@ -125,8 +129,8 @@ fn start(
     let begun = if view.protocol.is_secure() {
         begin_tls(worker, &connection, errand)
     } else {
-        // A duplicate, so that it can outlive this process.
-        worker.streams.to_main(worker, &Letter::Opened { id: own.id() }, Some(&connection.stream));
+        // TCP main gets a duplicate, so that it can outlive this process.
+        worker.streams.owe(worker, own.id());
         connection.start_messages()
     };
     if let Err(end) = begun {

@@ -16,9 +16,8 @@ use tocsin_process::Kind;
 use super::connection::{Connection, profile_for};
 use super::end::{End, report};
 use super::letter::Letter;
-use super::opening::{Errand, Opening};
+use super::opening::{Errand, Outgoing};
 use crate::flow::{Envelope, Flow, Ticket};
-use crate::security::Wish;
 use crate::sockets::SocketId;
 use crate::tcp_profile::AliasMode;
 use crate::tcp_profile::Opening::Opened;
@@ -40,7 +39,7 @@ enum Kept {
     /// Open, or in its handshakes.
     Open(Rc<Connection>),
     /// Not connected yet.
-    Opening(Rc<Opening>),
+    Outgoing(Rc<Outgoing>),
 }
 
 /// A message for a connection that is on its way to this process.
@@ -111,7 +110,7 @@ impl Switchboard {
         }
         match self.kept(view.id) {
             Some(Kept::Open(connection)) => connection.push(bytes, ticket),
-            Some(Kept::Opening(opening)) => {
+            Some(Kept::Outgoing(opening)) => {
                 if let Err(ticket) = opening.push(bytes, ticket) {
                     self.failed(worker, ticket);
                 }
@@ -136,7 +135,7 @@ impl Switchboard {
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(Kept::Open(Rc::clone(connection))),
-            Kept::Opening(opening) => Some(Kept::Opening(Rc::clone(opening))),
+            Kept::Outgoing(opening) => Some(Kept::Outgoing(Rc::clone(opening))),
         }
     }
 
@@ -174,7 +173,7 @@ impl Switchboard {
         }
         let wish = envelope.wish.cloned().unwrap_or_default();
         if Some(keeper) == keeper_of(worker) {
-            self.begin(worker, id, envelope.host, wish, bytes, envelope.ticket);
+            self.begin(worker, id, Errand::new(envelope.host, wish, bytes, envelope.ticket));
         } else {
             let letter =
                 Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
@@ -183,23 +182,14 @@ impl Switchboard {
     }
 
     /// Opens the connection `id` of this process.
-    fn begin(
-        &self,
-        worker: &'static Worker,
-        id: ConnectionId,
-        host: &str,
-        wish: Wish,
-        message: Vec<u8>,
-        ticket: Option<Ticket>,
-    ) {
+    fn begin(&self, worker: &'static Worker, id: ConnectionId, errand: Errand) {
         let connections = &worker.server.exchange.connections;
         let Some((own, view)) = connections.own(id).zip(connections.view(id)) else {
-            return self.failed(worker, ticket);
+            return self.all_failed(worker, errand);
         };
-        let errand = Errand { host: host.to_owned(), wish, messages: vec![(message, ticket)] };
         let most = worker.server.streams[view.protocol].max_postponed;
-        let opening = Rc::new(Opening::new(id, most, errand));
-        self.kept.borrow_mut().insert(id, Kept::Opening(Rc::clone(&opening)));
+        let opening = Rc::new(Outgoing::new(id, most, errand));
+        self.kept.borrow_mut().insert(id, Kept::Outgoing(Rc::clone(&opening)));
         tokio::task::spawn_local(opening.run(worker, own, view));
     }
 
@@ -260,7 +250,7 @@ impl Switchboard {
                 self.send(worker, &Envelope { ticket, ..flow.into() }, bytes.to_vec());
             }
             Some(Letter::Open { id, ticket, host, wish, bytes }) => {
-                self.begin_adopted(worker, id, host, wish, bytes.to_vec(), ticket);
+                self.begin_adopted(worker, id, Errand::new(host, wish, bytes.to_vec(), ticket));
             }
             Some(Letter::Announce) => self.announce(worker),
             Some(Letter::Keep { id, seconds }) => self.keep(worker, id, seconds),
@@ -269,29 +259,27 @@ impl Switchboard {
     }
 
     /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
-    fn begin_adopted(
-        &self,
-        worker: &'static Worker,
-        id: ConnectionId,
-        host: &str,
-        wish: Wish,
-        message: Vec<u8>,
-        ticket: Option<Ticket>,
-    ) {
+    fn begin_adopted(&self, worker: &'static Worker, id: ConnectionId, errand: Errand) {
         let connections = &worker.server.exchange.connections;
         let mine = keeper_of(worker)
             .zip(connections.view(id))
             .is_some_and(|(me, view)| view.keeper == me || connections.move_to(id, view.keeper, me));
         if mine {
-            self.begin(worker, id, host, wish, message, ticket);
+            self.begin(worker, id, errand);
         } else {
-            self.failed(worker, ticket);
+            self.all_failed(worker, errand);
         }
     }
 
     /// Gives TCP main a duplicate of each connection that can outlive this process.
     fn announce(&self, worker: &'static Worker) {
         self.owed.replace(self.kept.borrow().keys().copied().collect());
+        self.pay(worker);
+    }
+
+    /// TCP main is to have a duplicate of `id`.
+    pub(super) fn owe(&self, worker: &'static Worker, id: ConnectionId) {
+        self.owed.borrow_mut().push(id);
         self.pay(worker);
     }
 
@@ -349,7 +337,7 @@ impl Switchboard {
     pub fn facts(&self, id: ConnectionId) -> Option<Rc<Facts>> {
         match self.kept(id)? {
             Kept::Open(connection) => connection.facts(),
-            Kept::Opening(_) => None,
+            Kept::Outgoing(_) => None,
         }
     }
 
@@ -357,7 +345,7 @@ impl Switchboard {
     pub(super) fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(connection.profile.aliases),
-            Kept::Opening(_) => None,
+            Kept::Outgoing(_) => None,
         }
     }
 
@@ -377,7 +365,7 @@ impl Switchboard {
     }
 
     /// An opening is over, one way or the other.
-    pub(super) fn opened(&self, opening: &Opening) {
+    pub(super) fn opened(&self, opening: &Outgoing) {
         self.kept.borrow_mut().remove(&opening.id);
     }
 
@@ -409,13 +397,13 @@ impl Switchboard {
     /// Takes a connection that has ended out, here and at TCP main.
     pub(super) fn forget(&self, worker: &'static Worker, id: ConnectionId) {
         self.kept.borrow_mut().remove(&id);
-        self.to_main(worker, &Letter::Ended { id }, None);
+        self.to_main(worker, &Letter::Ended { id });
     }
 
     /// Another worker is to go on with `connection`.
     pub(super) fn leave(&self, worker: &'static Worker, connection: &Connection) {
         self.kept.borrow_mut().remove(&connection.id());
-        self.to_main(worker, &Letter::Released { id: connection.id() }, None);
+        self.to_main(worker, &Letter::Released { id: connection.id() });
     }
 
     /// Gives up every connection: movable ones go to other workers, the others end.
@@ -429,6 +417,13 @@ impl Switchboard {
         }
     }
 
+    /// Tells whoever waits for the messages of an errand that they could not be sent.
+    pub(super) fn all_failed(&self, worker: &'static Worker, errand: Errand) {
+        for (_, ticket) in errand.messages {
+            self.failed(worker, ticket);
+        }
+    }
+
     /// Tells whoever waits for a message that it could not be sent.
     pub(super) fn failed(&self, worker: &'static Worker, ticket: Option<Ticket>) {
         let Some((ticket, layer)) = ticket.zip(worker.server.transactions.clone()) else { return };
@@ -437,27 +432,8 @@ impl Switchboard {
     }
 
     /// Posts a letter to TCP main.
-    pub(crate) fn to_main(
-        &self,
-        worker: &'static Worker,
-        letter: &Letter<'_>,
-        enclosed: Option<&tokio::net::TcpStream>,
-    ) {
-        let mut bytes = Vec::new();
-        letter.write(&mut bytes);
-        let waits = self.unposted.borrow().iter().any(|waiting| waiting.index == TO_MAIN);
-        if waits && enclosed.is_none() {
-            return self.keep_letter(worker, TO_MAIN, bytes, None);
-        }
-        let posted = worker.server.exchange.main.post(&[&bytes], enclosed.map(AsFd::as_fd));
-        match posted {
-            Ok(()) => {}
-            // What a duplicate is missing for costs a connection only if this process dies.
-            Err(cause) if cause.kind() == ErrorKind::WouldBlock && enclosed.is_none() => {
-                self.keep_letter(worker, TO_MAIN, bytes, None);
-            }
-            Err(cause) => tracing::warn!("TCP main gets no letter: {cause}"),
-        }
+    pub(crate) fn to_main(&self, worker: &'static Worker, letter: &Letter<'_>) {
+        self.to_worker(worker, TO_MAIN, letter, None);
     }
 
     fn to_worker(&self, worker: &'static Worker, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
@@ -474,7 +450,7 @@ impl Switchboard {
                 self.keep_letter(worker, index, bytes, ticket);
             }
             Err(cause) => {
-                tracing::error!("TCP worker {index} gets no letter: {cause}");
+                tracing::error!("{} gets no letter: {cause}", reader_of(index));
                 self.failed(worker, ticket);
             }
         }
@@ -483,7 +459,7 @@ impl Switchboard {
     /// Keeps a letter until its mailbox has room.
     fn keep_letter(&self, worker: &'static Worker, index: u16, letter: Vec<u8>, ticket: Option<Ticket>) {
         if self.unposted_bytes.get() + letter.len() > UNPOSTED_BYTES {
-            tracing::error!("TCP worker {index} does not read its letters: a message is given up");
+            tracing::error!("{} does not read its letters: one is given up", reader_of(index));
             return self.failed(worker, ticket);
         }
         self.unposted_bytes.set(self.unposted_bytes.get() + letter.len());
@@ -538,6 +514,11 @@ impl Switchboard {
 
 /// The index that means TCP main.
 const TO_MAIN: u16 = u16::MAX;
+
+/// Whose mailbox it is, for people.
+fn reader_of(index: u16) -> String {
+    if index == TO_MAIN { "TCP main".to_owned() } else { format!("TCP worker {index}") }
+}
 
 fn mailbox(worker: &'static Worker, index: u16) -> Option<&'static Mailbox> {
     let exchange = &worker.server.exchange;
