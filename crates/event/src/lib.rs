@@ -6,11 +6,12 @@
 //! subscribers a place and a time ([`Subscriptions`]), and operators see both through the functions of [`commands`].
 //!
 //! In flow names, subscriptions and raised events; out flow JSON texts, at the pace of each subscriber, and counts of what
-//! could not be delivered. The edges at which memory is worth an event are here too ([`Edge`]).
+//! could not be delivered. What the core tells is declared once, as types ([`CORE_EVENTS`]). The edges at which memory is worth an event are here too ([`Edge`]).
 #![forbid(unsafe_code)]
 
 pub mod commands;
 
+mod core_events;
 mod courier;
 mod datagram;
 mod events;
@@ -23,6 +24,10 @@ mod subscriptions;
 mod threshold;
 mod transport;
 
+pub use core_events::{
+    CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
+    ShmThreshold, SrStatusChanged, TcpDisconnect, Threshold,
+};
 pub use courier::{Courier, CourierOptions, QUEUE_BYTES, QUEUE_EVENTS};
 pub use datagram::{Datagram, parse_host_port};
 pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError};

@@ -13,24 +13,13 @@ use std::sync::atomic::{
 
 use tocsin_shm::ShmSafe;
 
+use crate::core_events::{CORE_EVENTS, FIRST};
+
 /// How many events may be published, unless the maker of the table says otherwise.
 pub const EVENT_LIMIT: usize = 256;
 
 /// How many bytes the name of an event may have.
 pub const NAME_LIMIT: usize = 128;
-
-/// The core events in the order of their ids.
-const CORE: [&str; 6] = [
-    "E_CORE_SR_STATUS_CHANGED",
-    "E_CORE_THRESHOLD",
-    "E_CORE_SHM_THRESHOLD",
-    "E_CORE_PKG_THRESHOLD",
-    "E_CORE_PROC_AUTO_SCALE",
-    "E_CORE_TCP_DISCONNECT",
-];
-
-/// The core events that come after those of modules and script.
-const CORE_LAST: [&str; 2] = ["E_CORE_LOG", "E_CORE_PROC_EXIT"];
 
 /// Which event: its index in the registry, as `events_list` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,8 +70,8 @@ impl Registry {
     /// A registry in `slots`, all fresh ([`Slot::default`]), with the core events published.
     pub(crate) fn new(slots: &'static [Slot]) -> Result<Self, PublishError> {
         let registry = Self { slots };
-        for name in CORE {
-            registry.publish(name.as_bytes())?;
+        for event in &CORE_EVENTS[..FIRST] {
+            registry.publish(event.name.as_bytes())?;
         }
         Ok(registry)
     }
@@ -93,7 +82,7 @@ impl Registry {
     /// # Errors
     /// [`PublishError::Full`]
     pub fn publish_last(&self) -> Result<(), PublishError> {
-        CORE_LAST.iter().try_for_each(|name| self.publish(name.as_bytes()).map(drop))
+        CORE_EVENTS[FIRST..].iter().try_for_each(|event| self.publish(event.name.as_bytes()).map(drop))
     }
 
     /// The id of `name`, which is published if it was not yet.

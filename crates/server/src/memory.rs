@@ -1,6 +1,6 @@
 //! How full memory is: noted where memory is taken, told at the next safe point of whoever took it.
 
-use tocsin_event::{Edge, percentage};
+use tocsin_event::{Edge, PkgThreshold, ShmThreshold, percentage};
 use tocsin_shm::identity;
 
 use crate::events;
@@ -22,7 +22,8 @@ impl PrivateWatch {
         let threshold = server.settings.event_pkg_threshold;
         self.over = used > budget;
         if self.edge.observe(threshold, usage) {
-            events::private_memory(server, usage, threshold, used, budget, identity::pid());
+            let pid = identity::pid();
+            events::private_memory(server, &PkgThreshold { usage, threshold, used, size: budget, pid });
         }
     }
 
@@ -46,6 +47,6 @@ fn tell_shared(server: &Server) {
     let usage = percentage(used, size);
     let threshold = server.settings.event_shm_threshold;
     if server.shared_edge.observe(threshold, usage) {
-        events::shared_memory(server, usage, threshold, used, size);
+        events::shared_memory(server, &ShmThreshold { usage, threshold, used, size });
     }
 }

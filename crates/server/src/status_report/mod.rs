@@ -11,7 +11,7 @@ mod shared;
 mod tests;
 
 use thiserror::Error;
-use tocsin_event::Events;
+use tocsin_event::{Events, SrStatusChanged};
 use tocsin_shm::{Arena, ArenaFull, Full, Sweep};
 
 pub use self::core::CoreState;
@@ -226,8 +226,14 @@ impl StatusReports {
         let (status, details) = (stored(status), text(details));
         let old = self.shared.set(identifier.0, status, details);
         if old != status {
-            let group = self.group_name(self.entry(identifier).group);
-            events::status_changed(&self.events, group, self.name(identifier), (old, status), details);
+            let event = SrStatusChanged {
+                group: self.group_name(self.entry(identifier).group),
+                identifier: self.name(identifier),
+                status,
+                details,
+                old_status: old,
+            };
+            events::status_changed(&self.events, &event);
         }
     }
 
