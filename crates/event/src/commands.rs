@@ -67,7 +67,10 @@ impl Subscribing {
         let negative =
             Refusal { data: Some("Negative expire value"), ..Refusal::new(-32602, "Invalid params") };
         let expire = expire.map_or(Ok(DEFAULT_EXPIRE), u32::try_from).map_err(|_| negative)?;
-        let event = events.registry().find(event).ok_or(BAD_VALUE)?;
+        let event = events.registry().wanted(event).ok_or_else(|| {
+            tracing::error!("event_subscribe: invalid event name <{}>", event.escape_ascii());
+            BAD_VALUE
+        })?;
         let address = transports.parse(socket).map_err(|error| {
             tracing::error!("event_subscribe to {}: {error}", socket.escape_ascii());
             BAD_VALUE

@@ -154,7 +154,8 @@ macro_rules! core_events {
             }
         )*
 
-        /// The core events in the order of their ids; the last two come after those of modules and of the script.
+        /// The core events in the order of their ids. `E_CORE_LOG` comes after those of modules and of the script, what comes
+        /// after it is published with its first subscriber.
         pub const CORE_EVENTS: &[Description] = &[$($event::DESCRIPTION),*];
     };
 }

@@ -38,7 +38,7 @@ pub use render::write_event;
 pub use subscriptions::{
     DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
 };
-pub use threshold::{Edge, SharedEdge, percentage};
+pub use threshold::{Edge, Rule, SharedEdge, percentage};
 pub use transport::{
     Address, AddressError, Endpoint, Event, Outlet, SOCKET_LIMIT, Sending, Sent, Transport, Transports,
 };

@@ -13,7 +13,7 @@ use std::sync::atomic::{
 
 use tocsin_shm::ShmSafe;
 
-use crate::core_events::{CORE_EVENTS, FIRST};
+use crate::core_events::{CORE_EVENTS, CoreEvent, FIRST, LogLine, ProcExit};
 
 /// How many events may be published, unless the maker of the table says otherwise.
 pub const EVENT_LIMIT: usize = 256;
@@ -76,13 +76,19 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Publishes the core events whose ids come last: `E_CORE_LOG`, then `E_CORE_PROC_EXIT`. To be called when the
-    /// modules and the script have published theirs.
+    /// Publishes `E_CORE_LOG`, whose id comes last. To be called when the modules and the script have published theirs.
     ///
     /// # Errors
     /// [`PublishError::Full`]
-    pub fn publish_last(&self) -> Result<(), PublishError> {
-        CORE_EVENTS[FIRST..].iter().try_for_each(|event| self.publish(event.name.as_bytes()).map(drop))
+    pub fn publish_last(&self) -> Result<EventId, PublishError> {
+        self.publish(LogLine::DESCRIPTION.name.as_bytes())
+    }
+
+    /// The id of an event that somebody wants to subscribe to. What this server tells beyond the peer is published with
+    /// its first subscriber: until then lists show what clients of the peer expect.
+    pub fn wanted(&self, name: &[u8]) -> Option<EventId> {
+        let offered = name == ProcExit::DESCRIPTION.name.as_bytes();
+        self.find(name).or_else(|| offered.then(|| self.publish(name).ok()).flatten())
     }
 
     /// The id of `name`, which is published if it was not yet.
@@ -238,13 +244,15 @@ pub(crate) mod tests {
             "E_TWO",
             "E_NOPE",
             "E_CORE_LOG",
-            "E_CORE_PROC_EXIT",
         ];
         assert_eq!(names, (0..).zip(expected.map(String::from)).collect::<Vec<_>>());
         assert_eq!(registry.find(b"E_CORE_THRESHOLD"), Some(EventId::THRESHOLD));
         assert_eq!(registry.find(b"E_CORE_TCP_DISCONNECT"), Some(EventId::TCP_DISCONNECT));
         assert_eq!(registry.find(b"e_one"), None);
         assert_eq!(registry.name(EventId(6)), Some(b"E_ONE".to_vec()));
+        assert_eq!(registry.wanted(b"E_NOBODYS"), None);
+        assert_eq!(registry.find(b"E_CORE_PROC_EXIT"), None);
+        assert_eq!(registry.wanted(b"E_CORE_PROC_EXIT"), Some(EventId(11)));
     }
 
     #[test]

@@ -1,12 +1,24 @@
 //! When a memory percentage is worth an event: `E_CORE_PKG_THRESHOLD` and `E_CORE_SHM_THRESHOLD`.
 //!
 //! At or above the threshold every change of the whole percentage is told, up or down. Below it, one last event says
-//! that the usage fell, unless the event before it told exactly the threshold. [`Edge`] is a plain value: each process
-//! keeps one for its private memory, and [`SharedEdge`] keeps the one of the shared memory for all of them.
+//! that the usage fell, unless the event before it told exactly the threshold. With a hysteresis it is told at the
+//! crossing, then only when it has moved by so many percent since, and always once when it has fallen back.
+//!
+//! [`Edge`] is a plain value: each process keeps one for its private memory, and [`SharedEdge`] keeps the one of the
+//! shared memory for all of them.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tocsin_shm::ShmSafe;
+
+/// When a percentage is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Percent from which on it is told; 0 switches it off.
+    pub threshold: u8,
+    /// Percent by which it must have moved to be told again; 0: every change is told.
+    pub hysteresis: u8,
+}
 
 /// The state of one threshold: the percentage seen last, and the one told last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,15 +28,25 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Takes a percentage in, and says whether it is to be told. A threshold of 0 is switched off.
-    pub fn observe(&mut self, threshold: u8, usage: u8) -> bool {
+    /// Takes a percentage in, and says whether it is to be told.
+    pub fn observe(&mut self, rule: Rule, usage: u8) -> bool {
         let changed = usage != self.seen;
         self.seen = usage;
-        let tell = threshold != 0 && changed && (usage >= threshold || self.told > threshold);
+        let tell = rule.threshold != 0 && changed && self.is_worth(rule, usage);
         if tell {
             self.told = usage;
         }
         tell
+    }
+
+    fn is_worth(&self, Rule { threshold, hysteresis }: Rule, usage: u8) -> bool {
+        if hysteresis == 0 {
+            usage >= threshold || self.told > threshold
+        } else if self.told < threshold {
+            usage >= threshold
+        } else {
+            usage.abs_diff(self.told) >= hysteresis || usage < threshold
+        }
     }
 }
 
@@ -34,12 +56,12 @@ pub struct SharedEdge(AtomicU32);
 
 impl SharedEdge {
     /// As [`Edge::observe`]; among processes that observe at the same time, one is told to raise.
-    pub fn observe(&self, threshold: u8, usage: u8) -> bool {
+    pub fn observe(&self, rule: Rule, usage: u8) -> bool {
         let mut before = self.0.load(Relaxed);
         loop {
             let [seen, told, ..] = before.to_le_bytes();
             let mut edge = Edge { seen, told };
-            let tell = edge.observe(threshold, usage);
+            let tell = edge.observe(rule, usage);
             let after = u32::from_le_bytes([edge.seen, edge.told, 0, 0]);
             if after == before {
                 return tell;
@@ -63,17 +85,24 @@ pub fn percentage(used: u64, size: u64) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn told(threshold: u8, usages: &[u8]) -> Vec<u8> {
+        told_by(Rule { threshold, hysteresis: 0 }, usages)
+    }
+
+    fn told_by(rule: Rule, usages: &[u8]) -> Vec<u8> {
         let mut edge = Edge::default();
         let shared = SharedEdge::default();
         usages
             .iter()
             .copied()
             .filter(|&usage| {
-                let tell = edge.observe(threshold, usage);
-                assert_eq!(shared.observe(threshold, usage), tell, "shared and private differ at {usage}");
+                let tell = edge.observe(rule, usage);
+                assert_eq!(shared.observe(rule, usage), tell, "shared and private differ at {usage}");
                 tell
             })
             .collect()
@@ -97,6 +126,31 @@ mod tests {
         assert_eq!(told(50, &[60, 40, 39, 41, 49]), [60, 40]);
         // Falling from exactly the threshold is not told, rising to it again is.
         assert_eq!(told(50, &[50, 49, 50, 49]), [50, 50]);
+    }
+
+    #[test]
+    fn with_a_hysteresis_a_pager_rings_at_the_crossing_and_at_the_end() {
+        let rule = Rule { threshold: 80, hysteresis: 5 };
+        let usages = [79, 80, 81, 82, 84, 85, 86, 85, 91, 90, 87, 86, 85, 81, 80, 79, 78, 79, 80, 79];
+        assert_eq!(told_by(rule, &usages), [80, 85, 91, 86, 81, 79, 80, 79]);
+        // A fall from the crossing itself is told too: whoever was called knows that it is over.
+        assert_eq!(told_by(rule, &[80, 79, 70, 85, 10]), [80, 79, 85, 10]);
+    }
+
+    proptest! {
+        #[test]
+        fn with_a_hysteresis_the_last_word_tells_the_side(usages in vec(0_u8..=100, 1..200), hysteresis in 1_u8..50) {
+            let rule = Rule { threshold: 50, hysteresis };
+            let mut edge = Edge::default();
+            let mut last = 0;
+            for usage in usages {
+                if edge.observe(rule, usage) {
+                    last = usage;
+                }
+                prop_assert_eq!(last >= 50, usage >= 50);
+                prop_assert!(usage < 50 || usage.abs_diff(last) < hysteresis);
+            }
+        }
     }
 
     #[test]

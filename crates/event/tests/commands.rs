@@ -151,8 +151,7 @@ fn lists_of_everything() {
                 r#"{"Events":[{"name":"E_CORE_SR_STATUS_CHANGED","id":0},{"name":"E_CORE_THRESHOLD","id":1},"#,
                 r#"{"name":"E_CORE_SHM_THRESHOLD","id":2},{"name":"E_CORE_PKG_THRESHOLD","id":3},"#,
                 r#"{"name":"E_CORE_PROC_AUTO_SCALE","id":4},{"name":"E_CORE_TCP_DISCONNECT","id":5},{"name":"E_ONE","id":6},"#,
-                r#"{"name":"E_THREE","id":7},{"name":"E_TWO","id":8},{"name":"E_NOPE","id":9},{"name":"E_CORE_LOG","id":10},"#,
-                r#"{"name":"E_CORE_PROC_EXIT","id":11}]}"#,
+                r#"{"name":"E_THREE","id":7},{"name":"E_TWO","id":8},{"name":"E_NOPE","id":9},{"name":"E_CORE_LOG","id":10}]}"#,
             )
         );
     });

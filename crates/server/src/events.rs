@@ -1,7 +1,8 @@
 //! The core events, as this server raises them.
 
 use tocsin_event::{
-    EventId, Events, PkgThreshold, ProcExit, Raised, ShmThreshold, SrStatusChanged, TcpDisconnect, Threshold,
+    CoreEvent, EventId, Events, PkgThreshold, ProcExit, Raised, ShmThreshold, SrStatusChanged, TcpDisconnect,
+    Threshold,
 };
 use tocsin_net::connections::View;
 use tocsin_process::{Cause, Exit};
@@ -42,6 +43,9 @@ pub(crate) fn status_changed(events: &Events, event: &SrStatusChanged<'_>) -> Ra
 
 /// `E_CORE_PROC_EXIT`: a child ended, and what that cost.
 pub fn process_exit(server: &Server, exit: &Exit, group: &str) -> Raised {
+    let Some(id) = server.events.registry().find(ProcExit::DESCRIPTION.name.as_bytes()) else {
+        return Raised::Unheard;
+    };
     let (signal, code) = match exit.cause {
         Cause::Signal(signal) => (Some(signal), None),
         Cause::Code(code) => (None, Some(code)),
@@ -54,5 +58,5 @@ pub fn process_exit(server: &Server, exit: &Exit, group: &str) -> Raised {
         group,
         records_lost: exit.records_lost.into(),
     };
-    server.events.tell(server.process_exit_event, &event)
+    server.events.tell(id, &event)
 }

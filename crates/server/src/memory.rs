@@ -19,10 +19,10 @@ impl PrivateWatch {
         let Some(used) = tocsin_process::take_private_change() else { return };
         let budget = server.settings.private_bytes;
         let usage = percentage(used, budget);
-        let threshold = server.settings.event_pkg_threshold;
+        let rule = server.settings.private_rule();
         self.over = used > budget;
-        if self.edge.observe(threshold, usage) {
-            let pid = identity::pid();
+        if self.edge.observe(rule, usage) {
+            let (threshold, pid) = (rule.threshold, identity::pid());
             events::private_memory(server, &PkgThreshold { usage, threshold, used, size: budget, pid });
         }
     }
@@ -45,8 +45,8 @@ pub fn look_at_shared(server: &Server) {
 fn tell_shared(server: &Server) {
     let (used, size) = (server.arena.used_bytes(), server.arena.size_bytes());
     let usage = percentage(used, size);
-    let threshold = server.settings.event_shm_threshold;
-    if server.shared_edge.observe(threshold, usage) {
-        events::shared_memory(server, &ShmThreshold { usage, threshold, used, size });
+    let rule = server.settings.shared_rule();
+    if server.shared_edge.observe(rule, usage) {
+        events::shared_memory(server, &ShmThreshold { usage, threshold: rule.threshold, used, size });
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use siphasher::sip::SipHasher13;
 use tocsin_event::SharedEdge;
-use tocsin_event::{EventId, Events, Transports};
+use tocsin_event::{Events, Transports};
 use tocsin_process::Plan;
 use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
@@ -70,8 +70,6 @@ pub struct Server {
     pub status: StatusReports,
     /// The Event Interface.
     pub events: Events,
-    /// `E_CORE_PROC_EXIT`.
-    pub process_exit_event: EventId,
     /// Ways to deliver events.
     pub transports: Transports,
     /// Becomes readable when the event log has something for the courier.

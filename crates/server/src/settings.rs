@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tocsin_event::Rule;
 use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec, Value};
 use tocsin_sip::Limits;
 
@@ -76,6 +77,8 @@ pub struct Settings {
     pub event_pkg_threshold: u8,
     /// `event_shm_threshold`, percent; 0 is off.
     pub event_shm_threshold: u8,
+    /// `event_threshold_hysteresis`, percent; 0: every percent is told.
+    pub event_threshold_hysteresis: u8,
     /// Size of the shared memory in bytes.
     pub shared_bytes: u64,
     /// Budget of each process's private memory in bytes.
@@ -151,6 +154,16 @@ impl Settings {
         self.server_signature.then_some(&self.server_header)
     }
 
+    /// When a process's private memory is worth an event.
+    pub fn private_rule(&self) -> Rule {
+        Rule { threshold: self.event_pkg_threshold, hysteresis: self.event_threshold_hysteresis }
+    }
+
+    /// When the shared memory is worth an event.
+    pub fn shared_rule(&self) -> Rule {
+        Rule { threshold: self.event_shm_threshold, hysteresis: self.event_threshold_hysteresis }
+    }
+
     fn defaults() -> Self {
         Self {
             sockets: Vec::new(),
@@ -165,13 +178,10 @@ impl Settings {
             exec_dns_threshold: 0,
             event_pkg_threshold: 0,
             event_shm_threshold: 0,
+            event_threshold_hysteresis: 0,
             shared_bytes: DEFAULT_SHARED_MIB << 20,
             private_bytes: DEFAULT_PRIVATE_MIB << 20,
-            log: LogSettings {
-                level: Level::Notice as i32,
-                stderr: false,
-                syslog: Some("tocsin".to_owned()),
-            },
+            log: LogSettings { stderr: false, syslog: Some("tocsin".to_owned()), ..LogSettings::default() },
             xlog_level: Level::Notice as i32,
             forward_503: false,
             identity: tocsin_process::Identity::default(),
@@ -195,7 +205,11 @@ impl Settings {
             "exec_dns_threshold" => self.exec_dns_threshold = micros()?,
             "event_pkg_threshold" => self.event_pkg_threshold = percent()?,
             "event_shm_threshold" => self.event_shm_threshold = percent()?,
+            "event_threshold_hysteresis" => self.event_threshold_hysteresis = percent()?,
             "log_level" | "debug" => self.log.level = number as i32,
+            "stderror_level_filter" => self.log.stderr_most = number as i32,
+            "syslog_level_filter" => self.log.syslog_most = number as i32,
+            "log_event_level_filter" => self.log.events_most = number as i32,
             "xlog_level" => self.xlog_level = number as i32,
             "timer_workers" => {
                 self.timer_workers = u32::try_from(number).map_err(|_| "needs 1 or more".to_owned())?;
@@ -214,6 +228,7 @@ impl Settings {
         match name {
             "stderror_enabled" | "log_stderror" => self.log.stderr = truth,
             "syslog_enabled" if !truth => self.log.syslog = None,
+            "log_event_enabled" => self.log.events = truth,
             "disable_503_translation" => self.forward_503 = truth,
             "server_signature" => self.server_signature = truth,
             "debug_mode" => self.debug = truth,
@@ -238,6 +253,7 @@ impl Settings {
             "log_name" | "syslog_name" => {
                 self.log.syslog = self.log.syslog.is_some().then(|| text.to_owned());
             }
+            "log_prefix" => self.log.prefix = (!text.is_empty()).then(|| text.to_owned()),
             "chroot" => self.identity.root = Some(PathBuf::from(text)),
             "wdir" => self.identity.directory = Some(PathBuf::from(text)),
             "user" | "uid" => {
@@ -393,6 +409,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("dns_servers_no", "name servers to use"),
     ("event_pkg_threshold", "percent of private memory that raises E_CORE_PKG_THRESHOLD"),
     ("event_shm_threshold", "percent of shared memory that raises E_CORE_SHM_THRESHOLD"),
+    ("event_threshold_hysteresis", "percent by which memory must move to be told of again"),
     ("exec_dns_threshold", "microseconds that a DNS look-up may take"),
     ("exec_msg_threshold", "microseconds that a message may take"),
     ("log_event_level_filter", "level of lines that raise E_CORE_LOG"),

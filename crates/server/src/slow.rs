@@ -1,7 +1,10 @@
-//! Slow messages: `exec_msg_threshold`, its event, and the log lines that name the culprits.
+//! Slow messages (`exec_msg_threshold`) and slow sending (`tcp_threshold`): the event, and the log lines that name the
+//! culprits.
 
 use crate::context::Context;
 use crate::events;
+use crate::server::Server;
+use crate::time::now_ns;
 
 /// Actions that a warning names.
 const NAMED: usize = 5;
@@ -15,28 +18,44 @@ pub(crate) fn note(slowest: &mut Vec<(String, u32, u64)>, name: &str, line: u32,
     }
 }
 
+/// `message` was there to be sent at `since`, and the kernel has taken it: raises the event if that took longer than
+/// `limit` microseconds.
+pub(crate) fn sent(server: &Server, limit: u64, since: u64, message: &[u8]) {
+    let took = now_ns().saturating_sub(since) / 1000;
+    if took > limit {
+        tracing::warn!(
+            "threshold exceeded : tcp took too long : send={took}. Source : {}",
+            String::from_utf8_lossy(first_line(message))
+        );
+        events::threshold(server, "tcp ops", took, message);
+    }
+}
+
 /// The message of `cx` is done: raises the event if that took longer than allowed.
 pub(crate) fn check(cx: &Context) {
     let limit = cx.server().settings.exec_msg_threshold;
     if limit == 0 || cx.began_ns == 0 {
         return;
     }
-    let took = crate::time::now_ns().saturating_sub(cx.began_ns) / 1000;
+    let took = now_ns().saturating_sub(cx.began_ns) / 1000;
     if took <= limit {
         return;
     }
     let server = cx.server();
     server.statistics.add(server.counters.slow_messages, 1);
     let text = cx.message.bytes();
-    let first = text.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
     tracing::warn!(
         "threshold exceeded : msg processing took too long - {took} us.Source : {}",
-        String::from_utf8_lossy(first)
+        String::from_utf8_lossy(first_line(text))
     );
     for (rank, (name, line, micros)) in cx.slowest.iter().enumerate() {
         tracing::warn!("#{} is a module action : {name} - {micros}us - line {line}", rank + 1);
     }
     events::threshold(server, "msg processing", took, text);
+}
+
+fn first_line(message: &[u8]) -> &[u8] {
+    message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
 }
 
 #[cfg(test)]

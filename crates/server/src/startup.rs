@@ -183,7 +183,10 @@ pub fn assemble(
     sweeps.push(exchange.connections.sweeper());
     process_statistics::register_processes(&mut statistics, table, settings.private_bytes);
     statistics.share(arena, slots)?;
-    let process_exit_event = publish(&events, &settings.written_events, &made.events)?;
+    let line_written = publish(&events, &settings.written_events, &made.events)?;
+    if settings.log.events {
+        logging::tell_lines(events, line_written, settings.log.events_most);
+    }
 
     let sockets = open_sockets(&settings, &program, &made.streams)?;
     let plan = plan(&made.processes, &sockets, &settings);
@@ -203,7 +206,6 @@ pub fn assemble(
         counters,
         status,
         events,
-        process_exit_event,
         transports: made.transports,
         ears,
         transactions: made.transactions,
@@ -326,7 +328,8 @@ fn event_interface(arena: &'static Arena, slots: u16) -> Result<(Events, OwnedFd
     Ok((events, ears))
 }
 
-/// Publishes the events of the script, of modules, and of the core, in the peer's order.
+/// Publishes the events of the script, of modules, and of the core, in the peer's order; the last one tells lines of the
+/// log.
 fn publish(
     events: &Events,
     written: &[Bytes],
@@ -340,8 +343,7 @@ fn publish(
     for name in names {
         registry.publish(name.as_bytes()).map_err(failed)?;
     }
-    registry.publish_last().map_err(failed)?;
-    registry.publish(b"E_CORE_PROC_EXIT").map_err(failed)
+    registry.publish_last().map_err(failed)
 }
 
 /// Groups in the order of their slots: processes of modules, the courier, UDP workers, TCP main and its workers, TIMER

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
+use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, RouteKind, Routes, Value};
 
 use super::as_text;
 use crate::context::Context;
@@ -45,6 +45,9 @@ pub fn write_xlog(cx: &Context, level: Level, text: Option<Bytes>) {
     use std::sync::atomic::Ordering::Relaxed;
     let most = cx.server().words.xlog_level.load(Relaxed);
     if level as i32 <= most {
-        logging::line(level, &text.unwrap_or_else(|| Bytes::from("<null>")).lossy());
+        let text = text.unwrap_or_else(|| Bytes::from("<null>"));
+        // An event route that logs must not be its own cause.
+        let write = if cx.route == RouteKind::Event { logging::line_untold } else { logging::line };
+        write(level, &text.lossy());
     }
 }

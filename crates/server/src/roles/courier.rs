@@ -6,6 +6,7 @@ use tocsin_event::{Courier, CourierOptions};
 use tocsin_process::Termination;
 
 use super::{Stop, running, stopping};
+use crate::logging;
 use crate::worker::Worker;
 
 /// How long the courier stays behind the other processes when the server ends.
@@ -17,6 +18,7 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let server = worker.server;
+    logging::tell_no_lines();
     let ears = server.ears.try_clone()?;
     let courier = Courier::new(server.events, server.transports.clone(), ears, CourierOptions::default())?;
     running(worker);

@@ -16,13 +16,14 @@ use tokio::sync::Notify;
 
 use super::cut::Cutter;
 use super::end::{End, report};
-use super::output::Output;
+use super::output::{Output, Timed};
 use crate::context::Received;
 use crate::flow::Ticket;
+use crate::slow;
 use crate::sockets::SocketId;
 use crate::stream_options::StreamOptions;
 use crate::tcp_profile::{Opening, TcpProfile};
-use crate::time::now_ms;
+use crate::time::{now_ms, now_ns};
 use crate::worker::Worker;
 
 /// A connection lives so long without traffic even with `tcp_connection_lifetime=0`: else nothing could ever arrive.
@@ -321,7 +322,11 @@ impl Connection {
             }
         };
         self.say(bytes);
-        self.output.borrow_mut().note(ticket);
+        let mut output = self.output.borrow_mut();
+        output.note(ticket);
+        if self.profile.threshold_us != 0 {
+            output.time(Timed { since: now_ns(), message: message.to_vec() });
+        }
     }
 
     /// Queues bytes, encrypted where the protocol wants it.
@@ -382,6 +387,10 @@ impl Connection {
         }
         if wrote {
             self.touch(now);
+            let sent = self.output.borrow_mut().take_sent();
+            for sent in sent {
+                slow::sent(self.worker.server, self.profile.threshold_us, sent.since, &sent.message);
+            }
         }
         self.settle();
     }

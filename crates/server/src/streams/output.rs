@@ -10,6 +10,15 @@ const WAITING_BYTES: usize = 512 * 1024;
 /// Written bytes that are kept before the others are moved to the front.
 const PAST_BYTES: usize = 64 * 1024;
 
+/// A message whose sending is timed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Timed {
+    /// When it was there to be sent, in nanoseconds of the monotonic clock.
+    pub(super) since: u64,
+    /// The message.
+    pub(super) message: Vec<u8>,
+}
+
 /// Messages and bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -20,6 +29,10 @@ pub(super) struct Output {
     written: usize,
     /// Whose messages lie in `bytes`, and where each ends.
     tickets: VecDeque<(usize, Ticket)>,
+    /// Messages of which it is to be told how long they took, and where each ends in `bytes`.
+    timed: VecDeque<(usize, Timed)>,
+    /// Those of them that the kernel has taken whole.
+    sent: Vec<Timed>,
     /// When bytes began to wait, in milliseconds of the monotonic clock; 0 when none do.
     since: u64,
 }
@@ -50,6 +63,16 @@ impl Output {
         self.tickets.extend(ticket.map(|ticket| (self.bytes.len(), ticket)));
     }
 
+    /// Times the message that was appended last.
+    pub(super) fn time(&mut self, timed: Timed) {
+        self.timed.push_back((self.bytes.len(), timed));
+    }
+
+    /// The timed messages that have left since the last call.
+    pub(super) fn take_sent(&mut self) -> Vec<Timed> {
+        std::mem::take(&mut self.sent)
+    }
+
     /// Bytes that the kernel has not taken.
     pub(super) fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
@@ -63,6 +86,9 @@ impl Output {
     /// The kernel took `count` bytes at `now`.
     pub(super) fn took(&mut self, count: usize, now: u64) {
         self.written += count;
+        while let Some((_, timed)) = self.timed.pop_front_if(|(end, _)| *end <= self.written) {
+            self.sent.push(timed);
+        }
         if self.written == self.bytes.len() {
             // A large burst leaves no large buffer behind.
             if self.bytes.capacity() > 4096 {
@@ -84,6 +110,7 @@ impl Output {
         if self.written >= PAST_BYTES {
             self.bytes.drain(..self.written);
             self.tickets.iter_mut().for_each(|(end, _)| *end -= self.written);
+            self.timed.iter_mut().for_each(|(end, _)| *end -= self.written);
             self.written = 0;
         }
     }
@@ -146,6 +173,25 @@ mod tests {
         assert!(output.bytes.len() < 2 * PAST_BYTES, "{}", output.bytes.len());
         assert_eq!(output.unwritten().len(), 10_000);
         assert_eq!(output.into_unsent().map(|ticket| ticket.transaction).collect::<Vec<_>>(), [99]);
+    }
+
+    #[test]
+    fn a_timed_message_is_sent_with_its_last_byte() {
+        let timed = |since| Timed { since, message: vec![b'x'; since as usize] };
+        let mut output = Output::default();
+        for length in [3, 100_000, 2] {
+            output.bytes().extend(vec![b'x'; length]);
+            output.time(timed(length as u64));
+        }
+        output.took(2, 1);
+        assert_eq!(output.take_sent(), []);
+        output.took(90_000, 2);
+        assert_eq!(output.take_sent(), [timed(3)]);
+        output.took(10_000, 3);
+        output.took(1, 4);
+        assert_eq!(output.take_sent(), [timed(100_000)]);
+        output.took(2, 5);
+        assert_eq!((output.take_sent(), output.take_sent()), (vec![timed(2)], vec![]));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod destinations;
 mod event_delivery;
 mod harness;
 mod hostile;
+mod log_events;
 mod management;
 mod memory;
 mod python_clients;

@@ -71,9 +71,14 @@ fn events_are_listed_with_the_peers_ids() {
     for (id, (name, listed)) in events.iter().enumerate() {
         assert_eq!(**listed, json!(id), "{name}");
     }
-    for name in ["E_ONE", "E_TWO", "E_THREE", "E_CORE_LOG", "E_CORE_PROC_EXIT"] {
+    for name in ["E_ONE", "E_TWO", "E_THREE", "E_CORE_LOG"] {
         assert!(events.iter().any(|(listed, _)| *listed == name), "{name} is not in {listed}");
     }
+    // What goes beyond the peer shows up with its first subscriber.
+    let subscriber = Subscriber::new();
+    subscribe(&server, json!({"event": "E_CORE_PROC_EXIT", "socket": subscriber.name()}));
+    let longer = server.mi().call("events_list", Value::Null)["Events"].as_array().unwrap().len();
+    assert_eq!(longer, events.len() + 1);
     server.stop();
 }
 

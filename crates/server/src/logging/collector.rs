@@ -1,0 +1,87 @@
+//! Lines that the server's own code writes: from `tracing` to the log.
+
+use std::fmt::Write as _;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
+
+use super::{Level, Line, wanted, write};
+
+/// Takes what `tracing` is told.
+pub(super) struct Collector;
+
+impl Subscriber for Collector {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        wanted(level_of(*metadata.level()))
+    }
+
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> tracing::subscriber::Interest {
+        // The level can change at any time: ask each time.
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut Words(&mut text));
+        let (module, place) = origin(event.metadata().target());
+        let level = level_of(*event.metadata().level());
+        write(&Line { level, module: Some(module), place, text: text.trim_start() });
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// The module as an operator knows it, and the place in it: `tocsin_modules::tm::relay` is `relay` in the module tm, all
+/// that is no module is the core.
+fn origin(target: &str) -> (&str, Option<&str>) {
+    let (room, place) = target.split_once("::").unwrap_or((target, ""));
+    let (module, place) = match room {
+        "tocsin_modules" => place.split_once("::").unwrap_or((place, "")),
+        _ => ("core", place),
+    };
+    (module, (!place.is_empty()).then_some(place))
+}
+
+fn level_of(level: tracing::Level) -> Level {
+    match level {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warning,
+        tracing::Level::INFO => Level::Info,
+        _ => Level::Debug,
+    }
+}
+
+struct Words<'a>(&'a mut String);
+
+impl Visit for Words<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_is_the_one_that_operators_know() {
+        assert_eq!(origin("tocsin_modules::tm::relay"), ("tm", Some("relay")));
+        assert_eq!(origin("tocsin_modules::tm"), ("tm", None));
+        assert_eq!(origin("tocsin_server::commands::events"), ("core", Some("commands::events")));
+        assert_eq!(origin("hyper"), ("core", None));
+    }
+}

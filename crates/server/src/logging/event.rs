@@ -1,0 +1,59 @@
+//! `E_CORE_LOG`: each line of the log as an event, if `log_event_enabled` is set.
+//!
+//! A line never leads to another one by way of its event: raising writes no line, the process that delivers raises
+//! nothing for its own lines, and neither do the event routes of the script.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tocsin_event::{EventId, Events, LogLine};
+use tocsin_shm::identity;
+
+use super::Line;
+
+/// Raises the events.
+struct Teller {
+    events: Events,
+    id: EventId,
+    /// `log_event_level_filter`: lines above it are not told; 0 is no filter.
+    most: i32,
+}
+
+static TELLER: OnceLock<Teller> = OnceLock::new();
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on each line up to the level `most` (0: all) is raised as the event `id`. Call before the first fork.
+pub fn tell_lines(events: Events, id: EventId, most: i32) {
+    // Set once: there is one Event Interface.
+    let _ = TELLER.set(Teller { events, id, most });
+}
+
+/// From here on no line of this process is raised: it is the one that delivers them.
+pub fn tell_no_lines() {
+    SILENT.store(true, Relaxed);
+}
+
+/// Raises `line`.
+pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
+    let Some(teller) = TELLER.get() else { return };
+    let unwanted = teller.most != 0 && line.level as i32 > teller.most;
+    if unwanted || SILENT.load(Relaxed) || TELLING.replace(true) {
+        return;
+    }
+    let event = LogLine {
+        time,
+        pid: identity::pid(),
+        level: line.level.name(),
+        module: line.module,
+        function: line.module.and(line.place),
+        prefix,
+        message: line.text.as_bytes(),
+    };
+    teller.events.tell(teller.id, &event);
+    TELLING.set(false);
+}

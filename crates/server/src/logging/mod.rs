@@ -1,0 +1,186 @@
+//! The log: one line, one write, to standard error or to the system's log.
+//!
+//! Every process of the family writes to the same descriptor; a line that goes out in one system call is never mixed
+//! with another's. The level is a number in shared memory, so that the management interface can change it for all.
+
+mod collector;
+mod event;
+mod level;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tocsin_shm::identity;
+
+use crate::time;
+use collector::Collector;
+pub use event::{tell_lines, tell_no_lines};
+pub use level::Level;
+
+/// Where lines go and which are wanted.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// Lines above this level are left out.
+    pub level: i32,
+    /// To standard error.
+    pub stderr: bool,
+    /// To the system's log, under this name.
+    pub syslog: Option<String>,
+    /// `stderror_level_filter`: lines above it do not go to standard error; 0 is no filter.
+    pub stderr_most: i32,
+    /// `syslog_level_filter`, the same for the system's log.
+    pub syslog_most: i32,
+    /// `log_prefix`: a word in front of each line.
+    pub prefix: Option<String>,
+    /// `log_event_enabled`: raise `E_CORE_LOG` for each line.
+    pub events: bool,
+    /// `log_event_level_filter`: lines above it are not raised; 0 is no filter.
+    pub events_most: i32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            level: Level::Notice as i32,
+            stderr: true,
+            syslog: None,
+            stderr_most: 0,
+            syslog_most: 0,
+            prefix: None,
+            events: false,
+            events_most: 0,
+        }
+    }
+}
+
+struct Log {
+    stderr: bool,
+    syslog: Option<(UnixDatagram, String)>,
+    stderr_most: i32,
+    syslog_most: i32,
+    prefix: Option<String>,
+}
+
+impl Log {
+    /// Before it is known what is wanted: everything goes to standard error.
+    const EARLY: Self = Self { stderr: true, syslog: None, stderr_most: 0, syslog_most: 0, prefix: None };
+}
+
+/// Before the arena is there, and in tools that have none.
+static EARLY_LEVEL: AtomicI32 = AtomicI32::new(Level::Notice as i32);
+static SHARED_LEVEL: OnceLock<&'static AtomicI32> = OnceLock::new();
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Lets lines go to standard error until the configuration is known.
+pub fn start_early(settings: &LogSettings) {
+    EARLY_LEVEL.store(settings.level, Relaxed);
+    // A second start finds the collector in place, which is as good.
+    let _ = tracing::subscriber::set_global_default(Collector);
+}
+
+/// Starts the log as configured.
+pub fn start(settings: &LogSettings) {
+    EARLY_LEVEL.store(settings.level, Relaxed);
+    LOG.get_or_init(|| {
+        let syslog = settings.syslog.clone().and_then(|name| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.connect("/dev/log").ok()?;
+            Some((socket, name))
+        });
+        // Without a system log there is still someone who should read the lines.
+        let stderr = settings.stderr || syslog.is_none();
+        let (stderr_most, syslog_most) = (settings.stderr_most, settings.syslog_most);
+        Log { stderr, syslog, stderr_most, syslog_most, prefix: settings.prefix.clone() }
+    });
+}
+
+/// From here on the level is read from shared memory. Call before the first fork.
+pub fn share_level(level: &'static AtomicI32) {
+    level.store(EARLY_LEVEL.load(Relaxed), Relaxed);
+    // Set once: there is one arena.
+    let _ = SHARED_LEVEL.set(level);
+}
+
+/// The level in force.
+pub fn level() -> i32 {
+    SHARED_LEVEL.get().map_or_else(|| EARLY_LEVEL.load(Relaxed), |level| level.load(Relaxed))
+}
+
+/// Sets the level for every process.
+pub fn set_level(new: i32) {
+    SHARED_LEVEL.get().map_or_else(|| EARLY_LEVEL.store(new, Relaxed), |level| level.store(new, Relaxed));
+}
+
+/// Whether lines of `level` are written.
+pub fn wanted(level: Level) -> bool {
+    level as i32 <= self::level()
+}
+
+/// One line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    level: Level,
+    /// Who wrote it: a module or the core; the script has no name.
+    module: Option<&'a str>,
+    place: Option<&'a str>,
+    text: &'a str,
+}
+
+/// Writes one line of the script, if its level is wanted. `text` may hold any characters; line ends inside are kept.
+pub fn line(level: Level, text: &str) {
+    if wanted(level) {
+        write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+    }
+}
+
+/// As [`line()`], and raises no `E_CORE_LOG`.
+pub fn line_untold(level: Level, text: &str) {
+    if wanted(level) {
+        put(
+            &Line { level, module: None, place: None, text: text.trim_end_matches('\n') },
+            &time::log_stamp(),
+        );
+    }
+}
+
+fn write(line: &Line<'_>) {
+    let stamp = time::log_stamp();
+    put(line, &stamp);
+    event::tell(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
+}
+
+/// Writes `line` to where lines go.
+fn put(line: &Line<'_>, stamp: &str) {
+    let early = Log::EARLY;
+    let log = LOG.get().unwrap_or(&early);
+    let level = line.level as i32;
+    let mut text = String::with_capacity(line.text.len() + 48);
+    for word in log.prefix.as_deref().into_iter().chain([line.level.name()]) {
+        text.push_str(word);
+        text.push(':');
+    }
+    if let Some(module) = line.module {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{module}: ");
+    }
+    text.push_str(line.text);
+    let pid = identity::pid();
+    if log.stderr && passes(log.stderr_most, level) {
+        // Nothing can be told about a log that cannot be written.
+        let _ = std::io::stderr().write_all(format!("{stamp} [{pid}] {text}\n").as_bytes());
+    }
+    if let Some((socket, name)) = log.syslog.as_ref().filter(|_| passes(log.syslog_most, level)) {
+        // Facility 3 (daemon), as the peer's default.
+        let priority = 3 * 8 + line.level.severity();
+        let _ = socket.send(format!("<{priority}>{name}[{pid}]: {text}").as_bytes());
+    }
+}
+
+/// Whether a line of `level` passes a filter that lets lines up to `most` through; 0 is no filter.
+fn passes(most: i32, level: i32) -> bool {
+    most == 0 || level <= most
+}
