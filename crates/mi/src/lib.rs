@@ -5,10 +5,13 @@
 //! [`jsonrpc`] turns the bytes of a request into the call of a command and its result into the bytes of the reply. A command
 //! answers at once or with a future; the transports never wait for a slow command or a slow client on behalf of others.
 //!
+//! [`client`] is the other side, for tools of our own.
+//!
 //! Everything runs on one current-thread runtime inside a `LocalSet`. What clients see, down to the order of HTTP headers,
 //! is what OpenSIPS 3.4 shows them; where that server crashes on a request, the reply here is `Invalid Request`.
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod datagram;
 pub mod fifo;
 pub mod http;

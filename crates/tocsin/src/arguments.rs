@@ -1,6 +1,7 @@
 //! The command line: the peer's flags, with the peer's exit status for what is wrong with them.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use tocsin_process::Identity;
 use tocsin_script::SocketSpec;
 use tocsin_server::settings::Overrides;
+
+use crate::events;
 
 /// Exit status for everything that is wrong before the server runs, as the peer's.
 pub(crate) const FAILED: u8 = 255;
@@ -42,14 +45,32 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn error(text: impl Into<String>) -> Self {
-        Self { text: format!("ERROR:core:main: {}\n", text.into()), failed: true }
+        Self {
+            text: format!("ERROR:core:main: {}\nNOTICE:core:main: Exiting....\n", text.into()),
+            failed: true,
+        }
+    }
+
+    /// Something to read, which was asked for.
+    pub(crate) fn text(text: String) -> Self {
+        Self { text, failed: false }
+    }
+
+    /// What was wrong with the use of a tool of this program.
+    pub(crate) fn error_of(tool: &str, message: &str) -> Self {
+        Self { text: format!("tocsin {tool}: {message}\n"), failed: true }
+    }
+
+    /// What the command line of a tool of this program led to: its help, or an error.
+    pub(crate) fn of_clap(error: &clap::Error) -> Self {
+        Self { text: error.to_string(), failed: error.kind() != ErrorKind::DisplayHelp }
     }
 
     /// Prints it and returns the exit status.
     pub(crate) fn give(&self) -> ExitCode {
         // Nobody is left to be told if the terminal is gone.
         if self.failed {
-            let _ = writeln!(std::io::stderr(), "{}NOTICE:core:main: Exiting....", self.text);
+            let _ = std::io::stderr().write_all(self.text.as_bytes());
             ExitCode::from(FAILED)
         } else {
             let _ = write!(std::io::stdout(), "{}", self.text);
@@ -58,10 +79,33 @@ impl Answer {
     }
 }
 
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What the program is asked to be.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// The server.
+    Server(Arguments),
+    /// `tocsin events`
+    Events(events::Asked),
+}
+
 /// Reads the command line.
-pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Answer> {
+pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Answer> {
     let given: Vec<OsString> = arguments.into_iter().collect();
-    let matches = command().try_get_matches_from(&given).map_err(|e| refused(&e))?;
+    match given.get(1).and_then(|word| word.to_str()) {
+        Some("events") => events::read(given.into_iter().skip(2)).map(Asked::Events),
+        _ => of_server(&given).map(Asked::Server),
+    }
+}
+
+/// The peer's flags.
+fn of_server(given: &[OsString]) -> Result<Arguments, Answer> {
+    let matches = command().try_get_matches_from(given).map_err(|e| refused(&e))?;
     if matches.get_flag("help") {
         return Err(Answer { text: help(), failed: false });
     }
@@ -233,7 +277,7 @@ fn version() -> String {
 
 fn help() -> String {
     format!(
-        "{}{}\n",
+        "{}{}\nTools:\n  tocsin events   what the server tells: tocsin events --help\n",
         version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
         command().render_help()
     )
@@ -244,11 +288,13 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, Answer> {
-        read(std::iter::once("tocsin").chain(line.split_whitespace()).map(OsString::from))
+        let given = std::iter::once("tocsin").chain(line.split_whitespace()).map(OsString::from);
+        of_server(&given.collect::<Vec<_>>())
     }
 
     fn error(line: &str) -> String {
-        parse(line).unwrap_err().text
+        let text = parse(line).unwrap_err().text;
+        text.strip_suffix("NOTICE:core:main: Exiting....\n").unwrap().to_owned()
     }
 
     #[test]

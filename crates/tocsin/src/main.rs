@@ -5,10 +5,13 @@
 
 mod arguments;
 mod embedded;
+mod events;
 mod limits;
 mod start;
 
 use std::process::ExitCode;
+
+use arguments::Asked;
 
 /// The private heap of each process, metered against its budget (`-M`).
 #[global_allocator]
@@ -17,7 +20,8 @@ static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> =
 
 fn main() -> ExitCode {
     match arguments::read(std::env::args_os()) {
-        Ok(arguments) => start::run(&arguments),
+        Ok(Asked::Server(arguments)) => start::run(&arguments),
+        Ok(Asked::Events(asked)) => events::run(&asked),
         Err(answer) => answer.give(),
     }
 }

@@ -14,6 +14,7 @@ mod command_line;
 mod deaths;
 mod destinations;
 mod event_delivery;
+mod events_tool;
 mod harness;
 mod hostile;
 mod log_events;
