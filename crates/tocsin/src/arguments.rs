@@ -12,7 +12,7 @@ use tocsin_process::Identity;
 use tocsin_script::SocketSpec;
 use tocsin_server::settings::Overrides;
 
-use crate::events;
+use crate::{demo, events};
 
 /// Exit status for everything that is wrong before the server runs, as the peer's.
 pub(crate) const FAILED: u8 = 255;
@@ -92,6 +92,8 @@ pub(crate) enum Asked {
     Server(Arguments),
     /// `tocsin events`
     Events(events::Asked),
+    /// `tocsin demo`
+    Demo(demo::Asked),
 }
 
 /// Reads the command line.
@@ -99,6 +101,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     let given: Vec<OsString> = arguments.into_iter().collect();
     match given.get(1).and_then(|word| word.to_str()) {
         Some("events") => events::read(given.into_iter().skip(2)).map(Asked::Events),
+        Some("demo") => demo::read(given.into_iter().skip(2)).map(Asked::Demo),
         _ => of_server(&given).map(Asked::Server),
     }
 }
@@ -277,7 +280,7 @@ fn version() -> String {
 
 fn help() -> String {
     format!(
-        "{}{}\nTools:\n  tocsin events   what the server tells: tocsin events --help\n",
+        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin events   what the server tells: tocsin events --help\n",
         version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
         command().render_help()
     )

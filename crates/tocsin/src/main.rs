@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod demo;
 mod embedded;
 mod events;
 mod limits;
@@ -21,6 +22,7 @@ static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> =
 fn main() -> ExitCode {
     match arguments::read(std::env::args_os()) {
         Ok(Asked::Server(arguments)) => start::run(&arguments),
+        Ok(Asked::Demo(asked)) => demo::run(&asked),
         Ok(Asked::Events(asked)) => events::run(&asked),
         Err(answer) => answer.give(),
     }

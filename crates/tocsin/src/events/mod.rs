@@ -1,6 +1,6 @@
 //! `tocsin events`: what events there are, what they look like, and those of a running server as they come.
 
-mod ear;
+pub(crate) mod ear;
 mod list;
 mod schema;
 mod show;
