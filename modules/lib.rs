@@ -3,7 +3,10 @@
 //! A module gives names to the script and keeps its state; it is switched on by `loadmodule` and is otherwise not there.
 #![forbid(unsafe_code)]
 
+pub mod avpops;
 pub mod cfgutils;
+pub mod db_mysql;
+pub mod db_sqlite;
 pub mod event_datagram;
 pub mod httpd;
 pub mod maxfwd;
@@ -36,7 +39,10 @@ use tocsin_server::Module;
 /// All modules, linked in.
 pub fn all() -> Vec<Rc<dyn Module>> {
     vec![
+        Rc::new(avpops::Avpops),
         Rc::new(cfgutils::Cfgutils),
+        Rc::new(db_mysql::DbMysql),
+        Rc::new(db_sqlite::DbSqlite),
         Rc::new(event_datagram::EventDatagram),
         Rc::new(httpd::Httpd),
         Rc::new(maxfwd::Maxfwd),

@@ -192,6 +192,9 @@ pub enum ParamKind {
     Variable,
     /// The same, and it must be one that can be written.
     Output,
+    /// Variables that can be written, in quotes, with `;` between them: `"$avp(a);$avp(b)"`. They are taken from
+    /// [`Site::outputs`]; the function is given [`Value::Null`] in their place.
+    Outputs,
     /// The name of a route of this type. The function is given its [`RouteId`](crate::RouteId) as [`Value::Int`].
     Route(RouteKind),
     /// A regular expression. The function is given the pattern; of a constant, [`Site::regex`] has the compiled one.

@@ -52,12 +52,13 @@ impl ArgError {
 pub(crate) struct ArgumentSite<C> {
     pub(crate) constant: Option<Value>,
     pub(crate) variable: Option<Rc<Bound<C>>>,
+    pub(crate) outputs: Vec<Rc<Bound<C>>>,
     pub(crate) regex: Option<Regex>,
 }
 
 impl<C> Default for ArgumentSite<C> {
     fn default() -> Self {
-        Self { constant: None, variable: None, regex: None }
+        Self { constant: None, variable: None, outputs: Vec::new(), regex: None }
     }
 }
 
@@ -119,6 +120,11 @@ impl<C: Host> Site<'_, C> {
     /// The variable that is the argument.
     pub fn variable(&self, argument: usize) -> Option<Rc<Bound<C>>> {
         self.arguments.get(argument)?.variable.clone()
+    }
+
+    /// The variables of a [`ParamKind::Outputs`](crate::ParamKind::Outputs) argument; none if it was left out.
+    pub fn outputs(&self, argument: usize) -> &[Rc<Bound<C>>] {
+        self.arguments.get(argument).map_or(&[], |argument| &argument.outputs)
     }
 
     /// The regular expression of a constant [`ParamKind::Regex`](crate::ParamKind::Regex) argument.

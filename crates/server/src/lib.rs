@@ -11,6 +11,7 @@ pub mod blocklist;
 pub mod commands;
 pub mod context;
 pub mod core;
+pub mod databases;
 pub mod dns_settings;
 pub mod events;
 pub mod family;

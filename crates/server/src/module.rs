@@ -16,6 +16,7 @@ use tocsin_shm::{Arena, ArenaFull, Sweep};
 use tocsin_sip::Edits;
 
 use crate::context::Context;
+use crate::databases::Databases;
 use crate::security::Security;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -51,6 +52,18 @@ pub enum SetupError {
         module: &'static str,
         /// The parameter.
         name: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// One of the values of a parameter that may be given several times cannot be used.
+    #[error("modparam {module}:{name}: {problem}")]
+    Value {
+        /// The module.
+        module: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// Which of its values, from 0.
+        nth: usize,
         /// What is wrong, and what would be right.
         problem: String,
     },
@@ -144,6 +157,8 @@ pub struct Setup<'a> {
     pub on_leaving: &'a mut Vec<OnLeaving>,
     /// The transaction layer, if this module is one.
     pub transactions: &'a mut Option<Rc<dyn Transactions>>,
+    /// Databases: to offer access to a kind of them, or to name one that is needed.
+    pub databases: &'a mut Databases,
     /// The TLS layer, if this module is one.
     pub security: &'a mut Option<Rc<dyn Security>>,
     /// How connections of each protocol are served.

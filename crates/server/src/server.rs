@@ -14,6 +14,7 @@ use tocsin_shm::{Arena, ProcessTable};
 
 use crate::blocklist::Blocklists;
 use crate::context::Context;
+use crate::databases::Databases;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
 use crate::security::Security;
 use crate::settings::Settings;
@@ -76,6 +77,8 @@ pub struct Server {
     pub ears: OwnedFd,
     /// The transaction layer, if one is loaded.
     pub transactions: Option<Rc<dyn Transactions>>,
+    /// The databases that modules use.
+    pub databases: Databases,
     /// The TLS layer, if one is loaded.
     pub security: Option<Rc<dyn Security>>,
     /// How connections of each protocol are served.

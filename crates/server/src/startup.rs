@@ -15,6 +15,7 @@ use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
 use crate::blocklist::{BlocklistError, Blocklists};
 use crate::context::Context;
+use crate::databases::Databases;
 use crate::module::{Module, Parameters, ProcessGroup, Setup, SetupError, States};
 use crate::server::{Server, SharedWords};
 use crate::settings::{BadSetting, Overrides, Settings, SocketSetting};
@@ -45,6 +46,14 @@ pub enum StartError {
         /// Its name.
         module: String,
         /// Why.
+        cause: SetupError,
+    },
+    /// A value of a module's parameter cannot be used.
+    #[error("{place}: {cause}")]
+    Value {
+        /// File, line and column of the value.
+        place: String,
+        /// What is wrong with it.
         cause: SetupError,
     },
     /// No `proto_` module is loaded.
@@ -182,6 +191,7 @@ pub fn assemble(
     let mut exchange = exchange(arena, &settings, &mut statistics)?;
     sweeps.push(exchange.connections.sweeper());
     process_statistics::register_processes(&mut statistics, table, settings.private_bytes);
+    made.databases.assign().map_err(|(asker, cause)| refused(asker.module, cause, &program))?;
     statistics.share(arena, slots)?;
     let line_written = publish(&events, &settings.written_events, &made.events)?;
     if settings.log.events {
@@ -209,6 +219,7 @@ pub fn assemble(
         transports: made.transports,
         ears,
         transactions: made.transactions,
+        databases: made.databases,
         security: made.security,
         streams: made.streams,
         tcp_paths: made.tcp_paths,
@@ -241,6 +252,7 @@ struct Made {
     jobs: Vec<crate::module::Job>,
     deadlines: Vec<Rc<dyn crate::module::Deadlines>>,
     transactions: Option<Rc<dyn crate::transaction::Transactions>>,
+    databases: Databases,
     security: Option<Rc<dyn crate::security::Security>>,
     streams: StreamOptionsByProtocol,
     tcp_paths: Option<Rc<dyn crate::tcp_profile::TcpPaths>>,
@@ -279,11 +291,27 @@ fn start(
         jobs: &mut made.jobs,
         deadlines: &mut made.deadlines,
         transactions: &mut made.transactions,
+        databases: &mut made.databases,
         security: &mut made.security,
         streams: &mut made.streams,
         tcp_paths: &mut made.tcp_paths,
     };
-    module.start(&mut setup).map_err(|cause| StartError::Module { module: name.to_owned(), cause })
+    module.start(&mut setup).map_err(|cause| refused(name, cause, program))
+}
+
+/// Why a module cannot start, with the place in the configuration where that is one value's fault.
+fn refused(module: &str, cause: SetupError, program: &Program<Context>) -> StartError {
+    let value = match &cause {
+        SetupError::Value { name, nth, .. } => {
+            let values = program.module_settings().iter().filter(|s| s.module == module && s.name == *name);
+            values.map(|setting| setting.span).nth(*nth)
+        }
+        _ => None,
+    };
+    let Some(span) = value else { return StartError::Module { module: module.to_owned(), cause } };
+    let at = program.source().position(span);
+    let place = format!("{}:{}:{}", program.source().file(span).name(), at.line, at.column);
+    StartError::Value { place, cause }
 }
 
 /// The most processes this server will have.

@@ -166,6 +166,10 @@ pub struct CoreCounters {
     pub dns_total: StatId,
     /// DNS questions answered later than `exec_dns_threshold`.
     pub dns_slow: StatId,
+    /// Queries to databases.
+    pub sql_total: StatId,
+    /// Queries that took longer than the `exec_query_threshold` of their module.
+    pub sql_slow: StatId,
 }
 
 impl CoreCounters {
@@ -184,6 +188,8 @@ impl CoreCounters {
         });
         let dns_total = statistics.counter("dns", "dns_total_queries");
         let dns_slow = statistics.counter("dns", "dns_slow_queries");
+        let sql_total = statistics.counter("sql", "sql_total_queries");
+        let sql_slow = statistics.counter("sql", "sql_slow_queries");
         Self {
             rcv_requests,
             rcv_replies,
@@ -198,6 +204,8 @@ impl CoreCounters {
             slow_messages,
             dns_total,
             dns_slow,
+            sql_total,
+            sql_slow,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Checked, Compiler, Reported, constant};
 use crate::call::{Host, Place};
 use crate::diagnostics::did_you_mean;
-use crate::expression::Expr;
+use crate::expression::{Expr, Part};
 use crate::library::{Function, Param, ParamKind};
 use crate::site::{ArgumentSite, Site};
 use crate::source::Span;
@@ -104,6 +104,7 @@ impl<'a, C: Host> Compiler<'a, C> {
         };
         match param.kind {
             ParamKind::Variable | ParamKind::Output => self.variable_argument(position, param, expr),
+            ParamKind::Outputs => self.outputs_argument(position, expr, param.optional),
             ParamKind::Int => self.int_argument(position, expr, param.optional),
             _ => self.text_argument(position, param, expr),
         }
@@ -125,6 +126,45 @@ impl<'a, C: Host> Compiler<'a, C> {
             return self.fail(expr.span, message);
         }
         Ok(ready(Value::Null, ArgumentSite { variable: Some(bound), ..ArgumentSite::default() }))
+    }
+
+    /// The list is read as the format string that it looks like.
+    fn outputs_argument(
+        &mut self,
+        position: usize,
+        expr: &tree::Expr,
+        optional: bool,
+    ) -> Checked<Checking<C>> {
+        let mut outputs = Vec::new();
+        match self.value(expr)? {
+            Expr::Const(Value::Str(text)) if optional && text.trim_ascii().is_empty() => {}
+            Expr::Variable(bound) => outputs.push(bound),
+            Expr::Format(parts) => {
+                for (at, part) in parts.iter().enumerate() {
+                    match part {
+                        Part::Variable(bound) => outputs.push(bound.clone()),
+                        Part::Text(text) if text.trim_ascii() == b";" && at > 0 => {}
+                        Part::Text(text) => {
+                            let message = format!(
+                                "Param [{}]: `{}` is no variable; write one or more, with `;` between",
+                                position + 1,
+                                text.lossy()
+                            );
+                            return self.fail(expr.span, message);
+                        }
+                    }
+                }
+            }
+            _ => {
+                return self.fail(expr.span, format!("Param [{}] expected to be variables", position + 1));
+            }
+        }
+        if let Some(bound) = outputs.iter().find(|bound| !bound.writable()) {
+            let message =
+                format!("Param [{}] is to be written, but {} is read-only", position + 1, bound.text());
+            return self.fail(expr.span, message);
+        }
+        Ok(ready(Value::Null, ArgumentSite { outputs, ..ArgumentSite::default() }))
     }
 
     fn int_argument(&mut self, position: usize, expr: &tree::Expr, optional: bool) -> Checked<Checking<C>> {

@@ -11,6 +11,7 @@
 mod browser;
 mod calls;
 mod command_line;
+mod databases;
 mod deaths;
 mod destinations;
 mod event_delivery;

@@ -1,0 +1,33 @@
+//! SQL databases, as modules and scripts use them.
+//!
+//! A [`Url`] says which database; a [`Pool`] keeps the connections that one process has to it. In flows the text of a
+//! query, or a [`Select`], [`Insert`], [`Update`] or [`Delete`] put together from names and values; out come [`Rows`], or
+//! a [`QueryError`] that says whose fault it was. Nothing here blocks: a query waits in the task that asked for it, and
+//! never longer than its time budget. A connection is opened when the first query needs it, so never before a fork; one
+//! that is lost or too slow is closed, and while none can be had, queries fail at once and connecting is tried at ever
+//! longer intervals.
+//!
+//! This room raises no event and counts nothing: whoever asks hands over an [`Observer`], which is told of each query
+//! that ended and of each connection lost and recovered.
+#![forbid(unsafe_code)]
+
+mod connection;
+mod error;
+mod limits;
+mod lookout;
+mod observer;
+mod pool;
+mod statement;
+mod url;
+mod value;
+
+pub use error::QueryError;
+pub use limits::{
+    BACKOFF_FIRST, BACKOFF_LONGEST, CONNECTIONS, CONNECT_TIMEOUT, CONNECT_TRIES, IDLE_TIME, Limits, QUERY_BUDGET,
+    QUERY_RETRIES, RESULT_BYTES, RESULT_ROWS, WAITING_QUERIES,
+};
+pub use observer::{Finished, Observer, Source, Unobserved};
+pub use pool::Pool;
+pub use statement::{Condition, Delete, Insert, NAME_LIMIT, Select, Update};
+pub use url::{Scheme, URL_LIMIT, Url, UrlError};
+pub use value::{Rows, Value};

@@ -1,0 +1,65 @@
+//! How much a process lets one database cost it.
+
+use std::time::Duration;
+
+/// Connections of a process to one database.
+pub const CONNECTIONS: usize = 10;
+/// Queries of a process that wait for one of them; further ones are refused.
+pub const WAITING_QUERIES: usize = 1000;
+/// Rows of a result.
+pub const RESULT_ROWS: usize = 10_000;
+/// Bytes of a result, as it lies in memory.
+pub const RESULT_BYTES: usize = 4 << 20;
+/// Time for opening a connection once.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often opening a connection is tried for one query, if it is refused at once.
+pub const CONNECT_TRIES: u32 = 3;
+/// How often a query is sent again because a connection that had been idle turned out to be dead.
+pub const QUERY_RETRIES: u32 = 2;
+/// Time for a query, from its being asked to its last row.
+pub const QUERY_BUDGET: Duration = Duration::from_secs(6);
+/// How long a connection that nobody needs stays open; one stays for longer.
+pub const IDLE_TIME: Duration = Duration::from_secs(30);
+/// The wait after the first failure to connect; each further failure doubles it.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait between two tries to connect.
+pub const BACKOFF_LONGEST: Duration = Duration::from_secs(8);
+
+/// The limits of one pool.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// [`CONNECTIONS`], at least 1.
+    pub connections: usize,
+    /// [`WAITING_QUERIES`].
+    pub waiting: usize,
+    /// [`RESULT_ROWS`].
+    pub rows: usize,
+    /// [`RESULT_BYTES`].
+    pub bytes: usize,
+    /// [`CONNECT_TIMEOUT`].
+    pub connect_timeout: Duration,
+    /// [`CONNECT_TRIES`], at least 1.
+    pub connect_tries: u32,
+    /// [`QUERY_RETRIES`].
+    pub query_retries: u32,
+    /// [`QUERY_BUDGET`].
+    pub budget: Duration,
+    /// How long a query waits for a lock on an SQLite file.
+    pub busy_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS,
+            waiting: WAITING_QUERIES,
+            rows: RESULT_ROWS,
+            bytes: RESULT_BYTES,
+            connect_timeout: CONNECT_TIMEOUT,
+            connect_tries: CONNECT_TRIES,
+            query_retries: QUERY_RETRIES,
+            budget: QUERY_BUDGET,
+            busy_timeout: Duration::from_millis(500),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The connections of one process to one database.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use crate::connection::{Connection, Failure};
+use crate::error::QueryError;
+use crate::limits::{IDLE_TIME, Limits};
+use crate::lookout::Lookout;
+use crate::observer::{Finished, Observer, Source};
+use crate::statement::{Delete, Insert, Select, Statement, Update};
+use crate::url::Url;
+use crate::value::Rows;
+
+/// Connections to a database. It may be made before a fork: none is opened before the first query.
+pub struct Pool {
+    url: Url,
+    limits: Limits,
+    turns: Semaphore,
+    waiting: Cell<usize>,
+    /// The one used last is the last, and the first to be used again.
+    idle: RefCell<Vec<(Instant, Connection)>>,
+    lookout: RefCell<Lookout>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({})", self.url)
+    }
+}
+
+impl Pool {
+    /// A pool without a connection yet.
+    pub fn new(url: Url, limits: Limits) -> Self {
+        Self {
+            turns: Semaphore::new(limits.connections.max(1)),
+            url,
+            limits,
+            waiting: Cell::new(0),
+            idle: RefCell::default(),
+            lookout: RefCell::default(),
+        }
+    }
+
+    /// Where it leads.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Connections that nobody uses now.
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Asks a query as it is written. It goes to the server as one statement: what follows a `;` is an error.
+    ///
+    /// # Errors
+    /// Any [`QueryError`].
+    pub async fn query(
+        &self,
+        text: &[u8],
+        source: Source,
+        observer: &dyn Observer,
+    ) -> Result<Rows, QueryError> {
+        let statement = Statement::plain(text)?;
+        self.run(&statement, source, observer).await
+    }
+
+    /// Asks for rows.
+    ///
+    /// # Errors
+    /// Any [`QueryError`].
+    pub async fn select(&self, select: &Select<'_>, observer: &dyn Observer) -> Result<Rows, QueryError> {
+        let statement = Statement::select(select, self.url.scheme())?;
+        self.run(&statement, Source::Prepared, observer).await
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// Any [`QueryError`].
+    pub async fn insert(&self, insert: &Insert<'_>, observer: &dyn Observer) -> Result<(), QueryError> {
+        let statement = Statement::insert(insert, self.url.scheme())?;
+        self.run(&statement, Source::Prepared, observer).await.map(|_| ())
+    }
+
+    /// Changes rows; returns how many.
+    ///
+    /// # Errors
+    /// Any [`QueryError`].
+    pub async fn update(&self, update: &Update<'_>, observer: &dyn Observer) -> Result<u64, QueryError> {
+        let statement = Statement::update(update, self.url.scheme())?;
+        self.run(&statement, Source::Prepared, observer).await.map(|rows| rows.affected())
+    }
+
+    /// Takes rows away; returns how many.
+    ///
+    /// # Errors
+    /// Any [`QueryError`].
+    pub async fn delete(&self, delete: &Delete<'_>, observer: &dyn Observer) -> Result<u64, QueryError> {
+        let statement = Statement::delete(delete, self.url.scheme())?;
+        self.run(&statement, Source::Prepared, observer).await.map(|rows| rows.affected())
+    }
+
+    async fn run(
+        &self,
+        statement: &Statement,
+        source: Source,
+        observer: &dyn Observer,
+    ) -> Result<Rows, QueryError> {
+        let mut account = Account::open(observer, source, &statement.text);
+        let budget = self.limits.budget;
+        let result = match timeout(budget, self.attempts(statement, &account)).await {
+            Ok(result) => result,
+            Err(_) => Err(QueryError::TimedOut(budget)),
+        };
+        account.error = result.as_ref().err().cloned();
+        result
+    }
+
+    async fn attempts(&self, statement: &Statement, account: &Account<'_>) -> Result<Rows, QueryError> {
+        let observer = account.observer;
+        let _turn = self.turn().await?;
+        let mut retries = 0;
+        loop {
+            let idle = self.idle.borrow_mut().pop();
+            let (mut connection, was_idle) = match idle {
+                Some((_, connection)) => (connection, true),
+                None => (self.connect(observer).await?, false),
+            };
+            account.sent();
+            // Whoever gives up waiting drops the connection here, with all that is half done on it.
+            let Failure { error, is_usable } = match connection.run(statement, &self.limits).await {
+                Ok(rows) => {
+                    self.keep(connection);
+                    return Ok(rows);
+                }
+                Err(failure) => failure,
+            };
+            if is_usable {
+                self.keep(connection);
+                return Err(error);
+            }
+            drop(connection);
+            if !matches!(error, QueryError::Lost(_)) {
+                return Err(error);
+            }
+            // What idled beside it is as old.
+            self.idle.borrow_mut().clear();
+            if self.lookout.borrow_mut().missing() {
+                tracing::error!("the connection to {} was lost: {error}", self.url);
+                observer.connected(&self.url, false);
+            }
+            if !was_idle || retries >= self.limits.query_retries {
+                return Err(error);
+            }
+            retries += 1;
+        }
+    }
+
+    fn keep(&self, connection: Connection) {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        idle.push((now, connection));
+        let needless = idle.iter().take_while(|(used, _)| now.duration_since(*used) > IDLE_TIME).count();
+        idle.drain(..needless);
+    }
+
+    /// Waits for one of the connections to be free.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, QueryError> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Ok(turn);
+        }
+        if self.waiting.get() >= self.limits.waiting {
+            return Err(QueryError::Busy(self.limits.waiting));
+        }
+        let _place = Place::take(&self.waiting);
+        self.turns.acquire().await.map_err(|closed| QueryError::Refused(closed.to_string()))
+    }
+
+    async fn connect(&self, observer: &dyn Observer) -> Result<Connection, QueryError> {
+        if let Some(cause) = self.lookout.borrow().closed(Instant::now()) {
+            return Err(QueryError::Refused(cause.to_owned()));
+        }
+        let mut cause = String::new();
+        for _ in 0..self.limits.connect_tries.max(1) {
+            match timeout(self.limits.connect_timeout, Connection::open(&self.url, &self.limits)).await {
+                Ok(Ok(connection)) => {
+                    if self.lookout.borrow_mut().reached() {
+                        tracing::info!("connected to {} again", self.url);
+                        observer.connected(&self.url, true);
+                    }
+                    return Ok(connection);
+                }
+                Ok(Err(problem)) => cause = problem,
+                Err(_) => {
+                    cause = format!("no answer within {} ms", self.limits.connect_timeout.as_millis());
+                    break;
+                }
+            }
+        }
+        let (wait, is_news) = self.lookout.borrow_mut().failed(Instant::now(), cause.clone());
+        tracing::error!(
+            "no connection to {}: {cause}; queries fail at once for {} ms",
+            self.url,
+            wait.as_millis()
+        );
+        if is_news {
+            observer.connected(&self.url, false);
+        }
+        Err(QueryError::Refused(cause))
+    }
+}
+
+/// A place in the queue, given back however the wait ends.
+struct Place<'a>(&'a Cell<usize>);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a Cell<usize>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Tells the observer of a query when it ends, even if nobody waits for its result any more.
+struct Account<'a> {
+    observer: &'a dyn Observer,
+    source: Source,
+    text: &'a str,
+    began: Cell<Option<Instant>>,
+    error: Option<QueryError>,
+}
+
+impl<'a> Account<'a> {
+    fn open(observer: &'a dyn Observer, source: Source, text: &'a str) -> Self {
+        Self { observer, source, text, began: Cell::new(None), error: Some(QueryError::Abandoned) }
+    }
+
+    /// The query goes out; only the first time counts.
+    fn sent(&self) {
+        self.began.set(self.began.get().or_else(|| Some(Instant::now())));
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        let took = self.began.get().map(|began| began.elapsed()).unwrap_or_default();
+        let error = self.error.as_ref();
+        self.observer.finished(&Finished { source: self.source, took, text: self.text, error });
+    }
+}

@@ -1,0 +1,80 @@
+//! db_mysql: lets modules use databases of MySQL and MariaDB (`mysql://` URLs). It says what a query may cost
+//! ([`parameters`]), and tells of slow queries ([`slow`]) and of connections lost and recovered.
+
+mod parameters;
+pub(crate) mod slow;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use tocsin_db::{Finished, Limits, Scheme, Url};
+use tocsin_event::EventId;
+use tocsin_script::ModuleSpec;
+use tocsin_server::databases::Engine;
+use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::{Context, Server};
+
+use parameters::Settings;
+use slow::Names;
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct DbMysql;
+
+const NAME: &str = "db_mysql";
+/// A connection was lost or recovered (manual, db_mysql, "Exported Events").
+const CONNECTION_EVENT: &str = "E_MYSQL_CONNECTION";
+const NAMES: Names =
+    Names { plain: "mysql query", asynchronous: "mysql async query", prepared: "mysql prep stmt" };
+
+impl Module for DbMysql {
+    fn spec(&self) -> ModuleSpec<Context> {
+        ModuleSpec { params: parameters::NAMES, ..ModuleSpec::new(NAME) }
+    }
+
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        let settings = Settings::new(&setup.parameters)?;
+        setup.events.push(CONNECTION_EVENT);
+        setup.databases.offer(Rc::new(Mysql { settings, event: OnceCell::new() }));
+        Ok(())
+    }
+}
+
+struct Mysql {
+    settings: Settings,
+    event: OnceCell<EventId>,
+}
+
+impl Engine for Mysql {
+    fn scheme(&self) -> Scheme {
+        Scheme::Mysql
+    }
+
+    fn limits(&self) -> Limits {
+        self.settings.limits.clone()
+    }
+
+    fn finished(&self, server: &Server, finished: &Finished<'_>) {
+        if let Some(error) = slow::complaint(finished) {
+            tracing::error!("{error}");
+        }
+        if let Some(slow) = slow::measure(server, NAMES, self.settings.threshold_us, finished) {
+            tracing::warn!("{slow}");
+        }
+    }
+
+    fn connected(&self, server: &Server, url: &Url, connected: bool) {
+        let event = match self.event.get() {
+            Some(event) => *event,
+            None => match server.events.registry().find(CONNECTION_EVENT.as_bytes()) {
+                Some(event) => *self.event.get_or_init(|| event),
+                None => return,
+            },
+        };
+        server.events.raise(event, |params| {
+            params
+                .text("url", url.to_string())
+                .text("status", if connected { "connected" } else { "disconnected" });
+        });
+    }
+}
