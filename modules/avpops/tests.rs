@@ -1,5 +1,8 @@
 //! Queries from a script, against files of SQLite.
 
+use tocsin_db::Select;
+
+use super::parameters::Urls;
 use crate::sl::testing::{Bench, first_line, request};
 
 const LINES: &str = "loadmodule \"signaling.so\"\nloadmodule \"sl.so\"\nloadmodule \"avpops.so\"\n\
@@ -31,7 +34,7 @@ fn columns_go_to_avps_in_order_and_rows_behind_each_other() {
          sl_send_reply(200, \"$retcode $(avp(a)[0]) $(avp(a)[1]) $(avp(a)[2]) $(avp(b)[*]) $(avp(c)[0]) $(avp(c)[1]) $(avp(d)[0])\"); }",
     );
     assert_eq!(reason(&bench), "200 1 old 1 2 x;y <null> A 2.5");
-    assert_eq!(bench.statistic("sql:sql_total_queries"), 0, "not counted before the fork");
+    assert_eq!(bench.statistic("sql:sql_total_queries"), 1);
 }
 
 #[test]
@@ -91,13 +94,39 @@ fn destinations_must_be_variables_that_can_be_written() {
 }
 
 #[test]
+fn prepared_statements_are_measured_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.db");
+    std::fs::File::create(&path).unwrap();
+    let bench = Bench::new(
+        &format!(
+            "{LINES}modparam(\"db_sqlite\", \"exec_query_threshold\", 1)\n\
+             modparam(\"avpops\", \"db_url\", \"sqlite://{}\")",
+            path.display()
+        ),
+        "route { exit; }",
+    );
+    let server = bench.worker.server;
+    let database = server.state::<Urls>().find(0).unwrap();
+    let (pool, observer) = server.databases.pool(server, database).unwrap();
+    let select = Select { table: "sqlite_master", ..Select::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rows = runtime.block_on(pool.select(&select, &observer)).unwrap();
+    assert!(rows.is_empty());
+    assert_eq!((bench.statistic("sql_total_queries"), bench.statistic("sql_slow_queries")), (1, 1));
+}
+
+#[test]
 fn a_url_says_where_it_stands_and_what_it_needs() {
     let start = |lines: &str| Bench::start(lines, "route { exit; }").err().unwrap();
     let told = start(
         "loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"sqlite:///a\")\n\
          modparam(\"avpops\", \"db_url\", \"1 mysql:/x\")",
     );
-    assert!(told.starts_with("test.cfg:7:30: modparam avpops:db_url: the value is no database URL"), "{told}");
+    assert!(
+        told.starts_with("test.cfg:7:30: modparam avpops:db_url: the value is no database URL"),
+        "{told}"
+    );
     let told = start("loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"mysql://u:secret@h/d\")");
     assert_eq!(
         told,

@@ -72,7 +72,10 @@ fn tries(given: &Parameters, name: &str, default: u32) -> u32 {
     if (1..=MOST_TRIES).contains(&number) {
         return number as u32;
     }
-    tracing::warn!("modparam {}:{name}: {number} is not from 1 to {MOST_TRIES}; it is {default}", super::NAME);
+    tracing::warn!(
+        "modparam {}:{name}: {number} is not from 1 to {MOST_TRIES}; it is {default}",
+        super::NAME
+    );
     default
 }
 

@@ -165,9 +165,8 @@ fn mysql_options(place: &Mysql) -> MySqlConnectOptions {
 
 type Answers<'a, DB> = Pin<
     Box<
-        dyn Stream<
-                Item = Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>, sqlx::Error>,
-            > + Send
+        dyn Stream<Item = Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>, sqlx::Error>>
+            + Send
             + 'a,
     >,
 >;

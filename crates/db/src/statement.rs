@@ -293,7 +293,10 @@ mod tests {
             "UPDATE `t` SET `a`=?, `b`=? WHERE `c` IS NULL"
         );
         let delete = Delete { table: "t", conditions: &[Condition::below("d", 3)] };
-        assert_eq!(Statement::delete(&delete, Scheme::Sqlite).unwrap().text, "DELETE FROM \"t\" WHERE \"d\"<?");
+        assert_eq!(
+            Statement::delete(&delete, Scheme::Sqlite).unwrap().text,
+            "DELETE FROM \"t\" WHERE \"d\"<?"
+        );
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Scheme {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UrlError {
     /// Without `://`.
-    #[error("is no database URL: write one such as mysql://user:password@host/database or sqlite:///path/to/file")]
+    #[error(
+        "is no database URL: write one such as mysql://user:password@host/database or sqlite:///path/to/file"
+    )]
     NoScheme,
     /// A scheme that nothing here can do.
     #[error("`{0}://` names a kind of database that is not supported: mysql and sqlite are")]
@@ -44,7 +46,9 @@ pub enum UrlError {
     #[error("`{0}` is no port: give a number from 1 to 65535")]
     Port(String),
     /// No name of a database, or no path of a file.
-    #[error("does not say which database: write mysql://user:password@host/database or sqlite:///path/to/file")]
+    #[error(
+        "does not say which database: write mysql://user:password@host/database or sqlite:///path/to/file"
+    )]
     NoDatabase,
     /// Something behind `?` that is not known.
     #[error("`{0}` is not known after `?`: unix_socket=/path is")]

@@ -11,7 +11,8 @@ use tocsin_db::{
 };
 
 /// Counts for ever.
-const ENDLESS: &[u8] = b"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+const ENDLESS: &[u8] =
+    b"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
 struct Bench {
     pool: Pool,
@@ -135,7 +136,9 @@ fn results_have_their_limits() {
     let limits = Limits { rows: 3, bytes: 4096, ..Limits::default() };
     let Bench { pool, dir: _dir } = Bench::new(limits);
     let numbers = |most: u32| {
-        format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {most}) SELECT i FROM n")
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {most}) SELECT i FROM n"
+        )
     };
     run(async {
         assert_eq!(query(&pool, &numbers(3)).await.unwrap().len(), 3);

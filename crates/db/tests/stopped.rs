@@ -23,7 +23,8 @@ fn an_endless_query_ends_with_its_budget() {
     runtime.block_on(async {
         assert!(pool.query(b"SELECT 1", Source::Plain, &Unobserved).await.is_ok());
         assert_eq!(threads(), 1, "the query has a thread to itself");
-        let endless = b"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let endless =
+            b"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
         let error = pool.query(endless, Source::Plain, &Unobserved).await.unwrap_err();
         assert_eq!(error, QueryError::TimedOut(budget));
     });
