@@ -44,7 +44,7 @@ impl Phone {
     /// Registers a phone of that number, which has a long address.
     pub(super) async fn register(&self, number: u32) -> io::Result<()> {
         let user = format!("phone{number}");
-        let contact = format!("Contact: <sip:{user}@{};{}>\r\nExpires: 60\r\n", self.own, "x".repeat(600));
+        let contact = format!("Contact: <sip:{user}@{};{}>\r\nExpires: 60\r\n", self.own, "x".repeat(200));
         let text = self.request("REGISTER", &format!("sip:{}", self.server), &user, &contact, "");
         self.socket.send(text.as_bytes()).await?;
         self.answer().await

@@ -22,6 +22,7 @@ const CONFIG: &str = include_str!("demo.cfg");
 /// A query that keeps SQLite counting.
 const SLOW_SQLITE: &str = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 3000000) \
                            SELECT max(n) FROM counted";
+const DATABASE: &str = "demo.sqlite";
 const SLOW_MYSQL: &str = "SELECT SLEEP(0.3)";
 /// How long the server may take to start, and to end.
 const START_WITHIN: Duration = Duration::from_secs(15);
@@ -54,6 +55,8 @@ impl Server {
         let dns = slow.local_addr().map_err(failed)?.port();
         let config = config(place, dns, &ear.name().map_err(failed)?, mysql, &folder);
         fs::write(folder.path().join("demo.cfg"), config).map_err(failed)?;
+        // An empty file is an empty database.
+        File::create(folder.path().join(DATABASE)).map_err(failed)?;
         let ready = UnixDatagram::bind(folder.path().join("ready.sock")).map_err(failed)?;
         let child = spawn(&folder).map_err(failed)?;
         let names = tokio::task::spawn_local(names::serve(slow));
@@ -134,7 +137,7 @@ fn config(place: Place, dns: u16, subscriber: &str, mysql: Option<&str>, folder:
         // Writing to a String cannot fail.
         let _ = writeln!(subscriptions, "\tsubscribe_event(\"{}\", \"{subscriber}\");", event.name);
     }
-    let file = format!("sqlite://{}", folder.path().join("demo.sqlite").display());
+    let file = format!("sqlite://{}", folder.path().join(DATABASE).display());
     let (driver, database, query) = match mysql {
         Some(url) => ("db_mysql", url, SLOW_MYSQL),
         None => ("db_sqlite", file.as_str(), SLOW_SQLITE),
