@@ -66,7 +66,7 @@ enum Socket {
 
 fn serve(worker: &'static Worker, socket: Rc<Socket>, style: Style) -> Local<()> {
     Box::pin(async move {
-        let registry = Rc::new(commands::registry(worker.server));
+        let registry = Rc::new(commands::registry(worker));
         // The original stays with the supervisor, for the successor of this process.
         let served = match &*socket {
             Socket::Udp(socket) => match socket.try_clone() {

@@ -54,7 +54,7 @@ fn serve(worker: &'static Worker, options: FifoOptions) -> Local<()> {
     let opened = Fifo::open(options);
     Box::pin(async move {
         match opened {
-            Ok(fifo) => fifo.serve(Rc::new(commands::registry(worker.server))).await,
+            Ok(fifo) => fifo.serve(Rc::new(commands::registry(worker))).await,
             Err(cause) => tracing::error!("the MI FIFO {} cannot be made: {cause}", path.display()),
         }
     })

@@ -36,7 +36,7 @@ impl Module for MiHttp {
                 module: "mi_http",
                 root,
                 handler: Rc::new(move |worker| {
-                    let serve = page(Rc::new(commands::registry(worker.server)), style);
+                    let serve = page(Rc::new(commands::registry(worker)), style);
                     let handler: Handler = Rc::new(serve);
                     handler
                 }),
@@ -63,7 +63,7 @@ mod tests {
         let bench = Bench::new(&format!("{httpd}{mi}"), "route { exit; }");
         let server = bench.worker.server;
         assert_eq!(server.plan.groups[0].description, format!("HTTPD 127.0.0.1:{port}"));
-        let registry = tocsin_server::commands::registry(server);
+        let registry = tocsin_server::commands::registry(bench.worker);
         let tocsin_mi::Reply::Now(Ok(pages)) = registry.call(b"httpd_list_root_path", None) else { panic!() };
         let mut text = Vec::new();
         pages.write_compact(&mut text);

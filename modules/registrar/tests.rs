@@ -75,7 +75,7 @@ impl Bench {
 
     fn command(&self, name: &str, params: &[&str]) -> Result<Value, i64> {
         let params = params.iter().map(|text| Value::from((*text).to_owned()));
-        match commands::registry(self.server()).call(name.as_bytes(), Some(Value::Array(params.collect()))) {
+        match commands::registry(self.worker).call(name.as_bytes(), Some(Value::Array(params.collect()))) {
             Reply::Now(outcome) => outcome.map_err(|error| error.code),
             Reply::Later(_) => panic!("{name} answers at once"),
         }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn answer(bench: &Bench, command: &str, parameters: &[&str]) -> String {
-        let registry = tocsin_server::commands::registry(bench.worker.server);
+        let registry = tocsin_server::commands::registry(bench.worker);
         let parameters = tocsin_json::Value::array(parameters.iter().map(|text| (*text).to_owned()));
         let mut text = Vec::new();
         match registry.call(command.as_bytes(), Some(parameters)) {

@@ -178,6 +178,7 @@ mod tests {
     use tocsin_server::commands;
     use tocsin_server::stream_options::StreamOptions;
     use tocsin_server::tcp_profile::{Opening, TcpProfile};
+    use tocsin_server::worker::Worker;
 
     use super::*;
     use crate::sl::testing::Bench;
@@ -206,8 +207,8 @@ mod tests {
         paths.profile_for(Protocol::Tcp, remote, local, Opening::Accepted, general).lifetime.as_secs()
     }
 
-    fn reload(server: &'static Server) -> Result<Value, MiError> {
-        match commands::registry(server).call(b"tcp_reload", None) {
+    fn reload(worker: &'static Worker) -> Result<Value, MiError> {
+        match commands::registry(worker).call(b"tcp_reload", None) {
             Reply::Now(outcome) => outcome,
             Reply::Later(_) => panic!("tcp_reload answers at once"),
         }
@@ -237,14 +238,14 @@ mod tests {
         let server = bench.worker.server;
         assert_eq!(lifetime(server, "10.9.9.9:1"), 10);
         write(folder.path(), "1:any::0:20\n2:nonsense::0:20\n");
-        let problem = format!("{:?}", reload(server).unwrap_err());
+        let problem = format!("{:?}", reload(bench.worker).unwrap_err());
         assert!(problem.contains("line 3: proto: `nonsense` is no protocol"), "{problem}");
         assert_eq!(lifetime(server, "10.9.9.9:1"), 10);
         write(folder.path(), "1:any::0:20\n");
-        assert_eq!(reload(server).unwrap(), Value::from("OK"));
+        assert_eq!(reload(bench.worker).unwrap(), Value::from("OK"));
         assert_eq!(lifetime(server, "10.9.9.9:1"), 20);
         write(folder.path(), "");
-        assert!(reload(server).is_ok());
+        assert!(reload(bench.worker).is_ok());
         assert_eq!(Duration::from_secs(lifetime(server, "10.9.9.9:1")), server.settings.tcp.lifetime);
     }
 
@@ -256,7 +257,7 @@ mod tests {
         let bench = start(folder.path()).unwrap();
         assert_eq!(lifetime(bench.worker.server, "10.15.255.9:1"), 4095);
         write(folder.path(), &(0..=RULE_LIMIT).map(row).collect::<String>());
-        assert!(format!("{:?}", reload(bench.worker.server).unwrap_err()).contains("4097 rows"));
+        assert!(format!("{:?}", reload(bench.worker).unwrap_err()).contains("4097 rows"));
     }
 
     #[test]

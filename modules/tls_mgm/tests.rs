@@ -323,7 +323,7 @@ fn a_reload_takes_all_files_or_none() {
         domain("server", "o", &other),
     ]);
     let bench = pki.start(&lines).unwrap();
-    let reload = || match commands::registry(bench.worker.server).call(b"tls_reload", None) {
+    let reload = || match commands::registry(bench.worker).call(b"tls_reload", None) {
         Reply::Now(outcome) => outcome,
         Reply::Later(_) => panic!("it waits"),
     };
@@ -507,7 +507,7 @@ fn domains_are_listed() {
     let pki = Pki::new();
     pki.issue("server", "sip.example", |_| {});
     let bench = pki.start(&loaded(&[server(&[("verify_cert", "0")]), client(&[])])).unwrap();
-    let Reply::Now(Ok(list)) = commands::registry(bench.worker.server).call(b"tls_list", None) else {
+    let Reply::Now(Ok(list)) = commands::registry(bench.worker).call(b"tls_list", None) else {
         panic!("no list")
     };
     let Some(Json::Array(rows)) = list.member("Domains") else { panic!("{list:?}") };

@@ -1,6 +1,7 @@
 //! The family as the supervisor sees it: what a member runs, and what a death is told as.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering::Release;
 
 use tocsin_process::{Cause, Decision, Detached, Exit, Family, Kind, Member};
 
@@ -92,12 +93,13 @@ impl Family for ServerFamily {
         if let Some(waiting) = self.waiting.take() {
             waiting.ready();
         }
+        self.server.words.started.store(1, Release);
         self.server.status.set_core(CoreState::Running);
         (self.server.on_ready)(self.server);
     }
 
     fn ending(&self) {
-        self.server.words.ending.store(1, std::sync::atomic::Ordering::Release);
+        self.server.words.ending.store(1, Release);
         self.server.status.set_core(CoreState::Terminating);
     }
 

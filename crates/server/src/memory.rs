@@ -1,5 +1,7 @@
 //! How full memory is: noted where memory is taken, told at the next safe point of whoever took it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tocsin_event::{Edge, PkgThreshold, ShmThreshold, percentage};
 use tocsin_shm::identity;
 
@@ -16,6 +18,9 @@ pub struct PrivateWatch {
 impl PrivateWatch {
     /// Raises the event if the percentage moved so that it should.
     pub fn look(&mut self, server: &Server) {
+        if !is_heard(server) {
+            return;
+        }
         let Some(used) = tocsin_process::take_private_change() else { return };
         let budget = server.settings.private_bytes;
         let usage = percentage(used, budget);
@@ -36,9 +41,15 @@ impl PrivateWatch {
 /// Raises the event for shared memory if this process sees a change that nobody told yet.
 #[inline]
 pub fn look_at_shared(server: &Server) {
-    if server.arena.take_usage_change() {
+    if is_heard(server) && server.arena.take_usage_change() {
         tell_shared(server);
     }
+}
+
+/// Whether somebody could be subscribed: what memory did while the server started is told once the startup route is over.
+#[inline]
+fn is_heard(server: &Server) -> bool {
+    server.words.started.load(Relaxed) == 1
 }
 
 #[cold]

@@ -33,7 +33,7 @@ pub struct SharedWords {
     pub log_level: &'static AtomicI32,
     /// The xlog level in force.
     pub xlog_level: &'static AtomicI32,
-    /// 1 once the startup route has ended.
+    /// 1 once the startup route has ended, or there is none and all processes serve.
     pub started: &'static AtomicU32,
     /// 1 once the server ends.
     pub ending: &'static AtomicU32,

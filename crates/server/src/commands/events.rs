@@ -2,17 +2,18 @@
 
 use tocsin_event::commands::{self, Refusal, Subscribing};
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry, Reply};
-use tocsin_net::Resolver;
 
-use crate::server::Server;
+use crate::resolve;
+use crate::worker::Worker;
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
+pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
+    let server = worker.server;
     registry.add(Command::new(
         "core",
         "event_subscribe",
         &[&["event", "socket"], &["event", "socket", "expire"]],
         "subscribes an event to the Event Interface",
-        move |params: Params| subscribe(server, &params).unwrap_or_else(Reply::from),
+        move |params: Params| subscribe(worker, &params).unwrap_or_else(Reply::from),
     ));
     registry.add(Command::new(
         "core",
@@ -49,7 +50,8 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     ));
 }
 
-fn subscribe(server: &'static Server, params: &Params) -> Result<Reply, MiError> {
+fn subscribe(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
+    let server = worker.server;
     let (event, socket) = (params.text("event")?, params.text("socket")?);
     let expire = params.optional_int("expire")?;
     let subscribing =
@@ -58,8 +60,7 @@ fn subscribe(server: &'static Server, params: &Params) -> Result<Reply, MiError>
         return Ok(Reply::Now(subscribing.finish(&server.events, None).map_err(refused)));
     };
     Ok(Reply::later(async move {
-        let addresses = Resolver::default().addresses(&host).await.unwrap_or_default();
-        let resolved = addresses.first().map(|ip| (*ip, port).into());
+        let resolved = resolve::address(worker, &host, port).await;
         subscribing.finish(&server.events, resolved).map_err(refused)
     }))
 }

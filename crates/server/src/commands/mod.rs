@@ -12,16 +12,18 @@ use tocsin_mi::{Command, MiError, Registry};
 
 use crate::server::Server;
 use crate::time;
+use crate::worker::Worker;
 
 /// What `version` says first, so that existing clients go on; the name of this server follows.
 const COMPATIBLE: &str = "OpenSIPS (3.4.18";
 
-/// All commands: the core's, then those of the loaded modules.
-pub fn registry(server: &'static Server) -> Registry {
+/// All commands, as the process of `worker` does them: the core's, then those of the loaded modules.
+pub fn registry(worker: &'static Worker) -> Registry {
+    let server = worker.server;
     let mut registry = Registry::new();
     statistics::add(server, &mut registry);
     general(server, &mut registry);
-    events::add(server, &mut registry);
+    events::add(worker, &mut registry);
     status_report::add(server, &mut registry);
     registry.add(Command::help());
     blocklists::add(server, &mut registry);

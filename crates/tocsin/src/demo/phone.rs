@@ -70,7 +70,15 @@ impl Phone {
     async fn answer(&self) -> io::Result<()> {
         let mut answer = [0; 4096];
         let received = timeout(ANSWER_WITHIN, self.socket.recv(&mut answer)).await;
-        received.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))?.map(drop)
+        let length =
+            received.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))??;
+        let text = String::from_utf8_lossy(&answer[..length]);
+        let line = text.lines().next().unwrap_or_default();
+        if line.starts_with("SIP/2.0 2") {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("the server answers: {line}")))
+        }
     }
 }
 

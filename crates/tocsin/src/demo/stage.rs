@@ -4,8 +4,6 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use tocsin_event::Description;
-
 use super::causes::Cause;
 use super::server::Server;
 use crate::events::ear::Heard;
@@ -56,16 +54,16 @@ impl Stage {
     }
 
     /// Says how it went.
-    pub(super) fn close(&self, missing: &[&Description], took: Duration, log: &Path) {
+    pub(super) fn close(&self, missed: &[Cause], took: Duration, log: &Path) {
         let seconds = took.as_secs_f32();
-        if missing.is_empty() {
+        if missed.is_empty() {
             self.say(&format!(
                 "\n  {} {seconds:.1} s.\n\n  See also: tocsin events list, and tocsin events tail beside a running server.\n\n",
                 self.bold("All six core events came, in")
             ));
             return;
         }
-        let names: Vec<_> = missing.iter().map(|event| event.name).collect();
+        let names: Vec<_> = missed.iter().map(|cause| cause.event).collect();
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let last: Vec<_> = text.lines().rev().take(20).collect();
         self.say(&format!(
