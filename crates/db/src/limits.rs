@@ -8,8 +8,8 @@ pub const CONNECTIONS: usize = 10;
 pub const WAITING_QUERIES: usize = 1000;
 /// Rows of a result.
 pub const RESULT_ROWS: usize = 10_000;
-/// Bytes of a result, as it lies in memory.
-pub const RESULT_BYTES: usize = 4 << 20;
+/// Bytes of a result, as it lies in memory: a process may have one for each of its connections.
+pub const RESULT_BYTES: usize = 1 << 20;
 /// Time for opening a connection once.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often opening a connection is tried for one query, if it is refused at once.
@@ -18,6 +18,8 @@ pub const CONNECT_TRIES: u32 = 3;
 pub const QUERY_RETRIES: u32 = 2;
 /// Time for a query, from its being asked to its last row.
 pub const QUERY_BUDGET: Duration = Duration::from_secs(6);
+/// How long a query waits for a lock on an SQLite file, unless it is told otherwise.
+pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection that nobody needs stays open; one stays for longer.
 pub const IDLE_TIME: Duration = Duration::from_secs(30);
 /// The wait after the first failure to connect; each further failure doubles it.
@@ -44,7 +46,7 @@ pub struct Limits {
     pub query_retries: u32,
     /// [`QUERY_BUDGET`].
     pub budget: Duration,
-    /// How long a query waits for a lock on an SQLite file.
+    /// [`BUSY_TIMEOUT`].
     pub busy_timeout: Duration,
 }
 
@@ -59,7 +61,7 @@ impl Default for Limits {
             connect_tries: CONNECT_TRIES,
             query_retries: QUERY_RETRIES,
             budget: QUERY_BUDGET,
-            busy_timeout: Duration::from_millis(500),
+            busy_timeout: BUSY_TIMEOUT,
         }
     }
 }

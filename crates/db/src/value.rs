@@ -111,7 +111,7 @@ mod tests {
         let rows: Vec<_> = rows.iter().map(<[Value]>::to_vec).collect();
         assert_eq!(rows[1], [Value::Int(3), Value::Int(4)]);
         assert_eq!(rows.len(), 3);
-        assert!(Rows::default().is_empty() && Rows::default().len() == 0);
+        assert_eq!((Rows::default().is_empty(), Rows::default().iter().count()), (true, 0));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A pool against files of SQLite: results, errors, limits, and what is told to an observer.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::cell::RefCell;
 use std::fs::File;
 use std::time::Duration;

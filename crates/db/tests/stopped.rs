@@ -1,5 +1,7 @@
 //! A query that nobody waits for any more does not run on. A test of its own, as it counts the threads of its process.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 

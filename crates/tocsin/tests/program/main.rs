@@ -4,7 +4,7 @@
 //! kernel, so that tests run side by side; it waits for conditions, never for a time, and ends by asking its server to
 //! end, which it must do with status 0. What a failing test's server logged is printed with the failure.
 //!
-//! The tests need `sipp`, `openssl`, Kamailio, Chromium with the library SIP.js for its page, and a Python with the packages
+//! The tests need `sipp`, `openssl`, Kamailio, MariaDB, Chromium with the library SIP.js for its page, and a Python with the packages
 //! `opensips`, `opensipscli` and `websockets`. They never skip what they cannot find: `./test` installs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
