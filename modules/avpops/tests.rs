@@ -63,7 +63,8 @@ fn return_codes_are_those_of_the_manual() {
         ("avp_db_query(\"SELEKT\")", "-1"),
         ("avp_db_query(\"SELECT 1\", , 4)", "-1"),
         ("avp_db_query(\"SELECT 1\", \"\", 9)", "-1"),
-        ("avp_db_query(\"SELECT 1; SELECT 2\", , \"0\")", "1"),
+        ("avp_db_query(\"SELECT 1;\", , \"0\")", "1"),
+        ("avp_db_query(\"SELECT 1; SELECT 2\")", "-1"),
     ] {
         let (bench, _dir) = bench(&format!("route {{ {call}; sl_send_reply(200, \"$retcode\"); }}"));
         assert_eq!(reason(&bench), format!("200 {code}"), "{call}");

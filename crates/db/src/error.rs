@@ -36,6 +36,9 @@ pub enum QueryError {
     /// The result has more rows or bytes than it may; the connection is closed.
     #[error("the result is too large: {0}")]
     TooLarge(String),
+    /// A second statement follows the first.
+    #[error("a query is one statement, and another follows its `;`")]
+    Several,
     /// The text of the query is not UTF-8.
     #[error("the text of the query is not UTF-8")]
     NotText,

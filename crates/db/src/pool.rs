@@ -65,7 +65,7 @@ impl Pool {
         source: Source,
         observer: &dyn Observer,
     ) -> Result<Rows, QueryError> {
-        let statement = Statement::plain(text)?;
+        let statement = Statement::plain(text, self.url.scheme())?;
         self.run(&statement, source, observer).await
     }
 

@@ -87,9 +87,12 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// A query as it was written.
-    pub(crate) fn plain(text: &[u8]) -> Result<Self, QueryError> {
+    /// A query as it was written. MySQL itself refuses several statements that come as one; SQLite would run them all.
+    pub(crate) fn plain(text: &[u8], scheme: Scheme) -> Result<Self, QueryError> {
         let text = std::str::from_utf8(text).map_err(|_| QueryError::NotText)?.to_owned();
+        if scheme == Scheme::Sqlite && has_several(&text) {
+            return Err(QueryError::Several);
+        }
         Ok(Self { is_result: asks_for_rows(&text), text, values: Vec::new(), is_prepared: false })
     }
 
@@ -218,6 +221,33 @@ fn asks_for_rows(text: &str) -> bool {
     begins || words.any(|word| word.eq_ignore_ascii_case("RETURNING"))
 }
 
+/// Whether another statement follows the first, as SQLite reads them. The body of a trigger has statements in it.
+fn has_several(text: &str) -> bool {
+    if words(text).next().is_some_and(|first| first.eq_ignore_ascii_case("CREATE")) {
+        return false;
+    }
+    let mut rest = text;
+    let mut is_over = false;
+    while let Some(first) = rest.chars().next() {
+        let after = &rest[first.len_utf8()..];
+        rest = match first {
+            '-' if rest.starts_with("--") => behind(rest, "\n"),
+            '/' if rest.starts_with("/*") => behind(&rest[2..], "*/"),
+            c if c.is_ascii_whitespace() => after,
+            ';' => {
+                is_over = true;
+                after
+            }
+            _ if is_over => return true,
+            // A quote that is doubled ends one string and begins the next.
+            '\'' | '"' | '`' => after.split_once(first).map_or("", |(_, after)| after),
+            '[' => behind(after, "]"),
+            _ => after,
+        };
+    }
+    false
+}
+
 /// The words outside of strings and comments.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
@@ -333,13 +363,40 @@ mod tests {
 
     #[test]
     fn text_that_is_none_is_refused() {
-        assert_eq!(Statement::plain(b"SELECT '\xff'").unwrap_err(), QueryError::NotText);
+        assert_eq!(Statement::plain(b"SELECT '\xff'", Scheme::Mysql).unwrap_err(), QueryError::NotText);
+    }
+
+    #[test]
+    fn a_second_statement_is_seen_wherever_it_hides() {
+        for text in [
+            "SELECT 1; DROP TABLE t",
+            "SELECT '\\'; DROP TABLE t --'",
+            "SELECT 'a''b' ;;DROP TABLE t",
+            "SELECT 1 /* ' */; DROP TABLE t",
+            "SELECT 1 -- '\n; DROP TABLE t",
+            "SELECT [']; DROP TABLE t",
+            "SELECT \"a'\"; DROP TABLE t --'",
+        ] {
+            assert_eq!(Statement::plain(text.as_bytes(), Scheme::Sqlite), Err(QueryError::Several), "{text}");
+        }
+        for text in [
+            "SELECT 1",
+            "SELECT 1; ; -- done",
+            "SELECT ';', \";\", `;`, [;] /* ; */ -- ; x",
+            "SELECT 'it''s; fine'; /* end */",
+            "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM u; END",
+            "SELECT 'not closed; x",
+        ] {
+            assert!(!has_several(text), "{text}");
+        }
+        assert!(Statement::plain(b"SELECT 1; SELECT 2", Scheme::Mysql).is_ok(), "its server says so");
     }
 
     proptest! {
         #[test]
         fn any_text_can_be_looked_at(text in "(select|--|/\\*|\\*/|#|'|\"|`|\\\\|\n| |é|returning|;){0,20}") {
             asks_for_rows(&text);
+            has_several(&text);
         }
     }
 }
