@@ -8,6 +8,7 @@ pub mod cfgutils;
 pub mod db_mysql;
 pub mod db_sqlite;
 pub mod event_datagram;
+pub mod event_stream;
 pub mod httpd;
 pub mod maxfwd;
 pub mod mi_datagram;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(db_mysql::DbMysql),
         Rc::new(db_sqlite::DbSqlite),
         Rc::new(event_datagram::EventDatagram),
+        Rc::new(event_stream::EventStream),
         Rc::new(httpd::Httpd),
         Rc::new(maxfwd::Maxfwd),
         Rc::new(mi_datagram::MiDatagram),

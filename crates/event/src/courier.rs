@@ -7,6 +7,7 @@
 //! A courier that is started again after a death goes on where the noted progress says: events that were on their way are
 //! sent, those of the last second perhaps twice.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -207,7 +208,9 @@ impl Courier {
     /// Reads the subscriptions anew; opens outboxes for new sockets and closes those of sockets that are gone.
     fn take_stock(&mut self) {
         self.generation = self.shared.subscriptions.generation();
-        let subscriptions = self.shared.subscriptions.take_stock();
+        let mut subscriptions = self.shared.subscriptions.take_stock();
+        // Of two that share a way, the newer one is served first, as it is listed first.
+        subscriptions.sort_unstable_by_key(|subscription| Reverse(subscription.order));
         let mut before = std::mem::take(&mut self.outboxes);
         self.followers.clear();
         for subscription in subscriptions {

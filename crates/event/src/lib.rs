@@ -2,7 +2,7 @@
 //!
 //! Every process raises events ([`Events::raise`]): with nobody subscribed that is one load, else one bounded copy into a
 //! log in shared memory. The [`Courier`] reads the log and sees each event to its subscribers, over the [`Transports`] that
-//! modules bring along; [`Datagram`] is the one for `udp:` and `unix:` sockets. Events have names and ids ([`Registry`]),
+//! modules bring along: [`Datagram`] is the one for `udp:` and `unix:` sockets, [`Stream`] the one for `tcp:`. Events have names and ids ([`Registry`]),
 //! subscribers a place and a time ([`Subscriptions`]), and operators see both through the functions of [`commands`].
 //!
 //! In flow names, subscriptions and raised events; out flow JSON texts, at the pace of each subscriber, and counts of what
@@ -15,11 +15,13 @@ mod core_events;
 mod courier;
 mod datagram;
 mod events;
+mod line;
 mod outbox;
 mod pace;
 mod params;
 mod registry;
 mod render;
+mod stream;
 mod subscriptions;
 mod threshold;
 mod transport;
@@ -34,7 +36,8 @@ pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
 pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};
 pub use registry::{EVENT_LIMIT, EventId, NAME_LIMIT, PublishError, Registry};
-pub use render::write_event;
+pub use render::{write_call, write_event};
+pub use stream::{PATIENCE, Stream, StreamOptions};
 pub use subscriptions::{
     DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
 };

@@ -9,20 +9,27 @@ use crate::params::{ParamValue, Params};
 /// `params` is left out when there are none, an object when the first parameter has a name, an array when it has none.
 /// A string ends at its first NUL byte, as it always did on the wire; numbers are exact to 64 bits.
 pub fn write_event(name: &[u8], params: Params<'_>, out: &mut Vec<u8>) {
+    write_call(name, None, params, out);
+}
+
+/// The same with any text as `method`, and with one parameter put before the others: its name and its value. Where the
+/// others have no names it has none either; where there are no others it is left out.
+pub fn write_call(method: &[u8], first: Option<(&[u8], &[u8])>, params: Params<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
-    write_string(until_nul(name), out);
-    write_params(params, out);
+    write_string(until_nul(method), out);
+    write_params(first, params, out);
     out.push(b'}');
 }
 
 /// Appends `,"params":...`, or nothing when there are none.
-fn write_params(params: Params<'_>, out: &mut Vec<u8>) {
+fn write_params(before: Option<(&[u8], &[u8])>, params: Params<'_>, out: &mut Vec<u8>) {
     let mut iter = params.iter().peekable();
     let Some((first_name, _)) = iter.peek() else { return };
     let named = first_name.is_some();
     out.extend_from_slice(b",\"params\":");
     let mut separator = if named { b'{' } else { b'[' };
-    for (name, value) in iter {
+    let before = before.map(|(name, value)| (Some(name), ParamValue::Str(value)));
+    for (name, value) in before.into_iter().chain(iter) {
         out.push(separator);
         separator = b',';
         if named {
@@ -96,6 +103,31 @@ mod tests {
                 p.push(Some(b"received"), ParamValue::Null).int("qval", 500);
             }),
             br#"{"jsonrpc":"2.0","method":"E_UL","params":{"received":null,"qval":500}}"#
+        );
+    }
+
+    #[test]
+    fn a_call_of_another_method_with_the_name_of_the_event_first() {
+        let call = |build: &dyn Fn(&mut ParamsWriter<'_>)| {
+            let (mut bytes, mut out) = (Vec::new(), Vec::new());
+            let mut writer = ParamsWriter::new(&mut bytes);
+            build(&mut writer);
+            let first = Some((&b"opensips_event"[..], &b"E_TEST"[..]));
+            write_call(b"my_method", first, Params::new(writer.finish().unwrap()), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(call(&|_| {}), r#"{"jsonrpc":"2.0","method":"my_method"}"#);
+        assert_eq!(
+            call(&|p| {
+                p.int("n", 1).text("e", "");
+            }),
+            r#"{"jsonrpc":"2.0","method":"my_method","params":{"opensips_event":"E_TEST","n":1,"e":""}}"#
+        );
+        assert_eq!(
+            call(&|p| {
+                p.push(None, ParamValue::Int(7)).push(None, ParamValue::Str(b"seven"));
+            }),
+            r#"{"jsonrpc":"2.0","method":"my_method","params":["E_TEST",7,"seven"]}"#
         );
     }
 
