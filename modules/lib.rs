@@ -4,10 +4,13 @@
 #![forbid(unsafe_code)]
 
 pub mod avpops;
+pub mod cachedb_local;
 pub mod cfgutils;
 pub mod db_mysql;
 pub mod db_sqlite;
 pub mod event_datagram;
+pub mod event_flatstore;
+pub mod event_route;
 pub mod event_stream;
 pub mod httpd;
 pub mod maxfwd;
@@ -41,10 +44,13 @@ use tocsin_server::Module;
 pub fn all() -> Vec<Rc<dyn Module>> {
     vec![
         Rc::new(avpops::Avpops),
+        Rc::new(cachedb_local::CachedbLocal),
         Rc::new(cfgutils::Cfgutils),
         Rc::new(db_mysql::DbMysql),
         Rc::new(db_sqlite::DbSqlite),
         Rc::new(event_datagram::EventDatagram),
+        Rc::new(event_flatstore::EventFlatstore),
+        Rc::new(event_route::EventRoute),
         Rc::new(event_stream::EventStream),
         Rc::new(httpd::Httpd),
         Rc::new(maxfwd::Maxfwd),

@@ -197,7 +197,7 @@ pub fn raise_event(events: &Events, event: &[u8], params: Option<&Value>) -> Res
     match events.raise(id, write) {
         Raised::Logged(_) => Ok("OK".into()),
         Raised::Unheard => Err(Refusal::new(480, "Temporarily Unavailable")),
-        Raised::TooLarge => Err(BAD_PARAMS),
+        Raised::TooLarge | Raised::TooDeep => Err(BAD_PARAMS),
     }
 }
 

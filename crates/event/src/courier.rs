@@ -160,7 +160,7 @@ impl Courier {
         for _ in 0..TURN {
             match self.shared.log.read(&mut self.cursor, params) {
                 Read::Record { number, kind, time } => {
-                    self.distribute(EventId::from_index(kind), number, time, params);
+                    self.distribute(kind, number, time, params);
                 }
                 Read::Lost { count } => {
                     self.shared.totals.lost.fetch_add(count, Relaxed);
@@ -186,7 +186,8 @@ impl Courier {
     }
 
     /// Puts an event into the outboxes of its subscribers.
-    fn distribute(&mut self, id: EventId, number: u64, time: u64, params: &[u8]) {
+    fn distribute(&mut self, kind: u32, number: u64, time: u64, params: &[u8]) {
+        let (id, depth) = EventId::from_kind(kind);
         // Whoever subscribed before this event was raised has changed the generation before that.
         if self.generation != self.shared.subscriptions.generation() {
             self.take_stock();
@@ -196,7 +197,9 @@ impl Courier {
         };
         let name =
             self.names.entry(id).or_insert_with(|| self.shared.registry.name(id).unwrap_or_default().into());
-        let event = Rc::new(Event::new(id, Rc::clone(name), number, time, params));
+        let mut event = Event::new(id, Rc::clone(name), number, time, params);
+        event.depth = depth;
+        let event = Rc::new(event);
         let raised_at = monotonic_time_of(time);
         for follower in followers {
             if number >= follower.first && raised_at < follower.end {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_millis};
 
+use crate::depth::{DEPTH_LIMIT, depth, tell_too_deep};
 use crate::params::{PARAMS_LIMIT, ParamsWriter};
 use crate::registry::{EVENT_LIMIT, EventId, PublishError, Registry, Slot};
 use crate::subscriptions::{SUBSCRIPTION_LIMIT, SubscribeError, Subscriptions};
@@ -67,6 +68,8 @@ pub enum Raised {
     Logged(u64),
     /// Its parameters take more than [`PARAMS_LIMIT`] bytes, or more than the log takes; it is counted and gone.
     TooLarge,
+    /// Event routes raise it for each other too deep ([`crate::DEPTH_LIMIT`]); it is counted and gone.
+    TooDeep,
 }
 
 /// The Event Interface. A copy refers to the same; all processes share its tables.
@@ -89,6 +92,7 @@ pub(crate) struct Shared {
 #[derive(Debug, Default, ShmSafe)]
 pub(crate) struct Totals {
     pub(crate) too_large: AtomicU64,
+    pub(crate) too_deep: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) lost: AtomicU64,
@@ -103,6 +107,8 @@ pub struct EventCounts {
     pub raised: u64,
     /// Refused because their parameters were too large.
     pub too_large: u64,
+    /// Refused because event routes raise events for each other too deep.
+    pub too_deep: u64,
     /// Handed to a subscriber's socket, each subscriber counted.
     pub delivered: u64,
     /// Given up for a subscriber that is gone or does not keep up.
@@ -176,6 +182,7 @@ impl Events {
         EventCounts {
             raised: self.shared.log.head(),
             too_large: totals.too_large.load(Relaxed),
+            too_deep: totals.too_deep.load(Relaxed),
             delivered: totals.delivered.load(Relaxed),
             dropped: totals.dropped.load(Relaxed),
             lost: totals.lost.load(Relaxed),
@@ -193,6 +200,11 @@ impl Events {
 
     #[cold]
     fn append(&self, id: EventId, write: impl FnOnce(&mut ParamsWriter<'_>)) -> Raised {
+        if depth() > DEPTH_LIMIT {
+            self.shared.totals.too_deep.fetch_add(1, Relaxed);
+            tell_too_deep(&self.shared.registry.name(id).unwrap_or_default());
+            return Raised::TooDeep;
+        }
         BUFFER.with(|buffer| match buffer.try_borrow_mut() {
             Ok(mut bytes) => {
                 bytes.clear();
@@ -212,7 +224,8 @@ impl Events {
     ) -> Raised {
         let mut params = ParamsWriter::new(bytes);
         write(&mut params);
-        let appended = params.finish().and_then(|bytes| self.shared.log.append(id.index(), &[bytes]).ok());
+        let appended =
+            params.finish().and_then(|bytes| self.shared.log.append(id.kind(depth()), &[bytes]).ok());
         let Some(appended) = appended else {
             self.shared.totals.too_large.fetch_add(1, Relaxed);
             return Raised::TooLarge;

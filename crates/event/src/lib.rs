@@ -14,6 +14,7 @@ pub mod commands;
 mod core_events;
 mod courier;
 mod datagram;
+mod depth;
 mod events;
 mod line;
 mod outbox;
@@ -32,6 +33,7 @@ pub use core_events::{
 };
 pub use courier::{Courier, CourierOptions, QUEUE_BYTES, QUEUE_EVENTS};
 pub use datagram::{Datagram, parse_host_port};
+pub use depth::{DEPTH_LIMIT, Nested, depth, nest};
 pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
 pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};

@@ -102,6 +102,11 @@ impl<'p> Params<'p> {
         std::iter::from_fn(move || read_one(&mut rest))
     }
 
+    /// The parameters as [`ParamsWriter`] wrote them.
+    pub fn as_bytes(self) -> &'p [u8] {
+        self.0
+    }
+
     /// Whether there is no parameter at all.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()

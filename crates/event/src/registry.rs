@@ -21,6 +21,9 @@ pub const EVENT_LIMIT: usize = 256;
 /// How many bytes the name of an event may have.
 pub const NAME_LIMIT: usize = 128;
 
+/// Bits of an event's index in the log: far more than there are events.
+const INDEX_BITS: u32 = 24;
+
 /// Which event: its index in the registry, as `events_list` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(u32);
@@ -44,8 +47,14 @@ impl EventId {
         self.0
     }
 
-    pub(crate) fn from_index(index: u32) -> Self {
-        Self(index)
+    /// As the log keeps it: with the depth of the event above the index.
+    pub(crate) fn kind(self, depth: u8) -> u32 {
+        u32::from(depth) << INDEX_BITS | self.0
+    }
+
+    /// What [`Self::kind`] was made of.
+    pub(crate) fn from_kind(kind: u32) -> (Self, u8) {
+        (Self(kind & ((1 << INDEX_BITS) - 1)), (kind >> INDEX_BITS) as u8)
     }
 }
 

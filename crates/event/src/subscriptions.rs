@@ -331,7 +331,7 @@ impl Record {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let Figures { order, first, delivered, dropped, queued } = self.figures();
         Some(Subscription {
-            event: EventId::from_index(u32::from_ne_bytes(*event)),
+            event: EventId::from_kind(u32::from_ne_bytes(*event)).0,
             socket: text(socket),
             shown: text(&self.shown),
             resolved: self.resolved,

@@ -203,6 +203,8 @@ pub struct Event {
     pub number: u64,
     /// When it was raised, in microseconds since 1970.
     pub time: u64,
+    /// How deep it lies in other events: see [`crate::nest`].
+    pub depth: u8,
     params: Box<[u8]>,
     json: OnceCell<Box<[u8]>>,
 }
@@ -210,7 +212,7 @@ pub struct Event {
 impl Event {
     /// An event with parameters as [`crate::ParamsWriter`] wrote them.
     pub fn new(id: EventId, name: Rc<[u8]>, number: u64, time: u64, params: &[u8]) -> Self {
-        Self { id, name, number, time, params: params.into(), json: OnceCell::new() }
+        Self { id, name, number, time, depth: 0, params: params.into(), json: OnceCell::new() }
     }
 
     /// Its parameters.

@@ -84,6 +84,11 @@ pub trait Host: Sized + 'static {
     fn action_done(&mut self, name: &str, line: u32, started: u64) {
         let _ = (name, line, started);
     }
+
+    /// The route of `event` asked for a parameter, by name or by number, that is not among the `given` ones it has.
+    fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {
+        let _ = (event, wanted, given);
+    }
 }
 
 /// Names and values of the parameters an event route finds in `$param(name)` and `$param(1)`.

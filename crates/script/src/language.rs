@@ -77,10 +77,17 @@ impl<C: Host> Accessor<C> for Parameter<C> {
     fn read(&self, host: &mut C, _: Index) -> Value {
         let sub = self.sub.value(host);
         let run = &host.vars().run;
-        match sub.to_int() {
+        let found = match sub.to_int() {
             Some(number) => run.param(number),
             None => sub.as_str().map_or(Value::Null, |name| run.named_param(name)),
+        };
+        if found.is_null()
+            && let Some(event) = run.event_without(&sub)
+        {
+            let (event, most) = (event.clone(), run.params.len());
+            host.parameter_missing(&event, &sub, most);
         }
+        found
     }
 }
 

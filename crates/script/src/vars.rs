@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 use smallvec::SmallVec;
 
 use crate::ere;
+use crate::library::RouteKind;
 use crate::program::{RouteId, RouteTable};
 use crate::value::{Bytes, Value};
 
@@ -119,6 +120,19 @@ impl Run {
             .and_then(|number| self.params.get(base + number - 1))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The event whose route asks for a parameter that it was not given.
+    pub(crate) fn event_without(&self, wanted: &Value) -> Option<&Bytes> {
+        let [level] = &self.levels[..] else { return None };
+        let table = self.table.as_ref().filter(|table| table.kind(level.route) == RouteKind::Event)?;
+        let given = match wanted.to_int() {
+            Some(number) => {
+                usize::try_from(number).is_ok_and(|number| (1..=self.params.len()).contains(&number))
+            }
+            None => self.names.iter().any(|name| name.as_deref() == wanted.as_str()),
+        };
+        if given { None } else { table.name(level.route) }
     }
 
     /// `$param(name)` of an event route.

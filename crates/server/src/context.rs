@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tocsin_net::connections::ConnectionId;
-use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars};
+use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars, Value};
 use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
@@ -92,6 +92,8 @@ pub struct Context {
     pub served: bool,
     /// What an event route runs for.
     pub event: NamedParams,
+    /// How deep an event lies that is raised while this runs: see [`tocsin_event::nest`].
+    pub event_depth: u8,
     /// `$var`, lent by the process while the script runs.
     pub vars: ScriptVars,
     /// Monotonic nanoseconds at which the message was read; 0 when nobody wants to know.
@@ -122,6 +124,7 @@ impl Context {
             answered: false,
             served: false,
             event: NamedParams::new(),
+            event_depth: 0,
             vars: ScriptVars::default(),
             began_ns: 0,
             slowest: Vec::new(),
@@ -166,6 +169,18 @@ impl Host for Context {
 
     fn launch(&mut self, launch: Launch<Self>) {
         crate::run::beside(self, launch);
+    }
+
+    fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {
+        let event = event.lossy();
+        let text = match wanted.to_int() {
+            Some(number) => format!("Parameter {number} not found for event {event} - max {given}"),
+            None => {
+                let name = wanted.as_str().unwrap_or_default();
+                format!("Parameter <{}> not found for event <{event}>", String::from_utf8_lossy(name))
+            }
+        };
+        logging::line_untold(Level::Warning, &format!("event_route: {text}"));
     }
 
     fn action_starts(&mut self) -> u64 {

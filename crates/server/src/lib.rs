@@ -8,11 +8,13 @@
 
 pub mod avps;
 pub mod blocklist;
+pub mod caches;
 pub mod commands;
 pub mod context;
 pub mod core;
 pub mod databases;
 pub mod dns_settings;
+pub mod event_routes;
 pub mod events;
 pub mod family;
 pub mod flow;

@@ -15,8 +15,10 @@ use tocsin_script::{ModuleSpec, Value};
 use tocsin_shm::{Arena, ArenaFull, Sweep};
 use tocsin_sip::Edits;
 
+use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
+use crate::event_routes::EventRoutes;
 use crate::security::Security;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -147,6 +149,10 @@ pub struct Setup<'a> {
     pub events: &'a mut Vec<&'static str>,
     /// Ways to deliver events.
     pub transports: &'a mut Transports,
+    /// Those who run event routes, if this module is the one that has them run.
+    pub event_routes: &'a mut Option<Rc<EventRoutes>>,
+    /// Key-value stores.
+    pub caches: &'a mut Caches,
     /// Processes.
     pub processes: &'a mut Vec<ProcessGroup>,
     /// Periodic work.

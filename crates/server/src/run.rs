@@ -10,10 +10,13 @@ use crate::context::Context;
 /// one that waits goes on as a task of this process, and the worker serves other messages meanwhile.
 pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) + 'static) {
     let program = &cx.server().program;
-    let mut execution = program.start(route);
+    let mut execution = Execution::new();
+    execution.restart(route, std::mem::take(&mut cx.event));
+    let depth = tocsin_event::nest(cx.event_depth);
     cx.worker.lend_vars(&mut cx.vars);
     let step = execution.run(program, &mut cx);
     cx.worker.take_vars(&mut cx.vars);
+    drop(depth);
     match step {
         Step::Done(verdict) => then(cx, verdict),
         Step::Wait(pause) => later(cx, execution, pause, then),
@@ -32,9 +35,11 @@ pub fn later(
         loop {
             let resume = wait(pause).await;
             let program = &worker.server.program;
+            let depth = tocsin_event::nest(cx.event_depth);
             worker.lend_vars(&mut cx.vars);
             let step = execution.resume(resume, program, &mut cx);
             worker.take_vars(&mut cx.vars);
+            drop(depth);
             match step {
                 Step::Done(verdict) => break then(cx, verdict),
                 Step::Wait(next) => pause = next,
@@ -47,13 +52,16 @@ pub fn later(
 pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
     let worker = cx.worker;
     let Some(mut own) = worker.idle_context() else { return };
+    own.event_depth = cx.event_depth;
     worker.spawn(async move {
         let mut outcome = launch.outcome;
         while let Outcome::Wait(waiting) = outcome {
             let resume = waiting.await;
+            let depth = tocsin_event::nest(own.event_depth);
             worker.lend_vars(&mut own.vars);
             outcome = resume(&mut own);
             worker.take_vars(&mut own.vars);
+            drop(depth);
         }
         if let Some(route) = launch.report {
             let rc = match outcome {
@@ -63,9 +71,11 @@ pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
             let program = &worker.server.program;
             let mut execution = Execution::new();
             execution.report(route, rc, launch.text);
+            let depth = tocsin_event::nest(own.event_depth);
             worker.lend_vars(&mut own.vars);
             let step = execution.run(program, &mut own);
             worker.take_vars(&mut own.vars);
+            drop(depth);
             if let Step::Wait(pause) = step {
                 later(own, execution, pause, |_, _| {});
             }

@@ -13,8 +13,10 @@ use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
 
 use crate::blocklist::Blocklists;
+use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
+use crate::event_routes::EventRoutes;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
 use crate::security::Security;
 use crate::settings::Settings;
@@ -89,6 +91,10 @@ pub struct Server {
     pub processes: Vec<ProcessGroup>,
     /// What modules do to a request that leaves.
     pub on_leaving: Vec<OnLeaving>,
+    /// Those who run event routes, if the module is loaded.
+    pub event_routes: Option<Rc<EventRoutes>>,
+    /// Key-value stores.
+    pub caches: Caches,
     /// Periodic work.
     pub jobs: Vec<Job>,
     /// Tables with deadlines.

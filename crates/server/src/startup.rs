@@ -14,6 +14,7 @@ use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOptio
 use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
 use crate::blocklist::{BlocklistError, Blocklists};
+use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
 use crate::module::{Module, Parameters, ProcessGroup, Setup, SetupError, States};
@@ -24,7 +25,7 @@ use crate::statistics::{CoreCounters, Statistics};
 use crate::status_report::{StatusError, StatusReports};
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::{Exchange, ExchangeError};
-use crate::{core, logging, process_statistics, time};
+use crate::{core, event_routes, logging, process_statistics, time};
 
 /// Processes that modules may have, all together.
 const MODULE_PROCESSES: usize = 64;
@@ -128,6 +129,7 @@ pub fn check(
         tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
     let mut settings = Settings::new(&program, overrides, flags)?;
     settings.written_events = written.take();
+    settings.written_events.extend(event_routes::names(&program));
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
         return Err(StartError::NoTransport);
     }
@@ -165,6 +167,7 @@ pub fn assemble(
     let mut statistics = Statistics::default();
     process_statistics::register_shared(&mut statistics, arena);
     let counters = CoreCounters::register(&mut statistics);
+    let mut caches = Caches::new(&mut statistics);
     let loaded: Vec<Rc<dyn Module>> = program
         .modules()
         .iter()
@@ -183,6 +186,7 @@ pub fn assemble(
             &mut statistics,
             &mut status,
             &mut sweeps,
+            &mut caches,
         )?;
     }
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
@@ -204,6 +208,11 @@ pub fn assemble(
         return Err(StartError::Events(format!("modules ask for more than {MODULE_PROCESSES} processes")));
     }
     exchange.seat(&plan);
+    let routes = event_routes::names(&program);
+    event_routes::subscribe(made.event_routes.as_deref(), &routes, &events).map_err(StartError::Events)?;
+    if let Some(known) = &made.event_routes {
+        known.know(table, &plan, routes);
+    }
     let server = Server {
         exchange,
         arena,
@@ -217,6 +226,8 @@ pub fn assemble(
         status,
         events,
         transports: made.transports,
+        event_routes: made.event_routes,
+        caches,
         ears,
         transactions: made.transactions,
         databases: made.databases,
@@ -247,6 +258,7 @@ struct Made {
     states: States,
     events: Vec<&'static str>,
     transports: Transports,
+    event_routes: Option<Rc<event_routes::EventRoutes>>,
     processes: Vec<ProcessGroup>,
     on_leaving: Vec<crate::module::OnLeaving>,
     jobs: Vec<crate::module::Job>,
@@ -272,6 +284,7 @@ fn start(
     statistics: &mut Statistics,
     status: &mut StatusReports,
     tables: &mut Vec<&'static dyn Sweep>,
+    caches: &mut Caches,
 ) -> Result<(), StartError> {
     let name = module.spec().name;
     let own = program.module_settings().iter().filter(|s| s.module == name);
@@ -286,6 +299,8 @@ fn start(
         states: &mut made.states,
         events: &mut made.events,
         transports: &mut made.transports,
+        event_routes: &mut made.event_routes,
+        caches,
         processes: &mut made.processes,
         on_leaving: &mut made.on_leaving,
         jobs: &mut made.jobs,

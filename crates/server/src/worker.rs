@@ -29,7 +29,7 @@ const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
     Via: SIP/2.0/UDP 127.0.0.1\r\n\
     From: <sip:user@dummy.com>;tag=dummy\r\n\
     To: <sip:user@dummy.com>\r\n\
-    Call-ID: dummy\r\n\
+    Call-ID: dummy-1\r\n\
     CSeq: 1 DUMMY\r\n\
     Content-Length: 0\r\n\r\n";
 

@@ -7,7 +7,7 @@
 
 mod directive;
 mod learned;
-mod pattern;
+pub mod pattern;
 mod rule;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! character that stands for itself.
 
 /// Whether the whole of `text` is as `pattern` says. Takes time in the product of both lengths at worst.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     // Where to go on when what follows the last star does not fit: the star takes one byte more.
     let mut star: Option<(usize, usize)> = None;

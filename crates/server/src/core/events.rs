@@ -90,7 +90,7 @@ fn raise(
             params.push(name.as_deref(), value);
         }
     });
-    raised != Raised::TooLarge
+    matches!(raised, Raised::Logged(_) | Raised::Unheard)
 }
 
 /// Every value of a variable, in its order.

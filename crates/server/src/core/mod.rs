@@ -1,6 +1,7 @@
 //! What the language has without any module: functions and variables of the core.
 
 mod blocklists;
+mod caches;
 mod events;
 mod flags;
 mod log;
@@ -28,6 +29,7 @@ pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Cont
     let functions = [
         routing::functions(),
         blocklists::functions(),
+        caches::functions(),
         request_uri::functions(),
         flags::functions(flags),
         log::functions(),

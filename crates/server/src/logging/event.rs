@@ -42,7 +42,9 @@ pub fn tell_no_lines() {
 pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
     let Some(teller) = TELLER.get() else { return };
     let unwanted = teller.most != 0 && line.level as i32 > teller.most;
-    if unwanted || SILENT.load(Relaxed) || TELLING.replace(true) {
+    // What a route says about an event would lead to the next one.
+    let in_route = tocsin_event::depth() > 0;
+    if unwanted || in_route || SILENT.load(Relaxed) || TELLING.replace(true) {
         return;
     }
     let event = LogLine {

@@ -20,6 +20,8 @@ const SHORTEST: u64 = 50;
 const LONGEST: u64 = 100;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
+    let mut routes = tokio::task::spawn_local(crate::event_routes::serve(worker));
+    let mut has_routes = worker.server.event_routes.is_some();
     running(worker);
     if worker.member.index == 0 {
         periodic(worker);
@@ -33,7 +35,16 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     loop {
         let wait = look_at.saturating_sub(now_ms()).clamp(SHORTEST, LONGEST);
         tokio::select! {
-            stop = &mut stop => return Ok(stop),
+            stop = &mut stop => {
+                crate::event_routes::hand_over(worker);
+                return Ok(stop);
+            }
+            ended = &mut routes, if has_routes => {
+                has_routes = false;
+                if let Ok(Err(cause)) = ended {
+                    return Err(cause);
+                }
+            }
             () = tokio::time::sleep(Duration::from_millis(wait)) => look_at = look(worker, &siblings),
         }
         worker.safe_point();

@@ -9,13 +9,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod browser;
+mod cachedb_local;
 mod calls;
 mod command_line;
 mod databases;
 mod deaths;
 mod demo;
 mod destinations;
+mod diagnose;
 mod event_delivery;
+mod event_flatstore;
+mod event_route;
+mod event_stream;
 mod events_tool;
 mod harness;
 mod hostile;

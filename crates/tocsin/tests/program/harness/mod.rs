@@ -2,6 +2,7 @@
 
 mod authority;
 mod browser;
+mod diagnose;
 mod gate;
 mod kamailio;
 mod mariadb;
@@ -18,6 +19,7 @@ mod tools;
 
 pub(crate) use authority::Authority;
 pub(crate) use browser::Browser;
+pub(crate) use diagnose::Diagnose;
 pub(crate) use gate::Gate;
 pub(crate) use kamailio::Kamailio;
 pub(crate) use mariadb::MariaDb;

@@ -1,0 +1,60 @@
+//! An event on its way to the worker that runs its route, as bytes.
+
+use tocsin_event::{NAME_LIMIT, PARAMS_LIMIT, Params};
+use tocsin_net::LETTER_MAX;
+
+/// Number (8), depth (1), bytes of the name (1).
+const HEAD: usize = 10;
+
+const _: () = assert!(HEAD + NAME_LIMIT + PARAMS_LIMIT <= LETTER_MAX && NAME_LIMIT <= u8::MAX as usize);
+
+/// A letter: its head, then the name, then the parameters.
+pub(super) struct Letter<'a> {
+    /// The event's number in the event log.
+    pub(super) number: u64,
+    /// How deep it lies in other events.
+    pub(super) depth: u8,
+    /// The route.
+    pub(super) name: &'a [u8],
+    pub(super) params: Params<'a>,
+}
+
+impl<'a> Letter<'a> {
+    /// Its first bytes.
+    pub(super) fn head(&self) -> [u8; HEAD] {
+        let mut head = [0; HEAD];
+        head[..8].copy_from_slice(&self.number.to_ne_bytes());
+        // A name has at most 128 bytes.
+        (head[8], head[9]) = (self.depth, self.name.len() as u8);
+        head
+    }
+
+    /// Reads a letter; `None` for bytes that are none.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+        let (number, rest_of_head) = head.split_first_chunk::<8>()?;
+        let (name, params) = rest.split_at_checked(usize::from(rest_of_head[1]))?;
+        Some(Self {
+            number: u64::from_ne_bytes(*number),
+            depth: rest_of_head[0],
+            name,
+            params: Params::new(params),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let letter = Letter { number: 7, depth: 3, name: b"E_X", params: Params::new(b"params") };
+        let bytes = [&letter.head()[..], b"E_X", b"params"].concat();
+        let read = Letter::read(&bytes).unwrap();
+        assert_eq!((read.number, read.depth, read.name), (7, 3, &b"E_X"[..]));
+        assert_eq!(read.params.as_bytes(), b"params");
+        assert!(Letter::read(&bytes[..HEAD + 2]).is_none(), "the name is cut");
+        assert!(Letter::read(&bytes[..HEAD - 1]).is_none());
+    }
+}

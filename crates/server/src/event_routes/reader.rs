@@ -1,0 +1,109 @@
+//! The worker that runs event routes: reads its mailbox, letter by letter.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tocsin_event::ParamValue;
+use tocsin_net::{LETTER_MAX, Watch};
+use tocsin_script::{Bytes, NamedParams, RouteKind, Value};
+use tocsin_shm::SlotState;
+
+use super::letter::Letter;
+use super::{ATTEMPTS, Seat};
+use crate::run::run;
+use crate::worker::Worker;
+
+/// Letters read before other tasks of the process get their turn.
+const LETTERS_IN_A_ROW: usize = 32;
+/// Time until the next look while as many routes wait for something as may.
+const FULL: Duration = Duration::from_millis(5);
+
+/// Runs the routes of the events that come to this worker, until its process ends. Ends at once where there are none.
+///
+/// # Errors
+/// The mailbox cannot be waited for or read.
+pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
+    let seats = worker.server.event_routes.as_ref().map(|routes| &routes.seats);
+    let Some(seat) = seats.and_then(|seats| seats.get(worker.member.index)) else { return Ok(()) };
+    let bell = Watch::new(seat.mailbox.bell())?;
+    let mut buffer = vec![0; LETTER_MAX];
+    loop {
+        let readable = bell.readable().await?;
+        if read_some(worker, seat, &mut buffer)? {
+            readable.drained();
+        } else {
+            readable.more();
+        }
+        worker.flush();
+        worker.safe_point();
+        if worker.may_wait() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(FULL).await;
+        }
+    }
+}
+
+/// Gives the events that have come to this worker and were not served to another one: this one ends while the server
+/// goes on. What finds no other place waits for the successor.
+pub(crate) fn hand_over(worker: &'static Worker) {
+    let server = worker.server;
+    let Some(routes) = server.event_routes.as_ref().filter(|_| !server.is_ending()) else { return };
+    let Some(own) = routes.seats.get(worker.member.index) else { return };
+    // From here on nothing is posted to this one any more.
+    server.table.slot(worker.member.slot).set_state(SlotState::Draining);
+    let mut buffer = vec![0; LETTER_MAX];
+    while let Ok(Some(length)) = own.mailbox.look(&mut buffer) {
+        let Some(other) = routes.serving(worker.member.index) else { return };
+        if other.mailbox.post(&[&buffer[..length]], None).is_err() || own.mailbox.discard().is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads letters. `true` when the box was emptied.
+fn read_some(worker: &'static Worker, seat: &Seat, buffer: &mut [u8]) -> std::io::Result<bool> {
+    for _ in 0..LETTERS_IN_A_ROW {
+        if !worker.may_wait() {
+            return Ok(false);
+        }
+        let Some(length) = seat.mailbox.look(buffer)? else { return Ok(true) };
+        // Who dies over it leaves it to the successor.
+        if let Some(letter) = Letter::read(&buffer[..length]) {
+            serve_one(worker, seat, &letter);
+        }
+        seat.mailbox.discard()?;
+        seat.begun.done();
+    }
+    Ok(false)
+}
+
+fn serve_one(worker: &'static Worker, seat: &Seat, letter: &Letter<'_>) {
+    if seat.begun.begin(letter.number) > ATTEMPTS {
+        tracing::error!(
+            "event {} of event_route[{}] is given up: {ATTEMPTS} processes died while they ran the route",
+            letter.number,
+            letter.name.escape_ascii()
+        );
+        return;
+    }
+    let Some(route) = worker.server.program.route(RouteKind::Event, letter.name) else { return };
+    let Some(mut cx) = worker.idle_context() else { return };
+    cx.route = RouteKind::Event;
+    cx.received.source = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    cx.event = parameters(letter);
+    cx.event_depth = letter.depth.saturating_add(1);
+    run(cx, route, |_, _| {});
+}
+
+fn parameters(letter: &Letter<'_>) -> NamedParams {
+    let read = |(name, value): (Option<&[u8]>, ParamValue<'_>)| {
+        let value = match value {
+            ParamValue::Null => Value::Null,
+            ParamValue::Int(number) => Value::Int(number),
+            ParamValue::Str(text) => Value::Str(Bytes::new(text)),
+        };
+        (name.map(Bytes::new), value)
+    };
+    letter.params.iter().map(read).collect()
+}

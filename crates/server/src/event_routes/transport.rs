@@ -1,0 +1,66 @@
+//! `route:E_NAME`: events go to the script's route of that name.
+
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Sending, Sent, Transport};
+
+use super::EventRoutes;
+
+/// Time between two tries to post a letter.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// Delivers to `route:` sockets.
+pub(super) struct RouteTransport(pub(super) Rc<EventRoutes>);
+
+impl Transport for RouteTransport {
+    fn schemes(&self) -> &[&'static str] {
+        &["route"]
+    }
+
+    fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError> {
+        if self.0.has(address.as_bytes()) {
+            Ok(Address::new(scheme, address, Endpoint::Text))
+        } else {
+            Err(AddressError::Other(format!("the script has no event_route[{address}]")))
+        }
+    }
+
+    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>> {
+        let name = address.socket.strip_prefix("route:").ok_or(ErrorKind::InvalidInput)?;
+        // Routes are spread over the workers; which one is whose does not matter.
+        let home = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Ok(Box::new(RouteOutlet { routes: Rc::clone(&self.0), name: name.into(), home: home >> 1 }))
+    }
+}
+
+struct RouteOutlet {
+    routes: Rc<EventRoutes>,
+    name: Box<str>,
+    home: usize,
+}
+
+impl Outlet for RouteOutlet {
+    fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
+        Box::pin(async move {
+            let mut sent = Sent::default();
+            for event in events {
+                sent.count(self.post(event).await);
+            }
+            sent
+        })
+    }
+}
+
+impl RouteOutlet {
+    /// Waits for room in the mailbox, and for a worker that serves.
+    async fn post(&self, event: &Event) -> io::Result<()> {
+        loop {
+            match self.routes.post(self.home, self.name.as_bytes(), event) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(AGAIN).await,
+                result => return result,
+            }
+        }
+    }
+}

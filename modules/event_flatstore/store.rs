@@ -1,0 +1,268 @@
+//! The transport `flatstore:path`: one open file a subscriber, to which whole lines are appended.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Sending, Sent, Transport};
+use tocsin_shm::{Arena, ArenaFull};
+
+use super::Options;
+
+/// How often files were to be opened anew, by a hash of their path. Two paths that share a place cost each other a
+/// needless opening.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rotations(&'static [AtomicU64]);
+
+/// Places for paths.
+const PLACES: usize = 256;
+
+impl Rotations {
+    pub(super) fn create(arena: &'static Arena) -> Result<Self, ArenaFull> {
+        Ok(Self(arena.boot_array(PLACES, |_| AtomicU64::new(0))?))
+    }
+
+    /// The file at `path` is opened anew for the next event.
+    pub(super) fn rotate(&self, path: &[u8]) {
+        self.place(path).fetch_add(1, Relaxed);
+    }
+
+    fn count(&self, path: &[u8]) -> u64 {
+        self.place(path).load(Relaxed)
+    }
+
+    fn place(&self, path: &[u8]) -> &AtomicU64 {
+        let hash = path.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+        &self.0[hash % PLACES]
+    }
+}
+
+/// Delivers into files.
+pub(super) struct FlatStore {
+    options: Rc<Options>,
+    rotations: Rotations,
+    /// One for each open file, and one of its own.
+    open: Rc<()>,
+}
+
+impl FlatStore {
+    pub(super) fn new(options: Options, rotations: Rotations) -> Self {
+        Self { options: Rc::new(options), rotations, open: Rc::new(()) }
+    }
+}
+
+impl Transport for FlatStore {
+    fn schemes(&self) -> &[&'static str] {
+        &["flatstore"]
+    }
+
+    fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError> {
+        let refused = |why: String| Err(AddressError::Other(why));
+        if address.is_empty() || address.contains('\0') {
+            return refused("no path of a file is given".to_owned());
+        }
+        let path = Path::new(address);
+        if path.is_dir() {
+            return refused(format!("`{address}` is a directory"));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return refused(format!("there is no directory `{}`", folder.display()));
+        }
+        Ok(Address::new(scheme, address, Endpoint::Path(path.to_owned())))
+    }
+
+    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>> {
+        let Endpoint::Path(path) = &address.endpoint else { return Err(ErrorKind::InvalidInput.into()) };
+        if Rc::strong_count(&self.open) > self.options.open_files {
+            let why =
+                format!("{} files are open, which is the most (max_open_sockets)", self.options.open_files);
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, why));
+        }
+        Ok(Box::new(FileOutlet {
+            path: path.clone(),
+            file: None,
+            rotations: self.rotations,
+            rotated: self.rotations.count(path.as_os_str().as_encoded_bytes()),
+            options: Rc::clone(&self.options),
+            _open: Rc::clone(&self.open),
+        }))
+    }
+}
+
+struct FileOutlet {
+    path: PathBuf,
+    file: Option<File>,
+    rotations: Rotations,
+    /// The count when the file was opened.
+    rotated: u64,
+    options: Rc<Options>,
+    _open: Rc<()>,
+}
+
+impl Outlet for FileOutlet {
+    fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
+        Box::pin(async move {
+            let mut lines = Lines::default();
+            for event in events {
+                self.options.layout.write(event, &mut lines.bytes);
+                lines.ends.push(lines.bytes.len());
+            }
+            let rotated = self.rotations.count(self.path.as_os_str().as_encoded_bytes());
+            if rotated != self.rotated {
+                (self.rotated, self.file) = (rotated, None);
+            }
+            let (file, path, mode) = (self.file.take(), self.path.clone(), self.options.mode);
+            let writing = tokio::task::spawn_blocking(move || append(file, &path, mode, &lines));
+            match writing.await {
+                Ok((file, sent)) => {
+                    self.file = file;
+                    sent
+                }
+                Err(cause) => {
+                    Sent { delivered: 0, dropped: events.len() as u64, error: Some(io::Error::other(cause)) }
+                }
+            }
+        })
+    }
+}
+
+/// Lines to write, and where each ends.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Appends `lines`, to `file` if there is one. Returns the file to go on with. What does not fit is taken back to the
+/// end of the last whole line.
+fn append(file: Option<File>, path: &Path, mode: u32, lines: &Lines) -> (Option<File>, Sent) {
+    let opened = file.map_or_else(|| open(path, mode), Ok);
+    let result = opened.and_then(|mut file| {
+        let before = file.metadata()?.len();
+        let (written, result) = write(&mut file, &lines.bytes);
+        Ok((file, before, written, result))
+    });
+    let mut sent = Sent::default();
+    match result {
+        Ok((file, before, written, result)) => {
+            let whole = lines.ends.partition_point(|end| *end <= written);
+            sent.delivered = whole as u64;
+            sent.dropped = (lines.ends.len() - whole) as u64;
+            let kept = whole.checked_sub(1).and_then(|last| lines.ends.get(last)).copied().unwrap_or(0);
+            if written > kept {
+                // Where that fails too, a part of a line stays.
+                let _ = file.set_len(before + kept as u64);
+            }
+            sent.error = result.err();
+            (sent.error.is_none().then_some(file), sent)
+        }
+        Err(error) => {
+            sent.dropped = lines.ends.len() as u64;
+            sent.error = Some(error);
+            (None, sent)
+        }
+    }
+}
+
+/// Opens the file to append to. A new one gets the access rights `mode`, whatever the mask of the process is.
+fn open(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(mode);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(mode))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_shm::ArenaOptions;
+
+    use super::super::lines::tests::event;
+    use super::*;
+
+    fn store(options: Options) -> (FlatStore, Rotations) {
+        let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 256 << 10 }).unwrap();
+        let rotations = Rotations::create(arena).unwrap();
+        (FlatStore::new(options, rotations), rotations)
+    }
+
+    fn in_runtime<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn a_file_begins_with_the_first_event_and_can_be_moved_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("ev.log"), folder.path().join("old.log"));
+        let (store, rotations) = store(Options { mode: 0o640, ..Options::default() });
+        let text = path.to_str().unwrap();
+        let address = store.parse("flatstore", text).unwrap();
+        let mut outlet = store.open(&address).unwrap();
+        assert!(!path.exists());
+        let events = [1, 2].map(|n| {
+            event(|p| {
+                p.int("n", n);
+            })
+        });
+        in_runtime(async {
+            assert_eq!(outlet.send(&events).await.delivered, 2);
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+            std::fs::rename(&path, &old).unwrap();
+            assert_eq!(outlet.send(&events[..1]).await.delivered, 1);
+            assert_eq!(std::fs::read(&old).unwrap(), b"E_TEST,1\nE_TEST,2\nE_TEST,1\n");
+            rotations.rotate(text.as_bytes());
+            assert_eq!(outlet.send(&events[1..]).await.delivered, 1);
+            assert_eq!(std::fs::read(&path).unwrap(), b"E_TEST,2\n");
+        });
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_event_and_not_the_file() {
+        let (store, _) = store(Options::default());
+        let mut outlet = store.open(&store.parse("flatstore", "/dev/full").unwrap()).unwrap();
+        let events = [event(|_| {}), event(|_| {})];
+        let sent = in_runtime(outlet.send(&events));
+        assert_eq!((sent.delivered, sent.dropped), (0, 2));
+        assert_eq!(sent.error.unwrap().kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn paths_are_checked_and_files_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = store(Options { open_files: 1, ..Options::default() });
+        for bad in ["", ".", "/nosuchdir/x.log", "a\0b"] {
+            assert!(store.parse("flatstore", bad).is_err(), "{bad}");
+        }
+        assert_eq!(store.parse("flatstore", "e v.log").unwrap().socket, "flatstore:e v.log");
+        let open = |name: &str| {
+            let path = folder.path().join(name);
+            store.open(&store.parse("flatstore", path.to_str().unwrap()).unwrap())
+        };
+        let one = open("one").unwrap();
+        assert!(open("two").is_err_and(|cause| cause.to_string().contains("max_open_sockets")));
+        drop(one);
+        open("two").unwrap();
+    }
+}
