@@ -130,10 +130,7 @@ mod tests {
         assert_eq!(given("delimiter", ";").unwrap().layout.delimiter, b";");
         assert!(!given("suppress_event_name", 1).unwrap().layout.with_name);
         assert_eq!(given("max_open_sockets", 200).unwrap().open_files, 200);
-        for (name, bad) in
-            [("file_permissions", "rw"), ("file_permissions", "1000"), ("max_open_sockets", "0")]
-        {
-            assert!(given(name, bad).is_err(), "{name} {bad}");
-        }
+        assert!(given("file_permissions", "rw").is_err() && given("file_permissions", "1000").is_err());
+        assert!(given("max_open_sockets", 0).is_err());
     }
 }
