@@ -56,6 +56,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
     };
     let entries = compiler.routes(&tree.routes);
     let (code, marks) = (compiler.code, compiler.marks);
+    profiles(&tree, &mut errors);
     if !errors.is_empty() {
         return Err(errors.finish(source));
     }
@@ -174,6 +175,23 @@ fn set_parameter<C: Host>(
         value: parameter.value.node.clone(),
         span: parameter.value.span,
     })
+}
+
+/// Every auto-scaling profile that is asked for has to be there, and each only once.
+fn profiles(tree: &Tree, errors: &mut Errors) {
+    let mut known: Vec<&str> = Vec::new();
+    for name in &tree.profiles {
+        if known.contains(&name.node.as_str()) {
+            errors.add(name.span, format!("the auto-scaling profile {} is there twice", name.node));
+        }
+        known.push(&name.node);
+    }
+    for used in tree.profiles_used.iter().filter(|used| !known.contains(&used.node.as_str())) {
+        let help = did_you_mean(&used.node, known.iter().copied())
+            .unwrap_or_else(|| format!("write auto_scaling_profile = {} scale up to ...", used.node));
+        let message = format!("there is no auto-scaling profile {}", used.node);
+        errors.add_with_help(used.span, message, Some(help));
+    }
 }
 
 fn declare_routes(tree: &Tree, errors: &mut Errors) -> RouteTable {

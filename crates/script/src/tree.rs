@@ -17,6 +17,10 @@ pub(crate) struct Spanned<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) globals: Vec<(Spanned<String>, GlobalValue)>,
+    /// Names of the auto-scaling profiles, also of those that are wrong otherwise.
+    pub(crate) profiles: Vec<Spanned<String>>,
+    /// Names of auto-scaling profiles that sockets and groups of workers ask for.
+    pub(crate) profiles_used: Vec<Spanned<String>>,
     pub(crate) modules: Vec<Spanned<String>>,
     pub(crate) parameters: Vec<ParameterTree>,
     pub(crate) routes: Vec<RouteTree>,

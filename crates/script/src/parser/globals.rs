@@ -1,5 +1,7 @@
 //! Global parameters and the small grammars of their values (manual, "Core Parameters").
 
+use std::ops::RangeInclusive;
+
 use super::{Parsed, Parser};
 use crate::lexer::Kind;
 use crate::library::GlobalKind;
@@ -7,6 +9,11 @@ use crate::program::{GlobalValue, ProfileSpec, SocketOption, SocketSpec};
 use crate::source::Span;
 use crate::tree::{Spanned, Tree};
 use crate::value::Bytes;
+
+/// The most processes that a profile may ask for, as `-n` does.
+const PROCESSES_MOST: u32 = 1024;
+/// The most cycles that a profile may look back.
+const CYCLES_MOST: u32 = 1_000;
 
 const YES: &[&str] = &["yes", "true", "on", "enable"];
 const NO: &[&str] = &["no", "false", "off", "disable"];
@@ -21,9 +28,9 @@ impl Parser<'_> {
             GlobalKind::Int => GlobalValue::Int(self.global_int()?),
             GlobalKind::Str => GlobalValue::Str(self.global_str()?),
             GlobalKind::Bool => GlobalValue::Bool(self.global_bool()?),
-            GlobalKind::Socket => GlobalValue::Socket(self.socket()?),
-            GlobalKind::Workers => self.workers()?,
-            GlobalKind::Profile => GlobalValue::Profile(self.profile()?),
+            GlobalKind::Socket => GlobalValue::Socket(self.socket(tree)?),
+            GlobalKind::Workers => self.workers(tree)?,
+            GlobalKind::Profile => GlobalValue::Profile(self.profile(tree)?),
             GlobalKind::Line => GlobalValue::Str(self.line()),
         };
         tree.globals.push((name, value));
@@ -81,24 +88,36 @@ impl Parser<'_> {
     }
 
     /// `N [use_auto_scaling_profile NAME]`.
-    fn workers(&mut self) -> Parsed<GlobalValue> {
+    fn workers(&mut self, tree: &mut Tree) -> Parsed<GlobalValue> {
         let count = self.count("a number of workers expected")?;
         let profile = match self.accept_word("use_auto_scaling_profile") {
-            true => Some(self.word("the name of an auto-scaling profile expected")?.node),
+            true => Some(self.profile_name(tree)?),
             false => None,
         };
         Ok(GlobalValue::Workers { count, profile })
     }
 
+    /// A profile that is used here; whether there is such a one is seen when all is read.
+    fn profile_name(&mut self, tree: &mut Tree) -> Parsed<String> {
+        let name = self.word("the name of an auto-scaling profile expected")?;
+        tree.profiles_used.push(name.clone());
+        Ok(name.node)
+    }
+
     /// `NAME scale up to N on P% for C cycles [within W] [scale down to N on P% for C cycles]`.
-    fn profile(&mut self) -> Parsed<ProfileSpec> {
-        let name = self.word("the name of an auto-scaling profile expected")?.node;
+    fn profile(&mut self, tree: &mut Tree) -> Parsed<ProfileSpec> {
+        let name = self.word("the name of an auto-scaling profile expected")?;
+        tree.profiles.push(name.clone());
+        let name = name.node;
         let braced = self.accept("{");
         self.keywords(&["scale", "up", "to"])?;
-        let (most, up_percent, up_cycles) = self.scaling()?;
+        let (most, up_percent, up_cycles) = self.scaling(1..=PROCESSES_MOST)?;
         let up_window = match self.accept_word("within") {
             true => {
-                let window = self.count("a number of cycles expected")?;
+                let what =
+                    format!("the cycles of `within` are {up_cycles} (those of `for`) to {CYCLES_MOST}");
+                let window =
+                    self.count_within("a number of cycles expected", up_cycles..=CYCLES_MOST, &what)?;
                 self.accept_word("cycles");
                 window
             }
@@ -107,7 +126,7 @@ impl Parser<'_> {
         let mut profile = ProfileSpec { name, most, up_percent, up_cycles, up_window, down: None };
         if self.is_word("scale") {
             self.keywords(&["scale", "down", "to"])?;
-            profile.down = Some(self.scaling()?);
+            profile.down = Some(self.scaling(1..=most)?);
         }
         if braced {
             self.expect("}")?;
@@ -115,15 +134,25 @@ impl Parser<'_> {
         Ok(profile)
     }
 
-    fn scaling(&mut self) -> Parsed<(u32, u32, u32)> {
-        let processes = self.count("a number of processes expected")?;
+    fn scaling(&mut self, processes: RangeInclusive<u32>) -> Parsed<(u32, u32, u32)> {
+        let what =
+            format!("a group is scaled to {} to {} processes here", processes.start(), processes.end());
+        let processes = self.count_within("a number of processes expected", processes, &what)?;
         self.keywords(&["on"])?;
-        let percent = self.count("a percentage expected")?;
+        let what = "a load is 1 to 100 percent";
+        let percent = self.count_within("a percentage expected", 1..=100, what)?;
         self.expect("%")?;
         self.keywords(&["for"])?;
-        let cycles = self.count("a number of cycles expected")?;
+        let what = format!("a profile looks at 1 to {CYCLES_MOST} cycles");
+        let cycles = self.count_within("a number of cycles expected", 1..=CYCLES_MOST, &what)?;
         self.keywords(&["cycles"])?;
         Ok((processes, percent, cycles))
+    }
+
+    /// A number that has to be in `range`, as `what` says.
+    fn count_within(&mut self, expected: &str, range: RangeInclusive<u32>, what: &str) -> Parsed<u32> {
+        let count = self.count(expected)?;
+        if range.contains(&count) { Ok(count) } else { self.fail(self.last, what) }
     }
 
     fn keywords(&mut self, words: &[&str]) -> Parsed<()> {
@@ -149,7 +178,7 @@ impl Parser<'_> {
     }
 
     /// `PROTOCOL:ADDRESS[:PORT[-PORT]] [OPTIONS]`.
-    fn socket(&mut self) -> Parsed<SocketSpec> {
+    fn socket(&mut self, tree: &mut Tree) -> Parsed<SocketSpec> {
         let (word, span) = match &self.peek().kind {
             Kind::Text(text) => (text.bytes.lossy().into_owned(), self.take().span),
             _ => self.raw(b";#"),
@@ -161,13 +190,13 @@ impl Parser<'_> {
                 return self.fail(span, message);
             }
         };
-        while let Some(option) = self.socket_option()? {
+        while let Some(option) = self.socket_option(tree)? {
             socket.options.push(option);
         }
         Ok(socket)
     }
 
-    fn socket_option(&mut self) -> Parsed<Option<SocketOption>> {
+    fn socket_option(&mut self, tree: &mut Tree) -> Parsed<Option<SocketOption>> {
         let globals = self.globals;
         let token = self.peek();
         let Kind::Word(word) = &token.kind else { return Ok(None) };
@@ -190,10 +219,7 @@ impl Parser<'_> {
         }
         let option = match word.as_str() {
             "use_workers" => SocketOption::UseWorkers(self.count("a number of workers expected")?),
-            "use_auto_scaling_profile" => {
-                let profile = self.word("the name of an auto-scaling profile expected")?;
-                SocketOption::UseAutoScalingProfile(profile.node)
-            }
+            "use_auto_scaling_profile" => SocketOption::UseAutoScalingProfile(self.profile_name(tree)?),
             "tag" => SocketOption::Tag(self.global_str()?.lossy().into_owned()),
             "tos" => SocketOption::TypeOfService(self.global_str()?.lossy().into_owned()),
             _ => {
