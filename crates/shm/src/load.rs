@@ -53,11 +53,16 @@ impl Load {
     }
 
     pub(crate) fn last_second(&self, now: u64) -> u8 {
-        self.percent(now, SECOND, self.seconds.busy(now, SECOND))
+        self.last_seconds(1, now)
     }
 
     pub(crate) fn last_minute(&self, now: u64) -> u8 {
-        self.percent(now, 60 * SECOND, self.seconds.busy(now, 60 * SECOND))
+        self.last_seconds(60, now)
+    }
+
+    pub(crate) fn last_seconds(&self, seconds: u32, now: u64) -> u8 {
+        let window = u64::from(seconds.clamp(1, 60)) * SECOND;
+        self.percent(now, window, self.seconds.busy(now, window))
     }
 
     pub(crate) fn last_ten_minutes(&self, now: u64) -> u8 {
@@ -142,6 +147,7 @@ mod tests {
             (load.last_second(at(30)), load.last_minute(at(30)), load.last_ten_minutes(at(30))),
             (100, 50, 5)
         );
+        assert_eq!((load.last_seconds(5, at(32)), load.last_seconds(1000, at(30))), (60, 50));
         assert_eq!(
             (load.last_second(at(32)), load.last_minute(at(75)), load.last_ten_minutes(at(75))),
             (0, 25, 5)

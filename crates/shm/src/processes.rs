@@ -1,8 +1,8 @@
 //! The process table: a row for each process the family may have, readable by all.
 
 use std::fmt;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
 use crate::load::Load;
 use crate::{Arena, ArenaFull, ShmSafe, monotonic_millis};
@@ -78,8 +78,14 @@ pub struct Slot {
     pub started_at: AtomicU64,
     /// When it last passed its main loop, in milliseconds of the monotonic clock.
     pub heartbeat: AtomicU64,
+    /// Nobody is meant to be here: the group does without this member, or lets it go.
+    vacant: AtomicBool,
     description: [AtomicU64; WORDS],
     load: Load,
+    /// Work of this process that waits for something and holds its place meanwhile.
+    held: AtomicU32,
+    /// When the process runs or holds work: what a server whose processes stand still while they wait would call busy.
+    occupation: Load,
 }
 
 // SAFETY: atomics only.
@@ -97,15 +103,18 @@ impl Slot {
             fragments: AtomicU64::new(0),
             started_at: AtomicU64::new(0),
             heartbeat: AtomicU64::new(0),
+            vacant: AtomicBool::new(false),
             description: [const { AtomicU64::new(0) }; WORDS],
             load: Load::new(),
+            held: AtomicU32::new(0),
+            occupation: Load::new(),
         }
     }
 
     /// Moves a new process in; it is [`SlotState::Starting`].
     pub fn open(&self, pid: u32, generation: u32, description: &str) {
         let now = monotonic_millis();
-        self.load.reset();
+        self.reset_load();
         self.generation.store(generation, Relaxed);
         self.private_bytes.store(0, Relaxed);
         self.private_peak.store(0, Relaxed);
@@ -117,13 +126,37 @@ impl Slot {
         self.set_state(SlotState::Starting);
     }
 
+    /// A process was forked for this row: whoever hears of it finds it here, however long its first steps take.
+    pub fn expect(&self, description: &str) {
+        self.describe(description);
+        // It may have come so far, or further, by itself.
+        let _ =
+            self.state.compare_exchange(SlotState::Free as u8, SlotState::Starting as u8, AcqRel, Relaxed);
+    }
+
     /// Moves the process out, after its death.
     pub fn close(&self) {
         self.set_state(SlotState::Free);
         self.pid.store(0, Relaxed);
         self.private_bytes.store(0, Relaxed);
         self.fragments.store(0, Relaxed);
+        self.reset_load();
+    }
+
+    fn reset_load(&self) {
         self.load.reset();
+        self.held.store(0, Relaxed);
+        self.occupation.reset();
+    }
+
+    /// Whether nobody is meant to be here: a process that is, leaves, and takes nothing new.
+    pub fn is_vacant(&self) -> bool {
+        self.vacant.load(Acquire)
+    }
+
+    /// Says whether somebody is meant to be here.
+    pub fn set_vacant(&self, vacant: bool) {
+        self.vacant.store(vacant, Release);
     }
 
     /// What the process is doing.
@@ -134,6 +167,11 @@ impl Slot {
             3 => SlotState::Draining,
             _ => SlotState::Free,
         }
+    }
+
+    /// Whether a process serves here, and is to go on with it.
+    pub fn serves(&self) -> bool {
+        self.state() == SlotState::Running && !self.is_vacant()
     }
 
     /// Says what the process is doing.
@@ -172,11 +210,53 @@ impl Slot {
     /// The process begins to wait, at `now` nanoseconds of the monotonic clock.
     pub fn idle_begin(&self, now: u64) {
         self.load.idle_begin(now);
+        if self.held.load(Relaxed) == 0 {
+            self.occupation.idle_begin(now);
+        }
     }
 
     /// The process goes on, at `now` nanoseconds of the monotonic clock.
     pub fn idle_end(&self, now: u64) {
         self.load.idle_end(now);
+        if self.held.load(Relaxed) == 0 {
+            self.occupation.idle_end(now);
+        }
+    }
+
+    /// A piece of work begins to wait, and would hold the process up if that did one thing at a time. Only the process
+    /// itself says so, while it runs.
+    pub fn hold(&self) {
+        self.held.store(self.held.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Such a wait is over.
+    pub fn release(&self) {
+        self.held.store(self.held.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// Share of the second before `now` in which the process ran or held work, in percent.
+    pub fn occupation_1s(&self, now: u64) -> u8 {
+        self.occupation.last_second(now)
+    }
+
+    /// The same of the last `seconds` before `now`, of 60 at the most.
+    pub fn occupation_over(&self, seconds: u32, now: u64) -> u8 {
+        self.occupation.last_seconds(seconds, now)
+    }
+
+    /// Busy share of the last `seconds` before `now`, of 60 at the most, in percent.
+    pub fn load_over(&self, seconds: u32, now: u64) -> u8 {
+        self.load.last_seconds(seconds, now)
+    }
+
+    /// The same of the minute before `now`.
+    pub fn occupation_1m(&self, now: u64) -> u8 {
+        self.occupation.last_minute(now)
+    }
+
+    /// The same of the ten minutes before `now`.
+    pub fn occupation_10m(&self, now: u64) -> u8 {
+        self.occupation.last_ten_minutes(now)
     }
 
     /// Busy share of the second before `now`, in percent.
@@ -221,9 +301,36 @@ mod tests {
         assert_eq!(slot.description(), "SIP receiver udp:127.0.0.1:5060");
         slot.set_state(SlotState::Running);
         assert_eq!(table.living().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+        slot.expect("TCP receiver");
+        assert_eq!(slot.state(), SlotState::Running, "it was faster");
         slot.close();
         assert_eq!((slot.state(), slot.pid.load(Relaxed)), (SlotState::Free, 0));
+        slot.expect("TCP receiver");
+        assert_eq!((slot.state(), &*slot.description()), (SlotState::Starting, "TCP receiver"));
+        slot.close();
         assert!(std::ptr::eq(table.slot(99), table.slot(2)));
+    }
+
+    #[test]
+    fn work_that_waits_occupies_its_process() {
+        const MS: u64 = 1_000_000;
+        let slot = Slot::new();
+        let start = 1_000_000_000 * MS;
+        // Runs for 1 ms, has work that waits for 500 ms, runs for 1 ms, and has nothing more to do.
+        slot.idle_end(start);
+        slot.hold();
+        slot.idle_begin(start + MS);
+        assert_eq!((slot.load_1s(start + 400 * MS), slot.occupation_1s(start + 400 * MS)), (0, 40));
+        slot.idle_end(start + 501 * MS);
+        slot.release();
+        slot.idle_begin(start + 502 * MS);
+        assert_eq!((slot.load_1s(start + 999 * MS), slot.occupation_1s(start + 999 * MS)), (0, 50));
+        // A successor begins at nothing.
+        slot.hold();
+        slot.open(1, 1, "");
+        slot.idle_end(start + 1000 * MS);
+        slot.idle_begin(start + 1001 * MS);
+        assert_eq!(slot.occupation_1s(start + 1900 * MS), 0);
     }
 
     #[test]
