@@ -1,5 +1,7 @@
 //! Which processes the family has.
 
+use crate::scaling::Profile;
+
 /// What the members of a group do; the names that auto-scaling and events use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -42,12 +44,20 @@ pub struct Group {
     pub processes: usize,
     /// How many there may ever be at one time.
     pub capacity: usize,
+    /// How their number follows their load; `None`: it does not.
+    pub profile: Option<Profile>,
 }
 
 impl Group {
     /// A group of a fixed size.
     pub fn fixed(kind: Kind, description: impl Into<String>, processes: usize) -> Self {
-        Self { kind, description: description.into(), processes, capacity: processes }
+        Self { kind, description: description.into(), processes, capacity: processes, profile: None }
+    }
+
+    /// The same group, scaled by `profile` if there is one.
+    pub fn scaled(self, profile: Option<&Profile>) -> Self {
+        let capacity = profile.map_or(self.processes, |profile| profile.most.max(self.processes));
+        Self { capacity, profile: profile.cloned(), ..self }
     }
 }
 
@@ -103,7 +113,7 @@ mod tests {
         let plan = Plan {
             groups: vec![
                 Group::fixed(Kind::Mi, "MI FIFO", 1),
-                Group { kind: Kind::Udp, description: "u".into(), processes: 2, capacity: 4 },
+                Group { capacity: 4, ..Group::fixed(Kind::Udp, "u", 2) },
                 Group::fixed(Kind::Timer, "Timer handler", 1),
             ],
         };

@@ -11,7 +11,7 @@ use nix::sys::signalfd::SignalFd;
 use tocsin_shm::{Dead, ProcessTable, SlotState, Sweep, identity};
 
 use crate::backoff::{Backoff, Decision};
-use crate::plan::{Member, Plan};
+use crate::plan::{Kind, Member, Plan};
 use crate::reap::{self, Cause, Exit};
 use crate::{fork, meter, notify, signals, system};
 
@@ -23,6 +23,15 @@ const DRAIN: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_secs(1);
 /// The same while members are still starting.
 const STARTING_TICK: Duration = Duration::from_millis(5);
+
+/// A group is to have one process more or one fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// One is to be forked for the group with this index into the plan.
+    Grow(usize),
+    /// One of that group is to leave.
+    Shrink(usize),
+}
 
 /// What the processes of the family do.
 pub trait Family {
@@ -36,6 +45,16 @@ pub trait Family {
     fn ending(&self);
     /// A second has passed, or a member was reaped: the supervisor's safe point.
     fn tick(&self);
+    /// How long from now [`Self::scale`] wants to be called at the latest.
+    fn next_look(&self) -> Duration;
+    /// Which groups are to grow or to shrink now. Called after every tick, once all members of the start serve.
+    fn scale(&mut self) -> Vec<Change>;
+    /// `member` is asked to leave next: what is for it has to go elsewhere from here on. Called in the supervisor.
+    fn lets_go(&mut self, member: Member);
+    /// A change was made: `member` was forked, or was asked to leave. Called in the supervisor.
+    fn changed(&mut self, change: Change, member: Member, pid: u32);
+    /// A member that was asked to leave has left. Called in the supervisor.
+    fn left(&self, exit: &Exit);
 }
 
 /// How the server ended.
@@ -51,6 +70,9 @@ pub enum Ending {
 
 struct Seat {
     member: Member,
+    /// Somebody is meant to be here. Where not, a process that is here leaves, and has a successor only if it did not get
+    /// to its end: that one finishes what is left.
+    wanted: bool,
     backoff: Backoff,
     pid: Option<u32>,
     since: Instant,
@@ -72,8 +94,10 @@ impl<F: Family> Supervisor<F> {
     pub fn new(plan: Plan, table: &'static ProcessTable, sweeps: Vec<&'static dyn Sweep>, family: F) -> Self {
         let seats = plan.members().into_iter().map(|member| {
             let at_start = member.index < plan.groups[member.group].processes;
+            table.slot(member.slot).set_vacant(!at_start);
             Seat {
                 member,
+                wanted: at_start,
                 backoff: Backoff::default(),
                 pid: None,
                 since: Instant::now(),
@@ -105,6 +129,11 @@ impl<F: Family> Supervisor<F> {
             }
             self.look_for_readiness();
             self.family.tick();
+            if self.ready {
+                for change in self.family.scale() {
+                    self.change(change)?;
+                }
+            }
         }
     }
 
@@ -116,7 +145,62 @@ impl<F: Family> Supervisor<F> {
             .filter_map(|seat| seat.fork_at)
             .map(|at| at.saturating_duration_since(now))
             .min();
-        due.map_or(TICK, |due| due.min(TICK))
+        due.map_or(TICK, |due| due.min(TICK)).min(self.family.next_look())
+    }
+
+    fn change(&mut self, change: Change) -> io::Result<()> {
+        let changed = match change {
+            Change::Grow(group) => self.grow(group)?,
+            Change::Shrink(group) => self.shrink(group),
+        };
+        if let Some((member, pid)) = changed {
+            self.family.changed(change, member, pid);
+        }
+        Ok(())
+    }
+
+    /// Forks one more member of a group. `None` when there is no room for it now.
+    fn grow(&mut self, group: usize) -> io::Result<Option<(Member, u32)>> {
+        let serving = self.of(group).filter(|(_, seat)| seat.wanted).count();
+        let free = |seat: &Seat| !seat.wanted && seat.pid.is_none() && seat.fork_at.is_none();
+        let Some((at, member)) =
+            self.of(group).find(|(_, seat)| free(seat)).map(|(at, seat)| (at, seat.member))
+        else {
+            return Ok(None);
+        };
+        // The kernel spreads datagrams over the first sockets of an address: they have to be served without a gap.
+        if self.plan.groups[group].kind == Kind::Udp && member.index != serving {
+            return Ok(None);
+        }
+        let seat = &mut self.seats[at];
+        (seat.wanted, seat.backoff) = (true, Backoff::default());
+        self.table.slot(member.slot).set_vacant(false);
+        self.fork(at)?;
+        let seat = &mut self.seats[at];
+        if seat.pid.is_none() {
+            (seat.wanted, seat.fork_at) = (false, None);
+            self.table.slot(member.slot).set_vacant(true);
+        }
+        Ok(seat.pid.map(|pid| (member, pid)))
+    }
+
+    /// Asks the member of a group that was forked last to leave. `None` when it is not there, or none but it.
+    fn shrink(&mut self, group: usize) -> Option<(Member, u32)> {
+        let (at, seat) = self.of(group).filter(|(_, seat)| seat.wanted).last()?;
+        let (member, pid) = (seat.member, seat.pid?);
+        if self.of(group).filter(|(_, seat)| seat.wanted).count() < 2 {
+            return None;
+        }
+        self.seats[at].wanted = false;
+        self.table.slot(member.slot).set_vacant(true);
+        self.family.lets_go(member);
+        system::signal(pid, libc::SIGTERM);
+        Some((member, pid))
+    }
+
+    /// The seats of a group, in the order of their indices.
+    fn of(&self, group: usize) -> impl Iterator<Item = (usize, &Seat)> {
+        self.seats.iter().enumerate().filter(move |(_, seat)| seat.member.group == group)
     }
 
     fn fork_due(&mut self) -> io::Result<()> {
@@ -145,7 +229,12 @@ impl<F: Family> Supervisor<F> {
             Ok(pid) => {
                 // The child writes this too; whoever comes first, the pid is known before its death can be seen.
                 slot.pid.store(pid, Relaxed);
+                slot.expect(description);
                 (seat.pid, seat.since, seat.fork_at) = (Some(pid), Instant::now(), None);
+                if !seat.wanted {
+                    // It only finishes what its predecessor left. The child has the signal blocked, and reads it later.
+                    system::signal(pid, libc::SIGTERM);
+                }
             }
             Err(cause)
                 if cause.raw_os_error() == Some(libc::EAGAIN)
@@ -169,16 +258,39 @@ impl<F: Family> Supervisor<F> {
             };
             let exit = self.sweep(at, pid, cause);
             reap::reap(pid);
+            let wanted = self.seats[at].wanted;
+            if !wanted && matches!(cause, Cause::Code(0 | REPLACE_ME)) {
+                self.family.left(&exit);
+                continue;
+            }
             let decision = self.decide(at, cause);
             self.family.died(&exit, decision);
+            if !wanted {
+                continue;
+            }
             if !self.ready && matches!(cause, Cause::Code(_)) {
                 ending = Some(Ending::StartFailed);
+            } else if decision == Decision::GiveUp && self.is_extra(at) {
+                self.do_without(at);
             } else if decision == Decision::GiveUp {
                 // What makes one member die at its start makes its siblings die too, and traffic waits for it.
                 ending = ending.or(Some(Ending::CrashLoop));
             }
         }
         Ok(ending)
+    }
+
+    /// Whether the member came by scaling: the group can do without it.
+    fn is_extra(&self, at: usize) -> bool {
+        let member = self.seats[at].member;
+        member.index >= self.plan.groups[member.group].processes
+    }
+
+    fn do_without(&mut self, at: usize) {
+        self.seats[at].wanted = false;
+        let member = self.seats[at].member;
+        self.table.slot(member.slot).set_vacant(true);
+        self.family.lets_go(member);
     }
 
     /// Frees what the dead process held, before its pid can belong to another.
