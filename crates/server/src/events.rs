@@ -1,8 +1,8 @@
 //! The core events, as this server raises them.
 
 use tocsin_event::{
-    CoreEvent, EventId, Events, PkgThreshold, ProcExit, Raised, ShmThreshold, SrStatusChanged, TcpDisconnect,
-    Threshold,
+    CoreEvent, EventId, Events, PkgThreshold, ProcAutoScale, ProcExit, Raised, ShmThreshold, SrStatusChanged,
+    TcpDisconnect, Threshold,
 };
 use tocsin_net::connections::View;
 use tocsin_process::{Cause, Exit};
@@ -34,6 +34,11 @@ pub fn disconnected(server: &Server, view: &View) -> Raised {
         proto: view.protocol.name(),
     };
     server.events.tell(EventId::TCP_DISCONNECT, &event)
+}
+
+/// `E_CORE_PROC_AUTO_SCALE`: a process was forked (`up`) or asked to leave (`down`).
+pub(crate) fn auto_scaled(server: &Server, event: &ProcAutoScale<'_>) -> Raised {
+    server.events.tell(EventId::PROC_AUTO_SCALE, event)
 }
 
 /// `E_CORE_SR_STATUS_CHANGED`: the status of an identifier went from one number to another.

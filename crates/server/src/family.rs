@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Release;
 
-use tocsin_process::{Cause, Decision, Detached, Exit, Family, Kind, Member};
+use std::time::Duration;
+
+use tocsin_process::{Cause, Change, Decision, Detached, Exit, Family, Kind, Member};
 
 use crate::memory::PrivateWatch;
+use crate::scaling::Rounds;
 use crate::server::Server;
 use crate::spreading::Spreading;
 use crate::status_report::CoreState;
@@ -22,6 +25,7 @@ pub struct ServerFamily {
     waiting: Option<Detached>,
     private: RefCell<PrivateWatch>,
     spreading: RefCell<Vec<Spreading>>,
+    rounds: Rounds,
     looked: Cell<u64>,
 }
 
@@ -29,7 +33,8 @@ impl ServerFamily {
     /// The family of `server`. `waiting`: whoever has to be told that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
         let spreading = RefCell::new(server.sockets.datagrams().map(|_| Spreading::new(1)).collect());
-        Self { server, waiting, private: RefCell::default(), spreading, looked: Cell::new(0) }
+        let rounds = Rounds::new(server);
+        Self { server, waiting, private: RefCell::default(), spreading, rounds, looked: Cell::new(0) }
     }
 }
 
@@ -41,15 +46,30 @@ impl ServerFamily {
             return;
         }
         self.looked.set(now);
+        let members = self.server.plan.members();
+        self.each_address(|group, workers, spreading| {
+            let own = members.iter().filter(|member| member.group == group);
+            let slots = own.map(|member| self.server.table.slot(member.slot));
+            // Where the number of workers follows their occupation, so does their share: messages that wait in one worker
+            // cost it no time, but would leave those beside it idle.
+            let load = match self.rounds.serving(group) {
+                Some(_) => slots.map(|slot| u32::from(slot.occupation_1s(now))).sum(),
+                None => slots.map(|slot| u32::from(slot.load_1s(now))).sum(),
+            };
+            spreading.decide(workers, load)
+        });
+    }
+
+    /// Lets `decide` say over how many of its workers the traffic of each address is spread; it is told the group, how many
+    /// of it serve, and what it is spread over now.
+    fn each_address(&self, mut decide: impl FnMut(usize, usize, &mut Spreading) -> Option<usize>) {
         let server = self.server;
-        let members = server.plan.members();
         let udp = (0..server.plan.groups.len()).filter(|group| server.plan.groups[*group].kind == Kind::Udp);
         for ((group, (listener, sockets)), spreading) in
             udp.zip(server.sockets.datagrams()).zip(self.spreading.borrow_mut().iter_mut())
         {
-            let own = members.iter().filter(|member| member.group == group);
-            let load = own.map(|member| u32::from(server.table.slot(member.slot).load_1s(now))).sum();
-            let Some(active) = spreading.decide(listener.workers, load) else { continue };
+            let workers = self.rounds.serving(group).unwrap_or(listener.workers);
+            let Some(active) = decide(group, workers, spreading) else { continue };
             if let Err(cause) = sockets.spread(active) {
                 tracing::error!("{}: traffic cannot be spread over {active} workers: {cause}", listener.name);
             }
@@ -108,5 +128,30 @@ impl Family for ServerFamily {
         memory::look_at_shared(self.server);
         self.private.borrow_mut().look(self.server);
         self.spread();
+    }
+
+    fn next_look(&self) -> Duration {
+        self.rounds.next_look()
+    }
+
+    fn scale(&mut self) -> Vec<Change> {
+        self.rounds.look()
+    }
+
+    fn lets_go(&mut self, member: Member) {
+        self.each_address(
+            |group, workers, spreading| {
+                if group == member.group { spreading.limit(workers) } else { None }
+            },
+        );
+    }
+
+    fn changed(&mut self, change: Change, member: Member, pid: u32) {
+        self.rounds.changed(change, member, pid);
+    }
+
+    fn left(&self, exit: &Exit) {
+        let what = &self.server.plan.groups[exit.member.group].description;
+        tracing::info!("process {} ({what}) has finished what it had, and left", exit.pid);
     }
 }

@@ -29,6 +29,7 @@ pub mod reply;
 pub mod resolve;
 pub mod roles;
 pub mod run;
+pub mod scaling;
 pub mod security;
 pub mod server;
 pub mod settings;
@@ -45,6 +46,7 @@ pub mod tcp_profile;
 pub mod tcp_settings;
 pub mod time;
 pub mod transaction;
+pub mod turns;
 pub mod worker;
 
 pub use context::{Context, Received, TransactionRef};

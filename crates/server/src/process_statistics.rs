@@ -26,12 +26,14 @@ pub(crate) fn register_shared(statistics: &mut Statistics, arena: &'static Arena
 
 /// The groups load and pkmem, with members for each process.
 pub(crate) fn register_processes(statistics: &mut Statistics, table: &'static ProcessTable, budget: u64) {
+    // Time in which a process waits for something counts, as it does where a process stands still meanwhile: it is the load
+    // by which groups are scaled.
     statistics.computed("load", move |each| {
         let now = now_ns();
         for (id, slot) in living(table).filter(|(id, _)| *id > 0) {
-            each(&format!("load-proc-{id}"), slot.load_1s(now).into());
-            each(&format!("load1m-proc-{id}"), slot.load_1m(now).into());
-            each(&format!("load10m-proc-{id}"), slot.load_10m(now).into());
+            each(&format!("load-proc-{id}"), slot.occupation_1s(now).into());
+            each(&format!("load1m-proc-{id}"), slot.occupation_1m(now).into());
+            each(&format!("load10m-proc-{id}"), slot.occupation_10m(now).into());
         }
         type Load = fn(&Slot, u64) -> u8;
         let sip = |slot: &Slot| slot.description().starts_with("SIP receiver");
@@ -43,8 +45,11 @@ pub(crate) fn register_processes(statistics: &mut Statistics, table: &'static Pr
             loads.iter().sum::<i64>() / (loads.len().max(1) as i64)
         };
         let all = |_: &Slot| true;
-        let spans: [(&str, Load); 3] =
-            [("load", Slot::load_1s), ("load1m", Slot::load_1m), ("load10m", Slot::load_10m)];
+        let spans: [(&str, Load); 3] = [
+            ("load", Slot::occupation_1s),
+            ("load1m", Slot::occupation_1m),
+            ("load10m", Slot::occupation_10m),
+        ];
         spans.iter().for_each(|(name, load)| each(name, average(*load, &sip)));
         spans.iter().for_each(|(name, load)| each(&format!("{name}-all"), average(*load, &all)));
         each("processes_number", living(table).count() as i64);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tocsin_script::{Execution, Launch, Outcome, Pause, PauseKind, Resume, RouteId, Step, Verdict};
 
 use crate::context::Context;
+use crate::worker::Worker;
 
 /// Runs `route` for `cx` and calls `then` when it has ended. A route that does not wait ends before this returns;
 /// one that waits goes on as a task of this process, and the worker serves other messages meanwhile.
@@ -33,7 +34,7 @@ pub fn later(
     let worker = cx.worker;
     worker.spawn(async move {
         loop {
-            let resume = wait(pause).await;
+            let resume = wait(worker, pause).await;
             let program = &worker.server.program;
             let depth = tocsin_event::nest(cx.event_depth);
             worker.lend_vars(&mut cx.vars);
@@ -83,9 +84,20 @@ pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
     });
 }
 
-/// Waits as long as the statement allows: `async()` may have a time limit.
-async fn wait(pause: Pause<Context>) -> Resume<Context> {
-    let PauseKind::Async { timeout: Some(seconds) } = pause.kind else { return pause.waiting.await };
+/// Waits as long as the statement allows: `async()` may have a time limit. A plain call occupies its process meanwhile;
+/// what the script said may wait elsewhere does not.
+async fn wait(worker: &'static Worker, pause: Pause<Context>) -> Resume<Context> {
+    let seconds = match pause.kind {
+        PauseKind::Async { timeout: Some(seconds) } => seconds,
+        PauseKind::Async { timeout: None } => return pause.waiting.await,
+        PauseKind::Call => {
+            let slot = worker.server.table.slot(worker.member.slot);
+            slot.hold();
+            let resume = pause.waiting.await;
+            slot.release();
+            return resume;
+        }
+    };
     match tokio::time::timeout(Duration::from_secs(seconds.into()), pause.waiting).await {
         Ok(resume) => resume,
         Err(_) => Box::new(|_| Outcome::Done(-2)),

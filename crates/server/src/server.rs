@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::databases::Databases;
 use crate::event_routes::EventRoutes;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
+use crate::scaling::ScaledGroup;
 use crate::security::Security;
 use crate::settings::Settings;
 use crate::sockets::Sockets;
@@ -27,6 +28,7 @@ use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::Exchange;
 use crate::tcp_profile::TcpPaths;
 use crate::transaction::Transactions;
+use crate::turns::Turns;
 
 /// Words of shared memory that belong to the server as a whole.
 #[derive(Debug)]
@@ -61,6 +63,10 @@ pub struct Server {
     pub sockets: Sockets,
     /// Connections, and mailboxes for those who serve them.
     pub exchange: Exchange,
+    /// Groups whose size follows their load.
+    pub scaling: Vec<ScaledGroup>,
+    /// Who does periodic work, each time it is due.
+    pub turns: Turns,
     /// State of the modules.
     pub states: States,
     /// The loaded modules, in the order of the configuration.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tocsin_event::Rule;
+use tocsin_process::Profile;
 use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec, Value};
 use tocsin_sip::Limits;
 
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::core::FlagNames;
 use crate::dns_settings::DnsSettings;
 use crate::logging::{Level, LogSettings};
+use crate::scaling::ScalingSettings;
 use crate::tcp_settings::TcpSettings;
 
 /// Shared memory when neither `-m` nor anything else says otherwise, in MiB.
@@ -48,6 +50,8 @@ pub struct SocketSetting {
     pub spec: SocketSpec,
     /// `udp_workers` in force where it was written.
     pub workers: u32,
+    /// The profile that scales its workers: its own, or that of the `udp_workers` in force where it was written.
+    pub profile: Option<Profile>,
 }
 
 /// All global parameters that the server acts on, with their defaults.
@@ -61,6 +65,8 @@ pub struct Settings {
     pub timer_workers: u32,
     /// `tcp_*`.
     pub tcp: TcpSettings,
+    /// `auto_scaling_*`, and who is scaled.
+    pub scaling: ScalingSettings,
     /// `dns_*`.
     pub dns: DnsSettings,
     /// `dst_blacklist`, in their order.
@@ -119,20 +125,29 @@ impl Settings {
         overrides: &Overrides,
         flag_names: FlagNames,
     ) -> Result<Self, BadSetting> {
-        let mut settings = Self { flag_names, ..Self::defaults() };
+        let scaling = ScalingSettings::new(program);
+        let mut settings = Self { flag_names, scaling, ..Self::defaults() };
         let mut udp_workers = overrides.udp_workers.unwrap_or(8);
+        let mut udp_profile = None;
         for global in program.globals() {
             let wrong = |problem: String| BadSetting { name: global.name.clone(), problem };
             match (global.name.as_str(), &global.value) {
-                ("udp_workers" | "children", GlobalValue::Workers { count, .. }) => {
+                ("udp_workers" | "children", GlobalValue::Workers { count, profile }) => {
                     udp_workers = overrides.udp_workers.unwrap_or(*count);
+                    udp_profile = settings.scaling.named(profile.as_deref());
                 }
-                ("timer_workers", GlobalValue::Workers { count, .. }) => settings.timer_workers = *count,
-                ("tcp_workers", GlobalValue::Workers { count, .. }) => {
+                ("timer_workers", GlobalValue::Workers { count, profile }) => {
+                    settings.timer_workers = *count;
+                    settings.scaling.timer = settings.scaling.named(profile.as_deref());
+                }
+                ("tcp_workers", GlobalValue::Workers { count, profile }) => {
                     settings.number("tcp_workers", i64::from(*count)).map_err(wrong)?;
+                    settings.scaling.tcp = settings.scaling.named(profile.as_deref());
                 }
                 ("socket" | "listen", GlobalValue::Socket(spec)) => {
-                    settings.sockets.push(SocketSetting { spec: spec.clone(), workers: udp_workers });
+                    let profile = settings.scaling.of_socket(spec).or_else(|| udp_profile.clone());
+                    let socket = SocketSetting { spec: spec.clone(), workers: udp_workers, profile };
+                    settings.sockets.push(socket);
                 }
                 ("alias", GlobalValue::Socket(spec)) => settings.aliases.push(spec.clone()),
                 ("dst_blacklist", GlobalValue::Str(line)) => {
@@ -145,7 +160,7 @@ impl Settings {
                 _ => {}
             }
         }
-        settings.apply(overrides, udp_workers);
+        settings.apply(overrides, udp_workers, udp_profile.as_ref());
         Ok(settings)
     }
 
@@ -170,6 +185,7 @@ impl Settings {
             aliases: Vec::new(),
             timer_workers: 1,
             tcp: TcpSettings::default(),
+            scaling: ScalingSettings::default(),
             dns: DnsSettings::default(),
             blocklists: Vec::new(),
             flag_names: FlagNames::default(),
@@ -218,6 +234,7 @@ impl Settings {
             "advertised_port" => {
                 self.advertised.1 = Some(u16::try_from(number).map_err(|_| format!("{number} is no port"))?);
             }
+            _ if name.starts_with("auto_scaling_") => self.scaling.number(name, number)?,
             _ if name.starts_with("dns_") => self.dns.number(name, number)?,
             _ => self.tcp.number(name, number)?,
         }
@@ -272,13 +289,18 @@ impl Settings {
         self.log.stderr = true;
         for socket in &mut self.sockets {
             socket.workers = 2;
+            socket.profile = None;
         }
+        self.scaling.off();
         self.tcp.debug_mode();
     }
 
-    fn apply(&mut self, overrides: &Overrides, udp_workers: u32) {
-        let listen =
-            overrides.listen.iter().map(|spec| SocketSetting { spec: spec.clone(), workers: udp_workers });
+    fn apply(&mut self, overrides: &Overrides, workers: u32, profile: Option<&Profile>) {
+        let listen = overrides.listen.iter().map(|spec| SocketSetting {
+            spec: spec.clone(),
+            workers,
+            profile: profile.cloned(),
+        });
         if !overrides.listen.is_empty() {
             self.sockets = listen.collect();
         }

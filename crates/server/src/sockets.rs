@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use tocsin_net::locate::Protocols;
 use tocsin_net::{Hop, Protocol, UdpGroup};
+use tocsin_process::Profile;
 
 /// Index of a listening socket, in the order of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, tocsin_shm::ShmSafe, tocsin_shm::ShmClone)]
@@ -26,6 +27,8 @@ pub struct Listener {
     pub tag: Option<String>,
     /// Its worker processes; 0 for streams, which all TCP workers serve.
     pub workers: usize,
+    /// How their number follows their load; `None`: it does not.
+    pub profile: Option<Profile>,
     /// What the kernel has for it.
     pub endpoint: Endpoint,
     /// ` SIP/2.0/UDP host:port;branch=z9hG4bK`, the constant part of every Via this listener writes.
@@ -183,6 +186,7 @@ mod tests {
             name: format!("udp:{address}"),
             tag: None,
             workers: 1,
+            profile: None,
             endpoint: Endpoint::Datagrams(udp),
             via_prefix: vec![],
         }

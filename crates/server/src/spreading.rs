@@ -34,6 +34,11 @@ impl Spreading {
         (self.calm >= PATIENCE).then(|| self.become_active(needed))
     }
 
+    /// There are only `workers` left. Returns their number when it was spread over more.
+    pub(crate) fn limit(&mut self, workers: usize) -> Option<usize> {
+        (self.active > workers.max(1)).then(|| self.become_active(workers.max(1)))
+    }
+
     fn become_active(&mut self, active: usize) -> usize {
         (self.active, self.calm) = (active, 0);
         active
@@ -63,6 +68,16 @@ mod tests {
             assert_eq!(spreading.decide(2, 10), None);
             assert_eq!(spreading.decide(2, 70), None);
         }
+    }
+
+    #[test]
+    fn who_leaves_gets_nothing_more_at_once() {
+        let mut spreading = Spreading::new(1);
+        assert_eq!(spreading.decide(4, 400), Some(4));
+        assert_eq!(spreading.limit(4), None);
+        assert_eq!(spreading.limit(3), Some(3));
+        assert_eq!(spreading.decide(3, 400), None);
+        assert_eq!(spreading.limit(0), Some(1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use thiserror::Error;
 use tocsin_event::{EventOptions, Events, SharedEdge, Transports};
 use tocsin_net::{OpenError, Protocol, UdpGroup, interface_addresses};
-use tocsin_process::{Group, Kind, Plan};
+use tocsin_process::{Group, Kind, Plan, Profile};
 use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOption, SourceMap};
 use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
@@ -18,6 +18,7 @@ use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
 use crate::module::{Module, Parameters, ProcessGroup, Setup, SetupError, States};
+use crate::scaling::{self, ScalingError};
 use crate::server::{Server, SharedWords};
 use crate::settings::{BadSetting, Overrides, Settings, SocketSetting};
 use crate::sockets::{Alias, Endpoint, Listener, SocketId, Sockets};
@@ -25,6 +26,7 @@ use crate::statistics::{CoreCounters, Statistics};
 use crate::status_report::{StatusError, StatusReports};
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::{Exchange, ExchangeError};
+use crate::turns::Turns;
 use crate::{core, event_routes, logging, process_statistics, time};
 
 /// Processes that modules may have, all together.
@@ -84,6 +86,9 @@ pub enum StartError {
     /// The status of the server cannot be kept.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Groups cannot be scaled.
+    #[error(transparent)]
+    Scaling(#[from] ScalingError),
     /// Streams cannot be served.
     #[error(transparent)]
     Streams(#[from] ExchangeError),
@@ -213,8 +218,12 @@ pub fn assemble(
     if let Some(known) = &made.event_routes {
         known.know(table, &plan, routes);
     }
+    let scaling = scaling::groups(&plan, &sockets, arena, &mut status)?;
+    let turns = Turns::create(arena, program.timer_routes().count() + made.jobs.len())?;
     let server = Server {
         exchange,
+        scaling,
+        turns,
         arena,
         table,
         plan,
@@ -331,11 +340,17 @@ fn refused(module: &str, cause: SetupError, program: &Program<Context>) -> Start
 
 /// The most processes this server will have.
 fn slots(settings: &Settings) -> u16 {
-    let udp: usize = settings.sockets.iter().map(|s| workers(s) as usize).sum();
+    let udp: usize = settings.sockets.iter().map(|s| capacity(workers(s), s.profile.as_ref())).sum();
     // A wildcard address becomes one listener for each interface.
-    let tcp = 1 + settings.tcp.workers as usize;
-    let all = 1 + udp * 8 + tcp + settings.timer_workers as usize + 1 + MODULE_PROCESSES;
+    let tcp = 1 + capacity(settings.tcp.workers, settings.scaling.tcp.as_ref());
+    let timers = capacity(settings.timer_workers, settings.scaling.timer.as_ref());
+    let all = 1 + udp * 8 + tcp + timers + 1 + MODULE_PROCESSES;
     u16::try_from(all).unwrap_or(u16::MAX)
+}
+
+/// The most processes of a group that begins with `workers`.
+fn capacity(workers: u32, profile: Option<&Profile>) -> usize {
+    profile.map_or(0, |profile| profile.most).max(workers as usize)
 }
 
 fn words(arena: &'static Arena) -> Result<SharedWords, ArenaFull> {
@@ -355,7 +370,7 @@ fn exchange(
 ) -> Result<Exchange, ExchangeError> {
     let streams = settings.sockets.iter().any(|s| !matches!(s.spec.protocol.as_str(), "" | "udp"));
     let most = if streams { settings.tcp.max_connections as usize } else { 1 };
-    let workers = if streams { settings.tcp.workers as usize } else { 0 };
+    let workers = if streams { capacity(settings.tcp.workers, settings.scaling.tcp.as_ref()) } else { 0 };
     Exchange::create(arena, most, workers, statistics)
 }
 
@@ -396,13 +411,16 @@ fn plan(processes: &[ProcessGroup], sockets: &Sockets, settings: &Settings) -> P
         processes.iter().map(|p| Group::fixed(p.kind, p.description.clone(), p.processes)).collect();
     groups.push(Group::fixed(Kind::Courier, "event courier", 1));
     for (listener, _) in sockets.datagrams() {
-        groups.push(Group::fixed(Kind::Udp, format!("SIP receiver {}", listener.name), listener.workers));
+        let group = Group::fixed(Kind::Udp, format!("SIP receiver {}", listener.name), listener.workers);
+        groups.push(group.scaled(listener.profile.as_ref()));
     }
     if sockets.streams().next().is_some() {
         groups.push(Group::fixed(Kind::TcpMain, "TCP main", 1));
-        groups.push(Group::fixed(Kind::Tcp, "TCP receiver", settings.tcp.workers as usize));
+        let group = Group::fixed(Kind::Tcp, "TCP receiver", settings.tcp.workers as usize);
+        groups.push(group.scaled(settings.scaling.tcp.as_ref()));
     }
-    groups.push(Group::fixed(Kind::Timer, "Timer handler", settings.timer_workers as usize));
+    let group = Group::fixed(Kind::Timer, "Timer handler", settings.timer_workers as usize);
+    groups.push(group.scaled(settings.scaling.timer.as_ref()));
     Plan { groups }
 }
 
@@ -472,7 +490,7 @@ fn open(
     let (endpoint, address, workers) = match protocol {
         Protocol::Udp => {
             let workers = workers(setting) as usize;
-            let group = UdpGroup::open(address, workers, 1)?;
+            let group = UdpGroup::open(address, capacity(workers as u32, setting.profile.as_ref()), 1)?;
             let address = group.address();
             (Endpoint::Datagrams(group), address, workers)
         }
@@ -506,6 +524,7 @@ fn open(
         name: format!("{}:{address}", protocol.name()),
         tag,
         workers,
+        profile: setting.profile.clone().filter(|_| protocol == Protocol::Udp),
         endpoint,
     })
 }

@@ -7,6 +7,7 @@ use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
 
 use crate::logging;
 use crate::process_statistics::living;
+use crate::scaling;
 use crate::server::Server;
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
@@ -20,6 +21,9 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         });
         Value::object([("Processes", Value::Array(rows.collect()))])
     }));
+    let explains = "tells what scaled groups have come to, and what they need to grow or shrink";
+    registry
+        .add(Command::new("core", "autoscale_explain", &[&[]], explains, move |_| scaling::explain(server)));
     registry.add(Command::new("core", "kill", &[&[]], "ends the server", move |_| -> Outcome {
         let supervisor = server.table.slot(0).pid.load(Relaxed);
         tocsin_process::ask_to_end(supervisor).map_err(|e| MiError::server_error(e.to_string()))?;

@@ -7,6 +7,7 @@ mod tcp_main;
 mod timer;
 mod udp;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -23,6 +24,10 @@ use crate::worker::Worker;
 const START_FAILED: i32 = 1;
 /// How long a process that ends waits for messages whose script waits for something.
 const DRAIN: Duration = Duration::from_secs(3);
+/// The same of a process that leaves while the server goes on: nothing waits for its end.
+const LEAVE: Duration = Duration::from_secs(60);
+/// Time between two looks at whether a process that ends has finished.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why a process stops serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,10 +153,38 @@ fn running(worker: &Worker) {
 
 /// Lets messages that wait for something end, as long as that is allowed to take.
 async fn drain(worker: &'static Worker) {
-    let deadline = tokio::time::Instant::now() + DRAIN;
-    while worker.waiting() > 0 && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let ending = Ending::new(worker);
+    while worker.waiting() > 0 && !ending.is_over() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     worker.flush();
     worker.safe_point();
+}
+
+/// The time that a process has to finish what it has.
+struct Ending {
+    worker: &'static Worker,
+    since: Cell<tokio::time::Instant>,
+    /// The server as a whole ends, or a successor takes this process's place.
+    is_short: Cell<bool>,
+}
+
+impl Ending {
+    fn new(worker: &'static Worker) -> Self {
+        let is_short = !leaves(worker);
+        Self { worker, since: Cell::new(tokio::time::Instant::now()), is_short: Cell::new(is_short) }
+    }
+
+    fn is_over(&self) -> bool {
+        if !self.is_short.get() && self.worker.server.is_ending() {
+            self.is_short.set(true);
+            self.since.set(tokio::time::Instant::now());
+        }
+        self.since.get().elapsed() >= if self.is_short.get() { DRAIN } else { LEAVE }
+    }
+}
+
+/// Whether this process leaves for good, while the server goes on.
+fn leaves(worker: &Worker) -> bool {
+    worker.server.table.slot(worker.member.slot).is_vacant() && !worker.server.is_ending()
 }

@@ -12,6 +12,10 @@ use crate::worker::Worker;
 
 /// Letters read before connections get their turn.
 const LETTERS_IN_A_ROW: usize = 64;
+/// How long a worker that leaves for good keeps what only it can serve, such as connections over TLS.
+const LEAVE: Duration = Duration::from_secs(120);
+/// How long it reads letters after the last.
+const LAST_LETTERS: Duration = Duration::from_millis(200);
 /// How long connections have to say good-bye or to change hands.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -42,6 +46,9 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             }
             _ = second.tick() => worker.streams.tick(worker),
             stop = &mut stop => {
+                if super::leaves(worker) {
+                    leave(worker, mailbox, &mut buffer).await?;
+                }
                 part(worker).await;
                 return Ok(stop);
             }
@@ -70,6 +77,30 @@ fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> s
     worker.flush();
     worker.safe_point();
     Ok(emptied)
+}
+
+/// Lets others go on with the connections, each as soon as that is possible, and keeps those that only this process can
+/// serve until they end: nobody follows.
+async fn leave(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<()> {
+    let since = tokio::time::Instant::now();
+    let mut quiet_since = since;
+    let mut ticked = since;
+    while super::leaves(worker) && since.elapsed() < LEAVE {
+        worker.streams.let_go();
+        let has_letters = mailbox.look(&mut [0])?.is_some();
+        read_some(worker, mailbox, buffer)?;
+        if has_letters || !worker.streams.is_empty() || worker.waiting() > 0 {
+            quiet_since = tokio::time::Instant::now();
+        } else if quiet_since.elapsed() >= LAST_LETTERS {
+            break;
+        }
+        if ticked.elapsed() >= Duration::from_secs(1) {
+            worker.streams.tick(worker);
+            ticked = tokio::time::Instant::now();
+        }
+        tokio::time::sleep(super::LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Gives the connections away: the server goes on without this process, or ends as a whole.

@@ -59,7 +59,10 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
                 }
                 readable.drained();
             }
-            _ = second.tick() => desk.borrow_mut().tick(),
+            _ = second.tick() => {
+                desk.borrow_mut().tick();
+                desk.borrow().forward(&mut buffer);
+            }
             stop = &mut stop => return Ok(stop),
         }
     }
@@ -294,15 +297,46 @@ impl Desk {
         }
     }
 
-    /// A worker has begun: the connections of its predecessor that can go on go on with it.
+    /// Gives letters for workers that have left to one that serves.
+    fn forward(&self, buffer: &mut [u8]) {
+        let server = self.worker.server;
+        for mailbox in server.exchange.unread(server.table) {
+            while let Ok(Some(length)) = mailbox.look(buffer) {
+                let Some(keeper) = self.choose(None) else { return };
+                let to = &server.exchange.workers[usize::from(keeper.index)];
+                let posted = if matches!(Letter::read(&buffer[..length]), Some(Letter::Announce)) {
+                    mailbox.discard()
+                } else if Letter::has_enclosure(&buffer[..length]) {
+                    let taken = mailbox.take(buffer);
+                    taken.and_then(|letter| {
+                        let Some(letter) = letter else { return Ok(()) };
+                        to.post(&[&buffer[..letter.length]], letter.enclosed.as_ref().map(AsFd::as_fd))
+                    })
+                } else {
+                    // Who dies between the two leaves it to be forwarded again.
+                    to.post(&[&buffer[..length]], None).and_then(|()| mailbox.discard())
+                };
+                if let Err(cause) = posted {
+                    tracing::error!("letters for a TCP worker that has left cannot be forwarded: {cause}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A worker has begun: the connections of its predecessor that can go on go on with it, or with another if it only
+    /// finishes what is left.
     fn adopt_orphans(&mut self, keeper: Keeper) {
+        let server = self.worker.server;
+        let is_vacant = server.exchange.is_vacant(server.table, keeper.index);
+        let keeper_now = if is_vacant { self.choose(None).unwrap_or(keeper) } else { keeper };
         let of_it: Vec<_> =
             self.entries.iter().filter(|(_, entry)| entry.index == keeper.index).map(|(id, _)| *id).collect();
         for id in of_it {
             match self.worker.server.exchange.connections.view(id) {
                 None => self.leave(id),
                 Some(view) if self.is_alive(view.keeper) => {}
-                Some(view) => self.rescue(&view, keeper),
+                Some(view) => self.rescue(&view, keeper_now),
             }
         }
     }

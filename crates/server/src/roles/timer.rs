@@ -1,17 +1,19 @@
 //! A TIMER worker: does what is due in the tables, runs timer routes and periodic jobs.
 //!
-//! The workers of the group divide the shards among those that live: when one dies, the others take over its share
-//! at their next look.
+//! The workers of the group divide the shards, and the routes and jobs, among those that live: when one dies or leaves, the
+//! others take over its share at their next look.
 
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tocsin_process::Termination;
 use tocsin_script::Verdict;
-use tocsin_shm::SlotState;
 
 use super::{Stop, running};
 use crate::run::run;
 use crate::time::now_ms;
+use crate::turns::{next_turn, patience};
 use crate::worker::Worker;
 
 /// The shortest time between two looks at the tables.
@@ -23,12 +25,10 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let mut routes = tokio::task::spawn_local(crate::event_routes::serve(worker));
     let mut has_routes = worker.server.event_routes.is_some();
     running(worker);
-    if worker.member.index == 0 {
-        periodic(worker);
-    }
     let members = worker.server.plan.members();
-    let siblings: Vec<u16> =
+    let siblings: Rc<[u16]> =
         members.iter().filter(|m| m.group == worker.member.group).map(|m| m.slot).collect();
+    periodic(worker, &siblings);
     let mut look_at = now_ms();
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
@@ -70,40 +70,63 @@ fn look(worker: &'static Worker, siblings: &[u16]) -> u64 {
     next
 }
 
-/// Which share of the shards is this worker's: its place among the TIMER workers that live, and their number.
+/// Which share of the work is this worker's: its place among the TIMER workers that live, and their number.
 fn share(worker: &Worker, siblings: &[u16]) -> (usize, usize) {
     let own = worker.member.slot;
-    let lives = |slot: &u16| *slot == own || worker.server.table.slot(*slot).state() == SlotState::Running;
+    let lives = |slot: &u16| *slot == own || worker.server.table.slot(*slot).serves();
     let rank = siblings.iter().take_while(|slot| **slot != own).filter(|slot| lives(slot)).count();
     (rank, siblings.iter().filter(|slot| lives(slot)).count().max(1))
 }
 
-/// The first TIMER worker runs what belongs to no shard.
-fn periodic(worker: &'static Worker) {
-    for (route, seconds) in worker.server.program.timer_routes() {
-        every(Duration::from_secs(u64::from(seconds.max(1))), move || {
+/// Timer routes and jobs belong to no shard: each is run by one worker whenever it is due.
+fn periodic(worker: &'static Worker, siblings: &Rc<[u16]>) {
+    let routes = worker.server.program.timer_routes();
+    let mut pieces = 0;
+    let mut every = |period: Duration, work: Rc<dyn Fn()>| {
+        let siblings = Rc::clone(siblings);
+        tokio::task::spawn_local(repeat(worker, siblings, pieces, period, work));
+        pieces += 1;
+    };
+    for (route, seconds) in routes {
+        let work = move || {
             if let Some(mut cx) = worker.idle_context() {
                 cx.route = tocsin_script::RouteKind::Timer;
                 run(cx, route, |_, _: Verdict| {});
-                worker.flush();
             }
-        });
+        };
+        every(Duration::from_secs(u64::from(seconds.max(1))), Rc::new(work));
     }
     for job in &worker.server.jobs {
-        every(job.every, move || {
-            (job.run)(worker);
-            worker.flush();
-        });
+        every(job.every, Rc::new(move || (job.run)(worker)));
     }
 }
 
-fn every(period: Duration, mut work: impl FnMut() + 'static) {
-    tokio::task::spawn_local(async move {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            ticks.tick().await;
-            work();
+/// Does `work`, the `piece`th, whenever it is due and nobody else does it.
+async fn repeat(
+    worker: &'static Worker,
+    siblings: Rc<[u16]>,
+    piece: usize,
+    period: Duration,
+    work: Rc<dyn Fn()>,
+) {
+    let table = worker.server.table;
+    // The supervisor began before all others, and lives as long as the server.
+    let epoch = table.slot(0).started_at.load(Relaxed);
+    loop {
+        let now = now_ms();
+        let (turn, at) = next_turn(epoch, period.as_millis() as u64, now);
+        tokio::time::sleep(Duration::from_millis(at - now)).await;
+        let (rank, workers) = share(worker, &siblings);
+        let patience = patience(piece, rank, workers, period);
+        if !patience.is_zero() {
+            tokio::time::sleep(patience).await;
         }
-    });
+        if table.slot(worker.member.slot).is_vacant() {
+            return;
+        }
+        if worker.server.turns.take(piece, turn) {
+            work();
+            worker.flush();
+        }
+    }
 }

@@ -31,10 +31,30 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             stop = &mut stop => {
                 // What was queued before the request is still served.
                 while !take_all(worker, listener, socket)? {}
+                leave(worker, listener, socket).await?;
                 return Ok(stop);
             }
         }
     }
+}
+
+/// Where nobody follows, also what still arrives is served: the kernel was told to use other sockets, but may have been
+/// about to use this one.
+async fn leave(
+    worker: &'static Worker,
+    listener: &Listener,
+    socket: &std::net::UdpSocket,
+) -> std::io::Result<()> {
+    let ending = super::Ending::new(worker);
+    while super::leaves(worker) && !ending.is_over() {
+        let waiting = worker.waiting() > 0;
+        tokio::time::sleep(super::LOOK_EVERY).await;
+        while !take_all(worker, listener, socket)? {}
+        if !waiting && worker.waiting() == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Serves what is queued. `true` when the queue was emptied.

@@ -406,6 +406,13 @@ impl Connection {
         self.stop.borrow().is_some()
     }
 
+    /// Lets another worker go on with it, if that is possible.
+    pub(crate) fn move_on(&self) {
+        if self.own.marks() & marks::MOVABLE != 0 {
+            self.stop_with(Stop::Move);
+        }
+    }
+
     /// Lets another worker go on with it, if that is possible; else it ends.
     pub(crate) fn hand_over(&self) {
         let movable = self.own.marks() & marks::MOVABLE != 0;

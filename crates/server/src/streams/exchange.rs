@@ -99,8 +99,20 @@ impl Exchange {
     /// The worker that has index `index` now; `None` while there is none that serves.
     pub fn keeper(&self, table: &ProcessTable, index: u16) -> Option<Keeper> {
         let slot = table.slot(*self.slots.get(usize::from(index))?);
-        (slot.state() == SlotState::Running)
-            .then(|| Keeper { index, generation: slot.generation.load(Relaxed) })
+        slot.serves().then(|| Keeper { index, generation: slot.generation.load(Relaxed) })
+    }
+
+    /// Whether nobody is meant to be the worker that has index `index`.
+    pub fn is_vacant(&self, table: &ProcessTable, index: u16) -> bool {
+        self.slots.get(usize::from(index)).is_some_and(|slot| table.slot(*slot).is_vacant())
+    }
+
+    /// The mailboxes that nobody reads: their workers have left, and have no successors.
+    pub fn unread<'a>(&'a self, table: &'a ProcessTable) -> impl Iterator<Item = &'a Mailbox> {
+        self.workers.iter().zip(&self.slots).filter_map(|(mailbox, slot)| {
+            let slot = table.slot(*slot);
+            (slot.is_vacant() && slot.state() == SlotState::Free).then_some(mailbox)
+        })
     }
 
     /// Private memory of the worker that has index `index` now.

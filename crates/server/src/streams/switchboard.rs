@@ -143,7 +143,8 @@ impl Switchboard {
     fn open(&self, worker: &'static Worker, hop: &Hop, envelope: &Envelope<'_>, bytes: Vec<u8>) {
         let server = worker.server;
         let socket = envelope.flow.socket;
-        let keeper = keeper_of(worker).or_else(|| some_worker(worker, hop));
+        let own = keeper_of(worker).filter(|_| !self.is_leaving.get());
+        let keeper = own.or_else(|| some_worker(worker, hop));
         let claim = Claim {
             protocol: hop.protocol,
             remote: hop.to,
@@ -404,6 +405,16 @@ impl Switchboard {
     pub(super) fn leave(&self, worker: &'static Worker, connection: &Connection) {
         self.kept.borrow_mut().remove(&connection.id());
         self.to_main(worker, &Letter::Released { id: connection.id() });
+    }
+
+    /// Lets others go on with the connections that they can go on with now; takes no new ones.
+    pub(crate) fn let_go(&self) {
+        self.is_leaving.set(true);
+        for kept in self.kept.borrow().values() {
+            if let Kept::Open(connection) = kept {
+                connection.move_on();
+            }
+        }
     }
 
     /// Gives up every connection: movable ones go to other workers, the others end.

@@ -29,6 +29,7 @@ mod management;
 mod matrix;
 mod memory;
 mod python_clients;
+mod scaling;
 mod status_report;
 mod stream_transactions;
 mod subscriptions;
