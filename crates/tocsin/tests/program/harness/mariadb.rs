@@ -115,11 +115,14 @@ impl MariaDb {
 
     fn prepare(is_shared: bool) -> Self {
         let dir = tempfile::Builder::new().prefix("mariadb-").tempdir().unwrap();
+        // A folder of its own for temporary tables: a server that starts takes those it finds for leftovers of its own.
+        fs::create_dir(dir.path().join("tmp")).unwrap();
         let installed = Command::new(INSTALLER)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(["--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-log-bin"])
             .args(user())
             .arg(format!("--datadir={}", dir.path().join("data").display()))
+            .arg(format!("--tmpdir={}", dir.path().join("tmp").display()))
             .output()
             .unwrap_or_else(|cause| panic!("{INSTALLER}: {cause}: run ./test, which installs it"));
         assert!(installed.status.success(), "{INSTALLER}: {}", String::from_utf8_lossy(&installed.stderr));
@@ -141,6 +144,7 @@ impl MariaDb {
             .args(user())
             .arg(format!("--port={}", self.port))
             .arg(format!("--datadir={}", dir.join("data").display()))
+            .arg(format!("--tmpdir={}", dir.join("tmp").display()))
             .arg(format!("--socket={}", dir.join("sock").display()))
             .arg(format!("--pid-file={}", dir.join("pid").display()))
             .env("FOLDER", dir)
