@@ -47,6 +47,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             }
             () = tokio::time::sleep(Duration::from_millis(wait)) => look_at = look(worker, &siblings),
         }
+        crate::scaling::report(worker.server);
         worker.safe_point();
     }
 }

@@ -6,6 +6,7 @@ use tocsin_event::ProcAutoScale;
 use tocsin_process::{Change, Member, Scaler, Step};
 use tocsin_shm::Slot;
 
+use super::board::Done;
 use super::{Cycle, ScaledGroup};
 use crate::events;
 use crate::logging::{self, Level};
@@ -75,7 +76,7 @@ impl Rounds {
         self.groups.iter().find(|round| round.scaled.group == group).map(|round| round.serving(self.server))
     }
 
-    /// A change was made: it is logged, reported, and told as `E_CORE_PROC_AUTO_SCALE`.
+    /// A change was made: it is logged, noted for a report, and told as `E_CORE_PROC_AUTO_SCALE`.
     pub(crate) fn changed(&mut self, change: Change, member: Member, pid: u32) {
         let server = self.server;
         if let Some(round) = self.groups.iter_mut().find(|round| round.scaled.group == member.group) {
@@ -110,47 +111,43 @@ impl Round {
     }
 
     fn changed(&mut self, server: &Server, change: Change, member: Member, pid: u32) {
-        let ScaledGroup { group, kind, filter, board, identifier } = self.scaled;
+        let ScaledGroup { group, kind, filter, board, .. } = self.scaled;
         let profile = self.scaler.profile();
-        let now = self.serving(server);
-        let before = match change {
-            Change::Grow(_) => now.saturating_sub(1),
-            Change::Shrink(_) => now + 1,
-        };
-        let slot = member.slot;
-        let (scale, text) = match (change, self.step) {
-            (Change::Shrink(_), Step::Down { score, estimated }) => {
-                let of = profile.down.map_or(score, |down| down.cycles);
-                let done = format!("ripping proc {slot} from group {group} (with {before} procs)");
-                ("down", format!("score {score}/{of} -> {done}, estimated load -> {estimated}"))
+        let (score, of, estimated) = match self.step {
+            Step::Up { score } => (score, profile.up_window, 0),
+            Step::Down { score, estimated } => {
+                (score, profile.down.map_or(score, |down| down.cycles), estimated)
             }
-            (Change::Shrink(_), _) => ("down", format!("ripping proc {slot} from group {group}")),
-            (Change::Grow(_), Step::Up { score }) => {
-                let of = profile.up_window;
-                (
-                    "up",
-                    format!("score {score}/{of} -> forking new proc in group {group} (with {before} procs)"),
-                )
-            }
-            (Change::Grow(_), _) => ("up", format!("forking new proc in group {group}")),
+            Step::Stay => (0, 0, 0),
         };
-        match change {
-            Change::Grow(_) => self.scaler.grew(),
-            Change::Shrink(_) => self.scaler.shrank(),
+        let small = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        let now = self.serving(server) as u32;
+        let grows = matches!(change, Change::Grow(_));
+        let done = Done {
+            grows,
+            load: self.load,
+            slot: member.slot,
+            pid,
+            before: small(if grows { now.saturating_sub(1) } else { now + 1 }),
+            score: small(score),
+            of: small(of),
+            estimated: small(estimated),
+        };
+        if grows {
+            self.scaler.grew()
+        } else {
+            self.scaler.shrank()
         }
         board.stand(self.scaler.standing());
-        logging::line(
-            Level::Notice,
-            &format!("core:auto_scaling: {text}: {kind} {filter}, ID {slot}, pid {pid}"),
-        );
-        // A report that finds no room is lost; the event and the log tell the same.
-        let _ = server.status.report(*identifier, format!("{text}: ID {slot}, pid {pid}").as_bytes());
+        board.step(&done);
+        let text = done.text(*group);
+        logging::line(Level::Notice, &format!("core:auto_scaling: {kind} {filter}: {text}"));
         let event = ProcAutoScale {
             group_type: kind,
             group_filter: filter,
             group_load: self.load.into(),
-            scale,
-            process_id: slot.into(),
+            scale: if grows { "up" } else { "down" },
+            process_id: member.slot.into(),
             pid,
         };
         events::auto_scaled(server, &event);

@@ -91,9 +91,11 @@ impl Scaled {
         }
         until("those who left are gone", || (self.server.ps() == self.family).then_some(()));
         assert_eq!(self.explained()["Down"], "not below 1 processes");
-        let reports =
-            self.server.mi().call("sr_list_reports", json!(["auto-scaling", self.identifier(group)]));
-        assert_eq!(reports.as_array().unwrap().len(), 2 * MORE, "{reports}");
+        until("each step is reported", || {
+            let asked = json!(["auto-scaling", self.identifier(group)]);
+            let reports = self.server.mi().call("sr_list_reports", asked);
+            (reports.as_array()?.len() == 2 * MORE).then_some(())
+        });
         let log = self.server.log();
         assert!(log.contains("-> forking new proc in group"), "{log}");
         assert!(log.contains("score 1/1 -> ripping proc"), "{log}");
