@@ -19,6 +19,8 @@ pub(crate) struct Zone {
     records: HashMap<(String, u16), Vec<Vec<u8>>>,
     /// Names whose first question takes its time.
     slow: Vec<String>,
+    /// Names whose every question takes that long.
+    late: HashMap<String, Duration>,
 }
 
 impl Zone {
@@ -47,6 +49,12 @@ impl Zone {
         self
     }
 
+    /// Every question for `name` is answered after this time only.
+    pub(crate) fn late(mut self, name: &str, time: Duration) -> Self {
+        self.late.insert(name.to_owned(), time);
+        self
+    }
+
     fn add(&mut self, name: &str, kind: u16, data: Vec<u8>) {
         self.records.entry((name.to_owned(), kind)).or_default().push(data);
     }
@@ -68,6 +76,9 @@ impl Zone {
                 if let Some(at) = self.slow.iter().position(|slow| *slow == name) {
                     self.slow.remove(at);
                     super::pause(SLOW);
+                }
+                if let Some(time) = self.late.get(&name) {
+                    super::pause(*time);
                 }
                 socket.send_to(&self.answer(&packet[..length], &name, kind), from).unwrap();
             }

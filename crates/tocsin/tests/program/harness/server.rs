@@ -76,6 +76,18 @@ impl Setup {
         self
     }
 
+    /// Replaces the text of the configuration.
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.text);
+        self
+    }
+
+    /// Replaces the command line.
+    pub(crate) fn only(mut self, arguments: &[String]) -> Self {
+        self.arguments = arguments.to_vec();
+        self
+    }
+
     /// Starts from a bare command line, without `-f` and `-F`.
     pub(crate) fn without_arguments(mut self) -> Self {
         self.arguments.clear();

@@ -1,0 +1,151 @@
+//! The rule of the memory thresholds. Percentages depend on the memory that a server needs, so not the recorded numbers
+//! are compared but what they show: at or above the threshold every change of the integer percentage is told once, below
+//! it only the first one, and that only if the last told was above; the sizes are those of the statistics.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::case::Part;
+use super::pattern::{Known, show};
+use super::stage::Stage;
+use super::talk;
+use crate::harness::pause;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a subscriber was told so far.
+#[derive(Default)]
+pub(crate) struct Watch {
+    last: Option<i64>,
+    told: Vec<i64>,
+}
+
+/// Memory as the statistics show it.
+#[derive(Clone, Copy)]
+struct Usage {
+    used: i64,
+    size: i64,
+}
+
+impl Usage {
+    fn percent(self) -> i64 {
+        self.used * 100 / self.size
+    }
+}
+
+/// After the part before: what was told up to now follows the rule, and agrees with the statistics. Arguments: the kind
+/// of memory, the subscriber, and perhaps `told`, the number of events that must have come at least.
+pub(super) fn check(stage: &mut Stage, part: &Part) -> Result<(), String> {
+    let (kind, name) = (part.argument(0)?.to_owned(), part.argument(1)?.to_owned());
+    let threshold =
+        stage.known.get("threshold").and_then(|text| text.parse().ok()).ok_or("without a <threshold:...>")?;
+    let mut watch = stage.watches.remove(&name).unwrap_or_default();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let usage = usage(stage, &kind)?;
+        let ear = stage.ears.get_mut(&name).ok_or("of nobody")?;
+        while let Some(bytes) = ear.next(Duration::from_millis(15)) {
+            watch.hear(&bytes, &kind, threshold, usage.size)?;
+        }
+        let percent = usage.percent();
+        let settled = if percent >= threshold {
+            watch.last == Some(percent)
+        } else {
+            watch.last.is_none_or(|last| last <= threshold)
+        };
+        if settled {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "{kind} is at {percent} % of threshold {threshold} %, but told was {:?}",
+                watch.told
+            ));
+        }
+        pause(Duration::from_millis(10));
+    }
+    if let Some(least) = part.arguments.get(2) {
+        let least: usize = least.parse().map_err(|_| "wants a number of events".to_owned())?;
+        if watch.told.len() < least {
+            return Err(format!("{least} events: told was {:?}", watch.told));
+        }
+    }
+    stage.watches.insert(name, watch);
+    Ok(())
+}
+
+impl Watch {
+    fn hear(&mut self, bytes: &[u8], kind: &str, threshold: i64, size: i64) -> Result<(), String> {
+        let event: Value = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+        let number = |name: &str| event["params"][name].as_i64().unwrap_or(-1);
+        let (usage, used) = (number("usage"), number("used"));
+        let method = format!("E_CORE_{}_THRESHOLD", kind.to_uppercase());
+        let pid = if kind == "pkg" { format!(r#","pid":{}"#, number("pid")) } else { String::new() };
+        let expected = format!(
+            r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"usage":{},"threshold":{threshold},"used":{used},"size":{size}{pid}}}}}"#,
+            used * 100 / size,
+        );
+        if expected.as_bytes() != bytes {
+            return Err(format!("differs\n  expected: {expected}\n  got:      {}", show(bytes)));
+        }
+        let due = if usage >= threshold {
+            self.last != Some(usage)
+        } else {
+            self.last.is_some_and(|last| last > threshold)
+        };
+        if !due {
+            return Err(format!("{usage} % must not be told after {:?}: {}", self.told, show(bytes)));
+        }
+        self.last = Some(usage);
+        self.told.push(usage);
+        Ok(())
+    }
+}
+
+fn usage(stage: &mut Stage, kind: &str) -> Result<Usage, String> {
+    let dir = stage.server()?.path("");
+    let ask = |group: &str| -> Result<Value, String> {
+        let request =
+            format!(r#":rep:{{"jsonrpc":"2.0","method":"get_statistics","params":[["{group}:"]],"id":1}}"#);
+        let answer = talk::fifo(&dir, format!("{request}\n").as_bytes(), "rep", PATIENCE);
+        serde_json::from_slice::<Value>(&answer).map_err(|cause| format!("{cause}: {}", show(&answer)))
+    };
+    if kind == "shm" {
+        return read(&ask("shmem")?, "shmem:");
+    }
+    let worker = worker(&dir)?;
+    read(&ask("pkmem")?, &format!("pkmem:{worker}-"))
+}
+
+fn read(answer: &Value, prefix: &str) -> Result<Usage, String> {
+    let number = |name: &str| answer["result"][format!("{prefix}{name}")].as_i64();
+    match (number("real_used_size"), number("total_size")) {
+        (Some(used), Some(size)) => Ok(Usage { used, size }),
+        _ => Err(format!("{prefix}real_used_size and total_size are not in {answer}")),
+    }
+}
+
+/// The number of the process that receives SIP.
+fn worker(dir: &std::path::Path) -> Result<i64, String> {
+    let request = b":rep:{\"jsonrpc\":\"2.0\",\"method\":\"ps\",\"id\":1}\n";
+    let answer: Value = serde_json::from_slice(&talk::fifo(dir, request, "rep", PATIENCE))
+        .map_err(|cause| cause.to_string())?;
+    let rows = answer["result"]["Processes"].as_array().ok_or("ps shows nothing")?;
+    let receives = |row: &&Value| row["Type"].as_str().is_some_and(|kind| kind.starts_with("SIP receiver"));
+    rows.iter().find(receives).and_then(|row| row["ID"].as_i64()).ok_or_else(|| "no SIP receiver".to_owned())
+}
+
+/// A configuration that says `<threshold:shm+3>` wants three percent above the usage of a server that is idle.
+pub(super) fn set_threshold(config: &str, arguments: &[String], known: &mut Known) -> Result<(), String> {
+    let Some((_, rest)) = config.split_once("<threshold:") else { return Ok(()) };
+    let wanted = rest.split('>').next().unwrap_or_default();
+    let (kind, above) = wanted.split_once('+').ok_or("<threshold:KIND+PERCENT>")?;
+    let above: i64 = above.parse().map_err(|_| "<threshold:KIND+PERCENT>".to_owned())?;
+    let mut idle = Stage::idle(&config.replace(&format!("<threshold:{wanted}>"), "0"), arguments)?;
+    let percent = usage(&mut idle, kind)?.percent();
+    idle.end()?;
+    known.set(&format!("threshold:{wanted}"), percent + above);
+    known.set("threshold", percent + above);
+    Ok(())
+}
