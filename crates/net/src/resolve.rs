@@ -46,6 +46,9 @@ pub struct ResolverOptions {
     pub servers: Option<usize>,
     /// Leave the search list of `/etc/resolv.conf` out (`dns_use_search_list=no`).
     pub ignore_search_list: bool,
+    /// How many answers to keep for as long as they live. 0: every question is asked, as the peer does, so that a slow
+    /// name server is noticed at every question.
+    pub cached_answers: u32,
 }
 
 /// The system's resolver (hosts file, then name servers), made at the first question. One for each process: it
@@ -97,6 +100,7 @@ fn make(options: &ResolverOptions) -> Result<TokioResolver, NetError> {
         config = ResolverConfig::from_parts(None, Vec::new(), config.name_servers);
     }
     how.timeout = options.retry_time.unwrap_or(how.timeout.min(TRY_TIME));
+    how.cache_size = options.cached_answers.into();
     how.attempts = options.retries.unwrap_or(how.attempts);
     let builder: ResolverBuilder<TokioRuntimeProvider> =
         TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());

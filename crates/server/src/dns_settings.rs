@@ -13,10 +13,13 @@ const LONGEST_TRY: u64 = 60;
 /// The most tries and servers that can be asked for.
 const MOST: u64 = 32;
 
+/// The most answers that can be kept.
+const MOST_ANSWERS: u64 = 1 << 20;
+
 /// How names are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsSettings {
-    /// `dns_retr_time`, `dns_retr_no`, `dns_servers_no`, `dns_use_search_list`, `dns_server`.
+    /// `dns_retr_time`, `dns_retr_no`, `dns_servers_no`, `dns_use_search_list`, `dns_server`, `dns_cache_size`.
     pub resolver: ResolverOptions,
     /// `dns_try_naptr`: ask for NAPTR records first. Default on.
     pub naptr: bool,
@@ -47,6 +50,9 @@ impl DnsSettings {
     /// What is wrong with the value, and what would be right.
     pub(crate) fn number(&mut self, name: &str, number: i64) -> Result<(), String> {
         match name {
+            "dns_cache_size" => {
+                self.resolver.cached_answers = within(number, 0, MOST_ANSWERS, "answers")? as u32;
+            }
             "dns_retr_time" => {
                 let seconds = within(number, 1, LONGEST_TRY, "seconds")?;
                 self.resolver.retry_time = Some(Duration::from_secs(seconds));
@@ -125,6 +131,10 @@ mod tests {
         let mut settings = DnsSettings::default();
         assert_eq!(settings.number("dns_retr_time", 2), Ok(()));
         assert_eq!(settings.resolver.retry_time, Some(Duration::from_secs(2)));
+        assert_eq!(settings.resolver.cached_answers, 0, "nothing is kept unless asked for");
+        assert_eq!(settings.number("dns_cache_size", 1000), Ok(()));
+        assert_eq!(settings.resolver.cached_answers, 1000);
+        assert!(settings.number("dns_cache_size", -1).unwrap_err().contains("0 to 1048576"));
         assert!(settings.number("dns_retr_no", -1).unwrap_err().contains("0 to 32"));
         assert!(settings.number("dns_servers_no", 0).unwrap_err().contains("1 to 32"));
     }

@@ -426,6 +426,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("auto_scaling_cycle", "seconds between two looks at the load"),
     ("db_max_async_connections", "connections of a worker to one database"),
     ("debug", "older name of log_level"),
+    ("dns_cache_size", "DNS answers that a process keeps as long as they live"),
     ("dns_retr_no", "DNS tries"),
     ("dns_retr_time", "seconds between two DNS tries"),
     ("dns_servers_no", "name servers to use"),

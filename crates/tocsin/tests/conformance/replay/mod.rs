@@ -32,6 +32,7 @@
 //! | `status NAME CODE` | the next message on a connection is a response with this code |
 //! | `close NAME`, `closed NAME` | closes a connection; waits until the server has closed it |
 //! | `memory shm\|pkg SUBSCRIBER` | checks the rule of the memory thresholds ([`memory`]) |
+//! | `fill PORT COUNT BYTES` | that many requests with bodies of that many bytes, one after the other |
 //! | `run arguments` | runs the program to its end; body: lines that its output contains |
 //! | `exit CODE` | the status of the program that ended, or ends now |
 //! | `signal NAME [times]` | sends a signal to the main process |

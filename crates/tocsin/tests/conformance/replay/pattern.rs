@@ -14,6 +14,7 @@
 //! | `<text>` | anything without a line end, up to what follows |
 //! | `<dir>` | the server's folder |
 //! | `<threshold:KIND+PERCENT>` | so much above the usage of an idle server |
+//! | `<value:LENGTH>` | so many times the letter v |
 //! | `<own-events>` | events in a list that only this server has |
 
 use std::collections::HashMap;
@@ -91,7 +92,9 @@ impl Pattern {
                 Token::Literal(literal) => bytes.extend(literal),
                 Token::Hole { kind, argument } => {
                     let name = argument.as_deref().unwrap_or_default();
-                    if kind == "port" {
+                    if kind == "value" {
+                        bytes.resize(bytes.len() + name.parse::<usize>().unwrap_or_default(), b'v');
+                    } else if kind == "port" {
                         bytes.extend(known.port(name).to_string().as_bytes());
                     } else {
                         let key = key(kind, argument.as_deref());
@@ -189,7 +192,7 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     bytes.iter().map(show).collect()
 }
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "port",
     "pid",
     "number",
@@ -202,6 +205,8 @@ const KINDS: [&str; 12] = [
     "text",
     "dir",
     "threshold",
+    "own-events",
+    "value",
 ];
 
 /// The placeholder at the start of `text`: kind, argument, length.
@@ -209,7 +214,7 @@ fn placeholder(text: &str) -> Option<(&str, Option<&str>, usize)> {
     let inner = text.strip_prefix('<')?;
     let inner = &inner[..inner.find('>')?];
     let (kind, argument) = inner.split_once(':').map_or((inner, None), |(kind, name)| (kind, Some(name)));
-    (KINDS.contains(&kind) || kind == "own-events").then_some((kind, argument, inner.len() + 2))
+    KINDS.contains(&kind).then_some((kind, argument, inner.len() + 2))
 }
 
 /// The byte that an escape stands for, and how long it is.

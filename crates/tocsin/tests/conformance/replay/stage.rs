@@ -137,6 +137,7 @@ impl Stage {
                 };
                 Ok(())
             }
+            "fill" => super::memory::fill(self, part),
             "memory" => super::memory::check(self, part),
             "signal" => self.signal(part),
             verb => Err(format!("is no verb: {verb}")),
