@@ -24,7 +24,7 @@ macro_rules! topics {
     };
 }
 
-topics![core_pkg, core_shm, core_threshold];
+topics![core_log, core_pkg, core_shm, core_sr, core_tcp, core_threshold];
 
 #[test]
 fn every_file_belongs_to_a_topic() {

@@ -30,6 +30,7 @@
 //! | `accept NAME tcp:PORT` | takes a connection that the server opened; its far port is `<port:NAME>` |
 //! | `write NAME` | a message, lines joined by CR LF |
 //! | `status NAME CODE` | the next message on a connection is a response with this code |
+//! | `receive NAME METHOD` | the next message on a connection is a request with this method |
 //! | `close NAME`, `closed NAME` | closes a connection; waits until the server has closed it |
 //! | `memory shm\|pkg SUBSCRIBER` | checks the rule of the memory thresholds ([`memory`]) |
 //! | `fill PORT COUNT BYTES` | that many requests with bodies of that many bytes, one after the other |

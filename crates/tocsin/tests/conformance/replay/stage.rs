@@ -66,6 +66,8 @@ pub(super) struct Stage {
     /// How far the log was read.
     log_read: usize,
     pub(super) watches: HashMap<String, Watch>,
+    /// How many requests were sent over UDP.
+    pub(super) requests: u64,
     config: String,
     arguments: Vec<String>,
 }
@@ -129,6 +131,14 @@ impl Stage {
                 };
                 let got = message.status();
                 (got == Some(code)).then_some(()).ok_or_else(|| format!("{code}: got {got:?}"))
+            }
+            "receive" => {
+                let Client::Line(line, _) = self.client(part.argument(0)?)? else {
+                    return Err("wants no WebSocket".to_owned());
+                };
+                let (wanted, got) = (part.argument(1)?, line.receive());
+                let same = got.method() == Some(wanted);
+                same.then_some(()).ok_or_else(|| format!("{wanted}: got {}", got.text))
             }
             "close" => self.clients.remove(part.argument(0)?).map(drop).ok_or_else(|| "of nobody".to_owned()),
             "closed" => {
@@ -284,6 +294,7 @@ impl Stage {
         while phone.recv(&mut answer).is_ok() {}
         phone.set_nonblocking(false).unwrap();
         phone.send_to(bytes, ("127.0.0.1", to)).unwrap();
+        self.requests += 1;
         phone.set_read_timeout(Some(patience)).unwrap();
         let length = phone.recv(&mut answer).unwrap_or(0);
         answer.truncate(length);
@@ -494,13 +505,15 @@ impl Stage {
         }
         let mut ears: Vec<_> = std::mem::take(&mut self.ears).into_iter().collect();
         ears.sort_by(|a, b| a.0.cmp(&b.0));
-        self.finish_server()?;
         for (name, mut ear) in ears {
-            if let Some(more) = ear.next(Duration::from_millis(1)) {
-                return Err(format!("the end: at {name} came more: {}", show(&more)));
+            while let Some(more) = ear.next(Duration::from_millis(1)) {
+                let Some(watch) = self.watches.get_mut(&name) else {
+                    return Err(format!("the end: at {name} came more: {}", show(&more)));
+                };
+                super::memory::check_end(&self.known, watch, &more)?;
             }
         }
-        Ok(())
+        self.finish_server()
     }
 
     fn finish_server(&mut self) -> Result<(), String> {
