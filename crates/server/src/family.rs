@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::spreading::Spreading;
 use crate::status_report::CoreState;
 use crate::time::now_ns;
-use crate::{events, memory, roles};
+use crate::{events, logging, memory, roles};
 
 /// Time between two looks at how traffic is spread, in nanoseconds.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
@@ -109,7 +109,7 @@ impl Family for ServerFamily {
     }
 
     fn ready(&mut self) {
-        tracing::info!("serving");
+        logging::untold(|| tracing::info!("serving"));
         if let Some(waiting) = self.waiting.take() {
             waiting.ready();
         }

@@ -38,6 +38,13 @@ pub fn tell_no_lines() {
     SILENT.store(true, Relaxed);
 }
 
+/// Writes lines that are no events: a subscriber of the startup route did not ask for the rest of the start.
+pub fn untold(write: impl FnOnce()) {
+    let told = TELLING.replace(true);
+    write();
+    TELLING.set(told);
+}
+
 /// Raises `line`.
 pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
     let Some(teller) = TELLER.get() else { return };

@@ -18,7 +18,7 @@ use tocsin_shm::identity;
 
 use crate::time;
 use collector::Collector;
-pub use event::{tell_lines, tell_no_lines};
+pub use event::{tell_lines, tell_no_lines, untold};
 pub use level::Level;
 
 /// Where lines go and which are wanted.

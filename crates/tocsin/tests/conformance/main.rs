@@ -24,7 +24,17 @@ macro_rules! topics {
     };
 }
 
-topics![core_log, core_pkg, core_shm, core_sr, core_tcp, core_threshold];
+topics![
+    core_log,
+    core_pkg,
+    core_shm,
+    core_sr,
+    core_tcp,
+    core_threshold,
+    event_list,
+    script_events,
+    subscriptions
+];
 
 #[test]
 fn every_file_belongs_to_a_topic() {

@@ -167,7 +167,7 @@ impl Pattern {
                         Some(Token::Literal(literal)) => Some(literal.as_slice()),
                         _ => None,
                     };
-                    let length = extent(kind, &bytes[at..], next);
+                    let length = extent(kind, argument.as_deref(), &bytes[at..], next);
                     let value = String::from_utf8_lossy(&bytes[at..at + length]).into_owned();
                     accept(kind, argument.as_deref(), &value, known, learned)
                         .map_err(|cause| format!("at byte {at}: {cause}"))?;
@@ -235,13 +235,14 @@ fn key(kind: &str, argument: Option<&str>) -> String {
 }
 
 /// How many bytes a placeholder covers.
-fn extent(kind: &str, bytes: &[u8], next: Option<&[u8]>) -> usize {
+fn extent(kind: &str, argument: Option<&str>, bytes: &[u8], next: Option<&[u8]>) -> usize {
     let while_ = |accepted: &dyn Fn(u8) -> bool| bytes.iter().take_while(|byte| accepted(**byte)).count();
     match kind {
         "port" | "pid" | "number" | "micros" | "threshold" => {
             while_(&|byte| byte.is_ascii_digit() || byte == b'-')
         }
         "token" => while_(&|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')),
+        "value" => argument.and_then(|length| length.parse().ok()).unwrap_or(0).min(bytes.len()),
         "date" => 24.min(bytes.len()),
         "log-time" => 15.min(bytes.len()),
         "http-date" => 29.min(bytes.len()),
@@ -269,6 +270,11 @@ fn accept(
     };
     if let Some(shape) = shape {
         return has_shape(value, shape).then_some(()).ok_or_else(|| format!("{value:?} is no {kind}"));
+    }
+    if kind == "value" {
+        let letter = value.bytes().next().unwrap_or_default();
+        let same = value.bytes().all(|byte| byte == letter) && argument == Some(&value.len().to_string());
+        return same.then_some(()).ok_or_else(|| format!("{} bytes are no value", value.len()));
     }
     if kind == "own-events" {
         return are_own_events(value).then_some(()).ok_or_else(|| format!("{value:?} are no events"));
