@@ -12,8 +12,8 @@ pub(super) const NAMES: [&str; 7] = [
     "E_UL_AOR_INSERT",
     "E_UL_AOR_DELETE",
     "E_UL_CONTACT_INSERT",
-    "E_UL_CONTACT_DELETE",
     "E_UL_CONTACT_UPDATE",
+    "E_UL_CONTACT_DELETE",
     "E_UL_CONTACT_REFRESH",
     "E_UL_LATENCY_UPDATE",
 ];
@@ -37,8 +37,8 @@ impl Events {
             aor_insert: find(0)?,
             aor_delete: find(1)?,
             insert: find(2)?,
-            delete: find(3)?,
-            update: find(4)?,
+            delete: find(4)?,
+            update: find(3)?,
         })
     }
 

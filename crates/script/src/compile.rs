@@ -216,6 +216,22 @@ fn functions<'a, C: Host>(modules: &[&'a ModuleSpec<C>]) -> Functions<'a, C> {
     modules.iter().flat_map(|module| &module.functions).map(|function| (function.name, function)).collect()
 }
 
+/// When the routes of a kind are compiled. What calls declare on the way, such as the names of events, comes in this order
+/// with the peer: first the routes of messages, whatever the file begins with.
+fn turn(kind: RouteKind) -> u8 {
+    match kind {
+        RouteKind::Request => 0,
+        RouteKind::Reply => 1,
+        RouteKind::Failure => 2,
+        RouteKind::Branch => 3,
+        RouteKind::Local => 4,
+        RouteKind::Error => 5,
+        RouteKind::Startup => 6,
+        RouteKind::Timer => 7,
+        RouteKind::Event => 8,
+    }
+}
+
 /// Turns the tree of the routes into code.
 struct Compiler<'a, C: Host> {
     library: &'a Library<C>,
@@ -246,7 +262,9 @@ impl<C: Host> Compiler<'_, C> {
     fn routes(&mut self, routes: &[RouteTree]) -> Vec<Entry> {
         let reach = reach::reach(routes, self.table);
         let mut entries = vec![Entry::default(); self.table.routes.len()];
-        for route in routes {
+        let mut ordered: Vec<&RouteTree> = routes.iter().collect();
+        ordered.sort_by_key(|route| turn(route.kind));
+        for route in ordered {
             let name = route.name.as_ref().map_or(&b""[..], |name| name.node.as_bytes());
             let Some(id) = self.table.find(route.kind, name) else { continue };
             let start = self.code.len();

@@ -48,7 +48,7 @@ pub struct Overrides {
 pub struct SocketSetting {
     /// As it was written.
     pub spec: SocketSpec,
-    /// `udp_workers` in force where it was written.
+    /// `udp_workers`: the last one of the configuration.
     pub workers: u32,
     /// The profile that scales its workers: its own, or that of the `udp_workers` in force where it was written.
     pub profile: Option<Profile>,
@@ -160,6 +160,8 @@ impl Settings {
                 _ => {}
             }
         }
+        // A number of workers counts for all sockets, also for those written before it.
+        settings.sockets.iter_mut().for_each(|socket| socket.workers = udp_workers);
         settings.apply(overrides, udp_workers, udp_profile.as_ref());
         Ok(settings)
     }
@@ -349,7 +351,7 @@ pub fn globals() -> impl Iterator<Item = Global> {
     .chain(of(
         Workers,
         &[
-            ("udp_workers", "processes for each UDP socket written after it"),
+            ("udp_workers", "processes for each UDP socket"),
             ("tcp_workers", "processes for TCP connections"),
             ("timer_workers", "processes for timers"),
             ("children", "older name of udp_workers"),

@@ -25,7 +25,7 @@ pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
     registry.add(Command::new(
         "core",
         "subscribers_list",
-        &[&[], &["event"], &["socket"], &["event", "socket"]],
+        &[&[], &["event"], &["event", "socket"]],
         "lists the subscribers of events",
         move |params: Params| -> Outcome {
             let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);

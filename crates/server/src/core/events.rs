@@ -76,21 +76,42 @@ fn raise(
     if !events.is_wanted(id) {
         return true;
     }
-    let names = names.map(|bound| all_of(cx, bound)).unwrap_or_default();
+    let names = names.map(|bound| all_of(cx, bound));
     let values = values.map(|bound| all_of(cx, bound)).unwrap_or_default();
+    let names = match names.map(|names| names_for(&values, names)).transpose() {
+        Ok(names) => names,
+        Err(cause) => {
+            tracing::error!("raise_event: {cause}");
+            return false;
+        }
+    };
     let raised = events.raise(id, |params| {
-        let count = if names.is_empty() { values.len() } else { names.len() };
-        for at in 0..count {
-            let name = names.get(at).and_then(as_text);
-            let value = match values.get(at) {
-                Some(Value::Int(number)) => ParamValue::Int(*number),
-                Some(Value::Str(text)) => ParamValue::Str(text),
-                Some(Value::Null) | None => ParamValue::Null,
+        for (at, value) in values.iter().enumerate() {
+            let name = names.as_ref().and_then(|names| names.get(at)).map(|name| &**name);
+            let value = match value {
+                Value::Int(number) => ParamValue::Int(*number),
+                Value::Str(text) => ParamValue::Str(text),
+                Value::Null => ParamValue::Null,
             };
-            params.push(name.as_deref(), value);
+            params.push(name, value);
         }
     });
     matches!(raised, Raised::Logged(_) | Raised::Unheard)
+}
+
+/// The names of the values: every value needs one, and names without a value are left out.
+fn names_for(values: &[Value], names: Vec<Value>) -> Result<Vec<Bytes>, String> {
+    if names.len() < values.len() {
+        return Err(format!("{} values have no name", values.len() - names.len()));
+    }
+    if names.len() > values.len() {
+        tracing::error!("raise_event: {} names have no value: they are left out", names.len() - values.len());
+    }
+    let text = |name| match name {
+        Value::Str(text) => Ok(text),
+        Value::Int(_) | Value::Null => Err("the name of a parameter must be a string".to_owned()),
+    };
+    names.into_iter().take(values.len()).map(text).collect()
 }
 
 /// Every value of a variable, in its order.

@@ -25,6 +25,8 @@ macro_rules! topics {
 }
 
 topics![
+    cli,
+    mi,
     core_log,
     core_pkg,
     core_shm,

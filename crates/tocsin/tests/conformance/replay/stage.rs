@@ -237,6 +237,7 @@ impl Stage {
         let setup = self.ready(&self.arguments.clone())?;
         let server = setup.start();
         self.known.pids = family(server.pid());
+        self.known.set("pid:main", server.pid());
         self.server = Some(server);
         Ok(())
     }
