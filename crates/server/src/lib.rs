@@ -22,6 +22,7 @@ pub mod forward;
 pub mod logging;
 pub mod memory;
 pub mod module;
+mod network_statistics;
 mod process_statistics;
 mod random;
 pub mod receive;

@@ -27,7 +27,7 @@ use crate::status_report::{StatusError, StatusReports};
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::{Exchange, ExchangeError};
 use crate::turns::Turns;
-use crate::{core, event_routes, logging, process_statistics, time};
+use crate::{core, event_routes, logging, network_statistics, process_statistics, time};
 
 /// Processes that modules may have, all together.
 const MODULE_PROCESSES: usize = 64;
@@ -208,6 +208,7 @@ pub fn assemble(
     }
 
     let sockets = open_sockets(&settings, &program, &made.streams)?;
+    network_statistics::listen(&sockets);
     let plan = plan(&made.processes, &sockets, &settings);
     if plan.slots() > usize::from(slots) {
         return Err(StartError::Events(format!("modules ask for more than {MODULE_PROCESSES} processes")));

@@ -138,6 +138,14 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
             .transpose()
             .map_err(|e| Answer::error(e.to_string()))?,
     };
+    for (flag, name) in ALLOCATOR_FLAGS {
+        if let Some(wrong) = text(name).filter(|given| !ALLOCATORS.contains(&given.as_str())) {
+            return Err(Answer::error(format!(
+                "there is no allocator {wrong} (-{flag}): {} are known, and have no effect",
+                ALLOCATORS.join(", ")
+            )));
+        }
+    }
     let overrides = Overrides {
         listen: listen.map(String::as_str).map(socket).collect::<Result<_, _>>()?,
         udp_workers: workers(text("udp-workers"), "-n")?,
@@ -158,6 +166,14 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
         given,
     })
 }
+
+/// The flags that choose one of the peer's allocators.
+const ALLOCATOR_FLAGS: [(char, &str); 4] =
+    [('a', "allocator"), ('k', "pkg-allocator"), ('s', "shm-allocator"), ('e', "rpm-allocator")];
+
+/// The allocators that the peer knows. There is one here, so the choice is read and left alone.
+const ALLOCATORS: [&str; 6] =
+    ["F_MALLOC", "F_MALLOC_DBG", "Q_MALLOC", "Q_MALLOC_DBG", "HP_MALLOC", "HP_MALLOC_DBG"];
 
 fn mebibytes(given: Option<String>, what: &str, flag: &str) -> Result<Option<u64>, Answer> {
     let Some(text) = given else { return Ok(None) };
@@ -219,15 +235,7 @@ fn command() -> Command {
         Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name)
     };
     // Tuning of the peer's that has no counterpart here is read and left alone.
-    let ignored = [
-        ('b', "buffer"),
-        ('W', "poll"),
-        ('a', "allocator"),
-        ('k', "pkg-allocator"),
-        ('s', "shm-allocator"),
-        ('e', "rpm-allocator"),
-        ('p', "preprocessor"),
-    ];
+    let ignored = [('b', "buffer"), ('W', "poll"), ('p', "preprocessor")];
     let ignored_flags = [('r', "dns-received"), ('R', "reverse-dns"), ('v', "via-check"), ('E', "stderr")];
     let mut command = Command::new("tocsin")
         .disable_help_flag(true)
@@ -261,7 +269,7 @@ fn command() -> Command {
         .arg(flag("version", 'V').help("print the version"))
         .arg(flag("help", 'h').help("print this help"))
         .arg(Arg::new("rest").action(ArgAction::Append).hide(true));
-    for (short, name) in ignored {
+    for (short, name) in ignored.into_iter().chain(ALLOCATOR_FLAGS) {
         command = command.arg(value(name, short, "value").hide(true));
     }
     for (short, name) in ignored_flags {

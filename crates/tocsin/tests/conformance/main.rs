@@ -25,6 +25,7 @@ macro_rules! topics {
 }
 
 topics![
+    core_all_transports,
     cli,
     mi,
     core_log,

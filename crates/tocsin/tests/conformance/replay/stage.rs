@@ -254,7 +254,7 @@ impl Stage {
     fn exit(&mut self, part: &Part) -> Result<(), String> {
         let wanted: i32 = part.argument(0)?.parse().map_err(|_| "wants a status".to_owned())?;
         if self.ended.is_none() {
-            self.ended = self.server.take().map(Server::has_ended);
+            self.ended = self.server.take().map(|server| server.has_ended_with(wanted));
         }
         let ended = self.ended.take().ok_or("of nothing")?;
         let said = || format!("{wanted}: got {}\n{}{}", ended.status, ended.stdout, ended.stderr);

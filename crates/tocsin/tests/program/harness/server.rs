@@ -313,18 +313,23 @@ impl Server {
 
     /// Waits for the end of a server that was asked to end in another way.
     pub(crate) fn has_ended(self) -> Ended {
+        self.has_ended_with(0)
+    }
+
+    /// The same with another status; the negative number of the signal that ended it.
+    pub(crate) fn has_ended_with(self, status: i32) -> Ended {
         let family = family_of(self.pid());
-        self.await_end("a command", &family)
+        self.await_end("a command", &family, status)
     }
 
     /// The same with another signal.
     pub(crate) fn stop_with(self, signal: Signal) -> Ended {
         let family = family_of(self.pid());
         kill(Pid::from_raw(self.pid()), signal).unwrap();
-        self.await_end(signal.as_str(), &family)
+        self.await_end(signal.as_str(), &family, 0)
     }
 
-    fn await_end(mut self, asked: &str, family: &[i32]) -> Ended {
+    fn await_end(mut self, asked: &str, family: &[i32], wanted: i32) -> Ended {
         let deadline = Instant::now() + END_WITHIN;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -335,7 +340,7 @@ impl Server {
         };
         self.ended = true;
         let ended = Ended::new(status, &self.setup.dir);
-        assert_eq!(ended.status, 0, "exit status after {asked}");
+        assert_eq!(ended.status, wanted, "exit status after {asked}");
         let left: Vec<_> = family.iter().filter(|pid| is_alive(**pid)).collect();
         assert!(left.is_empty(), "processes {left:?} outlived their supervisor");
         assert!(!ended.stderr.contains("panicked at"), "a process panicked");
