@@ -25,6 +25,9 @@ macro_rules! topics {
 }
 
 topics![
+    core_autoscale,
+    module_events,
+    transports,
     core_all_transports,
     cli,
     mi,

@@ -12,6 +12,7 @@
 //! | `config [arguments]` | the configuration, as it is; the arguments are added to the command line |
 //! | `listen udp:NAME`, `listen unix:PATH`, `listen tcp:NAME` | opens a subscriber's socket |
 //! | `names` | lines `name TYPE value [after milliseconds]` of a name server at `<port:DNS>` |
+//! | `mariadb` | none: a database server at `<port:SQL>` |
 //!
 //! What is sent, and what must come back:
 //!
@@ -33,6 +34,7 @@
 //! | `receive NAME METHOD` | the next message on a connection is a request with this method |
 //! | `close NAME`, `closed NAME` | closes a connection; waits until the server has closed it |
 //! | `memory shm\|pkg SUBSCRIBER` | checks the rule of the memory thresholds ([`memory`]) |
+//! | `busy udp\|tcp PORT`, `idle [SECONDS]` | requests keep coming, until the second part, and at least for so long |
 //! | `fill PORT COUNT BYTES` | that many requests with bodies of that many bytes, one after the other |
 //! | `run arguments` | runs the program to its end; body: lines that its output contains |
 //! | `exit CODE` | the status of the program that ended, or ends now |

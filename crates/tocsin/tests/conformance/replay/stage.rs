@@ -10,9 +10,9 @@ use nix::sys::signal::Signal;
 use super::case::{Case, Part};
 use super::memory::Watch;
 use super::pattern::{Known, Pattern, show};
-use super::talk::{self, Ear};
+use super::talk::{self, Ear, Load};
 use crate::harness::{
-    A_MOMENT, Authority, Ended, Line, Names, SecureClient, Server, Setup, Tunnel, Web, Zone, pause,
+    A_MOMENT, Authority, Ended, Line, MariaDb, Names, SecureClient, Server, Setup, Tunnel, Web, Zone, pause,
 };
 
 /// How long to wait for what must come.
@@ -61,6 +61,7 @@ pub(super) struct Stage {
     pub(super) ears: HashMap<String, Ear>,
     pub(super) known: Known,
     sent: Option<Sent>,
+    load: Option<Load>,
     phone: Option<UdpSocket>,
     clients: HashMap<String, Client>,
     /// How far the log was read.
@@ -78,6 +79,10 @@ impl Stage {
             "config" => self.configure(part),
             "listen" => self.listen(part.argument(0)?),
             "names" => self.serve_names(part),
+            "mariadb" => {
+                self.known.set("port:SQL", MariaDb::shared().port());
+                Ok(())
+            }
             "run" => self.run(part),
             "exit" => self.exit(part),
             _ => {
@@ -148,6 +153,17 @@ impl Stage {
                 Ok(())
             }
             "fill" => super::memory::fill(self, part),
+            "busy" => {
+                let port = self.known.port(part.argument(1)?);
+                self.load = Some(Load::start(part.argument(0)? == "tcp", port));
+                Ok(())
+            }
+            "idle" => {
+                let seconds = part.argument_or(0, "0").parse().map_err(|_| "wants seconds".to_owned())?;
+                let load = self.load.take().ok_or("after nothing")?;
+                load.end(Duration::from_secs(seconds));
+                Ok(())
+            }
             "memory" => super::memory::check(self, part),
             "signal" => self.signal(part),
             verb => Err(format!("is no verb: {verb}")),

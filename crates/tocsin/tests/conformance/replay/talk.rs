@@ -2,15 +2,23 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
+
+use crate::harness::{Phone, Request};
+
+/// The time between two requests of a load: each of them is processed for longer.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(10);
 
 /// A socket at which somebody waits for events.
 pub(crate) enum Ear {
@@ -105,6 +113,52 @@ impl Stream {
             if Instant::now() > deadline {
                 return Err(ErrorKind::TimedOut.into());
             }
+        }
+    }
+}
+
+/// Requests that keep coming, as long as it lives.
+pub(crate) struct Load {
+    started: Instant,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Begins to send requests to a port, over UDP or over one TCP connection.
+    #[expect(clippy::disallowed_methods, reason = "a test forks nothing: it may have threads")]
+    pub(crate) fn start(over_tcp: bool, port: u16) -> Self {
+        let over = Arc::<AtomicBool>::default();
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let phone = Phone::new();
+            let to = SocketAddr::from(([127, 0, 0, 1], port));
+            let mut line = over_tcp.then(|| TcpStream::connect(to).unwrap());
+            let protocol = if over_tcp { "TCP" } else { "UDP" };
+            while !ended.load(Relaxed) {
+                let near = line.as_ref().map_or(phone.port(), |line| line.local_addr().unwrap().port());
+                let request = Request::over(protocol, near, "OPTIONS", &format!("sip:load@{to}"));
+                match &mut line {
+                    Some(line) => line.write_all(request.text().as_bytes()).unwrap(),
+                    None => phone.send(to, request.text()),
+                }
+                crate::harness::pause(BETWEEN_REQUESTS);
+            }
+        });
+        Self { started: Instant::now(), over, thread: Some(thread) }
+    }
+
+    /// Ends it, after so much time at the earliest.
+    pub(crate) fn end(self, at_least: Duration) {
+        crate::harness::pause(at_least.saturating_sub(self.started.elapsed()));
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

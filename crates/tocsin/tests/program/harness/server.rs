@@ -341,7 +341,12 @@ impl Server {
         self.ended = true;
         let ended = Ended::new(status, &self.setup.dir);
         assert_eq!(ended.status, wanted, "exit status after {asked}");
-        let left: Vec<_> = family.iter().filter(|pid| is_alive(**pid)).collect();
+        let left = || family.iter().filter(|pid| is_alive(**pid)).collect::<Vec<_>>();
+        if wanted != 0 {
+            // It had no time to wait for them.
+            until("its processes have followed it", || left().is_empty().then_some(()));
+        }
+        let left = left();
         assert!(left.is_empty(), "processes {left:?} outlived their supervisor");
         assert!(!ended.stderr.contains("panicked at"), "a process panicked");
         ended
