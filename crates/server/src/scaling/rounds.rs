@@ -134,9 +134,9 @@ impl Round {
             estimated: small(estimated),
         };
         if grows {
-            self.scaler.grew()
+            self.scaler.grew();
         } else {
-            self.scaler.shrank()
+            self.scaler.shrank();
         }
         board.stand(self.scaler.standing());
         board.step(&done);

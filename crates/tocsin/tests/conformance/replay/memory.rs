@@ -206,7 +206,7 @@ pub(super) fn set_threshold(config: &str, arguments: &[String], known: &mut Know
     let mut idle = Stage::idle(&config.replace(&format!("<threshold:{wanted}>"), "0"), arguments)?;
     let percent = usage(&mut idle, kind)?.1.percent();
     idle.end()?;
-    known.set(&format!("threshold:{wanted}"), percent + above);
-    known.set("threshold", percent + above);
+    known.set(&format!("threshold:{wanted}"), &(percent + above));
+    known.set("threshold", &(percent + above));
     Ok(())
 }

@@ -38,7 +38,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
+    pub(crate) fn set(&mut self, name: &str, value: &impl ToString) {
         self.values.insert(name.to_owned(), value.to_string());
     }
 
@@ -53,7 +53,7 @@ impl Known {
             return port.parse().unwrap();
         }
         let port = free_port();
-        self.set(&key, port);
+        self.set(&key, &port);
         port
     }
 }
@@ -115,7 +115,7 @@ impl Pattern {
             return Err(format!("at byte {end}: {} is too much", show(&bytes[end..])));
         }
         for (name, value) in learned {
-            known.set(&name, value);
+            known.set(&name, &value);
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Pattern {
             let mut learned = Vec::new();
             let end = self.walk(&bytes[start..], known, &mut learned).ok()?;
             for (name, value) in learned {
-                known.set(&name, value);
+                known.set(&name, &value);
             }
             Some(start + end)
         })

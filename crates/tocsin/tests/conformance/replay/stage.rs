@@ -80,7 +80,7 @@ impl Stage {
             "listen" => self.listen(part.argument(0)?),
             "names" => self.serve_names(part),
             "mariadb" => {
-                self.known.set("port:SQL", MariaDb::shared().port());
+                self.known.set("port:SQL", &MariaDb::shared().port());
                 Ok(())
             }
             "run" => self.run(part),
@@ -188,7 +188,7 @@ impl Stage {
             _ => Ear::unix(&self.prepared().dir().join(rest)),
         };
         if let Some(port) = ear.port() {
-            self.known.set(&format!("port:{rest}"), port);
+            self.known.set(&format!("port:{rest}"), &port);
         }
         self.ears.insert(name.to_owned(), ear);
         Ok(())
@@ -213,7 +213,7 @@ impl Stage {
             }
         }
         let names = zone.serve();
-        self.known.set("port:DNS", names.address().port());
+        self.known.set("port:DNS", &names.address().port());
         self.names = Some(names);
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Stage {
                 std::fs::copy(authority.path(from), setup.dir().join(to)).unwrap();
             }
         }
-        self.known.set("dir", setup.dir().display());
+        self.known.set("dir", &setup.dir().display());
         Ok(setup)
     }
 
@@ -253,7 +253,7 @@ impl Stage {
         let setup = self.ready(&self.arguments.clone())?;
         let server = setup.start();
         self.known.pids = family(server.pid());
-        self.known.set("pid:main", server.pid());
+        self.known.set("pid:main", &server.pid());
         self.server = Some(server);
         Ok(())
     }
@@ -454,7 +454,7 @@ impl Stage {
             (Line::open(to), None)
         };
         let port = tunnel.as_ref().map_or(line.port(), Tunnel::port);
-        self.known.set(&format!("port:{name}"), port);
+        self.known.set(&format!("port:{name}"), &port);
         let client = if matches!(kind, "ws" | "wss") {
             Client::Web(Web::over(line, to), tunnel)
         } else {
@@ -468,7 +468,7 @@ impl Stage {
         let ear = self.ears.get_mut(part.argument(1)?).ok_or("at nobody")?;
         let line = Line::new(ear.accept(PATIENCE).ok_or("of nothing")?);
         let name = part.argument(0)?;
-        self.known.set(&format!("port:{name}"), line.peer().port());
+        self.known.set(&format!("port:{name}"), &line.peer().port());
         self.clients.insert(name.to_owned(), Client::Line(line, None));
         Ok(())
     }

@@ -50,6 +50,7 @@ impl Zone {
     }
 
     /// Every question for `name` is answered after this time only.
+    #[allow(dead_code, reason = "the conformance tests use it")]
     pub(crate) fn late(mut self, name: &str, time: Duration) -> Self {
         self.late.insert(name.to_owned(), time);
         self

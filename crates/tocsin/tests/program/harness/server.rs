@@ -77,12 +77,14 @@ impl Setup {
     }
 
     /// Replaces the text of the configuration.
+    #[allow(dead_code, reason = "the conformance tests use it")]
     pub(crate) fn text(mut self, text: &str) -> Self {
         text.clone_into(&mut self.text);
         self
     }
 
     /// Replaces the command line.
+    #[allow(dead_code, reason = "the conformance tests use it")]
     pub(crate) fn only(mut self, arguments: &[String]) -> Self {
         self.arguments = arguments.to_vec();
         self
