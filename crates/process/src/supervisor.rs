@@ -181,6 +181,9 @@ impl<F: Family> Supervisor<F> {
             (seat.wanted, seat.fork_at) = (false, None);
             self.table.slot(member.slot).set_vacant(true);
         }
+        if seat.pid.is_some() {
+            self.table.slot(member.slot).expect(&self.plan.groups[group].description);
+        }
         Ok(seat.pid.map(|pid| (member, pid)))
     }
 
@@ -229,7 +232,6 @@ impl<F: Family> Supervisor<F> {
             Ok(pid) => {
                 // The child writes this too; whoever comes first, the pid is known before its death can be seen.
                 slot.pid.store(pid, Relaxed);
-                slot.expect(description);
                 (seat.pid, seat.since, seat.fork_at) = (Some(pid), Instant::now(), None);
                 if !seat.wanted {
                     // It only finishes what its predecessor left. The child has the signal blocked, and reads it later.
