@@ -18,7 +18,8 @@ pub struct PrivateWatch {
 impl PrivateWatch {
     /// Raises the event if the percentage moved so that it should.
     pub fn look(&mut self, server: &Server) {
-        if !is_heard(server) {
+        // What a process took to start is told when the startup route is over: before, nobody could be subscribed.
+        if server.words.started.load(Relaxed) == 0 {
             return;
         }
         let Some(used) = tocsin_process::take_private_change() else { return };
@@ -41,15 +42,9 @@ impl PrivateWatch {
 /// Raises the event for shared memory if this process sees a change that nobody told yet.
 #[inline]
 pub fn look_at_shared(server: &Server) {
-    if is_heard(server) && server.arena.take_usage_change() {
+    if server.arena.take_usage_change() {
         tell_shared(server);
     }
-}
-
-/// Whether somebody could be subscribed: what memory did while the server started is told once the startup route is over.
-#[inline]
-fn is_heard(server: &Server) -> bool {
-    server.words.started.load(Relaxed) == 1
 }
 
 #[cold]
