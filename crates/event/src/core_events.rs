@@ -2,7 +2,7 @@
 //! for machines come from the same declaration.
 
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::events::{Events, Raised};
 use crate::params::ParamsWriter;
@@ -103,11 +103,37 @@ impl Parameter for IpAddr {
     fn put(&self, name: &str, params: &mut ParamsWriter<'_>) {
         // The longest IPv6 address has 45 characters (RFC 4291 section 2.2, form 3).
         let mut text = [0_u8; 48];
-        let mut rest = &mut text[..];
-        let _ = write!(rest, "{self}");
-        let left = rest.len();
-        params.text(name, &text[..text.len() - left]);
+        let length = match self {
+            Self::V4(ip) => print_ipv4(*ip, &mut text),
+            Self::V6(ip) => {
+                let mut rest = &mut text[..];
+                // It fits.
+                let _ = write!(rest, "{ip}");
+                48 - rest.len()
+            }
+        };
+        params.text(name, &text[..length]);
     }
+}
+
+/// Prints an address without the formatter, which takes ten times as long. Returns the length of the text.
+fn print_ipv4(ip: Ipv4Addr, text: &mut [u8; 48]) -> usize {
+    let mut length = 0;
+    let mut push = |byte| {
+        text[length] = byte;
+        length += 1;
+    };
+    for (at, octet) in ip.octets().into_iter().enumerate() {
+        if at > 0 {
+            push(b'.');
+        }
+        for unit in [100, 10, 1] {
+            if octet >= unit || unit == 1 {
+                push(b'0' + octet / unit % 10);
+            }
+        }
+    }
+    length
 }
 
 impl<P: Parameter> Parameter for Option<P> {
@@ -356,6 +382,15 @@ mod tests {
         let event =
             TcpDisconnect { src_ip: longest, src_port: 1, dst_ip: longest, dst_port: 1, proto: "tcp" };
         assert!(rendered(&event).contains(r#""src_ip":"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff""#));
+    }
+
+    #[test]
+    fn addresses_print_as_the_formatter_does() {
+        for ip in [[0, 0, 0, 0], [127, 0, 0, 1], [10, 99, 100, 9], [255, 255, 255, 255]].map(Ipv4Addr::from) {
+            let mut text = [0; 48];
+            let length = print_ipv4(ip, &mut text);
+            assert_eq!(std::str::from_utf8(&text[..length]).unwrap(), ip.to_string());
+        }
     }
 
     #[test]

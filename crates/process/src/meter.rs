@@ -77,10 +77,16 @@ pub fn set_private_budget(bytes: u64) {
     BUDGET.store(i64::try_from(bytes).unwrap_or(i64::MAX), Relaxed);
 }
 
+/// Whether the bytes in use moved by a batch since the last [`take_private_change`].
+#[inline]
+pub fn has_private_change() -> bool {
+    MOVED.load(Relaxed)
+}
+
 /// At a safe point: the bytes in use, if they moved by a batch since the last call.
 #[inline]
 pub fn take_private_change() -> Option<u64> {
-    if !MOVED.load(Relaxed) {
+    if !has_private_change() {
         return None;
     }
     MOVED.store(false, Relaxed);

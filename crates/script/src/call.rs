@@ -74,6 +74,9 @@ pub trait Host: Sized + 'static {
     /// `launch()` was run: carry on with `launch.outcome` beside the script, then run `launch.report`.
     fn launch(&mut self, launch: Launch<Self>);
 
+    /// An assignment or a function has been done, and what follows is not yet: nothing of the script is under way.
+    fn between_statements(&mut self) {}
+
     /// Time before a function is called, in a unit of the host's choice. Asked only while
     /// [`Program::trace_actions`](crate::Program::trace_actions) is on.
     fn action_starts(&mut self) -> u64 {

@@ -203,12 +203,14 @@ impl<C: Host> Machine<'_, C> {
                 Op::Jump(target) => Flow::Jump(*target),
                 Op::Call(site) => {
                     let outcome = self.call(site, program);
+                    self.host.between_statements();
                     let flow = self.settle(outcome, pc + 1);
                     truth = self.run().rc > 0;
                     flow
                 }
                 Op::Assign(assignment) => {
                     self.assign(assignment);
+                    self.host.between_statements();
                     Flow::Next
                 }
                 Op::Route(call) => {

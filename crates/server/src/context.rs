@@ -183,6 +183,10 @@ impl Host for Context {
         logging::line_untold(Level::Warning, &format!("event_route: {text}"));
     }
 
+    fn between_statements(&mut self) {
+        self.worker.safe_point();
+    }
+
     fn action_starts(&mut self) -> u64 {
         crate::time::now_ns()
     }

@@ -152,9 +152,12 @@ impl Worker {
         self.private.borrow().is_over()
     }
 
-    /// Between two messages: nothing is locked, so what waits to be told is told.
+    /// Between two messages, or two statements of a script: nothing is locked, so what waits to be told is told.
+    #[inline]
     pub fn safe_point(&self) {
-        self.private.borrow_mut().look(self.server);
+        if tocsin_process::has_private_change() {
+            self.private.borrow_mut().look(self.server);
+        }
         look_at_shared(self.server);
     }
 

@@ -22,8 +22,11 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         Value::object([("Processes", Value::Array(rows.collect()))])
     }));
     let explains = "tells what scaled groups have come to, and what they need to grow or shrink";
-    registry
-        .add(Command::new("core", "autoscale_explain", &[&[]], explains, move |_| scaling::explain(server)));
+    // Where nothing is scaled, `which` shows what clients of the peer expect.
+    if !server.scaling.is_empty() {
+        let explain = move |_| scaling::explain(server);
+        registry.add(Command::new("core", "autoscale_explain", &[&[]], explains, explain));
+    }
     registry.add(Command::new("core", "kill", &[&[]], "ends the server", move |_| -> Outcome {
         let supervisor = server.table.slot(0).pid.load(Relaxed);
         tocsin_process::ask_to_end(supervisor).map_err(|e| MiError::server_error(e.to_string()))?;

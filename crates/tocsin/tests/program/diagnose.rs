@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Diagnose, Phone, Request, Server, Setup, Zone, until};
+use crate::harness::{Diagnose, MariaDb, Phone, Request, Server, Setup, Zone, until};
 
 const CONFIG: &str = include_str!("../configs/diagnose.cfg");
 
@@ -38,6 +38,31 @@ fn diagnose_shows_slow_messages_and_slow_names() {
     dns.until_shows("            slow.test (1");
     dns.until_shows("slow.test (1 times exceeded threshold)");
     dns.interrupt();
+    server.stop();
+}
+
+#[test]
+fn diagnose_shows_a_slow_query() {
+    let phone = Phone::new();
+    let names = Zone::default().serve();
+    let database = format!(
+        "loadmodule \"db_mysql.so\"\nmodparam(\"db_mysql\", \"exec_query_threshold\", 50000)\n\
+         loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"{}\")\n\
+         route {{",
+        MariaDb::shared().url()
+    );
+    let query = "route {\n\tif ($rU == \"query\") avp_db_query(\"SELECT SLEEP(0.2)\");";
+    let config = CONFIG.replacen("route {", query, 1).replacen("route {", &database, 1);
+    let server = Setup::new(&config).put("DNS", names.address()).start();
+    let sql = Diagnose::start(&server, &["sql"]);
+    sql.until_shows("SQL Queries [OK]");
+    until("it is subscribed", || subscribed(&server).then_some(()));
+    let request = Request::new(&phone, "OPTIONS", &format!("sip:query@{}", server.address()));
+    phone.send(server.address(), request.text());
+    phone.expect_status(200);
+    sql.until_shows("SQL Queries [WARNING]");
+    sql.until_shows("SELECT SLEEP(0.2) (");
+    sql.interrupt();
     server.stop();
 }
 
