@@ -159,6 +159,57 @@ fn private_memory_that_fills_and_empties_is_told_with_the_process() {
 }
 
 #[test]
+fn private_memory_that_comes_and_goes_within_a_message_is_told() {
+    let (phone, subscriber) = (Phone::new(), Subscriber::new());
+    let takes: String = (1..=8).map(|n| format!("\t$var(v{n}) = $rb + \"{n}\";\n")).collect();
+    let gives: String = (1..=8).map(|n| format!("\t$var(v{n}) = 0;\n")).collect();
+    let server = Setup::new(CONFIG).put("SHM", 0).put("PKG", 1).put("SUBSCRIBER", subscriber.name());
+    let server = server.put("ROUTES", format!("{takes}{gives}")).args(["-M", "4"]).start();
+    told(&server, &subscriber, "E_CORE_PKG_THRESHOLD");
+    ask(&phone, &server, "all", VALUE);
+    let pid = server.ps().into_iter().find(|process| process.kind.starts_with("SIP receiver")).unwrap().pid;
+    let events = told(&server, &subscriber, "E_CORE_PKG_THRESHOLD");
+    let usages = usages(&events.into_iter().filter(|event| event["pid"] == pid).collect::<Vec<_>>());
+    let (highest, first) = (usages.iter().max().unwrap(), usages[0]);
+    assert!(
+        usages.len() > 8 && *highest >= first + 8,
+        "eight values of 60,000 bytes are 11 percent: {usages:?}"
+    );
+    assert!(usages.last().unwrap() + 8 <= *highest, "they are given back in the same message: {usages:?}");
+    server.stop();
+}
+
+#[test]
+fn with_a_hysteresis_the_crossing_some_steps_and_the_end_are_told() {
+    let (phone, subscriber) = (Phone::new(), Subscriber::new());
+    let idle = {
+        let server = keeper("shv", (0, 0), &subscriber).args(["-m", "8"]).start();
+        let idle = server.statistic("shmem:real_used_size").cast_unsigned() * 100 / (8 * MIB);
+        server.stop();
+        idle
+    };
+    let threshold = idle + 3;
+    let mut setup = keeper("shv", (u8::try_from(threshold).unwrap(), 0), &subscriber).args(["-m", "8"]);
+    setup = setup.put_before("event_shm_threshold", "event_threshold_hysteresis=3\n");
+    let server = setup.start();
+    for n in 1..=VALUES {
+        ask(&phone, &server, &format!("s{n}"), VALUE);
+    }
+    for n in (1..=VALUES).rev() {
+        ask(&phone, &server, &format!("c{n}"), 0);
+    }
+    let usages = usages(&told(&server, &subscriber, "E_CORE_SHM_THRESHOLD"));
+    assert_eq!(usages[0], threshold, "the crossing: {usages:?}");
+    let (last, before) = usages.split_last().unwrap();
+    assert_eq!(*last, threshold - 1, "it has fallen back: {usages:?}");
+    assert!(before.len() >= 3, "{usages:?}");
+    for pair in before.windows(2) {
+        assert_eq!(pair[0].abs_diff(pair[1]), 3, "{usages:?}");
+    }
+    server.stop();
+}
+
+#[test]
 fn sizes_beyond_two_gigabytes_are_exact() {
     let (phone, subscriber) = (Phone::new(), Subscriber::new());
     let size = 6000 * MIB;

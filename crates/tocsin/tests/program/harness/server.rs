@@ -70,6 +70,12 @@ impl Setup {
         self
     }
 
+    /// Puts `text` in front of the first place where the configuration says `mark`.
+    pub(crate) fn put_before(mut self, mark: &str, text: &str) -> Self {
+        self.text = self.text.replacen(mark, &format!("{text}{mark}"), 1);
+        self
+    }
+
     /// Adds to the command line.
     pub(crate) fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
