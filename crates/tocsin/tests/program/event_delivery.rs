@@ -164,6 +164,42 @@ fn a_dead_subscriber_holds_up_nobody() {
 }
 
 #[test]
+fn subscribers_that_come_and_go_cost_no_message_and_no_event_of_the_others() {
+    const ROUNDS: u32 = 40;
+    const REQUESTS: u32 = 10;
+    let (phone, steady) = (Phone::new(), Subscriber::new());
+    let mi =
+        "loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")";
+    let server = raise_many(3, &steady.name(), mi).start();
+    let others: Vec<_> = (0..4).map(|_| Subscriber::new()).collect();
+    let dead = ["udp:127.0.0.1:9".to_owned(), format!("unix:{}", server.path("nobody.sock").display())];
+    let names: Vec<_> = others.iter().map(Subscriber::name).chain(dead).collect();
+    let subscribe = |socket: &str, expire: u32| {
+        server.mi().call("event_subscribe", json!(["E_BENCH", socket, expire]));
+    };
+    for round in 0..ROUNDS {
+        let requests =
+            (0..REQUESTS).map(|_| Request::new(&phone, "OPTIONS", &format!("sip:x@{}", server.address())));
+        let requests: Vec<_> = requests.collect();
+        for (at, request) in requests.iter().enumerate() {
+            phone.send(server.address(), request.text());
+            let name = &names[(round as usize + at) % names.len()];
+            subscribe(name, if round.is_multiple_of(2) { 60 } else { 0 });
+        }
+        requests.iter().for_each(|_| drop(phone.expect_status(200)));
+        let mut heard: Vec<_> = (0..REQUESTS * 3).map(|_| steady.raw()).collect();
+        let numbers = |request: &Request| {
+            (0..3).map(|number| expected_number(number, &request.call_id)).collect::<Vec<_>>()
+        };
+        let mut expected: Vec<_> = requests.iter().flat_map(numbers).collect();
+        heard.sort();
+        expected.sort();
+        assert_eq!(heard, expected, "round {round}");
+    }
+    server.stop();
+}
+
+#[test]
 fn an_event_that_nobody_wants_costs_nothing_and_breaks_nothing() {
     let phone = Phone::new();
     let server = raise_many(10_000, "udp:127.0.0.1:9", "").start();
