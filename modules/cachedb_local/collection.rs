@@ -20,6 +20,8 @@ const CHAINS_SHARE: u64 = 256;
 const CHAIN_BYTES: u64 = 16;
 /// Entries of one shard that are taken out before others have their turn.
 const EXPIRED_AT_ONCE: usize = 256;
+/// Keys that are gathered before what they name is removed.
+const KEYS_AT_ONCE: usize = 10_000;
 
 /// A value.
 #[derive(ShmSafe, ShmClone)]
@@ -59,27 +61,39 @@ impl Collection {
     /// Takes out what has a key as the pattern `glob` says.
     pub(super) fn remove_matching(&self, glob: &[u8]) {
         let mut keys = Vec::new();
-        self.map.for_each(|key, _| {
-            if pattern::matches(glob, key) {
-                keys.push(key.to_vec());
+        loop {
+            self.map.for_each(|key, _| {
+                if keys.len() < KEYS_AT_ONCE && pattern::matches(glob, key) {
+                    keys.push(key.to_vec());
+                }
+            });
+            let all = keys.len() < KEYS_AT_ONCE;
+            for key in keys.drain(..) {
+                self.map.remove(&key[..], |_| ());
             }
-        });
-        for key in keys {
-            self.map.remove(&key[..], |_| ());
+            if all {
+                break;
+            }
         }
     }
 
-    /// Up to `most` entries with a key as the pattern `glob` says, in the order of their keys.
-    pub(super) fn matching(&self, glob: &[u8], most: usize) -> Vec<(Vec<u8>, Bytes)> {
+    /// Entries with a key as the pattern `glob` says, in the order of their keys, up to `most` bytes of keys and values.
+    /// `false`: there are more.
+    pub(super) fn matching(&self, glob: &[u8], most: usize) -> (Vec<(Vec<u8>, Bytes)>, bool) {
         let now = monotonic_millis();
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         self.map.for_each(|key, entry| {
-            if found.len() < most && entry.until > now && pattern::matches(glob, key) {
-                found.push((key.to_vec(), entry.stored.to_bytes()));
+            if bytes <= most && entry.until > now && pattern::matches(glob, key) {
+                let value = entry.stored.to_bytes();
+                bytes += key.len() + value.len();
+                found.push((key.to_vec(), value));
             }
         });
+        if bytes > most {
+            found.pop();
+        }
         found.sort_by(|one, two| one.0.cmp(&two.0));
-        found
+        (found, bytes <= most)
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -240,10 +254,11 @@ mod tests {
             all.store(key.as_bytes(), b"v", None).unwrap();
         }
         let keys = |glob: &str| {
-            all.matching(glob.as_bytes(), 10).into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+            all.matching(glob.as_bytes(), 1000).0.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
         };
         assert_eq!(keys("info_*"), [b"info_1", b"info_2"]);
-        assert_eq!(all.matching(b"*", 1).len(), 1);
+        let (some, whole) = all.matching(b"*", 12);
+        assert!(!some.is_empty() && !whole, "what does not fit is left out, and told");
         all.remove_matching(b"info_?");
         assert_eq!(keys("*"), [b"other"]);
     }

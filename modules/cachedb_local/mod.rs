@@ -21,8 +21,8 @@ use crate::proto_tcp::parameters::{number, text};
 const NAME: &str = "cachedb_local";
 /// The most collections.
 const COLLECTION_LIMIT: usize = 64;
-/// Entries that `cache_fetch_chunk` answers with at most.
-const CHUNK_LIMIT: usize = 10_000;
+/// Bytes of keys and values that `cache_fetch_chunk` shows.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -106,11 +106,13 @@ fn collection_named(server: &'static Server, params: &Params) -> Result<&'static
 }
 
 fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
-    let entries = collection.matching(glob, CHUNK_LIMIT).into_iter().map(|(key, value)| {
+    let (entries, all) = collection.matching(glob, CHUNK_BYTES);
+    let entries = entries.into_iter().map(|(key, value)| {
         let text = |bytes: &[u8]| Json::Str(Text::copy_of(bytes));
         Json::object([("name", text(&key)), ("value", text(&value))])
     });
-    Ok(Json::object([("keys", Json::array(entries))]))
+    let truncated = (!all).then(|| ("truncated", Json::from(true)));
+    Ok(Json::object([("keys", Json::array(entries))].into_iter().chain(truncated)))
 }
 
 /// `cache_remove_chunk([collection,] glob)`

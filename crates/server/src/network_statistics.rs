@@ -1,5 +1,7 @@
 //! The group net: bytes that wait in the kernel to be read by this server, of all listeners of a protocol.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
@@ -36,10 +38,10 @@ fn waiting(tables: &[&str], protocols: &[Protocol]) -> i64 {
     if !listeners.iter().any(|(protocol, _)| protocols.contains(protocol)) {
         return 0;
     }
-    let tables = tables.iter().filter_map(|table| std::fs::read_to_string(format!("/proc/net/{table}")).ok());
-    tables
-        .map(|table| table.lines().filter_map(queue).filter(|(at, _)| ours(at)).map(|(_, n)| n).sum::<i64>())
-        .sum()
+    let tables = tables.iter().filter_map(|table| File::open(format!("/proc/net/{table}")).ok());
+    // Line by line: with many connections a table is larger than the memory that a process may use.
+    let lines = tables.flat_map(|table| BufReader::new(table).lines().map_while(Result::ok));
+    lines.filter_map(|line| queue(&line)).filter(|(at, _)| ours(at)).map(|(_, bytes)| bytes).sum()
 }
 
 /// The local address of a line of `/proc/net/udp` and its like, and the bytes in its receive queue.

@@ -31,6 +31,9 @@ impl Subscriber for Collector {
     fn event(&self, event: &Event<'_>) {
         let mut text = String::new();
         event.record(&mut Words(&mut text));
+        if text.contains(char::is_control) {
+            text = escaped(&text);
+        }
         let (module, place) = origin(event.metadata().target());
         let level = level_of(*event.metadata().level());
         write(&Line { level, module: Some(module), place, text: text.trim_start() });
@@ -39,6 +42,15 @@ impl Subscriber for Collector {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// Text that may quote what came from the network, on one line: nobody forges a line of the log.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+    }
+    out
 }
 
 /// The module as an operator knows it, and the place in it: `tocsin_modules::tm::relay` is `relay` in the module tm, all
@@ -76,6 +88,11 @@ impl Visit for Words<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_stays_one_line() {
+        assert_eq!(escaped("a\r\nNov 22 CRITICAL\u{1b}[31mé"), "a\\r\\nNov 22 CRITICAL\\u{1b}[31mé");
+    }
 
     #[test]
     fn the_module_is_the_one_that_operators_know() {

@@ -38,7 +38,7 @@ fn group(server: &Server, scaled: &ScaledGroup) -> Option<Value> {
         ("Leaving", Value::Int(leaving as i64)),
         ("Loads", numbers(|cycle| cycle.occupation)),
         ("Processor loads", numbers(|cycle| cycle.processor)),
-        ("Up", Value::from(up(profile, standing, serving.len()))),
+        ("Up", Value::from(up(profile, standing, serving.len(), leaving))),
         ("Down", Value::from(down(profile, standing, serving.len(), cycle_s))),
     ]))
 }
@@ -55,13 +55,14 @@ fn rule(profile: &Profile) -> String {
     }
 }
 
-fn up(profile: &Profile, standing: Standing, processes: usize) -> String {
+fn up(profile: &Profile, standing: Standing, processes: usize, leaving: usize) -> String {
     let Profile { most, up_percent, up_cycles, up_window, .. } = profile;
     if processes >= *most {
         return format!("not beyond {most} processes");
     }
     let score = standing.up_score;
-    format!("{score} of {up_cycles} cycles above {up_percent}% within the last {up_window}")
+    let until = if leaving > 0 { ", and not before a process that leaves is gone" } else { "" };
+    format!("{score} of {up_cycles} cycles above {up_percent}% within the last {up_window}{until}")
 }
 
 fn down(profile: &Profile, standing: Standing, processes: usize, cycle_s: u32) -> String {
@@ -91,8 +92,8 @@ mod tests {
     #[test]
     fn what_happens_next_is_said_in_numbers() {
         let standing = Standing { up_score: 1, down_score: 7, rest: 14 };
-        assert_eq!(up(&profile(), standing, 1), "1 of 2 cycles above 30% within the last 3");
-        assert_eq!(up(&profile(), standing, 4), "not beyond 4 processes");
+        assert_eq!(up(&profile(), standing, 1, 0), "1 of 2 cycles above 30% within the last 3");
+        assert_eq!(up(&profile(), standing, 4, 0), "not beyond 4 processes");
         assert_eq!(down(&profile(), standing, 1, 1), "not below 1 processes");
         assert_eq!(down(&profile(), standing, 2, 3), "2 of 2 cycles in a row below 10%, not before 42 s");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `tocsin demo`: a server of its own on free ports, six things that happen to it, and the events that tell of them.
+//! `tocsin demo`: a server of its own on free ports, what happens to servers, and the six core events that tell of it.
 //!
 //! Nothing is played back: the demo starts this program with a configuration, does to it what happens to servers (a slow
 //! name server, a slow query, memory that fills, load, a connection that ends, a trunk that fails), and prints each event
@@ -53,7 +53,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     let matches = command.try_get_matches_from(arguments).map_err(|error| Answer::of_clap(&error))?;
     let mysql = matches.get_one::<String>("mysql").cloned();
     match mysql {
-        Some(url) if !url.starts_with("mysql://") => {
+        Some(url) if !url.starts_with("mysql://") || url.contains(['"', '\\', '\n']) => {
             let problem =
                 format!("`{url}` is no address of a database: give mysql://user:password@host:port/database");
             Err(Answer::error_of("demo", &problem))

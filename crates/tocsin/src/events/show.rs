@@ -10,7 +10,7 @@ const TEXT_SHOWN: usize = 100;
 /// The event `value` at `time`, on a line of its own; with colours if wanted.
 pub(super) fn line(value: &Value, time: &str, colours: bool) -> String {
     let (dim, bold, plain) = if colours { ("\x1b[2m", "\x1b[1;33m", "\x1b[0m") } else { ("", "", "") };
-    let name = value.member("method").and_then(Value::as_bytes).map(String::from_utf8_lossy);
+    let name = value.member("method").and_then(Value::as_bytes).map(shown);
     let mut line = format!("{dim}{time}{plain}  {bold}{:<24}{plain}", name.unwrap_or_default());
     match value.member("params") {
         Some(Value::Object(params)) => {
@@ -70,6 +70,7 @@ mod tests {
             shown_of(r#"{"method":"E_X","params":["a",null]}"#, false),
             format!("14:05:41  {:<24}  a  null\n", "E_X")
         );
+        assert!(shown_of(r#"{"method":"\u001b]2;x"}"#, false).contains("\\u{1b}]2;x "));
         assert_eq!(shown_of(r#"{"method":"E_X"}"#, false), format!("14:05:41  {:<24}\n", "E_X"));
         let long = format!(r#"{{"method":"E_X","params":["{}"]}}"#, "x".repeat(500));
         assert!(shown_of(&long, true).len() < 200);

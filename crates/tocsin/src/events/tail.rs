@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use tocsin_event::{CoreEvent, ProcExit};
 use tocsin_json::Value;
 use tocsin_mi::client::{CallError, Place, call};
 use tocsin_server::time::log_stamp;
@@ -57,11 +58,10 @@ pub(super) fn events_of(list: &Value) -> Vec<(String, i64)> {
 }
 
 async fn listen(wish: &Wish) -> Result<(), String> {
-    let failed = |cause: CallError| format!("{}: {cause}", wish.server);
     let unheard = |cause: io::Error| format!("events cannot be received: {cause}");
     let names = names(wish).await?;
     let own = own_address(&wish.server).await;
-    let (mut ear, mut subscription) = open(wish, own, names).await?;
+    let (mut ear, subscription) = open(wish, own, names).await?;
     if !wish.json && io::stderr().is_terminal() {
         note(&format!(
             "listening at {} to {} events of {}",
@@ -72,8 +72,7 @@ async fn listen(wish: &Wish) -> Result<(), String> {
     }
     let mut ends = signal(SignalKind::interrupt()).map_err(unheard)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(unheard)?;
-    let mut refresh = tokio::time::interval(REFRESH);
-    refresh.reset();
+    let mut keeping = std::pin::pin!(subscription.keep(wish));
     let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut left = wish.count;
     while left != Some(0) {
@@ -88,12 +87,13 @@ async fn listen(wish: &Wish) -> Result<(), String> {
                 }
                 left = left.map(|left| left - 1);
             }
-            _ = refresh.tick() => subscription.refresh(wish).await,
+            () = &mut keeping => {}
             _ = ends.recv() => break,
             _ = terminations.recv() => break,
         }
     }
-    subscription.end(wish).await.map_err(failed)
+    subscription.end(wish).await;
+    Ok(())
 }
 
 /// Subscribes at a connection if the server can do that, else at a socket for datagrams.
@@ -103,15 +103,18 @@ async fn open(wish: &Wish, own: IpAddr, names: BTreeSet<String>) -> Result<(Ear,
         let unheard = |cause: io::Error| format!("events cannot be received: {cause}");
         let ear = Ear::open(own, stream).await.map_err(unheard)?;
         let socket = ear.name().map_err(unheard)?;
-        let subscription = Subscription { socket, names: names.clone(), lost: false };
-        match subscription.begin(wish).await {
-            Ok(()) => return Ok((ear, subscription)),
-            Err(CallError::Refused { message, .. }) => refused = message,
+        let subscription = Subscription { socket, names: names.clone() };
+        match subscription.ask(wish, EXPIRE).await {
+            Ok(unknown) => {
+                unknown.iter().for_each(|name| note(&format!("the server knows no event `{name}`")));
+                return Ok((ear, subscription));
+            }
+            Err(cause @ CallError::Refused { .. }) => refused = cause.to_string(),
             Err(cause) => return Err(format!("{}: {cause}", wish.server)),
         }
     }
     Err(format!(
-        "{} takes no subscriber ({refused}): its configuration has to load event_stream or event_datagram",
+        "{} takes no subscriber ({refused}); does its configuration load event_stream or event_datagram?",
         wish.server
     ))
 }
@@ -120,8 +123,9 @@ async fn open(wish: &Wish, own: IpAddr, names: BTreeSet<String>) -> Result<(Ear,
 async fn names(wish: &Wish) -> Result<BTreeSet<String>, String> {
     let list = call(&wish.server, "events_list", Value::array([0; 0])).await;
     let list = list.map_err(|cause| format!("{}: {cause}", wish.server))?;
-    let core = tocsin_event::CORE_EVENTS.iter().map(|event| event.name.to_owned());
-    let known: BTreeSet<_> = events_of(&list).into_iter().map(|(name, _)| name).chain(core).collect();
+    // It is not listed before somebody has subscribed to it.
+    let late = ProcExit::DESCRIPTION.name.to_owned();
+    let known: BTreeSet<_> = events_of(&list).into_iter().map(|(name, _)| name).chain([late]).collect();
     if wish.names.is_empty() {
         return Ok(known);
     }
@@ -143,46 +147,51 @@ async fn names(wish: &Wish) -> Result<BTreeSet<String>, String> {
 struct Subscription {
     socket: String,
     names: BTreeSet<String>,
-    /// The server did not answer the last time.
-    lost: bool,
 }
 
 impl Subscription {
-    /// Subscribes to every event.
-    async fn begin(&self, wish: &Wish) -> Result<(), CallError> {
-        self.ask(wish, EXPIRE).await
-    }
-
-    /// Refreshes it, also at a server that was started anew meanwhile. Says when there is none.
-    async fn refresh(&mut self, wish: &Wish) {
-        let lost = self.begin(wish).await.err();
-        match (&lost, self.lost) {
-            (Some(cause), false) => note(&format!("{}: {cause}; waiting for it to come back", wish.server)),
-            (None, true) => note(&format!("{} is back", wish.server)),
-            _ => {}
+    /// Refreshes it for ever, also at a server that was started anew meanwhile. Says when there is none.
+    async fn keep(&self, wish: &Wish) {
+        let mut lost = false;
+        loop {
+            tokio::time::sleep(REFRESH).await;
+            match self.ask(wish, EXPIRE).await {
+                Err(cause) if !lost => {
+                    note(&format!("{}: {cause}; waiting for it to come back", wish.server));
+                    lost = true;
+                }
+                Ok(_) if lost => {
+                    note(&format!("{} is back", wish.server));
+                    lost = false;
+                }
+                _ => {}
+            }
         }
-        self.lost = lost.is_some();
     }
 
     /// Ends it. A server that is gone has forgotten it already.
-    async fn end(&self, wish: &Wish) -> Result<(), CallError> {
-        match self.ask(wish, 0).await {
-            Err(CallError::Refused { .. }) | Ok(()) => Ok(()),
-            Err(_) if self.lost => Ok(()),
-            Err(cause) => Err(cause),
+    async fn end(&self, wish: &Wish) {
+        if let Err(cause) = self.ask(wish, 0).await {
+            note(&format!("{}: {cause}; the subscription ends by itself in {EXPIRE} s", wish.server));
         }
     }
 
-    async fn ask(&self, wish: &Wish, expire: i64) -> Result<(), CallError> {
-        for name in &self.names {
+    /// Subscribes for `expire` seconds. The first event decides whether the server takes such a subscriber; returns the
+    /// names of others that it did not know.
+    async fn ask(&self, wish: &Wish, expire: i64) -> Result<Vec<&str>, CallError> {
+        let mut unknown = Vec::new();
+        for (at, name) in self.names.iter().enumerate() {
             let params = Value::object([
                 ("event", Value::from(name.clone())),
                 ("socket", Value::from(self.socket.clone())),
                 ("expire", Value::from(expire)),
             ]);
-            call(&wish.server, "event_subscribe", params).await?;
+            match call(&wish.server, "event_subscribe", params).await {
+                Err(CallError::Refused { .. }) if at > 0 => unknown.push(name.as_str()),
+                answer => drop(answer?),
+            }
         }
-        Ok(())
+        Ok(unknown)
     }
 }
 
