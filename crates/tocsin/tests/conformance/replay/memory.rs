@@ -55,7 +55,9 @@ pub(super) fn check(stage: &mut Stage, part: &Part) -> Result<(), String> {
         let (pid, usage) = usage(stage, &kind)?;
         let ear = stage.ears.get_mut(&name).ok_or("of nobody")?;
         while let Some(bytes) = ear.next(Duration::from_millis(15)) {
-            hear(&mut watch, &bytes, threshold, usage.size)?;
+            for event in documents(&bytes)? {
+                hear(&mut watch, event, threshold, usage.size)?;
+            }
         }
         let percent = usage.percent();
         let told = watch.entry(pid).or_default();
@@ -90,8 +92,23 @@ pub(super) fn check(stage: &mut Stage, part: &Part) -> Result<(), String> {
 
 /// What comes at the end, when memory is given back, follows the rule too.
 pub(super) fn check_end(known: &Known, watch: &mut Watch, bytes: &[u8]) -> Result<(), String> {
-    let event: Value = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
-    hear(watch, bytes, threshold(known)?, event["params"]["size"].as_i64().unwrap_or(0))
+    for bytes in documents(bytes)? {
+        let event: Value = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+        hear(watch, bytes, threshold(known)?, event["params"]["size"].as_i64().unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+/// The JSON texts that follow each other in a stream; one in a datagram.
+fn documents(bytes: &[u8]) -> Result<Vec<&[u8]>, String> {
+    let (mut texts, mut at) = (Vec::new(), 0);
+    let mut parsed = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
+    while let Some(event) = parsed.next() {
+        event.map_err(|cause| format!("{cause}: {}", show(bytes)))?;
+        texts.extend(bytes.get(at..parsed.byte_offset()));
+        at = parsed.byte_offset();
+    }
+    Ok(texts)
 }
 
 fn threshold(known: &Known) -> Result<i64, String> {

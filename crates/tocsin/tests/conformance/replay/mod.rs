@@ -24,9 +24,10 @@
 //! | `mi_http [NAME]` | one request, lines joined by CR LF, for the port `NAME`, by default `HTTP` |
 //! | `sip NAME` | one message, lines joined by CR LF, sent over UDP from the port `PHONE` to the port `NAME` |
 //! | `answer [eventually]` | what comes back for the part before: one line, or a message; empty: nothing. `eventually`: the request is repeated until it does |
-//! | `expect SUBSCRIBER [unordered]` | the next datagrams, one a line; empty: nothing has come. For `tcp:` all lines without a delimiter |
+//! | `expect SUBSCRIBER [unordered]` | the next datagrams, one a line; empty: nothing has come. For `tcp:` all lines without a delimiter. `within:SECONDS`: it may take so long |
 //! | `log` | lines that the log contains from here on, in this order |
 //! | `file PATH` | the whole content of a file in the server's folder |
+//! | `rename PATH PATH` | gives a file in the server's folder another name |
 //! | `connect NAME tcp\|tls\|ws\|wss PORT` | opens a connection; its near port is `<port:NAME>` |
 //! | `accept NAME tcp:PORT` | takes a connection that the server opened; its far port is `<port:NAME>` |
 //! | `write NAME` | a message, lines joined by CR LF |
@@ -37,6 +38,7 @@
 //! | `busy udp\|tcp PORT`, `idle [SECONDS]` | requests keep coming, until the second part, and at least for so long |
 //! | `fill PORT COUNT BYTES` | that many requests with bodies of that many bytes, one after the other |
 //! | `run arguments` | runs the program to its end; body: lines that its output contains |
+//! | `daemon [arguments]` | starts the server in the background, for the rest of the case |
 //! | `exit CODE` | the status of the program that ended, or ends now |
 //! | `signal NAME [times]` | sends a signal to the main process |
 //! | `waived reason` | what the peer sent here; the part that follows says what is required instead |

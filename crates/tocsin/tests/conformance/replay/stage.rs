@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::case::{Case, Part};
 use super::memory::Watch;
@@ -46,6 +47,25 @@ struct Sent {
     answer: Vec<u8>,
 }
 
+/// A server in the background, and the folder it runs in. It ends with the case.
+struct Daemon {
+    pid: Pid,
+    setup: Setup,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = kill(self.pid, Signal::SIGTERM);
+        let deadline = Instant::now() + PATIENCE;
+        while kill(self.pid, None).is_ok() {
+            if Instant::now() > deadline {
+                let _ = kill(self.pid, Signal::SIGKILL);
+            }
+            pause(Duration::from_millis(10));
+        }
+    }
+}
+
 /// A connection of a client.
 enum Client {
     Line(Line, #[expect(dead_code, reason = "held, not read")] Option<Tunnel>),
@@ -57,6 +77,7 @@ pub(super) struct Stage {
     setup: Option<Setup>,
     names: Option<Names>,
     server: Option<Server>,
+    daemon: Option<Daemon>,
     ended: Option<Ended>,
     pub(super) ears: HashMap<String, Ear>,
     pub(super) known: Known,
@@ -85,6 +106,7 @@ impl Stage {
             }
             "run" => self.run(part),
             "exit" => self.exit(part),
+            "daemon" => self.start_daemon(part),
             _ => {
                 self.start()?;
                 self.act(part, answer)
@@ -151,6 +173,10 @@ impl Stage {
                     Client::Line(line, _) | Client::Web(Web { line }, _) => line.read_to_end(),
                 };
                 Ok(())
+            }
+            "rename" => {
+                let (from, to) = (self.path(part.argument(0)?)?, self.path(part.argument(1)?)?);
+                std::fs::rename(from, to).map_err(|cause| cause.to_string())
             }
             "fill" => super::memory::fill(self, part),
             "busy" => {
@@ -247,7 +273,7 @@ impl Stage {
     }
 
     fn start(&mut self) -> Result<(), String> {
-        if self.server.is_some() || self.ended.is_some() {
+        if self.server.is_some() || self.ended.is_some() || self.daemon.is_some() {
             return Ok(());
         }
         let setup = self.ready(&self.arguments.clone())?;
@@ -265,6 +291,23 @@ impl Stage {
         self.setup = Some(Setup::new(""));
         self.ended = Some(ended);
         self.find_in_order(&part.patterns(), &said, 0).map(drop)
+    }
+
+    /// Starts the server in the background; whoever started it ends well.
+    fn start_daemon(&mut self, part: &Part) -> Result<(), String> {
+        let dir = self.prepared().dir().to_owned();
+        let pid_file = dir.join("tocsin.pid");
+        let paths = ["-w", &dir.to_string_lossy(), "-P", &pid_file.to_string_lossy()];
+        let setup = self.ready(&part.arguments)?.daemon().args(paths);
+        let ended = setup.run_to_end();
+        if ended.status != 0 {
+            return Err(format!("ended with {}: {}", ended.status, ended.stderr));
+        }
+        let pid = std::fs::read_to_string(&pid_file).map_err(|cause| cause.to_string())?;
+        let pid = pid.trim().parse().map_err(|_| format!("{pid:?} is no pid"))?;
+        self.known.pids = family(pid);
+        self.daemon = Some(Daemon { pid: Pid::from_raw(pid), setup });
+        Ok(())
     }
 
     fn exit(&mut self, part: &Part) -> Result<(), String> {
@@ -341,7 +384,7 @@ impl Stage {
         let name = part.argument(0)?;
         let mut ear = self.ears.remove(name).ok_or("of nobody")?;
         let outcome = if matches!(ear, Ear::Tcp(_)) && !part.body.is_empty() {
-            self.expect_stream(&mut ear, &part.joined())
+            self.expect_stream(&mut ear, &part.joined(), patience(part)?)
         } else if part.body.is_empty() {
             match ear.next(Duration::from_millis(20)) {
                 None => Ok(()),
@@ -359,7 +402,7 @@ impl Stage {
         let mut got = Vec::new();
         self.refresh_pids();
         while !wanted.is_empty() {
-            let Some(next) = ear.next(PATIENCE) else {
+            let Some(next) = ear.next(patience(part)?) else {
                 return Err(self.differs("not enough came", &wanted, &got));
             };
             let candidates = if part.is("unordered") { wanted.len() } else { 1 };
@@ -380,11 +423,11 @@ impl Stage {
         Ok(())
     }
 
-    fn expect_stream(&mut self, ear: &mut Ear, wanted: &Pattern) -> Result<(), String> {
+    fn expect_stream(&mut self, ear: &mut Ear, wanted: &Pattern, patience: Duration) -> Result<(), String> {
         let mut got = Vec::new();
         self.refresh_pids();
         loop {
-            let next = ear.next(PATIENCE);
+            let next = ear.next(patience);
             let came = next.is_some();
             got.extend(next.unwrap_or_default());
             match wanted.matches(&got, &mut self.known) {
@@ -429,7 +472,7 @@ impl Stage {
     }
 
     fn compare_file(&mut self, part: &Part) -> Result<(), String> {
-        let path = self.server()?.path(part.argument(0)?);
+        let path = self.path(part.argument(0)?)?;
         let wanted = Pattern::parse(&part.body.iter().map(|line| format!("{line}\\n")).collect::<String>());
         let deadline = Instant::now() + PATIENCE;
         self.refresh_pids();
@@ -480,8 +523,8 @@ impl Stage {
     fn signal(&mut self, part: &Part) -> Result<(), String> {
         let signal: Signal =
             part.argument(0)?.parse().map_err(|_| "wants the name of a signal".to_owned())?;
-        let pid = nix::unistd::Pid::from_raw(self.server()?.pid());
-        nix::sys::signal::kill(pid, signal).map_err(|cause| cause.to_string())
+        let pid = Pid::from_raw(self.server()?.pid());
+        kill(pid, signal).map_err(|cause| cause.to_string())
     }
 
     /// A server with this configuration and nobody who talks to it.
@@ -497,6 +540,14 @@ impl Stage {
 
     pub(super) fn server(&self) -> Result<&Server, String> {
         self.server.as_ref().ok_or_else(|| "wants a server".to_owned())
+    }
+
+    /// A file in the server's folder.
+    fn path(&self, name: &str) -> Result<PathBuf, String> {
+        match &self.daemon {
+            Some(daemon) => Ok(daemon.setup.dir().join(name)),
+            None => Ok(self.server()?.path(name)),
+        }
     }
 
     /// Sees the processes that the server has now, beside those that it had.
@@ -548,6 +599,13 @@ impl Stage {
         let lines: Vec<&str> = log.lines().collect();
         format!("\n  log ends: {}", lines[lines.len().saturating_sub(12)..].join("\n            "))
     }
+}
+
+/// How long to wait for what a part says: `within:SECONDS`, where what comes is slow.
+fn patience(part: &Part) -> Result<Duration, String> {
+    let within = part.arguments.iter().find_map(|argument| argument.strip_prefix("within:"));
+    let seconds = within.map_or(Ok(PATIENCE), |text| text.parse().map(Duration::from_secs));
+    seconds.map_err(|_| "wants within:SECONDS".to_owned())
 }
 
 /// The process `pid` and its children.
