@@ -30,6 +30,7 @@
 //! | `rename PATH PATH` | gives a file in the server's folder another name |
 //! | `connect NAME tcp\|tls\|ws\|wss PORT` | opens a connection; its near port is `<port:NAME>` |
 //! | `accept NAME tcp:PORT` | takes a connection that the server opened; its far port is `<port:NAME>` |
+//! | `hangup tcp:PORT` | closes the connections that were opened to a subscriber |
 //! | `write NAME` | a message, lines joined by CR LF |
 //! | `status NAME CODE` | the next message on a connection is a response with this code |
 //! | `receive NAME METHOD` | the next message on a connection is a request with this method |
@@ -106,8 +107,14 @@ pub(crate) fn check_files(topics: &[&str]) {
     for topic in topics {
         assert!(cases.iter().any(|case| case.starts_with(&format!("{topic}/"))), "{topic} has no case");
     }
-    for name in not_yet().keys() {
-        assert!(cases.contains(name), "not-yet.toml names {name}, which is no case");
+    let (recorded, not_yet) = (recorded(), not_yet());
+    for name in &recorded {
+        let known = cases.contains(name) || not_yet.contains_key(name);
+        assert!(known, "{name} was recorded: it is neither a case nor in not-yet.toml");
+    }
+    for name in not_yet.keys() {
+        let known = cases.contains(name) || recorded.contains(name);
+        assert!(known, "not-yet.toml names {name}, which is no case");
     }
 }
 
@@ -118,6 +125,12 @@ fn play(file: &Path) -> Result<(), String> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(text.unwrap_or_else(|| "a panic".to_owned()))
     })
+}
+
+/// The names of all cases that were recorded of the peer, also of those that nobody has written down here.
+fn recorded() -> Vec<String> {
+    let text = fs::read_to_string(folder().join("recorded.txt")).unwrap();
+    text.lines().map(str::to_owned).collect()
 }
 
 /// The cases that cannot pass yet: `"topic/case" = "reason"`.

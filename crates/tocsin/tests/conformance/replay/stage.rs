@@ -140,6 +140,10 @@ impl Stage {
             "expect" => self.expect(part),
             "log" => self.read_log(part),
             "file" => self.compare_file(part),
+            "hangup" => {
+                self.ears.get_mut(part.argument(0)?).ok_or("of nobody")?.hang_up();
+                Ok(())
+            }
             "connect" => self.connect(part),
             "accept" => self.accept(part),
             "write" => {

@@ -76,6 +76,13 @@ impl Ear {
         Some(bytes)
     }
 
+    /// Closes the connections that were opened to it.
+    pub(crate) fn hang_up(&mut self) {
+        if let Self::Tcp(stream) = self {
+            stream.connections.clear();
+        }
+    }
+
     /// The next connection that is opened to it.
     pub(crate) fn accept(&mut self, patience: Duration) -> Option<TcpStream> {
         let Self::Tcp(stream) = self else { return None };
