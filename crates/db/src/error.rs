@@ -39,8 +39,8 @@ pub enum QueryError {
     /// A second statement follows the first.
     #[error("a query is one statement, and another follows its `;`")]
     Several,
-    /// The text of the query is not UTF-8.
-    #[error("the text of the query is not UTF-8")]
+    /// The text of the query is not UTF-8, or holds a NUL byte.
+    #[error("the text of the query is not UTF-8, or holds a NUL byte")]
     NotText,
     /// The name of a table or column is empty, too long, or holds a character that none can have.
     #[error("`{0}` is no name of a table or column")]

@@ -89,7 +89,10 @@ pub(crate) struct Statement {
 impl Statement {
     /// A query as it was written. MySQL itself refuses several statements that come as one; SQLite would run them all.
     pub(crate) fn plain(text: &[u8], scheme: Scheme) -> Result<Self, QueryError> {
-        let text = std::str::from_utf8(text).map_err(|_| QueryError::NotText)?.to_owned();
+        // For SQLite a text ends at its first NUL, and its driver looks for the rest for ever.
+        let text =
+            std::str::from_utf8(text).ok().filter(|text| !text.contains('\0')).ok_or(QueryError::NotText)?;
+        let text = text.to_owned();
         if scheme == Scheme::Sqlite && has_several(&text) {
             return Err(QueryError::Several);
         }
@@ -364,6 +367,7 @@ mod tests {
     #[test]
     fn text_that_is_none_is_refused() {
         assert_eq!(Statement::plain(b"SELECT '\xff'", Scheme::Mysql).unwrap_err(), QueryError::NotText);
+        assert_eq!(Statement::plain(b"SELECT 1\0;", Scheme::Sqlite).unwrap_err(), QueryError::NotText);
     }
 
     #[test]
