@@ -382,9 +382,18 @@ impl Own {
         self.row.local.store(address);
     }
 
-    /// Counts one more death of a keeper that was serving it; 0 forgets them. Returns the count.
-    pub fn deaths(&self, add: bool) -> u32 {
-        let deaths = if add { self.row.deaths.load(Relaxed) + 1 } else { 0 };
+    /// What came of it was served to its end: deaths over that are over.
+    pub fn served(&self) {
+        self.mark(0, marks::SERVING);
+        if self.row.deaths.load(Relaxed) != 0 {
+            self.row.deaths.store(0, Relaxed);
+        }
+    }
+
+    /// A keeper died. Returns how many have died over what they were serving of it, one after the other.
+    pub fn deaths(&self) -> u32 {
+        let serving = self.marks() & marks::SERVING != 0;
+        let deaths = if serving { self.row.deaths.load(Relaxed) + 1 } else { 0 };
         self.row.deaths.store(deaths, Relaxed);
         deaths
     }

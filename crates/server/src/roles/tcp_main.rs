@@ -354,8 +354,7 @@ impl Desk {
     /// Finds the connection of a dead keeper a new one, if that is possible.
     fn rescue(&mut self, view: &View, to: Keeper) {
         let connections = &self.worker.server.exchange.connections;
-        let serving = view.marks & marks::SERVING != 0;
-        let deaths = connections.own(view.id).map_or(0, |own| own.deaths(serving));
+        let deaths = connections.own(view.id).map_or(0, |own| own.deaths());
         if !self.can_move(view) {
             self.bury(view.id, &End::WorkerEnded);
         } else if deaths >= DEATHS_MOST {

@@ -273,7 +273,7 @@ impl Connection {
             if upgrading {
                 self.become_ready();
             }
-            self.own.mark(0, marks::SERVING);
+            self.own.served();
             at += length;
         }
         Ok((Served { bytes: at, messages, is_enough: false }, bytes))
