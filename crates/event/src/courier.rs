@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::events::{Events, Shared};
-use crate::outbox::{Limits, Outbox};
+use crate::outbox::{Budget, Limits, Outbox};
 use crate::registry::EventId;
 use crate::subscriptions::{Progress, Subscription};
 use crate::transport::{Address, Event, Transport, Transports};
@@ -54,11 +54,26 @@ pub struct CourierOptions {
     pub queue_events: usize,
     /// Bytes of events.
     pub queue_bytes: usize,
+    /// Bytes of events for all subscribers together.
+    pub all_bytes: usize,
 }
 
 impl Default for CourierOptions {
     fn default() -> Self {
-        Self { queue_events: QUEUE_EVENTS, queue_bytes: QUEUE_BYTES }
+        Self { queue_events: QUEUE_EVENTS, queue_bytes: QUEUE_BYTES, all_bytes: 2 * QUEUE_BYTES }
+    }
+}
+
+impl CourierOptions {
+    /// What fits into a process that may use `private_bytes` of memory: half of it for all subscribers, a quarter for one.
+    pub fn for_process(private_bytes: u64) -> Self {
+        let private_bytes = usize::try_from(private_bytes).unwrap_or(usize::MAX);
+        let default = Self::default();
+        Self {
+            queue_bytes: default.queue_bytes.min(private_bytes / 4),
+            all_bytes: default.all_bytes.min(private_bytes / 2),
+            ..default
+        }
     }
 }
 
@@ -67,6 +82,7 @@ pub struct Courier {
     shared: &'static Shared,
     transports: Transports,
     limits: Limits,
+    budget: Rc<Budget>,
     /// Where the bell is heard.
     ears: AsyncFd<File>,
     cursor: Cursor,
@@ -111,6 +127,7 @@ impl Courier {
             shared,
             transports,
             limits: Limits { events: options.queue_events, bytes: options.queue_bytes },
+            budget: Rc::new(Budget::new(options.all_bytes)),
             ears: listen(ears)?,
             cursor: Cursor::at(0),
             followers: HashMap::new(),
@@ -123,7 +140,8 @@ impl Courier {
         let subscriptions = courier.shared.subscriptions.list(monotonic_millis());
         let owed = subscriptions.iter().map(|subscription| subscription.first).min();
         let owed = owed.unwrap_or_else(|| shared.log.head()).max(shared.totals.settled.load(Relaxed));
-        courier.cursor = Cursor::at(owed.max(shared.log.oldest()));
+        // What was overwritten meanwhile is found lost, and counted.
+        courier.cursor = Cursor::at(owed);
         Ok(courier)
     }
 
@@ -252,7 +270,7 @@ impl Courier {
                 return None;
             }
         };
-        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.idle)));
+        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), Rc::clone(&self.idle)));
         let task = tokio::task::spawn_local(Rc::clone(&outbox).deliver(transport, address));
         Some(Open { outbox, task })
     }

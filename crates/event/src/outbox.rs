@@ -12,9 +12,39 @@ use crate::transport::{Address, Event, Outlet, Sent, Transport};
 /// How many events an outlet is given at once.
 const BATCH: usize = 64;
 
+/// How many bytes may wait for a subscriber, whatever waits for others.
+const OWN_BYTES: usize = 256 << 10;
+
+/// How many bytes of events may wait for all subscribers together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    used: Cell<usize>,
+}
+
+impl Budget {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, used: Cell::new(0) }
+    }
+
+    /// Whether there are so many bytes left.
+    fn has(&self, bytes: usize) -> bool {
+        self.used.get() + bytes <= self.most
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.set(self.used.get() + bytes);
+    }
+
+    fn give(&self, bytes: usize) {
+        self.used.set(self.used.get() - bytes);
+    }
+}
+
 /// The queue of one subscriber's socket. Events of all its subscriptions wait in one line, so they keep their order.
 pub(crate) struct Outbox {
     limits: Limits,
+    budget: Rc<Budget>,
     queue: RefCell<Queue>,
     /// Of the first event that was given to the outlet and not yet reported.
     under_way: Cell<Option<u64>>,
@@ -36,6 +66,7 @@ pub(crate) struct Limits {
 #[derive(Default)]
 struct Queue {
     events: VecDeque<Rc<Event>>,
+    /// Of the events that wait and of those that the outlet has.
     bytes: usize,
 }
 
@@ -47,9 +78,10 @@ pub(crate) struct Counts {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits, idle: Rc<Notify>) -> Self {
+    pub(crate) fn new(limits: Limits, budget: Rc<Budget>, idle: Rc<Notify>) -> Self {
         Self {
             limits,
+            budget,
             queue: RefCell::default(),
             under_way: Cell::new(None),
             more: Notify::new(),
@@ -64,13 +96,21 @@ impl Outbox {
     pub(crate) fn push(&self, event: &Rc<Event>) {
         let mut queue = self.queue.borrow_mut();
         let bytes = queue.bytes + event.weight();
-        if queue.events.len() >= self.limits.events || bytes > self.limits.bytes {
+        let is_full = queue.events.len() >= self.limits.events || bytes > self.limits.bytes;
+        // Whoever keeps up does not lose anything to those who do not.
+        let is_over = bytes > OWN_BYTES && !self.budget.has(event.weight());
+        if is_full || is_over {
             drop(queue);
             self.count(0, 1);
-            *self.error.borrow_mut() = Some("the subscriber does not keep up and its queue is full".into());
+            let why = match is_full {
+                true => "the subscriber does not keep up and its queue is full",
+                false => "the memory for events that wait is full: some subscriber does not keep up",
+            };
+            *self.error.borrow_mut() = Some(why.into());
             return;
         }
         queue.bytes = bytes;
+        self.budget.take(event.weight());
         queue.events.push_back(Rc::clone(event));
         drop(queue);
         self.more.notify_one();
@@ -114,6 +154,7 @@ impl Outbox {
                 Err(error) => Sent { delivered: 0, dropped: batch.len() as u64, error: Some(error) },
             };
             self.under_way.set(None);
+            self.give_back(batch.iter().map(|event| event.weight()).sum());
             self.count(sent.delivered, sent.dropped);
             if let Some(error) = sent.error {
                 *self.error.borrow_mut() = Some(error.to_string());
@@ -130,15 +171,26 @@ impl Outbox {
         let mut queue = self.queue.borrow_mut();
         let count = queue.events.len().min(BATCH);
         let batch: Vec<_> = queue.events.drain(..count).collect();
-        queue.bytes -= batch.iter().map(|event| event.weight()).sum::<usize>();
         self.under_way.set(batch.first().map(|event| event.number));
         batch
+    }
+
+    /// Events of so many bytes are no longer kept.
+    fn give_back(&self, bytes: usize) {
+        self.queue.borrow_mut().bytes -= bytes;
+        self.budget.give(bytes);
     }
 
     fn count(&self, delivered: u64, dropped: u64) {
         let counts = self.counts.get();
         self.counts
             .set(Counts { delivered: counts.delivered + delivered, dropped: counts.dropped + dropped });
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.budget.give(self.queue.get_mut().bytes);
     }
 }
 
@@ -151,4 +203,36 @@ fn open<'o>(
         *outlet = Some(transport.open(address)?);
     }
     outlet.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::EventId;
+
+    fn outbox(budget: &Rc<Budget>) -> Outbox {
+        let limits = Limits { events: 1000, bytes: 16 << 20 };
+        Outbox::new(limits, Rc::clone(budget), Rc::default())
+    }
+
+    fn event(bytes: usize) -> Rc<Event> {
+        Rc::new(Event::new(EventId::THRESHOLD, b"E_X"[..].into(), 0, 0, &vec![0; bytes]))
+    }
+
+    #[test]
+    fn those_who_do_not_keep_up_share_a_budget_and_the_others_lose_nothing() {
+        let budget = Rc::new(Budget::new(1 << 20));
+        let (one, two, quick) = (outbox(&budget), outbox(&budget), outbox(&budget));
+        for _ in 0..40 {
+            one.push(&event(20_000));
+            two.push(&event(20_000));
+        }
+        assert!(one.take_counts().0.dropped > 10 && two.take_counts().0.dropped > 10);
+        quick.push(&event(20_000));
+        assert_eq!((quick.take_counts().0.dropped, quick.queued()), (0, 1));
+        drop((one, two));
+        let other = outbox(&budget);
+        (0..20).for_each(|_| other.push(&event(20_000)));
+        assert_eq!(other.take_counts().0.dropped, 0, "what nobody waits for any more is given back");
+    }
 }

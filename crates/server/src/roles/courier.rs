@@ -20,7 +20,8 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let server = worker.server;
     logging::tell_no_lines();
     let ears = server.ears.try_clone()?;
-    let courier = Courier::new(server.events, server.transports.clone(), ears, CourierOptions::default())?;
+    let options = CourierOptions::for_process(server.settings.private_bytes);
+    let courier = Courier::new(server.events, server.transports.clone(), ears, options)?;
     running(worker);
     let mut delivery = std::pin::pin!(courier.run());
     let stop = tokio::select! {
