@@ -171,14 +171,28 @@ impl RobustLock {
         }
     }
 
-    /// Belt and braces for a death that nobody swept. A zombie still answers, so this is never too early.
+    /// Belt and braces for a death that nobody swept. A zombie still answers, so this is never too early; but its parent,
+    /// who would sweep it if it did not wait here, may know that it is dead.
     fn look_after_holder(&self) {
         let holder = self.holder();
         // SAFETY: signal 0 only asks whether the process exists.
         let answer = if holder == 0 { 0 } else { unsafe { libc::kill(holder as libc::pid_t, 0) } };
-        if answer != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
+        let is_gone = answer != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        if is_gone || is_dead_child(holder) {
             self.sweep(holder);
         }
+    }
+}
+
+/// Whether `pid` is a child of this process that has ended and was not reaped.
+fn is_dead_child(pid: u32) -> bool {
+    // SAFETY: a siginfo_t of zeros is one, and the call writes into it. It reaps nobody (WNOWAIT).
+    unsafe {
+        let mut told: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        pid != 0
+            && libc::waitid(libc::P_PID, pid, &raw mut told, options) == 0
+            && told.si_pid() == pid as libc::pid_t
     }
 }
 
@@ -204,6 +218,27 @@ mod tests {
         assert!(lock.is_mine());
         lock.unlock();
         assert_eq!(lock.holder(), 0);
+    }
+
+    #[test]
+    fn a_parent_takes_it_from_a_child_that_it_has_not_buried() {
+        // SAFETY: the child does nothing but end.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: ends this process, which has taken nothing.
+            unsafe { libc::_exit(0) };
+        }
+        while !is_dead_child(child as u32) {
+            std::hint::spin_loop();
+        }
+        let lock = RobustLock::new();
+        lock.word.store(child as u32, Relaxed);
+        lock.begin_write();
+        assert!(lock.lock(), "what it was changing is to be repaired");
+        lock.mark_clean();
+        lock.unlock();
+        // SAFETY: reaps the child.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     }
 
     #[test]
