@@ -180,15 +180,20 @@ async fn collect<DB: Database>(
 ) -> Result<Rows, Failure> {
     let mut rows = Rows { is_result: statement.is_result, ..Rows::default() };
     let (mut count, mut bytes) = (0, 0);
-    let mut unreadable = None;
+    let (mut unreadable, mut is_over) = (None, false);
     while let Some(answer) = poll_fn(|cx| answers.as_mut().poll_next(cx)).await {
         let row = match answer.map_err(failure)? {
             Either::Left(done) => {
                 rows.affected += affected(&done);
+                is_over |= !rows.columns.is_empty();
                 continue;
             }
             Either::Right(row) => row,
         };
+        // Of several results of one statement, the first counts.
+        if is_over {
+            continue;
+        }
         count += 1;
         if count > limits.rows {
             let limit = format!("more than {} rows", limits.rows);
@@ -198,7 +203,6 @@ async fn collect<DB: Database>(
         if rows.columns.is_empty() {
             rows.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
         }
-        // Of several results of one statement, the first counts.
         if width != rows.columns.len() || unreadable.is_some() {
             continue;
         }
