@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -168,16 +168,25 @@ fn append(file: Option<File>, path: &Path, mode: u32, lines: &Lines) -> (Option<
     }
 }
 
-/// Opens the file to append to. A new one gets the access rights `mode`, whatever the mask of the process is.
+/// Opens the file to append to. A new one gets the access rights `mode`, whatever the mask of the process is. What is no
+/// file could hold up whoever writes for ever: a FIFO that nobody reads.
 fn open(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).mode(mode);
+    options.append(true).mode(mode).custom_flags(libc::O_NONBLOCK);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             file.set_permissions(Permissions::from_mode(mode))?;
             Ok(file)
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let file = options.open(path)?;
+            let kind = file.metadata()?.file_type();
+            if kind.is_file() || kind.is_char_device() {
+                Ok(file)
+            } else {
+                Err(io::Error::new(ErrorKind::InvalidInput, "it is neither a file nor a device"))
+            }
+        }
         Err(error) => Err(error),
     }
 }
@@ -210,6 +219,16 @@ mod tests {
 
     fn in_runtime<T>(test: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn a_fifo_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(open(&path, 0o644).is_err(), "nobody reads it");
+        let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        assert!(open(&path, 0o644).is_err(), "it is no file");
     }
 
     #[test]
