@@ -4,7 +4,8 @@
 //! thrown away; that it has closed is noticed at once, and the next document opens a new connection. While none can be
 //! had, documents wait: attempts follow each other with growing pauses, and when there was none to be had for the line's
 //! whole patience, what was raised before the last attempt is given up. A subscriber that is connected and reads slowly is
-//! waited for. A document that was written in part when the connection broke goes again, whole, over the next one.
+//! waited for, until nobody wants its documents delivered any more. A document that was written in part when the connection
+//! broke goes again, whole, over the next one.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -51,10 +52,17 @@ pub(crate) async fn carry(to: SocketAddr, patience: Duration, mut batches: mpsc:
             next = batches.recv() => next,
             () = line.listen() => continue,
         };
-        let Some(batch) = next else { return };
-        let sent = line.deliver(&batch.bytes, &batch.documents).await;
-        // Whoever was told to go in the meantime does not want to know.
-        let _ = batch.answer.send(sent);
+        let Some(Batch { bytes, documents, mut answer }) = next else { return };
+        let sent = tokio::select! {
+            sent = line.deliver(&bytes, &documents) => Some(sent),
+            () = answer.closed() => None,
+        };
+        match sent {
+            // Whoever was told to go in the meantime does not want to know.
+            Some(sent) => drop(answer.send(sent)),
+            // Nobody waits for it any more, and the last document may be there in part: others begin anew.
+            None => line.connection = None,
+        }
     }
 }
 

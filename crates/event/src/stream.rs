@@ -338,6 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_ends_when_nobody_waits_for_its_subscriber_any_more() {
+        in_runtime(async {
+            let (listener, place) = listener().await;
+            let mut outlet = outlet(&Stream::default(), &place);
+            // More than any socket holds.
+            let events = vec![event(1); 300_000];
+            let sending = tokio::task::spawn_local(async move { outlet.send(&events).await });
+            let (mut subscriber, _) = listener.accept().await.unwrap();
+            subscriber.read_exact(&mut [0; 1]).await.unwrap();
+            sending.abort();
+            let mut rest = Vec::new();
+            subscriber.read_to_end(&mut rest).await.unwrap();
+            assert!(rest.len() < 300_000 * text("E_TEST", 1).len() - 1, "cut short");
+        });
+    }
+
+    #[test]
     fn a_text_cut_short_by_the_end_of_a_connection_goes_again() {
         in_runtime(async {
             let (listener, place) = listener().await;
