@@ -9,6 +9,9 @@ use crate::expression::Expr;
 use crate::library::Transform;
 use crate::value::{Bytes, Value};
 
+/// An index at which no list has a value.
+const BEYOND_LISTS: i64 = i32::MAX as i64;
+
 /// Which of a variable's values is meant (manual, "Core Variables").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Index {
@@ -147,6 +150,11 @@ impl<C: Host> Bound<C> {
     pub fn read_at(&self, host: &mut C, index: Index) -> Value {
         let value = self.accessor.read(host, index);
         self.transforms.iter().fold(value, |value, transform| transform(host, value))
+    }
+
+    /// Whether it has one value that stands at every index, as `$var(x)` and `$ru` do, and is no list.
+    pub fn is_single(&self, host: &mut C) -> bool {
+        !self.accessor.read(host, Index::Nth(BEYOND_LISTS)).is_null()
     }
 
     /// Adds the value to a format string.

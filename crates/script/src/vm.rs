@@ -460,6 +460,9 @@ impl<C: Host> Machine<'_, C> {
     /// The next value of a list, if there is one.
     fn each(&mut self, each: &Each<C>) -> Flow<C> {
         let round = *self.counter(each.slot);
+        if round == 1 && each.source.is_single(self.host) {
+            return Flow::Jump(each.exit);
+        }
         let value = each.source.read_at(self.host, Index::Nth(i64::from(round)));
         if value.is_null() {
             return Flow::Jump(each.exit);

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tocsin_event::{EventOptions, Events, SharedEdge, Transports};
 use tocsin_net::{OpenError, Protocol, UdpGroup, interface_addresses};
 use tocsin_process::{Group, Kind, Plan, Profile};
-use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOption, SourceMap};
+use tocsin_script::{Bytes, Diagnostics, Library, Program, RouteKind, SocketOption, SocketSpec, SourceMap};
 use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable, Sweep};
 
 use crate::blocklist::{BlocklistError, Blocklists};
@@ -139,6 +139,7 @@ pub fn check(
         return Err(StartError::NoTransport);
     }
     for SocketSetting { spec, .. } in &settings.sockets {
+        protocol_of(spec)?;
         addresses(&spec.host)
             .map_err(|problem| StartError::Socket(format!("{}:{}", spec.protocol, spec.host), problem))?;
     }
@@ -433,6 +434,17 @@ fn workers(setting: &SocketSetting) -> u32 {
     own.unwrap_or(setting.workers).max(1)
 }
 
+/// The protocol that a socket names; UDP if it names none.
+fn protocol_of(spec: &SocketSpec) -> Result<Protocol, StartError> {
+    let name = &spec.protocol;
+    if name.is_empty() {
+        return Ok(Protocol::Udp);
+    }
+    Protocol::parse(name.as_bytes()).ok_or_else(|| {
+        StartError::Socket(format!("{name}:{}", spec.host), format!("`{name}` is no protocol"))
+    })
+}
+
 fn open_sockets(
     settings: &Settings,
     program: &Program<Context>,
@@ -442,11 +454,7 @@ fn open_sockets(
     for setting in &settings.sockets {
         let spec = &setting.spec;
         let shown = format!("{}:{}", spec.protocol, spec.host);
-        let protocol = match spec.protocol.as_str() {
-            "" => Protocol::Udp,
-            name => Protocol::parse(name.as_bytes())
-                .ok_or_else(|| StartError::Socket(shown.clone(), format!("`{name}` is no protocol")))?,
-        };
+        let protocol = protocol_of(spec)?;
         if !program.modules().iter().any(|m| m.strip_prefix("proto_") == Some(protocol.name())) {
             return Err(StartError::ProtocolNotLoaded(shown, protocol.name().to_owned()));
         }

@@ -166,6 +166,14 @@ fn assignments() {
 }
 
 #[test]
+fn one_value_is_a_list_of_one() {
+    let script = "route { $var(x) = 7; for ($var(i) in $var(x)) note($var(i));
+        $avp(l) = 2; $avp(l) = 1; for ($var(i) in $(avp(l)[*])) note($var(i)); }";
+    let notes: Vec<_> = log(script).into_iter().filter(|line| line.starts_with("note")).collect();
+    assert_eq!(notes, ["note[Int(7), Null, Null]", "note[Int(1), Null, Null]", "note[Int(2), Null, Null]"]);
+}
+
+#[test]
 fn one_arm_of_an_if_runs() {
     let script = "route { $var(x) = 2;
         if ($var(x) == 1) note(1); else if ($var(x) == 2) { note(2); } else note(3);

@@ -116,7 +116,8 @@ fn names_for(values: &[Value], names: Vec<Value>) -> Result<Vec<Bytes>, String> 
 
 /// Every value of a variable, in its order.
 fn all_of(cx: &mut Context, bound: &Bound<Context>) -> Vec<Value> {
-    (0..VALUES)
+    let most = if bound.is_single(cx) { 1 } else { VALUES };
+    (0..most)
         .map(|at| bound.read_at(cx, Index::Nth(at)))
         .take_while(|value| !matches!(value, Value::Null))
         .collect()

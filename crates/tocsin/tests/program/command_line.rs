@@ -149,6 +149,11 @@ fn a_socket_whose_host_does_not_exist_is_a_mistake() {
 }
 
 #[test]
+fn a_socket_of_an_unknown_protocol_is_a_mistake() {
+    refused(&check_all(&format!("socket=foo:127.0.0.1:5060\n{HEAD}{GOOD}")), &["`foo` is no protocol"]);
+}
+
+#[test]
 fn several_mistakes_are_told_at_once() {
     let ended = check("no_such_param=5\nroute { no_such_function(); $nosuchvar = 1; }\n");
     refused(&ended, &["server.cfg:9:", "server.cfg:10:", "bad config file (3 errors)"]);

@@ -52,6 +52,30 @@ fn a_slow_message_is_told_with_all_its_bytes() {
 }
 
 #[test]
+fn a_variable_that_is_no_list_gives_an_event_one_value() {
+    let subscriber = Subscriber::new();
+    let script = r#"startup_route { subscribe_event("E_ONE", "@SUBSCRIBER@"); }
+route {
+    $var(name) = "who";
+    $var(value) = "str";
+    raise_event("E_ONE", , $var(value));
+    raise_event("E_ONE", $var(name), $rm);
+    exit;
+}
+"#;
+    let head = SLOW.split("startup_route").next().unwrap();
+    let server = Setup::new(&format!("{head}{script}")).put("SUBSCRIBER", subscriber.name()).start();
+    let phone = Phone::new();
+    phone.send(
+        server.address(),
+        Request::new(&phone, "OPTIONS", &format!("sip:x@{}", server.address())).text(),
+    );
+    assert_eq!(subscriber.raw(), r#"{"jsonrpc":"2.0","method":"E_ONE","params":["str"]}"#);
+    assert_eq!(subscriber.raw(), r#"{"jsonrpc":"2.0","method":"E_ONE","params":{"who":"OPTIONS"}}"#);
+    server.stop();
+}
+
+#[test]
 fn the_log_names_the_culprit_of_a_slow_message() {
     let (phone, subscriber) = (Phone::new(), Subscriber::new());
     let server = slow(&subscriber);

@@ -47,6 +47,7 @@
 //! Bytes are written as `\r`, `\n`, `\t`, `\\` and `\xNN`. [`pattern`] lists the placeholders.
 
 mod case;
+mod daemon;
 mod memory;
 mod pattern;
 mod stage;

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::case::{Case, Part};
+use super::daemon::Daemon;
 use super::memory::Watch;
 use super::pattern::{Known, Pattern, show};
 use super::talk::{self, Ear, Load};
@@ -45,25 +46,6 @@ struct Sent {
     to: String,
     bytes: Vec<u8>,
     answer: Vec<u8>,
-}
-
-/// A server in the background, and the folder it runs in. It ends with the case.
-struct Daemon {
-    pid: Pid,
-    setup: Setup,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = kill(self.pid, Signal::SIGTERM);
-        let deadline = Instant::now() + PATIENCE;
-        while kill(self.pid, None).is_ok() {
-            if Instant::now() > deadline {
-                let _ = kill(self.pid, Signal::SIGKILL);
-            }
-            pause(Duration::from_millis(10));
-        }
-    }
 }
 
 /// A connection of a client.
@@ -299,18 +281,10 @@ impl Stage {
 
     /// Starts the server in the background; whoever started it ends well.
     fn start_daemon(&mut self, part: &Part) -> Result<(), String> {
-        let dir = self.prepared().dir().to_owned();
-        let pid_file = dir.join("tocsin.pid");
-        let paths = ["-w", &dir.to_string_lossy(), "-P", &pid_file.to_string_lossy()];
-        let setup = self.ready(&part.arguments)?.daemon().args(paths);
-        let ended = setup.run_to_end();
-        if ended.status != 0 {
-            return Err(format!("ended with {}: {}", ended.status, ended.stderr));
-        }
-        let pid = std::fs::read_to_string(&pid_file).map_err(|cause| cause.to_string())?;
-        let pid = pid.trim().parse().map_err(|_| format!("{pid:?} is no pid"))?;
-        self.known.pids = family(pid);
-        self.daemon = Some(Daemon { pid: Pid::from_raw(pid), setup });
+        self.prepared();
+        let daemon = Daemon::start(self.ready(&part.arguments)?)?;
+        self.known.pids = family(daemon.pid.as_raw());
+        self.daemon = Some(daemon);
         Ok(())
     }
 
