@@ -181,11 +181,13 @@ fn recorded_timer() {
 fn recorded_udp_default() {
     let of = |groups| {
         let scaled = Scaled::start(groups, SLOW_ROUTE, 0);
-        let explained = scaled.server.mi().call("autoscale_explain", Value::Null)["Groups"].clone();
+        let explained =
+            scaled.server.mi().answer("autoscale_explain", Value::Null)["result"]["Groups"].clone();
         scaled.server.stop();
         explained
     };
-    assert_eq!(of("socket=udp:127.0.0.1:@PORT@\nudp_workers=1 use_auto_scaling_profile PA"), json!([]));
+    let unscaled = of("socket=udp:127.0.0.1:@PORT@\nudp_workers=1 use_auto_scaling_profile PA");
+    assert_eq!(unscaled, Value::Null, "where nothing is scaled, there is nothing to explain");
     let explained = of("udp_workers=1 use_auto_scaling_profile PA\nsocket=udp:127.0.0.1:@PORT@");
     assert_eq!(explained[0]["Group"], "UDP");
     assert_eq!(
