@@ -5,6 +5,7 @@
 //! successor: a route runs for an event at least once. Events of one route go to one worker, in order, as long as it
 //! lives; then to another. A mailbox that is full lets the courier wait, with this one subscriber only.
 
+mod hold;
 mod letter;
 mod reader;
 mod transport;
@@ -20,11 +21,12 @@ use tocsin_process::{Kind, Plan};
 use tocsin_script::{Bytes, Program, RouteKind};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, ShmSafe, SlotState};
 
+use self::hold::Reader;
 use self::letter::Letter;
 use self::transport::RouteTransport;
 use crate::context::Context;
 
-pub(crate) use self::reader::{hand_over, serve};
+pub(crate) use self::reader::{hand_over, serve, take_over};
 
 /// How many workers in a row may die over one event; then the event is given up.
 pub const ATTEMPTS: u32 = 3;
@@ -53,6 +55,8 @@ pub struct EventRoutes {
 struct Seat {
     mailbox: Mailbox,
     begun: &'static Begun,
+    /// Who reads it.
+    reader: &'static Reader,
 }
 
 /// The event that a worker has begun with, so that its successor knows of a death over it.
@@ -82,7 +86,9 @@ impl EventRoutes {
     pub fn create(arena: &'static Arena, workers: usize) -> Result<Rc<Self>, EventRoutesError> {
         let begun = |_| Begun { number: AtomicU64::new(NOTHING), times: AtomicU32::new(0) };
         let begun = arena.boot_array(workers, begun)?;
-        let seats = begun.iter().map(|begun| Ok(Seat { mailbox: Mailbox::open()?, begun }));
+        let readers = arena.boot_array(workers, |_| Reader::default())?;
+        let seats = begun.iter().zip(readers);
+        let seats = seats.map(|(begun, reader)| Ok(Seat { mailbox: Mailbox::open()?, begun, reader }));
         Ok(Rc::new(Self { seats: seats.collect::<io::Result<_>>()?, known: OnceCell::new() }))
     }
 
@@ -124,7 +130,16 @@ impl EventRoutes {
 
     fn is_serving(&self, index: usize) -> bool {
         let Some(known) = self.known.get() else { return false };
-        known.slots.get(index).is_some_and(|slot| known.table.slot(*slot).state() == SlotState::Running)
+        known.slots.get(index).is_some_and(|slot| known.table.slot(*slot).serves())
+    }
+
+    /// The places whose worker left and is not meant to come back for now.
+    fn left(&self) -> impl Iterator<Item = &Seat> {
+        let known = self.known.get();
+        let slots =
+            known.into_iter().flat_map(|known| known.slots.iter().map(|slot| known.table.slot(*slot)));
+        let left = self.seats.iter().zip(slots);
+        left.filter(|(_, slot)| slot.is_vacant() && slot.state() == SlotState::Free).map(|(seat, _)| seat)
     }
 }
 

@@ -9,7 +9,7 @@ use tocsin_script::{Bytes, NamedParams, RouteKind, Value};
 use tocsin_shm::SlotState;
 
 use super::letter::Letter;
-use super::{ATTEMPTS, Seat};
+use super::{ATTEMPTS, EventRoutes, Seat};
 use crate::run::run;
 use crate::worker::Worker;
 
@@ -25,6 +25,9 @@ const FULL: Duration = Duration::from_millis(5);
 pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
     let seats = worker.server.event_routes.as_ref().map(|routes| &routes.seats);
     let Some(seat) = seats.and_then(|seats| seats.get(worker.member.index)) else { return Ok(()) };
+    while !seat.reader.hold(worker.server.table, worker.member.slot) {
+        tokio::time::sleep(FULL).await;
+    }
     let bell = Watch::new(seat.mailbox.bell())?;
     let mut buffer = vec![0; LETTER_MAX];
     loop {
@@ -52,10 +55,31 @@ pub(crate) fn hand_over(worker: &'static Worker) {
     let Some(own) = routes.seats.get(worker.member.index) else { return };
     // From here on nothing is posted to this one any more.
     server.table.slot(worker.member.slot).set_state(SlotState::Draining);
+    forward(routes, own, worker.member.index);
+}
+
+/// Takes what lies in the mailboxes of workers that left: what found no other place, or came as they went.
+pub(crate) fn take_over(worker: &'static Worker) {
+    let server = worker.server;
+    let Some(routes) = server.event_routes.as_ref().filter(|_| !server.is_ending()) else { return };
+    for seat in routes.left() {
+        if seat.reader.hold(server.table, worker.member.slot) {
+            forward(routes, seat, worker.member.index);
+            seat.reader.release(server.table, worker.member.slot);
+        }
+    }
+}
+
+/// Moves the letters of `from` to the first worker that serves, from `home` on, as far as there is room.
+fn forward(routes: &EventRoutes, from: &Seat, home: usize) {
+    // Mostly there is nothing: room for a letter is taken only then.
+    if !matches!(from.mailbox.look(&mut [0]), Ok(Some(_))) {
+        return;
+    }
     let mut buffer = vec![0; LETTER_MAX];
-    while let Ok(Some(length)) = own.mailbox.look(&mut buffer) {
-        let Some(other) = routes.serving(worker.member.index) else { return };
-        if other.mailbox.post(&[&buffer[..length]], None).is_err() || own.mailbox.discard().is_err() {
+    while let Ok(Some(length)) = from.mailbox.look(&mut buffer) {
+        let Some(other) = routes.serving(home) else { return };
+        if other.mailbox.post(&[&buffer[..length]], None).is_err() || from.mailbox.discard().is_err() {
             return;
         }
     }

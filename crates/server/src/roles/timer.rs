@@ -56,6 +56,9 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
 fn look(worker: &'static Worker, siblings: &[u16]) -> u64 {
     let now = now_ms();
     let (rank, workers) = share(worker, siblings);
+    if rank == 0 {
+        crate::event_routes::take_over(worker);
+    }
     let mut next = u64::MAX;
     for table in &worker.server.deadlines {
         for shard in (rank..table.shards()).step_by(workers) {
