@@ -15,6 +15,7 @@ pub mod core;
 pub mod databases;
 pub mod dns_settings;
 pub mod event_routes;
+mod event_statistics;
 pub mod events;
 pub mod family;
 pub mod flow;

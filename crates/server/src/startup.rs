@@ -27,7 +27,7 @@ use crate::status_report::{StatusError, StatusReports};
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::streams::{Exchange, ExchangeError};
 use crate::turns::Turns;
-use crate::{core, event_routes, logging, network_statistics, process_statistics, time};
+use crate::{core, event_routes, event_statistics, logging, network_statistics, process_statistics, time};
 
 /// Processes that modules may have, all together.
 const MODULE_PROCESSES: usize = 64;
@@ -173,6 +173,7 @@ pub fn assemble(
     let mut statistics = Statistics::default();
     process_statistics::register_shared(&mut statistics, arena);
     let counters = CoreCounters::register(&mut statistics);
+    event_statistics::register(&mut statistics, events);
     let mut caches = Caches::new(&mut statistics);
     let loaded: Vec<Rc<dyn Module>> = program
         .modules()
