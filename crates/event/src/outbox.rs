@@ -12,6 +12,9 @@ use crate::transport::{Address, Event, Outlet, Sent, Transport};
 /// How many events an outlet is given at once.
 const BATCH: usize = 64;
 
+/// How many bytes of events an outlet is given at once: it may make a copy. A larger event is given alone.
+const BATCH_BYTES: usize = 128 << 10;
+
 /// How many bytes may wait for a subscriber, whatever waits for others.
 const OWN_BYTES: usize = 256 << 10;
 
@@ -169,7 +172,13 @@ impl Outbox {
 
     fn take_batch(&self) -> Vec<Rc<Event>> {
         let mut queue = self.queue.borrow_mut();
-        let count = queue.events.len().min(BATCH);
+        let mut bytes = 0;
+        let mut fits = |event: &Rc<Event>| {
+            bytes += event.weight();
+            bytes <= BATCH_BYTES
+        };
+        let least = queue.events.len().min(1);
+        let count = queue.events.iter().take(BATCH).take_while(|event| fits(event)).count().max(least);
         let batch: Vec<_> = queue.events.drain(..count).collect();
         self.under_way.set(batch.first().map(|event| event.number));
         batch
@@ -217,6 +226,17 @@ mod tests {
 
     fn event(bytes: usize) -> Rc<Event> {
         Rc::new(Event::new(EventId::THRESHOLD, b"E_X"[..].into(), 0, 0, &vec![0; bytes]))
+    }
+
+    #[test]
+    fn an_outlet_is_given_few_large_events_at_once() {
+        let outbox = outbox(&Rc::new(Budget::new(16 << 20)));
+        for bytes in [20_000, 20_000, 20_000, 20_000, BATCH_BYTES, 1] {
+            outbox.push(&event(bytes));
+        }
+        let given: Vec<_> = (0..4).map(|_| outbox.take_batch().len()).collect();
+        assert_eq!(given, [3, 1, 1, 1]);
+        assert!(outbox.take_batch().is_empty());
     }
 
     #[test]

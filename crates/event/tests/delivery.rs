@@ -226,6 +226,30 @@ fn what_cannot_be_opened_is_counted() {
     });
 }
 
+#[test]
+fn what_was_overwritten_while_no_courier_ran_is_counted_as_lost() {
+    in_runtime(async {
+        let mut interface = Interface::start(&["E_ONE"]);
+        let (_reader, socket) = udp_reader().await;
+        interface.subscribe("E_ONE", &socket, None);
+        interface.kill_courier();
+        let long = vec![b'x'; 60_000];
+        for _ in 0..1000 {
+            interface.events.raise(interface.id("E_ONE"), |params| {
+                params.text("long", &long);
+            });
+        }
+        interface.restart_courier();
+        until(|| interface.events.counts().lost > 0).await;
+        let lost = interface.events.counts().lost;
+        until(|| {
+            let one = &interface.events.subscriptions().list(0)[0];
+            one.delivered + one.dropped + lost == 1000
+        })
+        .await;
+    });
+}
+
 /// A transport whose outlet waits for ever.
 struct Stuck;
 
