@@ -2,12 +2,13 @@
 //! configurations that it needs, once after each reload.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use tocsin_net::connections::Guise;
 use tocsin_script::Value;
 use tocsin_server::Server;
 use tocsin_server::avps::Avps;
@@ -139,6 +140,14 @@ impl Security for Store {
         self.client(remote, wish, host)
     }
 
+    fn guise(&self, server: &'static Server, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise {
+        let Ok(at) = self.client_domain(remote, wish) else { return Guise::NONE };
+        // Never 0, which means nothing.
+        let hash = |name: &str| server.keyed_hash(&[name.to_ascii_lowercase().as_bytes()]) as u32 | 1;
+        let name = host.filter(|host| host.parse::<IpAddr>().is_err());
+        Guise { domain: hash(&self.settings.domains[at].name), name: name.map_or(0, hash) }
+    }
+
     fn wish(&self, avps: &Avps) -> Wish {
         let text = |name: &Option<String>| {
             let value = avps.values(name.as_ref()?.as_bytes()).next().and_then(Value::to_bytes)?;
@@ -173,18 +182,23 @@ impl Store {
         wish: &Wish,
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain> {
-        let sip_domain = wish.sip_domain.as_deref();
-        let none = || NoDomain::Client { remote, sip_domain: sip_domain.map(str::to_owned) };
-        let at = match &wish.domain {
-            Some(name) => {
-                let is_meant = |domain: &Domain| domain.side == Side::Client && domain.name == *name;
-                let found = self.settings.domains.iter().position(is_meant);
-                found.ok_or_else(|| NoDomain::Unknown(name.clone()))?
-            }
-            None => self.chosen(Side::Client, remote, sip_domain).ok_or_else(none)?,
-        };
-        let Config::Client(config) = self.config(at)? else { return Err(none()) };
+        let at = self.client_domain(remote, wish)?;
+        let Config::Client(config) = self.config(at)? else { return Err(none(remote, wish)) };
         let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
         Ok((config, name.unwrap_or_else(|| ServerName::IpAddress(remote.ip().into()))))
     }
+
+    /// The client domain for a connection to `remote`.
+    fn client_domain(&self, remote: SocketAddr, wish: &Wish) -> Result<usize, NoDomain> {
+        let Some(name) = &wish.domain else {
+            let chosen = self.chosen(Side::Client, remote, wish.sip_domain.as_deref());
+            return chosen.ok_or_else(|| none(remote, wish));
+        };
+        let is_meant = |domain: &Domain| domain.side == Side::Client && domain.name == *name;
+        self.settings.domains.iter().position(is_meant).ok_or_else(|| NoDomain::Unknown(name.clone()))
+    }
+}
+
+fn none(remote: SocketAddr, wish: &Wish) -> NoDomain {
+    NoDomain::Client { remote, sip_domain: wish.sip_domain.clone() }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
+use tocsin_net::connections::Guise;
 
 use crate::avps::Avps;
 use crate::server::Server;
@@ -36,11 +37,15 @@ pub trait Security {
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain>;
 
+    /// In which guise a connection to `remote` would be opened: only one that was opened in the same may be used
+    /// instead. [`Guise::NONE`] when none could be opened.
+    fn guise(&self, server: &'static Server, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise;
+
     /// What the script wishes of connections that are opened for a message, by the pairs of that message.
     fn wish(&self, avps: &Avps) -> Wish;
 }
 
-/// What a script wishes of a TLS connection to be opened. It has no effect on one that is open already.
+/// What a script wishes of a TLS connection. One that is open already is used if it was opened with the same wish.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
     /// The client domain of this name, whatever the others match.

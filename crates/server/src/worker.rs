@@ -92,10 +92,11 @@ impl Worker {
         }
     }
 
-    /// Sends what is queued.
+    /// Sends what is queued: datagrams first, for a caller's 100 has to leave before the INVITE that may be answered at
+    /// once, and whose answers come through another process.
     pub fn flush(&self) {
-        self.streams.flush();
         self.flush_datagrams();
+        self.streams.flush();
     }
 
     /// Sends the datagrams that are queued. May be called where [`Self::flush`] may not: while a lock is held.

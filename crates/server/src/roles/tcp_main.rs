@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_net::connections::{Claim, ConnectionId, Keeper, View, marks};
+use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
 use tocsin_net::{LETTER_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
@@ -27,8 +27,6 @@ const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 /// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
 /// and those over TLS would go with it.
 const FULL_PERCENT: u64 = 75;
-/// Who keeps a connection that is being buried: nobody whom another could mistake for a worker.
-const UNDERTAKER: Keeper = Keeper { index: u16::MAX >> 1, generation: 0 };
 /// Keepers that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
@@ -185,14 +183,14 @@ impl Desk {
             listener: listener.id.0,
             marks: marks::OPEN | marks::MOVABLE,
             idle_until: now_ms() + settings.lifetime.as_millis() as u64,
+            guise: Guise::NONE,
         };
         let connections = &server.exchange.connections;
         let Some(id) = connections.claim(keeper, &claim) else {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         };
         server.statistics.add(server.exchange.counters.accepted, 1);
-        let hop = tocsin_net::Hop { protocol: listener.protocol, to: remote };
-        connections.lead(hop, id, false);
+        connections.lead(id);
         self.enter(id, keeper.index, Some(remote.ip()), Some(local.into()));
         self.hand(id, keeper, listener.protocol.is_secure());
     }
@@ -374,7 +372,7 @@ impl Desk {
     fn bury(&mut self, id: ConnectionId, end: &End) {
         let connections = &self.worker.server.exchange.connections;
         if let Some(view) = connections.view(id)
-            && !connections.move_to(id, view.keeper, UNDERTAKER)
+            && !connections.move_to(id, view.keeper, Keeper::UNDERTAKER)
         {
             // A worker took it over at this moment.
             return;

@@ -94,6 +94,8 @@ impl End {
 pub(crate) fn report(server: &'static Server, id: ConnectionId, end: &End) {
     let connections = &server.exchange.connections;
     let Some(view) = connections.view(id) else { return };
+    // Whoever hears of it must not come upon it again.
+    connections.retire(id);
     log(&view, end);
     let counters = &server.exchange.counters;
     let was_open = view.marks & marks::OPEN != 0;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use tocsin_net::connections::{ConnectionId, Keeper};
 
-use crate::flow::Ticket;
+use crate::flow::{Flow, Ticket};
 use crate::security::Wish;
+use crate::sockets::SocketId;
 
 /// Bytes before the texts of a letter.
 const HEAD: usize = 36;
@@ -18,7 +19,7 @@ pub(crate) enum Letter<'a> {
     /// To a worker: serve the connection that is enclosed, which was `from`'s.
     Adopt { id: ConnectionId, from: Keeper },
     /// To a worker: send this over a connection of yours.
-    Send { id: ConnectionId, ticket: Option<Ticket>, fallback: Option<(u16, SocketAddr)>, bytes: &'a [u8] },
+    Send { flow: Flow, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
     /// To a worker: open a connection of yours, then send this over it.
     Open { id: ConnectionId, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
     /// To a worker: TCP main has begun anew and has no duplicates.
@@ -41,7 +42,7 @@ impl<'a> Letter<'a> {
         let mut head = Head::default();
         match self {
             Self::Adopt { id, from } => head.set(1, *id).keeper(*from),
-            Self::Send { id, ticket, fallback, .. } => head.set(2, *id).ticket(*ticket).fallback(*fallback),
+            Self::Send { flow, ticket, .. } => head.set(2, flow.connection).ticket(*ticket).flow(flow),
             Self::Open { id, ticket, .. } => head.set(3, *id).ticket(*ticket),
             Self::Announce => head.set(4, ConnectionId::NONE),
             Self::Keep { id, seconds } => head.set(5, *id).number(u64::from(*seconds)),
@@ -52,14 +53,13 @@ impl<'a> Letter<'a> {
         };
         out.extend_from_slice(&head.0);
         match self {
-            Self::Send { fallback, bytes, .. } => {
-                text(out, &fallback.map(|(_, peer)| peer.to_string()).unwrap_or_default());
+            Self::Send { flow, host, wish, bytes, .. } => {
+                text(out, &flow.peer.to_string());
+                names(out, host, wish);
                 out.extend_from_slice(bytes);
             }
             Self::Open { host, wish, bytes, .. } => {
-                text(out, host);
-                text(out, wish.domain.as_deref().unwrap_or_default());
-                text(out, wish.sip_domain.as_deref().unwrap_or_default());
+                names(out, host, wish);
                 out.extend_from_slice(bytes);
             }
             _ => {}
@@ -79,15 +79,12 @@ impl<'a> Letter<'a> {
         Some(match head.0[0] {
             1 => Self::Adopt { id, from: head.read_keeper() },
             2 => {
-                let peer = take_text(&mut rest)?;
-                let fallback = peer.parse().ok().map(|peer| (head.socket(), peer));
-                Self::Send { id, ticket: head.read_ticket(), fallback, bytes: rest }
+                let flow = head.read_flow(take_text(&mut rest)?.parse().ok()?);
+                let (host, wish) = take_names(&mut rest)?;
+                Self::Send { flow, ticket: head.read_ticket(), host, wish, bytes: rest }
             }
             3 => {
-                let host = take_text(&mut rest)?;
-                let mut named =
-                    || take_text(&mut rest).map(|name| (!name.is_empty()).then(|| name.to_owned()));
-                let wish = Wish { domain: named()?, sip_domain: named()? };
+                let (host, wish) = take_names(&mut rest)?;
                 Self::Open { id, ticket: head.read_ticket(), host, wish, bytes: rest }
             }
             4 => Self::Announce,
@@ -107,6 +104,8 @@ struct Head([u8; HEAD]);
 
 /// The flag of a letter that has a ticket.
 const TICKET: u8 = 1;
+/// The flag of a message for which a connection may be opened.
+const MAY_OPEN: u8 = 2;
 
 impl Default for Head {
     fn default() -> Self {
@@ -139,9 +138,11 @@ impl Head {
         self
     }
 
-    fn fallback(&mut self, fallback: Option<(u16, SocketAddr)>) -> &mut Self {
-        if let Some((socket, _)) = fallback {
-            self.0[2..4].copy_from_slice(&socket.to_le_bytes());
+    /// What of `flow` is no text.
+    fn flow(&mut self, flow: &Flow) -> &mut Self {
+        self.0[2..4].copy_from_slice(&flow.socket.0.to_le_bytes());
+        if flow.may_open {
+            self.0[1] |= MAY_OPEN;
         }
         self
     }
@@ -160,8 +161,9 @@ impl Head {
         self.word(12)
     }
 
-    fn socket(&self) -> u16 {
-        u16::from_le_bytes([self.0[2], self.0[3]])
+    fn read_flow(&self, peer: SocketAddr) -> Flow {
+        let socket = SocketId(u16::from_le_bytes([self.0[2], self.0[3]]));
+        Flow { socket, peer, connection: self.id(), may_open: self.0[1] & MAY_OPEN != 0 }
     }
 
     fn read_keeper(&self) -> Keeper {
@@ -181,6 +183,19 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// What a connection over TLS is to be opened with.
+fn names(out: &mut Vec<u8>, host: &str, wish: &Wish) {
+    text(out, host);
+    text(out, wish.domain.as_deref().unwrap_or_default());
+    text(out, wish.sip_domain.as_deref().unwrap_or_default());
+}
+
+fn take_names<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Wish)> {
+    let host = take_text(rest)?;
+    let mut named = || take_text(rest).map(|name| (!name.is_empty()).then(|| name.to_owned()));
+    Some((host, Wish { domain: named()?, sip_domain: named()? }))
+}
+
 fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let (length, behind) = rest.split_first_chunk::<2>()?;
     let (text, behind) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
@@ -197,12 +212,14 @@ mod tests {
         let id = ConnectionId::from_number(0x1234_5678_9abc);
         let keeper = Keeper { index: 7, generation: 3_000_000_000 };
         let ticket = Some(Ticket { transaction: u64::MAX - 1, branch: 11 });
-        let fallback = Some((3, "[::1]:5060".parse().unwrap()));
+        let peer = "[::1]:5060".parse().unwrap();
+        let flow = Flow { socket: SocketId(3), peer, connection: id, may_open: true };
+        let closed = Flow { may_open: false, ..flow };
         let wish = Wish { domain: Some("d".into()), sip_domain: None };
         for letter in [
             Letter::Adopt { id, from: keeper },
-            Letter::Send { id, ticket, fallback, bytes: b"INVITE" },
-            Letter::Send { id, ticket: None, fallback: None, bytes: b"" },
+            Letter::Send { flow, ticket, host: "h.example", wish: wish.clone(), bytes: b"INVITE" },
+            Letter::Send { flow: closed, ticket: None, host: "", wish: Wish::default(), bytes: b"" },
             Letter::Open { id, ticket, host: "h.example", wish, bytes: b"x" },
             Letter::Announce,
             Letter::Keep { id, seconds: 3600 },

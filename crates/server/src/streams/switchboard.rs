@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_net::connections::{Claim, ConnectionId, Keeper, View, marks};
+use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
 use tocsin_net::tls::Facts;
 use tocsin_net::{Hop, Mailbox};
 use tocsin_process::Kind;
@@ -18,7 +18,7 @@ use super::end::{End, report};
 use super::letter::Letter;
 use super::opening::{Errand, Outgoing};
 use crate::flow::{Envelope, Flow, Ticket};
-use crate::sockets::SocketId;
+use crate::security::Wish;
 use crate::tcp_profile::AliasMode;
 use crate::tcp_profile::Opening::Opened;
 use crate::time::now_ms;
@@ -30,9 +30,9 @@ const UNPOSTED_BYTES: usize = 8 << 20;
 const POST_AGAIN: Duration = Duration::from_millis(5);
 /// Messages that may wait in a process for connections that are on their way to it.
 const PARKED_MOST: usize = 4096;
-
 /// Milliseconds that they may wait.
-const PARKED_MOST_MS: u64 = 2000;
+const PARKED_MOST_MS: u64 = 5000;
+
 /// A connection that this process keeps.
 #[derive(Debug)]
 enum Kept {
@@ -47,6 +47,8 @@ enum Kept {
 struct Parked {
     since: u64,
     flow: Flow,
+    host: String,
+    wish: Option<Wish>,
     ticket: Option<Ticket>,
     bytes: Vec<u8>,
 }
@@ -86,8 +88,10 @@ impl Switchboard {
         let connections = &worker.server.exchange.connections;
         let flow = envelope.flow;
         let hop = flow.hop(&worker.server.sockets);
-        let given = Some(flow.connection).filter(|id| id.is_some()).and_then(|id| connections.view(id));
-        let found = given.or_else(|| connections.towards(&hop).and_then(|id| connections.view(id)));
+        let usable = |id| connections.view(id).filter(|view| !view.is_ending());
+        let given = Some(flow.connection).filter(|id| id.is_some()).and_then(usable);
+        let leading = || connections.towards(&hop, guise(worker, &hop, envelope));
+        let found = given.or_else(|| leading().and_then(usable));
         match found {
             Some(view) => self.send_over(worker, &view, envelope, bytes),
             None if !flow.may_open => self.failed(worker, envelope.ticket),
@@ -104,8 +108,9 @@ impl Switchboard {
         // What a predecessor in this place kept comes here, as soon as TCP main brings it.
         let mine = keeper_of(worker).is_some_and(|me| me.index == view.keeper.index);
         if !mine || (self.is_leaving.get() && !self.kept.borrow().contains_key(&view.id)) {
-            let fallback = Some((envelope.flow.socket.0, envelope.flow.peer));
-            let letter = Letter::Send { id: view.id, ticket, fallback, bytes: &bytes };
+            let flow = Flow { connection: view.id, ..envelope.flow };
+            let wish = envelope.wish.cloned().unwrap_or_default();
+            let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
             return self.to_worker(worker, view.keeper.index, &letter, ticket);
         }
         match self.kept(view.id) {
@@ -117,7 +122,8 @@ impl Switchboard {
             }
             None => {
                 let flow = Flow { connection: view.id, ..envelope.flow };
-                self.park(worker, Parked { since: now_ms(), flow, ticket, bytes });
+                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
+                self.park(worker, Parked { since: now_ms(), flow, host, wish, ticket, bytes });
             }
         }
     }
@@ -130,6 +136,11 @@ impl Switchboard {
         } else {
             self.failed(worker, message.ticket);
         }
+    }
+
+    fn send_parked(&self, worker: &'static Worker, message: Parked) {
+        let Parked { flow, host, wish, ticket, bytes, .. } = message;
+        self.send(worker, &Envelope { flow, wish: wish.as_ref(), host: &host, ticket }, bytes);
     }
 
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
@@ -152,6 +163,7 @@ impl Switchboard {
             listener: socket.0,
             marks: marks::OUTGOING,
             idle_until: now_ms() + server.settings.tcp.lifetime.as_millis() as u64,
+            guise: guise(worker, hop, envelope),
         };
         if profile_for(worker, hop.protocol, hop.to, claim.local, Opened).no_new_connection {
             tracing::info!("{hop} has no connection, and none may be opened");
@@ -163,7 +175,7 @@ impl Switchboard {
             tracing::error!("no connection to {hop}: {}", End::Full);
             return self.failed(worker, envelope.ticket);
         };
-        let leads = server.exchange.connections.lead(*hop, id, false);
+        let leads = server.exchange.connections.lead(id);
         if leads != id {
             // Another process was first: its connection carries this message too.
             server.exchange.connections.release(id);
@@ -232,9 +244,7 @@ impl Switchboard {
         let (due, rest) = parked.drain(..).partition::<Vec<_>, _>(|message| message.flow.connection == id);
         *parked = rest;
         drop(parked);
-        for Parked { flow, ticket, bytes, .. } in due {
-            self.send(worker, &Envelope { ticket, ..flow.into() }, bytes);
-        }
+        due.into_iter().for_each(|message| self.send_parked(worker, message));
     }
 
     /// Reads one letter of this worker's mailbox.
@@ -244,11 +254,8 @@ impl Switchboard {
                 Some(stream) => self.adopt(worker, id, from, stream),
                 None => self.lost(worker, id, from),
             },
-            Some(Letter::Send { id, ticket, fallback, bytes }) => {
-                let peer = worker.server.exchange.connections.view(id).map(|view| view.remote);
-                let (socket, peer) = fallback.unwrap_or((0, peer.unwrap_or(SocketAddr::from(([0; 4], 0)))));
-                let flow = Flow { connection: id, ..Flow::new(SocketId(socket), peer) };
-                self.send(worker, &Envelope { ticket, ..flow.into() }, bytes.to_vec());
+            Some(Letter::Send { flow, ticket, host, wish, bytes }) => {
+                self.send(worker, &Envelope { flow, wish: Some(&wish), host, ticket }, bytes.to_vec());
             }
             Some(Letter::Open { id, ticket, host, wish, bytes }) => {
                 self.begin_adopted(worker, id, Errand::new(host, wish, bytes.to_vec(), ticket));
@@ -448,6 +455,8 @@ impl Switchboard {
     }
 
     fn to_worker(&self, worker: &'static Worker, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
+        // The other process may be faster than this one: what was to be said before is said before.
+        worker.flush_datagrams();
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
         let Some(mailbox) = mailbox(worker, index) else { return self.failed(worker, ticket) };
@@ -511,7 +520,7 @@ impl Switchboard {
         !self.unposted.borrow().is_empty()
     }
 
-    /// Once a second: connections that never came are given up, and messages that wait for them.
+    /// Once a second: connections that never came are given up, and messages that wait for them go another way.
     pub(crate) fn tick(&self, worker: &'static Worker) {
         self.give_up_missed(worker);
         self.pay(worker);
@@ -520,6 +529,14 @@ impl Switchboard {
         for message in parked.extract_if(.., |message| message.since < late) {
             self.failed(worker, message.ticket);
         }
+        let is_lost = |message: &Parked| {
+            let view = worker.server.exchange.connections.view(message.flow.connection);
+            view.is_none_or(|view| view.is_ending())
+        };
+        let lost: Vec<_> = parked.extract_if(.., |message| is_lost(message)).collect();
+        drop(parked);
+        // What they waited for never came: another connection takes them.
+        lost.into_iter().for_each(|message| self.send_parked(worker, message));
     }
 }
 
@@ -534,6 +551,16 @@ fn reader_of(index: u16) -> String {
 fn mailbox(worker: &'static Worker, index: u16) -> Option<&'static Mailbox> {
     let exchange = &worker.server.exchange;
     if index == TO_MAIN { Some(&exchange.main) } else { exchange.workers.get(usize::from(index)) }
+}
+
+/// In which guise a connection to `hop` would be opened for `envelope`.
+fn guise(worker: &Worker, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
+    let Some(security) = worker.server.security.as_ref().filter(|_| hop.protocol.is_secure()) else {
+        return Guise::NONE;
+    };
+    let host = Some(envelope.host).filter(|host| !host.is_empty());
+    let none = Wish::default();
+    security.guise(worker.server, hop.to, envelope.wish.unwrap_or(&none), host)
 }
 
 /// This process as a keeper, if it is a TCP worker.

@@ -27,6 +27,7 @@ impl Pair {
     fn start(uas: u16, trusted: Option<&Authority>, name: &str) -> Self {
         let authority = Authority::new();
         authority.issue("tocsin", ["tocsin.example", "127.0.0.1"]);
+        authority.issue("tenant", ["tenant.example", "127.0.0.1"]);
         authority.issue("kamailio", ["kamailio.example", name]);
         let (events, tls) = (Subscriber::new(), free_tcp_port());
         let kamailio = Kamailio::start(&authority, uas, tls);
@@ -139,6 +140,28 @@ fn the_next_hop_is_reached_again_after_a_worker_has_died() {
     assert_eq!(pair.events.raw(), disconnected(far, near, "tls"));
     call();
     assert_eq!(pair.connections().len(), 1, "{:?}", pair.connections());
+    pair.stop();
+}
+
+#[test]
+fn a_connection_with_one_certificate_does_not_carry_requests_that_need_another() {
+    let (caller, callee) = (Phone::new(), Phone::new());
+    let pair = Pair::start(callee.port(), None, "127.0.0.1");
+    let me = pair.server.address();
+    let locals = |users: &[&str]| {
+        for user in users {
+            let invite = Request::new(&caller, "INVITE", &format!("sip:{user}@{me}"));
+            caller.send(me, invite.text());
+            callee.wait_for("INVITE", |message| message.header("Call-ID") == Some(&invite.call_id));
+        }
+        let mut locals: Vec<_> = pair.connections().iter().map(|row| row["Local"].to_string()).collect();
+        locals.sort();
+        locals
+    };
+    let first = locals(&["callee"]);
+    let both = locals(&["tenant"]);
+    assert_eq!((first.len(), both.len()), (1, 2), "{both:?}");
+    assert_eq!(locals(&["tenant", "callee", "tenant"]), both, "each is used again");
     pair.stop();
 }
 

@@ -132,17 +132,23 @@ impl Setup {
         let notify = self.dir.path().join("notify.sock");
         let manager = UnixDatagram::bind(&notify).unwrap();
         manager.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let child = self.command().env("NOTIFY_SOCKET", &notify).spawn().unwrap();
+        let spawn = |setup: &Self| setup.command().env("NOTIFY_SOCKET", &notify).spawn().unwrap();
+        let child = spawn(&self);
         let mi = Mi::new(SocketAddr::from(([127, 0, 0, 1], self.mi_port)));
         let mut server = Server { child, setup: self, mi, ended: false, turn };
         let deadline = Instant::now() + PATIENCE;
         let mut state = [0; 64];
         while !manager.recv(&mut state).is_ok_and(|length| &state[..length] == b"READY=1") {
-            if let Some(status) = server.child.try_wait().unwrap() {
+            assert!(Instant::now() < deadline, "the server did not become ready: {}", server.log());
+            let Some(status) = server.child.try_wait().unwrap() else { continue };
+            // A port that was free a moment ago may be that of another test's question to a name server now.
+            if server.log().contains("in use by another program") {
+                pause(Duration::from_millis(50));
+                server.child = spawn(&server.setup);
+            } else {
                 server.ended = true;
-                panic!("the server ended while it started: {status}");
+                panic!("the server ended while it started: {status}: {}", server.log());
             }
-            assert!(Instant::now() < deadline, "the server did not become ready");
         }
         server
     }

@@ -12,6 +12,11 @@ use tocsin_shm::{Arena, ArenaFull, Map, MapOptions, ShmClone, ShmSafe, Sweep};
 
 use crate::address::{Hop, Protocol};
 
+mod way;
+
+pub use way::Guise;
+use way::Way;
+
 /// Low bits of an ID that say which row it is.
 const ROW_BITS: u32 = 20;
 /// The most rows there can be.
@@ -55,6 +60,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
+    /// Whoever closes a connection that no process can serve any more.
+    pub const UNDERTAKER: Self = Self { index: u16::MAX >> 1, generation: 0 };
+
     /// Never 0, which means nobody.
     fn word(self) -> u64 {
         1 << 63 | u64::from(self.index) << 32 | u64::from(self.generation)
@@ -79,6 +87,8 @@ pub mod marks {
     pub const SERVING: u32 = 16;
     /// Its end has been told: whoever comes upon the row only frees it.
     pub const TOLD: u32 = 32;
+    /// It is over: nothing is to be sent over it any more.
+    pub const ENDING: u32 = 64;
 }
 
 /// A connection as its row shows it.
@@ -102,6 +112,26 @@ pub struct View {
     pub idle_until: u64,
     /// The port by which it is found beside its own (RFC 5923), or 0.
     pub alias: u16,
+    /// As whom and for whom it was opened.
+    pub guise: Guise,
+}
+
+impl View {
+    /// Whether it is over, and what is to be sent needs another.
+    pub fn is_ending(&self) -> bool {
+        self.marks & marks::ENDING != 0 || self.keeper == Keeper::UNDERTAKER
+    }
+
+    /// All that it may be found by.
+    fn ways(&self) -> impl Iterator<Item = Way> + use<> {
+        let Self { protocol, remote, alias, guise, .. } = *self;
+        let ports = [Some(remote.port()), Some(alias).filter(|port| *port != 0)];
+        let guises = [Some(guise), Some(guise.nameless()).filter(|other| *other != guise)];
+        ports.into_iter().flatten().flat_map(move |port| {
+            let hop = Hop { protocol, to: SocketAddr::new(remote.ip(), port) };
+            guises.into_iter().flatten().map(move |guise| Way::new(&hop, guise))
+        })
+    }
 }
 
 #[derive(Debug, ShmSafe)]
@@ -116,6 +146,7 @@ struct Row {
     deaths: AtomicU32,
     /// Protocol, listener and alias port.
     kind: AtomicU64,
+    guise: AtomicU64,
     remote: Address,
     local: Address,
     idle_until: AtomicU64,
@@ -168,6 +199,8 @@ pub struct Claim {
     pub marks: u32,
     /// See [`View::idle_until`].
     pub idle_until: u64,
+    /// See [`View::guise`].
+    pub guise: Guise,
 }
 
 /// The table, the same in all processes. A handle to copy.
@@ -176,7 +209,7 @@ pub struct Connections {
     rows: &'static [Row],
     /// Where the search for a free row begins.
     next: &'static AtomicU64,
-    by_hop: Map<Hop, ConnectionId>,
+    by_way: Map<Way, ConnectionId>,
 }
 
 impl Connections {
@@ -192,6 +225,7 @@ impl Connections {
             marks: AtomicU32::new(0),
             deaths: AtomicU32::new(0),
             kind: AtomicU64::new(0),
+            guise: AtomicU64::new(0),
             remote: Address::default(),
             local: Address::default(),
             idle_until: AtomicU64::new(0),
@@ -199,7 +233,7 @@ impl Connections {
         Ok(Self {
             rows: arena.boot_array(most.clamp(1, ROWS_MAX), empty)?,
             next: &arena.boot_array(1, |_| AtomicU64::new(0))?[0],
-            by_hop: Map::create(
+            by_way: Map::create(
                 arena,
                 &MapOptions { name: "connections", shards: 16, buckets: most.div_ceil(16).max(16) },
             )?,
@@ -208,7 +242,7 @@ impl Connections {
 
     /// The tables whose locks the supervisor sweeps.
     pub fn sweeper(&self) -> &'static dyn Sweep {
-        self.by_hop.sweeper()
+        self.by_way.sweeper()
     }
 
     /// The most connections there can be.
@@ -229,6 +263,7 @@ impl Connections {
         row.remote.store(claim.remote);
         row.local.store(claim.local);
         row.kind.store(kind_word(claim.protocol, claim.listener, 0), Relaxed);
+        row.guise.store(claim.guise.word(), Relaxed);
         row.marks.store(claim.marks, Relaxed);
         row.deaths.store(0, Relaxed);
         row.idle_until.store(claim.idle_until, Relaxed);
@@ -257,6 +292,7 @@ impl Connections {
             marks: row.marks.load(Relaxed),
             idle_until: row.idle_until.load(Relaxed),
             alias,
+            guise: Guise::of(row.guise.load(Relaxed)),
         };
         std::sync::atomic::fence(Acquire);
         (row.id.load(Relaxed) == id.0).then_some(view)
@@ -271,31 +307,43 @@ impl Connections {
         })
     }
 
-    /// The connection that leads to `hop`.
-    pub fn towards(&self, hop: &Hop) -> Option<ConnectionId> {
-        self.by_hop.get(&plain(*hop), |id| *id).filter(|id| self.row(*id).is_some())
+    /// The connection that leads to `hop` in that `guise`, or that was opened from there.
+    pub fn towards(&self, hop: &Hop, guise: Guise) -> Option<ConnectionId> {
+        self.on(&Way::new(hop, guise))
+            .or_else(|| if guise == Guise::NONE { None } else { self.on(&Way::new(hop, Guise::NONE)) })
     }
 
-    /// Lets `id` be found by `hop`. The connection that is found from now on: `id`, or one that was there before and
-    /// still is, when `replace` is not asked for. A full arena leaves `id` unfindable, not broken.
-    pub fn lead(&self, hop: Hop, id: ConnectionId, replace: bool) -> ConnectionId {
-        let hop = plain(hop);
+    /// Lets `id` be found by the address of its far end, and, where a name was asked for, by whoever asks for none.
+    /// The connection that is found from now on: `id`, or one that was there before. A full arena leaves `id`
+    /// unfindable, not broken.
+    pub fn lead(&self, id: ConnectionId) -> ConnectionId {
+        let Some(view) = self.view(id) else { return id };
+        let mut ways = view.ways();
+        let leads = ways.next().map_or(id, |way| self.lay(way, id));
+        if leads == id {
+            ways.for_each(|way| {
+                self.lay(way, id);
+            });
+        }
+        leads
+    }
+
+    /// Lets `id` be found by `way` if no other connection is. The one that is found.
+    fn lay(&self, way: Way, id: ConnectionId) -> ConnectionId {
         for _ in 0..2 {
-            if !replace && let Some(other) = self.towards(&hop) {
+            if let Some(other) = self.on(&way) {
                 return other;
             }
-            let entered = if replace {
-                self.by_hop.insert(&hop, |_| Ok((hop, id)))
-            } else {
-                self.by_hop.remove_if(&hop, |old| self.row(*old).is_none());
-                self.by_hop.insert_new(&hop, |_| Ok((hop, id)))
-            };
-            match entered {
-                Ok(false) if !replace => {}
-                _ => return id,
+            self.by_way.remove_if(&way, |old| self.row(*old).is_none());
+            if !matches!(self.by_way.insert_new(&way, |_| Ok((way, id))), Ok(false)) {
+                break;
             }
         }
         id
+    }
+
+    fn on(&self, way: &Way) -> Option<ConnectionId> {
+        self.by_way.get(way, |id| *id).filter(|id| self.row(*id).is_some())
     }
 
     /// Gives the connection from one keeper to another; `false` when it is no longer `from`'s.
@@ -310,22 +358,33 @@ impl Connections {
         if port == 0 || port == view.remote.port() || view.alias == port {
             return;
         }
-        if view.alias != 0 {
-            let to = SocketAddr::new(view.remote.ip(), view.alias);
-            self.by_hop.remove_if(&Hop { protocol: view.protocol, to }, |found| *found == id);
-        }
+        let before = view.ways();
         row.kind.store(kind_word(view.protocol, view.listener, port), Relaxed);
-        let to = SocketAddr::new(view.remote.ip(), port);
-        self.lead(Hop { protocol: view.protocol, to }, id, true);
+        let own = View { alias: 0, ..view };
+        for way in before.filter(|way| !own.ways().any(|own| own == *way)) {
+            self.by_way.remove_if(&way, |found| *found == id);
+        }
+        let now = View { alias: port, ..view };
+        for way in now.ways().filter(|way| way.hop.to.port() == port) {
+            // The newest word of the other end counts. A full arena leaves it without one.
+            let _ = self.by_way.insert(&way, |_| Ok((way, id)));
+        }
+    }
+
+    /// Nothing more is to be sent over `id`: it is not found any more, though its row is still there.
+    pub fn retire(&self, id: ConnectionId) {
+        let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
+        row.marks.fetch_or(marks::ENDING, AcqRel);
+        for way in view.ways() {
+            self.by_way.remove_if(&way, |found| *found == id);
+        }
     }
 
     /// Frees the row. To be called once, by the keeper or by whoever buries it.
     pub fn release(&self, id: ConnectionId) {
-        let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
-        let ports = [view.remote.port(), view.alias];
-        for port in ports.into_iter().filter(|port| *port != 0) {
-            let to = SocketAddr::new(view.remote.ip(), port);
-            self.by_hop.remove_if(&Hop { protocol: view.protocol, to }, |found| *found == id);
+        let Some(row) = self.row(id) else { return };
+        if row.marks.load(Relaxed) & marks::ENDING == 0 {
+            self.retire(id);
         }
         row.id.store(0, Release);
         row.keeper.store(0, Release);
@@ -399,11 +458,6 @@ impl Own {
     }
 }
 
-/// The hop without what a row does not remember: the scope and flow of an IPv6 address.
-fn plain(hop: Hop) -> Hop {
-    Hop { to: SocketAddr::new(hop.to.ip(), hop.to.port()), ..hop }
-}
-
 fn kind_word(protocol: Protocol, listener: u16, alias: u16) -> u64 {
     let protocol = Protocol::ALL.iter().position(|p| *p == protocol).unwrap_or(0) as u64;
     protocol << 32 | u64::from(listener) << 16 | u64::from(alias)
@@ -435,6 +489,7 @@ mod tests {
             listener: 5,
             marks: marks::OPEN,
             idle_until: 77,
+            guise: Guise::NONE,
         }
     }
 
@@ -467,16 +522,51 @@ mod tests {
     fn a_connection_is_found_by_its_far_end_and_its_alias() {
         let table = table(4);
         let id = table.claim(KEEPER, &claim(9000)).unwrap();
-        let hop = |port| Hop { protocol: Protocol::Tls, to: claim(port).remote };
-        assert_eq!(table.lead(hop(9000), id, false), id);
+        let found =
+            |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+        assert_eq!(table.lead(id), id);
         let later = table.claim(KEEPER, &claim(9000)).unwrap();
-        assert_eq!(table.lead(hop(9000), later, false), id);
+        assert_eq!(table.lead(later), id);
         table.alias(id, 5099);
         table.alias(id, 5061);
-        assert_eq!((table.towards(&hop(5061)), table.towards(&hop(5099))), (Some(id), None));
+        assert_eq!((found(9000), found(5061), found(5099)), (Some(id), Some(id), None));
+        table.retire(id);
+        assert_eq!((found(9000), found(5061)), (None, None));
+        assert!(table.view(id).unwrap().is_ending());
         table.release(id);
-        assert_eq!((table.towards(&hop(9000)), table.towards(&hop(5061))), (None, None));
-        assert_eq!(table.lead(hop(9000), later, false), later);
+        assert_eq!(table.lead(later), later);
+    }
+
+    #[test]
+    fn a_connection_is_used_only_in_the_guise_that_it_was_opened_in() {
+        let table = table(8);
+        let hop = Hop { protocol: Protocol::Tls, to: claim(5061).remote };
+        let guise = |domain, name| Guise { domain, name };
+        let open = |guise| table.claim(KEEPER, &Claim { guise, ..claim(5061) }).unwrap();
+        let first = open(guise(7, 1));
+        assert_eq!(table.lead(first), first);
+        assert_eq!(table.towards(&hop, guise(7, 1)), Some(first));
+        assert_eq!(
+            table.towards(&hop, guise(7, 0)),
+            Some(first),
+            "whoever asks for no name takes what there is"
+        );
+        for other in [guise(7, 2), guise(8, 1), guise(8, 0), Guise::NONE] {
+            assert_eq!(table.towards(&hop, other), None, "{other:?}");
+        }
+        let second = open(guise(7, 2));
+        assert_eq!(table.lead(second), second);
+        let accepted = open(Guise::NONE);
+        assert_eq!(table.lead(accepted), accepted);
+        assert_eq!(table.towards(&hop, guise(7, 2)), Some(second));
+        assert_eq!(table.towards(&hop, guise(7, 0)), Some(first));
+        assert_eq!(table.towards(&hop, guise(9, 9)), Some(accepted), "who opened it may be sent to over it");
+        for id in [first, second, accepted] {
+            table.release(id);
+        }
+        for guise in [guise(7, 1), guise(7, 2), guise(7, 0), Guise::NONE] {
+            assert_eq!(table.on(&Way::new(&hop, guise)), None);
+        }
     }
 
     #[test]
