@@ -16,7 +16,7 @@ use tocsin_sip::{Message, ack_into, cancel_into};
 
 use super::State;
 use super::machine::{Action, Actions, BranchId};
-use super::record::{Transaction, TransactionId};
+use super::record::{Branch, Transaction, TransactionId};
 
 /// The message that made the machine speak, if one did.
 #[derive(Clone, Copy)]
@@ -161,16 +161,23 @@ impl Doing<'_> {
 
     fn send_request(&mut self, t: &Transaction, branch: BranchId) {
         let Some(b) = t.branches.get(branch.index()) else { return };
+        let ticket = Some(Ticket { transaction: self.id.0, branch: branch.index() as u8 });
+        self.send_down(t, b, &b.request, ticket);
+    }
+
+    /// Sends a request where that of the branch `b` goes. Over TLS it goes in the same guise: the next hop takes a
+    /// CANCEL from nobody else.
+    fn send_down(&mut self, t: &Transaction, b: &Branch, bytes: &[u8], ticket: Option<Ticket>) {
         if !self.is_stream(b.flow) {
-            return self.send(b.flow, &b.request);
+            return self.send(b.flow, bytes);
         }
         let hop = b.flow.hop(&self.server.sockets);
         self.after.unsent.push(Unsent {
             flow: b.flow,
             wish: wish_for(self.server, &hop, || Avps::decode(&t.avps)),
             host: String::from_utf8_lossy(&b.host).into_owned(),
-            ticket: Some(Ticket { transaction: self.id.0, branch: branch.index() as u8 }),
-            bytes: b.request.to_vec(),
+            ticket,
+            bytes: bytes.to_vec(),
         });
     }
 
@@ -223,7 +230,7 @@ impl Doing<'_> {
         let Some(request) = parse(self.server, &b.request) else { return };
         let mut bytes = Vec::new();
         if write(&request, &mut bytes) {
-            self.send(b.flow, &bytes);
+            self.send_down(t, b, &bytes, None);
         }
     }
 

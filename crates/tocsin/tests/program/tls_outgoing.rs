@@ -166,6 +166,28 @@ fn a_connection_with_one_certificate_does_not_carry_requests_that_need_another()
 }
 
 #[test]
+fn a_cancel_goes_under_the_certificate_of_its_invite() {
+    let (caller, callee) = (Phone::new(), Phone::new());
+    let pair = Pair::start(callee.port(), None, "127.0.0.1");
+    let me = pair.server.address();
+    let invite = Request::new(&caller, "INVITE", &format!("sip:tenant@{me}"));
+    caller.send(me, invite.text());
+    let arrived = callee.expect_request("INVITE");
+    callee.send(pair.kamailio.udp(), arrived.response("180 Ringing", "callee", ""));
+    caller.expect_status(180);
+    let before = pair.connections();
+    caller.send(me, invite.cancel().text());
+    assert_eq!(caller.expect_status(200).cseq_method(), "CANCEL");
+    let cancel = callee.wait_for("CANCEL", |message| message.method() == Some("CANCEL"));
+    callee.send(pair.kamailio.udp(), cancel.response("200 OK", "callee", ""));
+    callee.send(pair.kamailio.udp(), arrived.response("487 Request Terminated", "callee", ""));
+    let ended = caller.expect_status(487);
+    caller.send(me, invite.ack(&ended).text());
+    assert_eq!((before.len(), before), (1, pair.connections()), "no other was opened");
+    pair.stop();
+}
+
+#[test]
 fn the_name_in_the_certificate_of_a_next_hop_is_not_compared() {
     let (caller, callee) = (Phone::new(), Phone::new());
     let pair = Pair::start(callee.port(), None, "elsewhere.example");
