@@ -3,8 +3,7 @@
 use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::databases::{Asker, DatabaseId, Databases};
 use tocsin_server::module::{Parameters, SetupError};
-
-use crate::proto_tcp::parameters::{number, text};
+use tocsin_server::parameters::{number, text};
 
 pub(super) const NAMES: &[ModParam] = &[
     text("db_url"),

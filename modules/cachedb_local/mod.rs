@@ -11,11 +11,11 @@ use tocsin_json::{Text, Value as Json};
 use tocsin_mi::{Command, MiError, Outcome as Answer, Params, Registry};
 use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Value};
 use tocsin_server::module::{Deadlines, Module, Setup, SetupError};
+use tocsin_server::parameters::{number, text};
 use tocsin_server::{Context, Server, Worker};
 
 use self::collection::Collection;
 use self::urls::{DEFAULT, Sizes, collection_of};
-use crate::proto_tcp::parameters::{number, text};
 
 /// The module's name.
 const NAME: &str = "cachedb_local";

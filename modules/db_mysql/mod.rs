@@ -1,8 +1,7 @@
 //! db_mysql: lets modules use databases of MySQL and MariaDB (`mysql://` URLs). It says what a query may cost
-//! ([`parameters`]), and tells of slow queries ([`slow`]) and of connections lost and recovered.
+//! ([`parameters`]), and tells of slow queries and of connections lost and recovered.
 
 mod parameters;
-pub(crate) mod slow;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -12,10 +11,10 @@ use tocsin_event::EventId;
 use tocsin_script::ModuleSpec;
 use tocsin_server::databases::Engine;
 use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::slow_queries::{self, Names};
 use tocsin_server::{Context, Server};
 
 use parameters::Settings;
-use slow::Names;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -55,10 +54,10 @@ impl Engine for Mysql {
     }
 
     fn finished(&self, server: &Server, finished: &Finished<'_>) {
-        if let Some(error) = slow::complaint(finished) {
+        if let Some(error) = slow_queries::complaint(finished) {
             tracing::error!("{error}");
         }
-        if let Some(slow) = slow::measure(server, NAMES, self.settings.threshold_us, finished) {
+        if let Some(slow) = slow_queries::measure(server, NAMES, self.settings.threshold_us, finished) {
             tracing::warn!("{slow}");
         }
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use tocsin_db::{CONNECT_TIMEOUT, CONNECT_TRIES, Limits, QUERY_RETRIES};
 use tocsin_script::ModParam;
 use tocsin_server::module::{Parameters, SetupError};
-
-use crate::proto_tcp::parameters::{number, switch};
+use tocsin_server::parameters::{number, switch};
 
 pub(super) const NAMES: &[ModParam] = &[
     number("exec_query_threshold"),

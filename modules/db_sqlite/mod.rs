@@ -8,10 +8,9 @@ use tocsin_db::{Finished, Limits, Scheme};
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::databases::Engine;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
+use tocsin_server::parameters::{number, text};
+use tocsin_server::slow_queries::{self, Names};
 use tocsin_server::{Context, Server};
-
-use crate::db_mysql::slow::{self, Names};
-use crate::proto_tcp::parameters::{number, text};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -81,10 +80,10 @@ impl Engine for Sqlite {
     }
 
     fn finished(&self, server: &Server, finished: &Finished<'_>) {
-        if let Some(error) = slow::complaint(finished) {
+        if let Some(error) = slow_queries::complaint(finished) {
             tracing::error!("{error}");
         }
-        if let Some(slow) = slow::measure(server, NAMES, self.threshold_us, finished) {
+        if let Some(slow) = slow_queries::measure(server, NAMES, self.threshold_us, finished) {
             tracing::warn!("{slow}");
         }
     }

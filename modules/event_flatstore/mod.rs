@@ -12,12 +12,12 @@ use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
 use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
+use tocsin_server::parameters::{Reader, number, switch, text};
 use tocsin_server::{Context, Server};
 use tocsin_shm::monotonic_millis;
 
 use self::lines::Layout;
 use self::store::{FlatStore, Rotations};
-use crate::proto_tcp::parameters::{Reader, number, switch, text};
 
 /// The module's name.
 const NAME: &str = "event_flatstore";

@@ -6,8 +6,7 @@ use tocsin_event::{Stream, StreamOptions};
 use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-
-use crate::proto_tcp::parameters::{Reader, number, switch, text};
+use tocsin_server::parameters::{Reader, number, switch, text};
 
 /// The module's name.
 const NAME: &str = "event_stream";

@@ -1,15 +1,12 @@
 //! proto_tcp: lets `socket=tcp:...` listen, and says how connections of that protocol are served. The server itself opens
 //! and serves them.
 
-pub(crate) mod parameters;
-
 use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
+use tocsin_server::parameters::{Reader, number, switch, text};
 use tocsin_server::stream_options::StreamOptions;
-
-use self::parameters::{Reader, number, switch, text};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]

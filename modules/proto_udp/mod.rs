@@ -5,8 +5,7 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
-
-use crate::proto_tcp::parameters::{Reader, number};
+use tocsin_server::parameters::{Reader, number};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,8 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
+use tocsin_server::parameters::{Reader, number, switch, text};
 use tocsin_server::stream_options::StreamOptions;
-
-use crate::proto_tcp::parameters::{Reader, number, switch, text};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,12 @@
-//! Reading the parameters that the modules of the stream protocols have in common, each under its own name.
+//! Declaring and reading the parameters of modules (`modparam`): what kinds there are, and values that several modules
+//! take in the same way, each under its own name. A value that cannot be used is an error that says what would be right.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tocsin_script::{ModParam, ModParamKind, Value};
-use tocsin_server::module::{Parameters, SetupError};
+
+use crate::module::{Parameters, SetupError};
 
 /// The longest time-out: an hour. More is a mistake of units.
 const LONGEST_MS: i64 = 3_600_000;
@@ -14,35 +16,38 @@ const MOST_CHUNKS: i64 = 65_535;
 const RESOURCE_LIMIT: usize = 1024;
 
 /// A parameter that takes a number.
-pub(crate) const fn number(name: &'static str) -> ModParam {
+pub const fn number(name: &'static str) -> ModParam {
     ModParam { name, kind: ModParamKind::Int }
 }
 
 /// A parameter that takes a string.
-pub(crate) const fn text(name: &'static str) -> ModParam {
+pub const fn text(name: &'static str) -> ModParam {
     ModParam { name, kind: ModParamKind::Str }
 }
 
 /// A switch: a number, or a word such as `"no"`.
-pub(crate) const fn switch(name: &'static str) -> ModParam {
+pub const fn switch(name: &'static str) -> ModParam {
     ModParam { name, kind: ModParamKind::IntOrStr }
 }
 
 /// The parameters of one module. What is not given leaves its place as it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     module: &'static str,
     given: &'a Parameters,
 }
 
 impl<'a> Reader<'a> {
     /// The parameters that `module` was given.
-    pub(crate) fn new(module: &'static str, given: &'a Parameters) -> Self {
+    pub fn new(module: &'static str, given: &'a Parameters) -> Self {
         Self { module, given }
     }
 
     /// A port to listen on and to send to.
-    pub(crate) fn port(&self, name: &'static str, place: &mut u16) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is no port.
+    pub fn port(&self, name: &'static str, place: &mut u16) -> Result<(), SetupError> {
         if let Some(port) = self.within(name, 1..=65_535, "a port")? {
             *place = port as u16;
         }
@@ -50,7 +55,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A time in milliseconds.
-    pub(crate) fn millis(&self, name: &'static str, place: &mut Duration) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is no number of milliseconds from 1 to an hour.
+    pub fn millis(&self, name: &'static str, place: &mut Duration) -> Result<(), SetupError> {
         if let Some(millis) = self.within(name, 1..=LONGEST_MS, "milliseconds")? {
             *place = Duration::from_millis(millis.unsigned_abs());
         }
@@ -58,7 +66,10 @@ impl<'a> Reader<'a> {
     }
 
     /// How many pieces there may be.
-    pub(crate) fn chunks(&self, name: &'static str, place: &mut u32) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is no number from 1 to 65,535.
+    pub fn chunks(&self, name: &'static str, place: &mut u32) -> Result<(), SetupError> {
         if let Some(chunks) = self.within(name, 1..=MOST_CHUNKS, "a number")? {
             *place = chunks as u32;
         }
@@ -66,7 +77,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Yes or no.
-    pub(crate) fn switch(&self, name: &'static str, place: &mut bool) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is neither a number nor a word that says yes or no.
+    pub fn switch(&self, name: &'static str, place: &mut bool) -> Result<(), SetupError> {
         if let Some(value) = self.given.value(name) {
             *place = truth(value).ok_or_else(|| self.wrong(name, "give 1 or 0".to_owned()))?;
         }
@@ -74,7 +88,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The path that a WebSocket is asked for.
-    pub(crate) fn resource(&self, name: &'static str, place: &mut String) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is no path, or too long.
+    pub fn resource(&self, name: &'static str, place: &mut String) -> Result<(), SetupError> {
         let Some(Value::Str(given)) = self.given.value(name) else { return Ok(()) };
         let fits = given.starts_with(b"/")
             && given.len() <= RESOURCE_LIMIT
@@ -88,12 +105,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A time in milliseconds that is checked and not acted on: it bounds how long a process of the peer's stands still.
-    pub(crate) fn needless_millis(&self, name: &'static str) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// It is no number of milliseconds up to an hour.
+    pub fn needless_millis(&self, name: &'static str) -> Result<(), SetupError> {
         self.within(name, 0..=LONGEST_MS, "milliseconds").map(|_| ())
     }
 
     /// Tracing must be off: `trace_on` not given or 0.
-    pub(crate) fn no_tracing(&self) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// Tracing is asked for.
+    pub fn no_tracing(&self) -> Result<(), SetupError> {
         let mut on = false;
         self.switch("trace_on", &mut on)?;
         if on {

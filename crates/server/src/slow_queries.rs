@@ -4,25 +4,27 @@ use std::borrow::Cow;
 use std::fmt;
 
 use tocsin_db::{Finished, QueryError, Source};
-use tocsin_server::{Server, events};
+
+use crate::events;
+use crate::server::Server;
 
 /// Bytes of SQL that an event tells; the rest is cut off.
 const TEXT_LIMIT: usize = 60_000;
 
 /// What the sources of `E_CORE_THRESHOLD` are called.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Names {
+pub struct Names {
     /// Of a query as it is written.
-    pub(crate) plain: &'static str,
+    pub plain: &'static str,
     /// Of one whose asker goes on meanwhile.
-    pub(crate) asynchronous: &'static str,
+    pub asynchronous: &'static str,
     /// Of a prepared statement.
-    pub(crate) prepared: &'static str,
+    pub prepared: &'static str,
 }
 
 /// A query that took longer than it should.
 #[derive(Debug)]
-pub(crate) struct Slow<'a> {
+pub struct Slow<'a> {
     source: &'static str,
     micros: u64,
     text: Cow<'a, str>,
@@ -30,7 +32,7 @@ pub(crate) struct Slow<'a> {
 
 /// Counts a query, and raises the event if it took more than `threshold` microseconds; 0 switches that off. What it
 /// returns is for the log.
-pub(crate) fn measure<'a>(
+pub fn measure<'a>(
     server: &Server,
     names: Names,
     threshold: u64,
@@ -44,7 +46,7 @@ pub(crate) fn measure<'a>(
 }
 
 /// Why a query failed, if that was not said when the connection went.
-pub(crate) fn complaint<'a>(finished: &Finished<'a>) -> Option<&'a QueryError> {
+pub fn complaint<'a>(finished: &Finished<'a>) -> Option<&'a QueryError> {
     finished.error.filter(|error| !matches!(error, QueryError::Refused(_)))
 }
 
