@@ -51,7 +51,8 @@ pub struct TcpSettings {
     pub no_new_connection_rplflag: u32,
     /// `tcp_parallel_read_on_workers`: another worker may read the next message of a connection. Default off.
     pub parallel_read: bool,
-    /// `tcp_socket_backlog`: connections that the kernel keeps waiting to be accepted, for each listener. Default 10.
+    /// `tcp_socket_backlog`: connections that the kernel keeps waiting to be accepted, for each listener. Default
+    /// 1,024: with the 10 of OpenSIPS a burst of connections waits for seconds.
     pub backlog: u32,
     /// `tcp_threshold`: microseconds that sending may take before it is logged and told as `E_CORE_THRESHOLD`.
     /// Default 0: off.
@@ -91,7 +92,7 @@ impl Default for TcpSettings {
             no_new_connection_bflag: 0,
             no_new_connection_rplflag: 0,
             parallel_read: false,
-            backlog: 10,
+            backlog: 1024,
             threshold_us: 0,
         }
     }
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn defaults_are_the_manuals() {
         let tcp = TcpSettings::default();
-        assert_eq!((tcp.workers, tcp.max_connections, tcp.backlog, tcp.threshold_us), (8, 2048, 10, 0));
+        assert_eq!((tcp.workers, tcp.max_connections, tcp.backlog, tcp.threshold_us), (8, 2048, 1024, 0));
         assert_eq!(tcp.connect_timeout, None);
         assert_eq!(tcp.lifetime, Duration::from_secs(120));
         assert_eq!(tcp.max_message_time, Duration::from_secs(4));

@@ -12,6 +12,7 @@ mod browser;
 mod cachedb_local;
 mod calls;
 mod command_line;
+mod crowds;
 mod databases;
 mod deaths;
 mod demo;

@@ -2,6 +2,7 @@
 
 mod authority;
 mod browser;
+mod crowd;
 mod diagnose;
 mod gate;
 mod kamailio;
@@ -19,6 +20,7 @@ mod tools;
 
 pub(crate) use authority::Authority;
 pub(crate) use browser::Browser;
+pub(crate) use crowd::{Crowd, Kind, Member};
 pub(crate) use diagnose::Diagnose;
 pub(crate) use gate::Gate;
 pub(crate) use kamailio::Kamailio;

@@ -268,6 +268,13 @@ impl Request {
         }
     }
 
+    /// The text of a BYE in the dialog that `answer` made of this INVITE.
+    pub(crate) fn bye(&self, answer: &Message) -> String {
+        let branch = format!("{}-bye", self.branch);
+        let bye = Self { method: "BYE".to_owned(), branch, ..self.ack(answer) };
+        bye.text().replace("CSeq: 1 ", "CSeq: 2 ")
+    }
+
     pub(crate) fn text(&self) -> String {
         let Self { method, uri, call_id, branch, more, body, transport, via_port, from_tag, to, contact } =
             self;

@@ -25,14 +25,7 @@ impl Line {
 
     /// Connects from the address 127.0.0.`last`: ports that many connections take there are free elsewhere.
     pub(crate) fn open_from(last: u8, to: SocketAddr) -> Self {
-        use nix::sys::socket;
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let socket: OwnedFd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
-        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
-        let number = std::os::fd::AsRawFd::as_raw_fd(&socket);
-        socket::bind(number, &SockaddrStorage::from(from)).unwrap();
-        socket::connect(number, &SockaddrStorage::from(to)).unwrap();
-        Self::new(socket.into())
+        Self::new(bound_to(last, to).into())
     }
 
     /// A connection that was accepted.
@@ -172,6 +165,18 @@ impl Line {
     pub(crate) fn wait_for_answer(&mut self, request: &Request) {
         while self.expect_status(200).header("Call-ID") != Some(request.call_id.as_str()) {}
     }
+}
+
+/// A connection from the address 127.0.0.`last`.
+pub(crate) fn bound_to(last: u8, to: SocketAddr) -> OwnedFd {
+    use nix::sys::socket;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket: OwnedFd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
+    let number = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    socket::bind(number, &SockaddrStorage::from(from)).unwrap();
+    socket::connect(number, &SockaddrStorage::from(to)).unwrap();
+    socket
 }
 
 /// A WebSocket that carries SIP (RFC 7118).
