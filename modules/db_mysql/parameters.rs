@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tocsin_db::{CONNECT_TIMEOUT, CONNECT_TRIES, Limits, QUERY_RETRIES};
+use tocsin_db::{CONNECT_TIMEOUT, CONNECT_TRIES, Limits};
 use tocsin_script::ModParam;
 use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::parameters::{number, switch};
@@ -20,6 +20,8 @@ pub(super) const NAMES: &[ModParam] = &[
 const LONGEST_TIMEOUT: i64 = 3600;
 /// Tries of each kind at the most.
 const MOST_TRIES: i64 = 100;
+/// Times that a query is sent over broken connections, as the manual says. Here it is sent once.
+const QUERY_TRIES: u32 = 2;
 /// A query may take as many times `timeout_interval`, as the manual says.
 const INTERVALS_OF_A_QUERY: u32 = 3;
 
@@ -53,11 +55,11 @@ impl Settings {
                            connection stay on this machine or in a tunnel";
             return Err(wrong("use_tls", problem.to_owned()));
         }
+        tries(given, "max_db_queries", QUERY_TRIES);
         let connect_timeout = Duration::from_secs(seconds.unsigned_abs());
         let limits = Limits {
             connect_timeout,
             budget: connect_timeout * INTERVALS_OF_A_QUERY,
-            query_retries: tries(given, "max_db_queries", QUERY_RETRIES),
             connect_tries: tries(given, "max_db_retries", CONNECT_TRIES),
             ..Limits::default()
         };
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn defaults_are_the_manuals() {
         let Settings { threshold_us, limits } = Settings::new(&Parameters::default()).unwrap();
-        assert_eq!((threshold_us, limits.query_retries, limits.connect_tries), (0, 2, 3));
+        assert_eq!((threshold_us, limits.connect_tries), (0, 3));
         assert_eq!((limits.connect_timeout, limits.budget), (Duration::from_secs(2), Duration::from_secs(6)));
     }
 
@@ -100,8 +102,8 @@ mod tests {
         let limits = Settings::new(&given("timeout_interval", 5)).unwrap().limits;
         assert_eq!(limits.budget, Duration::from_secs(15));
         assert_eq!(Settings::new(&given("exec_query_threshold", 60_000)).unwrap().threshold_us, 60_000);
-        assert_eq!(Settings::new(&given("max_db_queries", 7)).unwrap().limits.query_retries, 7);
-        assert_eq!(Settings::new(&given("max_db_queries", 0)).unwrap().limits.query_retries, 2);
+        assert_eq!(Settings::new(&given("max_db_retries", 7)).unwrap().limits.connect_tries, 7);
+        assert!(Settings::new(&given("max_db_queries", 0)).is_ok());
         assert_eq!(Settings::new(&given("max_db_retries", -1)).unwrap().limits.connect_tries, 3);
         assert!(Settings::new(&given("use_tls", 0)).is_ok());
     }

@@ -13,7 +13,10 @@ use sqlx::mysql::{
     MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteQueryResult, SqliteRow};
-use sqlx::{AssertSqlSafe, Column, ConnectOptions, Database, Either, Executor, Row, TypeInfo, ValueRef};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Connection as _, Database, Either, Executor, Row, SqlSafeStr,
+    Statement as _, TypeInfo, ValueRef,
+};
 
 use crate::error::QueryError;
 use crate::limits::Limits;
@@ -97,6 +100,15 @@ impl Connection {
         }
     }
 
+    /// Asks whether it lives. The cause of a failure is a text for the operator.
+    pub(crate) async fn probe(&mut self) -> Result<(), String> {
+        match self {
+            Self::Mysql(connection) => connection.ping().await.map_err(|cause| shown(&cause)),
+            // A file does not go away from whoever has it open.
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
     /// Runs a statement to its last row.
     pub(crate) async fn run(&mut self, statement: &Statement, limits: &Limits) -> Result<Rows, Failure> {
         /// Both kinds of query take the same values, but are different types.
@@ -121,7 +133,11 @@ impl Connection {
                 let stream = connection.fetch_many(query!());
                 let result = collect::<sqlx::MySql>(stream, mysql_value, affected, statement, limits).await;
                 if !result.as_ref().is_err_and(|failure| failure.is_code(NOT_PREPARABLE)) {
-                    return result;
+                    let mut rows = result?;
+                    if statement.asks.is_none() && !rows.is_result {
+                        rows.is_result = has_columns(connection, &statement.text).await;
+                    }
+                    return Ok(rows);
                 }
                 // The server has read it, and it is a single one.
                 let stream = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(statement.text.clone())));
@@ -130,7 +146,12 @@ impl Connection {
             Self::Sqlite(file) => {
                 let stream = file.connection.fetch_many(query!());
                 let affected = |done: &SqliteQueryResult| done.rows_affected();
-                collect::<sqlx::Sqlite>(stream, sqlite_value, affected, statement, limits).await
+                let mut rows =
+                    collect::<sqlx::Sqlite>(stream, sqlite_value, affected, statement, limits).await?;
+                if statement.asks.is_none() && !rows.is_result {
+                    rows.is_result = has_columns(&mut file.connection, &statement.text).await;
+                }
+                Ok(rows)
             }
         }
     }
@@ -178,20 +199,20 @@ async fn collect<DB: Database>(
     statement: &Statement,
     limits: &Limits,
 ) -> Result<Rows, Failure> {
-    let mut rows = Rows { is_result: statement.is_result, ..Rows::default() };
-    let (mut count, mut bytes) = (0, 0);
-    let (mut unreadable, mut is_over) = (None, false);
+    let mut rows = Rows::default();
+    let (mut count, mut bytes, mut results) = (0, 0, 0);
+    let mut unreadable = None;
     while let Some(answer) = poll_fn(|cx| answers.as_mut().poll_next(cx)).await {
         let row = match answer.map_err(failure)? {
             Either::Left(done) => {
                 rows.affected += affected(&done);
-                is_over |= !rows.columns.is_empty();
+                results += 1;
                 continue;
             }
             Either::Right(row) => row,
         };
         // Of several results of one statement, the first counts.
-        if is_over {
+        if results > 0 {
             continue;
         }
         count += 1;
@@ -224,11 +245,19 @@ async fn collect<DB: Database>(
             return Err(Failure::of_connection(QueryError::TooLarge(limit)));
         }
     }
-    rows.is_result |= !rows.columns.is_empty();
+    // Behind the results of a procedure comes how it ended, which is one more.
+    rows.is_result = statement.asks.unwrap_or(results > 1) || !rows.columns.is_empty();
     match unreadable {
         None => Ok(rows),
         Some(error) => Err(Failure::of_query(error)),
     }
+}
+
+/// Whether a statement that had no rows might have had some.
+async fn has_columns<'c, E: Executor<'c>>(connection: E, text: &str) -> bool {
+    let text = AssertSqlSafe(text.to_owned()).into_sql_str();
+    // It has run already. If the connection ended just now, the next one to use it will know.
+    connection.prepare(text).await.is_ok_and(|prepared| !prepared.columns().is_empty())
 }
 
 fn mysql_value(row: &MySqlRow, at: usize) -> Result<Value, sqlx::Error> {

@@ -24,7 +24,7 @@ mod value;
 pub use error::QueryError;
 pub use limits::{
     BACKOFF_FIRST, BACKOFF_LONGEST, BUSY_TIMEOUT, CONNECT_TIMEOUT, CONNECT_TRIES, CONNECTIONS, IDLE_TIME,
-    Limits, QUERY_BUDGET, QUERY_RETRIES, RESULT_BYTES, RESULT_ROWS, WAITING_QUERIES,
+    Limits, PROBE_AFTER, QUERY_BUDGET, RESULT_BYTES, RESULT_ROWS, WAITING_QUERIES,
 };
 pub use observer::{Finished, Observer, Source, Unobserved};
 pub use pool::Pool;

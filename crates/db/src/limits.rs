@@ -8,14 +8,15 @@ pub const CONNECTIONS: usize = 10;
 pub const WAITING_QUERIES: usize = 1000;
 /// Rows of a result.
 pub const RESULT_ROWS: usize = 10_000;
-/// Bytes of a result, as it lies in memory: a process may have one for each of its connections.
+/// Bytes of a result, as it lies in memory: a process may have one for each of its connections. It is looked at after each
+/// row; how large a single row can be is up to the server (`max_allowed_packet`).
 pub const RESULT_BYTES: usize = 1 << 20;
 /// Time for opening a connection once.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often opening a connection is tried for one query, if it is refused at once.
 pub const CONNECT_TRIES: u32 = 3;
-/// How often a query is sent again because a connection that had been idle turned out to be dead.
-pub const QUERY_RETRIES: u32 = 2;
+/// How long a connection may have idled to be used as it is; after longer it is asked first whether it lives.
+pub const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Time for a query, from its being asked to its last row.
 pub const QUERY_BUDGET: Duration = Duration::from_secs(6);
 /// How long a query waits for a lock on an SQLite file, unless it is told otherwise.
@@ -42,12 +43,14 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// [`CONNECT_TRIES`], at least 1.
     pub connect_tries: u32,
-    /// [`QUERY_RETRIES`].
-    pub query_retries: u32,
+    /// [`PROBE_AFTER`].
+    pub probe_after: Duration,
     /// [`QUERY_BUDGET`].
     pub budget: Duration,
     /// [`BUSY_TIMEOUT`].
     pub busy_timeout: Duration,
+    /// [`IDLE_TIME`].
+    pub idle_time: Duration,
 }
 
 impl Default for Limits {
@@ -59,9 +62,10 @@ impl Default for Limits {
             bytes: RESULT_BYTES,
             connect_timeout: CONNECT_TIMEOUT,
             connect_tries: CONNECT_TRIES,
-            query_retries: QUERY_RETRIES,
+            probe_after: PROBE_AFTER,
             budget: QUERY_BUDGET,
             busy_timeout: BUSY_TIMEOUT,
+            idle_time: IDLE_TIME,
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Source {
 /// A query that ended.
 #[derive(Debug)]
 pub struct Finished<'a> {
+    /// Where.
+    pub url: &'a Url,
     /// How it was asked.
     pub source: Source,
     /// From its being sent to its result; nothing for one that never got that far, for want of a connection.

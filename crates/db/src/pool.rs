@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::connection::{Connection, Failure};
 use crate::error::QueryError;
-use crate::limits::{IDLE_TIME, Limits};
+use crate::limits::Limits;
 use crate::lookout::Lookout;
 use crate::observer::{Finished, Observer, Source};
 use crate::statement::{Delete, Insert, Select, Statement, Update};
@@ -55,6 +55,17 @@ impl Pool {
         self.idle.borrow().len()
     }
 
+    /// Closes connections that nobody has used for their [`Limits::idle_time`], but for the one that was used last. To be called from
+    /// time to time.
+    pub fn close_idle(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        let is_old = |used: &Instant| now.duration_since(*used) >= self.limits.idle_time;
+        let old = idle.iter().take_while(|(used, _)| is_old(used)).count();
+        let needless = old.min(idle.len().saturating_sub(1));
+        idle.drain(..needless);
+    }
+
     /// Asks a query as it is written. It goes to the server as one statement: what follows a `;` is an error.
     ///
     /// # Errors
@@ -65,8 +76,14 @@ impl Pool {
         source: Source,
         observer: &dyn Observer,
     ) -> Result<Rows, QueryError> {
-        let statement = Statement::plain(text, self.url.scheme())?;
-        self.run(&statement, source, observer).await
+        match Statement::plain(text, self.url.scheme()) {
+            Ok(statement) => self.run(&statement, source, observer).await,
+            Err(error) => {
+                let text = String::from_utf8_lossy(text);
+                Account::open(observer, &self.url, source, &text).error = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// Asks for rows.
@@ -111,9 +128,9 @@ impl Pool {
         source: Source,
         observer: &dyn Observer,
     ) -> Result<Rows, QueryError> {
-        let mut account = Account::open(observer, source, &statement.text);
+        let mut account = Account::open(observer, &self.url, source, &statement.text);
         let budget = self.limits.budget;
-        let result = match timeout(budget, self.attempts(statement, &account)).await {
+        let result = match timeout(budget, self.ask(statement, &account)).await {
             Ok(result) => result,
             Err(_) => Err(QueryError::TimedOut(budget)),
         };
@@ -121,52 +138,61 @@ impl Pool {
         result
     }
 
-    async fn attempts(&self, statement: &Statement, account: &Account<'_>) -> Result<Rows, QueryError> {
+    async fn ask(&self, statement: &Statement, account: &Account<'_>) -> Result<Rows, QueryError> {
         let observer = account.observer;
         let _turn = self.turn().await?;
-        let mut retries = 0;
-        loop {
-            let idle = self.idle.borrow_mut().pop();
-            let (mut connection, was_idle) = match idle {
-                Some((_, connection)) => (connection, true),
-                None => (self.connect(observer).await?, false),
-            };
-            account.sent();
-            // Whoever gives up waiting drops the connection here, with all that is half done on it.
-            let Failure { error, is_usable } = match connection.run(statement, &self.limits).await {
-                Ok(rows) => {
-                    self.keep(connection);
-                    return Ok(rows);
-                }
-                Err(failure) => failure,
-            };
-            if is_usable {
+        let mut connection = match self.idling(observer).await {
+            Some(connection) => connection,
+            None => self.connect(observer).await?,
+        };
+        account.sent();
+        // Whoever gives up waiting drops the connection here, with all that is half done on it. A query never goes out a
+        // second time: even one without an answer may have had its effect.
+        match connection.run(statement, &self.limits).await {
+            Ok(rows) => {
                 self.keep(connection);
-                return Err(error);
+                Ok(rows)
             }
-            drop(connection);
-            if !matches!(error, QueryError::Lost(_)) {
-                return Err(error);
+            Err(Failure { error, is_usable }) => {
+                if is_usable {
+                    self.keep(connection);
+                } else if let QueryError::Lost(cause) = &error {
+                    drop(connection);
+                    self.lost(cause, observer);
+                }
+                Err(error)
             }
-            // What idled beside it is as old.
-            self.idle.borrow_mut().clear();
-            if self.lookout.borrow_mut().missing() {
-                tracing::error!("the connection to {} was lost: {error}", self.url);
-                observer.connected(&self.url, false);
-            }
-            if !was_idle || retries >= self.limits.query_retries {
-                return Err(error);
-            }
-            retries += 1;
+        }
+    }
+
+    /// A connection that nobody uses, and that lives.
+    async fn idling(&self, observer: &dyn Observer) -> Option<Connection> {
+        let (used, mut connection) = self.idle.borrow_mut().pop()?;
+        if used.elapsed() < self.limits.probe_after {
+            return Some(connection);
+        }
+        let limit = self.limits.connect_timeout;
+        let cause = match timeout(limit, connection.probe()).await {
+            Ok(Ok(())) => return Some(connection),
+            Ok(Err(cause)) => cause,
+            Err(_) => format!("no answer within {} ms", limit.as_millis()),
+        };
+        drop(connection);
+        self.lost(&cause, observer);
+        None
+    }
+
+    /// A connection that served is dead; what idled beside it is as old.
+    fn lost(&self, cause: &str, observer: &dyn Observer) {
+        self.idle.borrow_mut().clear();
+        if self.lookout.borrow_mut().missing() {
+            tracing::error!("the connection to {} was lost: {cause}", self.url);
+            observer.connected(&self.url, false);
         }
     }
 
     fn keep(&self, connection: Connection) {
-        let now = Instant::now();
-        let mut idle = self.idle.borrow_mut();
-        idle.push((now, connection));
-        let needless = idle.iter().take_while(|(used, _)| now.duration_since(*used) > IDLE_TIME).count();
-        idle.drain(..needless);
+        self.idle.borrow_mut().push((Instant::now(), connection));
     }
 
     /// Waits for one of the connections to be free.
@@ -185,11 +211,12 @@ impl Pool {
         if let Some(cause) = self.lookout.borrow().closed(Instant::now()) {
             return Err(QueryError::Refused(cause.to_owned()));
         }
+        let began = Instant::now();
         let mut cause = String::new();
         for _ in 0..self.limits.connect_tries.max(1) {
             match timeout(self.limits.connect_timeout, Connection::open(&self.url, &self.limits)).await {
                 Ok(Ok(connection)) => {
-                    if self.lookout.borrow_mut().reached() {
+                    if self.lookout.borrow_mut().reached(Instant::now()) {
                         tracing::info!("connected to {} again", self.url);
                         observer.connected(&self.url, true);
                     }
@@ -202,14 +229,16 @@ impl Pool {
                 }
             }
         }
-        let (wait, is_news) = self.lookout.borrow_mut().failed(Instant::now(), cause.clone());
-        tracing::error!(
-            "no connection to {}: {cause}; queries fail at once for {} ms",
-            self.url,
-            wait.as_millis()
-        );
-        if is_news {
-            observer.connected(&self.url, false);
+        let failed = self.lookout.borrow_mut().failed(Instant::now(), began, cause.clone());
+        if let Some((wait, is_news)) = failed {
+            tracing::error!(
+                "no connection to {}: {cause}; queries fail at once for {} ms",
+                self.url,
+                wait.as_millis()
+            );
+            if is_news {
+                observer.connected(&self.url, false);
+            }
         }
         Err(QueryError::Refused(cause))
     }
@@ -234,6 +263,7 @@ impl Drop for Place<'_> {
 /// Tells the observer of a query when it ends, even if nobody waits for its result any more.
 struct Account<'a> {
     observer: &'a dyn Observer,
+    url: &'a Url,
     source: Source,
     text: &'a str,
     began: Cell<Option<Instant>>,
@@ -241,8 +271,8 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn open(observer: &'a dyn Observer, source: Source, text: &'a str) -> Self {
-        Self { observer, source, text, began: Cell::new(None), error: Some(QueryError::Abandoned) }
+    fn open(observer: &'a dyn Observer, url: &'a Url, source: Source, text: &'a str) -> Self {
+        Self { observer, url, source, text, began: Cell::new(None), error: Some(QueryError::Abandoned) }
     }
 
     /// The query goes out; only the first time counts.
@@ -255,6 +285,12 @@ impl Drop for Account<'_> {
     fn drop(&mut self) {
         let took = self.began.get().map(|began| began.elapsed()).unwrap_or_default();
         let error = self.error.as_ref();
-        self.observer.finished(&Finished { source: self.source, took, text: self.text, error });
+        self.observer.finished(&Finished {
+            url: self.url,
+            source: self.source,
+            took,
+            text: self.text,
+            error,
+        });
     }
 }

@@ -81,7 +81,9 @@ pub struct Delete<'a> {
 pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) values: Vec<Value>,
-    pub(crate) is_result: bool,
+    /// Whether it asks for rows, which the protocol does not say of a result without any; `None` if only the database can
+    /// tell.
+    pub(crate) asks: Option<bool>,
     /// Worth keeping on the connection for the next time.
     pub(crate) is_prepared: bool,
 }
@@ -96,7 +98,7 @@ impl Statement {
         if scheme == Scheme::Sqlite && has_several(&text) {
             return Err(QueryError::Several);
         }
-        Ok(Self { is_result: asks_for_rows(&text), text, values: Vec::new(), is_prepared: false })
+        Ok(Self { asks: asks_for_rows(&text), text, values: Vec::new(), is_prepared: false })
     }
 
     pub(crate) fn select(select: &Select<'_>, scheme: Scheme) -> Result<Self, QueryError> {
@@ -166,8 +168,8 @@ impl Writer {
         Self { text: begin.to_owned(), values: Vec::new(), quote }
     }
 
-    fn finish(self, is_result: bool) -> Statement {
-        Statement { text: self.text, values: self.values, is_result, is_prepared: true }
+    fn finish(self, asks: bool) -> Statement {
+        Statement { text: self.text, values: self.values, asks: Some(asks), is_prepared: true }
     }
 
     fn name(&mut self, name: &str) -> Result<(), QueryError> {
@@ -214,14 +216,22 @@ impl Writer {
     }
 }
 
-/// Whether a query as it was written asks for rows. The protocol does not say it of a result without rows.
-fn asks_for_rows(text: &str) -> bool {
-    const ASK: &[&str] = &[
-        "SELECT", "SHOW", "WITH", "VALUES", "TABLE", "DESCRIBE", "DESC", "EXPLAIN", "PRAGMA", "CHECK", "CALL",
-    ];
+/// Whether a query as it was written asks for rows, as far as its words tell.
+fn asks_for_rows(text: &str) -> Option<bool> {
+    let is_one_of = |word: &str, list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(word));
     let mut words = words(text);
-    let begins = words.next().is_some_and(|first| ASK.iter().any(|ask| ask.eq_ignore_ascii_case(first)));
-    begins || words.any(|word| word.eq_ignore_ascii_case("RETURNING"))
+    let first = words.next()?;
+    let mut has = |wanted: &str| words.any(|word| word.eq_ignore_ascii_case(wanted));
+    if is_one_of(first, &["SELECT", "VALUES", "TABLE"]) {
+        // What goes into a variable or a file does not come here.
+        return if has("INTO") { None } else { Some(true) };
+    }
+    if is_one_of(first, &["INSERT", "REPLACE", "UPDATE", "DELETE"]) {
+        return Some(has("RETURNING"));
+    }
+    const COMMANDS: &[&str] =
+        &["SET", "USE", "CREATE", "ALTER", "DROP", "TRUNCATE", "BEGIN", "START", "COMMIT", "ROLLBACK"];
+    if is_one_of(first, COMMANDS) { Some(false) } else { None }
 }
 
 /// Whether another statement follows the first, as SQLite reads them. The body of a trigger has statements in it.
@@ -312,7 +322,7 @@ mod tests {
             "SELECT `contact`, `q` FROM `location` WHERE `username`=? AND `expires`>? ORDER BY `q`"
         );
         assert_eq!(made.values, [Value::from("al'ice"), Value::Int(5)]);
-        assert!(made.is_result && made.is_prepared);
+        assert!(made.asks == Some(true) && made.is_prepared);
 
         let columns = [("a", Value::Int(1)), ("b", Value::Null)];
         let made = Statement::insert(&Insert { table: "t", columns: &columns }, Scheme::Sqlite).unwrap();
@@ -343,24 +353,25 @@ mod tests {
 
     #[test]
     fn queries_for_rows_are_known_from_their_text() {
-        for text in [
-            "select 1",
-            "  SELECT SLEEP(0.2)",
-            "/* why */ (SELECT 1) UNION SELECT 2",
-            "-- first\nshow tables",
-            "WITH x AS (SELECT 1) SELECT * FROM x",
-            "insert into t values ('x') returning id",
+        for (text, asks) in [
+            ("select 1", Some(true)),
+            ("  SELECT SLEEP(0.2)", Some(true)),
+            ("/* why */ (SELECT 1) UNION SELECT 2", Some(true)),
+            ("-- first\ntable t", Some(true)),
+            ("insert into t values ('x') returning id", Some(true)),
+            ("DELETE FROM t", Some(false)),
+            ("insert into t values ('select', \"it's returning\", 'a\\' returning')", Some(false)),
+            ("update t set a = 'x' -- returning", Some(false)),
+            ("DROP TABLE t", Some(false)),
+            ("WITH x AS (SELECT 1) SELECT * FROM x", None),
+            ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", None),
+            ("SELECT 1 INTO @x", None),
+            ("PRAGMA user_version = 3", None),
+            ("CALL p()", None),
+            ("'select", None),
+            ("", None),
         ] {
-            assert!(asks_for_rows(text), "{text}");
-        }
-        for text in [
-            "",
-            "DELETE FROM t",
-            "insert into t values ('select', \"it's returning\", 'a\\' returning')",
-            "update t set a = 'x' -- returning",
-            "'select",
-        ] {
-            assert!(!asks_for_rows(text), "{text}");
+            assert_eq!(asks_for_rows(text), asks, "{text}");
         }
     }
 
@@ -398,9 +409,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_looked_at(text in "(select|--|/\\*|\\*/|#|'|\"|`|\\\\|\n| |é|returning|;){0,20}") {
+        fn any_text_can_be_looked_at(text in "(select|--|/\\*|\\*/|#|'|\"|`|\\\\|\n| |é|returning|;|\0){0,20}") {
             asks_for_rows(&text);
             has_several(&text);
+            for scheme in [Scheme::Mysql, Scheme::Sqlite] {
+                let has_nul = Statement::plain(text.as_bytes(), scheme) == Err(QueryError::NotText);
+                prop_assert_eq!(has_nul, text.contains('\0'));
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tocsin_db::{
-    Condition, Delete, Finished, Insert, Limits, Observer, Pool, QueryError, Select, Source, Unobserved,
-    Update, Url, Value,
+    Condition, Delete, Finished, IDLE_TIME, Insert, Limits, Observer, Pool, QueryError, Select, Source,
+    Unobserved, Update, Url, Value,
 };
 
 /// Counts for ever.
@@ -95,14 +95,42 @@ fn rows_go_in_and_come_out() {
 }
 
 #[test]
+fn whether_a_statement_without_rows_asked_for_some_is_known() {
+    let Bench { pool, dir: _dir } = Bench::new(Limits::default());
+    run(async {
+        query(&pool, "CREATE TABLE t (n INTEGER)").await.unwrap();
+        for (text, asks) in [
+            ("WITH x(n) AS (SELECT 1) INSERT INTO t SELECT n FROM x", false),
+            ("WITH x(n) AS (SELECT 1) SELECT n FROM x WHERE n = 2", true),
+            ("WITH x(n) AS (SELECT 1) DELETE FROM t WHERE n IN (SELECT n FROM x) RETURNING n", true),
+            ("PRAGMA user_version = 3", false),
+            ("PRAGMA table_info(nosuch)", true),
+            ("PRAGMA user_version", true),
+            ("SELECT n FROM t", true),
+            ("VACUUM", false),
+            ("-- nothing", false),
+        ] {
+            assert_eq!(query(&pool, text).await.unwrap().is_result(), asks, "{text}");
+        }
+        let rows = query(&pool, "PRAGMA user_version").await.unwrap();
+        assert_eq!(rows.iter().next(), Some(&[Value::Int(3)][..]));
+        assert_eq!(query(&pool, "SELECT count(*) FROM t").await.unwrap().len(), 1, "nothing ran twice");
+    });
+}
+
+#[test]
 fn a_query_that_is_wrong_leaves_its_connection() {
     let Bench { pool, dir: _dir } = Bench::new(Limits::default());
     run(async {
         let error = query(&pool, "SELECT nosuch").await.unwrap_err();
         assert_eq!(error, QueryError::Server { code: "1".into(), text: "no such column: nosuch".into() });
         assert_eq!(pool.idle(), 1);
-        let error = pool.query(b"SELECT '\xff'", Source::Plain, &Unobserved).await.unwrap_err();
+        let notes = Notes::default();
+        let error = pool.query(b"SELECT '\xff'", Source::Plain, &notes).await.unwrap_err();
         assert_eq!(error, QueryError::NotText);
+        let error = pool.query(b"SELECT 1; SELECT 2", Source::Plain, &notes).await.unwrap_err();
+        assert_eq!(error, QueryError::Several);
+        assert_eq!(notes.0.borrow().len(), 2, "they are told, too");
     });
 }
 
@@ -131,6 +159,23 @@ fn whoever_gives_up_takes_the_connection_along() {
         let told = notes.0.borrow();
         assert!(told[0].starts_with("Asynchronous WITH") && told[0].ends_with("given up by whoever asked"));
     });
+}
+
+#[test]
+fn connections_that_nobody_needs_are_closed_but_for_one() {
+    for (idle_time, left) in [(IDLE_TIME, 3), (Duration::ZERO, 1)] {
+        let Bench { pool, dir: _dir } = Bench::new(Limits { idle_time, ..Limits::default() });
+        run(async {
+            let asked = || query(&pool, "SELECT 1");
+            let (a, b, c) = tokio::join!(asked(), asked(), asked());
+            assert!(a.is_ok() && b.is_ok() && c.is_ok());
+            assert_eq!(pool.idle(), 3);
+            pool.close_idle();
+            assert_eq!(pool.idle(), left);
+            pool.close_idle();
+            assert_eq!(pool.idle(), left);
+        });
+    }
 }
 
 #[test]

@@ -115,6 +115,11 @@ impl Databases {
         Ok(())
     }
 
+    /// Closes connections of this process that nobody needs. To be called from time to time.
+    pub(crate) fn close_idle(&self) {
+        self.open.iter().for_each(|(pool, _)| pool.close_idle());
+    }
+
     /// Asks a query as it is written, over a connection of this process.
     ///
     /// # Errors

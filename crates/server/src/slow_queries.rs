@@ -75,14 +75,18 @@ impl fmt::Display for Slow<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
+
+    use tocsin_db::Url;
 
     use super::*;
 
     const NAMES: Names = Names { plain: "x query", asynchronous: "x async query", prepared: "x prep stmt" };
 
     fn finished(source: Source, micros: u64, text: &str) -> Finished<'_> {
-        Finished { source, took: Duration::from_micros(micros), text, error: None }
+        static URL: LazyLock<Url> = LazyLock::new(|| Url::parse("sqlite:///x.db").unwrap());
+        Finished { url: &URL, source, took: Duration::from_micros(micros), text, error: None }
     }
 
     #[test]

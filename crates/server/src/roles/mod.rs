@@ -130,6 +130,7 @@ fn stopping(
                     }
                 }
                 _ = second.tick() => {
+                    worker.server.databases.close_idle();
                     worker.safe_point();
                     if worker.is_full() {
                         tracing::warn!(
