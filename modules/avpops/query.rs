@@ -9,6 +9,7 @@ use tocsin_script::{
 };
 use tocsin_server::Context;
 use tocsin_server::databases::DatabaseError;
+use tocsin_server::slow_queries::Excerpt;
 
 use super::parameters::Urls;
 
@@ -18,8 +19,6 @@ const NULL: &str = "<null>";
 const EMPTY: i64 = -2;
 /// Anything else that is wrong.
 const FAILED: i64 = -1;
-/// Bytes of a query that a log line shows.
-const SHOWN: usize = 256;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const PARAMETERS: &[Param] = &[
@@ -79,11 +78,13 @@ fn finish(
         }
         Ok(rows) if store(cx, &rows, destinations) => 1,
         Ok(_) => {
-            tracing::error!("avp_db_query: not all of the result could be stored: {}", shown(text));
+            tracing::error!("avp_db_query: not all of the result could be stored: {}", Excerpt(text));
             FAILED
         }
-        Err(cause) => {
-            tracing::error!("raw_query failed: db{number} {}: {cause}", shown(text));
+        // Why, the module has said that speaks to the database.
+        Err(DatabaseError::Query(_)) => FAILED,
+        Err(cause @ DatabaseError::Unknown) => {
+            tracing::error!("avp_db_query: db{number}: {cause}");
             FAILED
         }
     }
@@ -114,10 +115,4 @@ fn value(column: &Column) -> Value {
         Column::Blob(bytes) => Value::Str(Bytes::new(bytes)),
         Column::Double(_) | Column::Time(_) => Value::str(column.to_string().as_str()),
     }
-}
-
-fn shown(text: &Bytes) -> String {
-    let end = text.len().min(SHOWN);
-    let more = if end < text.len() { "..." } else { "" };
-    format!("{}{more}", String::from_utf8_lossy(&text[..end]))
 }

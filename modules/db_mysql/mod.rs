@@ -54,8 +54,8 @@ impl Engine for Mysql {
     }
 
     fn finished(&self, server: &Server, finished: &Finished<'_>) {
-        if let Some(error) = slow_queries::complaint(finished) {
-            tracing::error!("{error}");
+        if let Some(complaint) = slow_queries::complaint(finished) {
+            tracing::error!("{complaint}");
         }
         if let Some(slow) = slow_queries::measure(server, NAMES, self.settings.threshold_us, finished) {
             tracing::warn!("{slow}");

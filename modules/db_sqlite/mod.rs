@@ -80,8 +80,8 @@ impl Engine for Sqlite {
     }
 
     fn finished(&self, server: &Server, finished: &Finished<'_>) {
-        if let Some(error) = slow_queries::complaint(finished) {
-            tracing::error!("{error}");
+        if let Some(complaint) = slow_queries::complaint(finished) {
+            tracing::error!("{complaint}");
         }
         if let Some(slow) = slow_queries::measure(server, NAMES, self.threshold_us, finished) {
             tracing::warn!("{slow}");

@@ -1,15 +1,26 @@
-//! Slow queries: `exec_query_threshold`, its event and its warning, for every module that speaks to SQL databases.
+//! Queries that were slow or failed, for every module that speaks to SQL databases: `exec_query_threshold` with its event and
+//! its warning, and what the log says of a failure.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
+use std::time::{Duration, Instant};
 
-use tocsin_db::{Finished, QueryError, Source};
+use tocsin_db::{Finished, QueryError, Source, Url};
 
 use crate::events;
 use crate::server::Server;
 
 /// Bytes of SQL that an event tells; the rest is cut off.
 const TEXT_LIMIT: usize = 60_000;
+/// Bytes of SQL that a line of the log about a failure shows.
+const EXCERPT_LIMIT: usize = 256;
+/// Time between two lines of the log about queries that were not even sent.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static TOLD: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// What the sources of `E_CORE_THRESHOLD` are called.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +56,43 @@ pub fn measure<'a>(
     Some(slow)
 }
 
-/// Why a query failed, if that was not said when the connection went.
-pub fn complaint<'a>(finished: &Finished<'a>) -> Option<&'a QueryError> {
-    finished.error.filter(|error| !matches!(error, QueryError::Refused(_)))
+/// A query that failed, as the log says it.
+#[derive(Debug)]
+pub struct Complaint<'a> {
+    url: &'a Url,
+    text: &'a str,
+    error: &'a QueryError,
+}
+
+/// The beginning of a query, as a line of the log can show it.
+#[derive(Debug, Clone, Copy)]
+pub struct Excerpt<'a>(pub &'a [u8]);
+
+/// What the log says of a query that failed. Of those that were not even sent for want of a connection it says one a second:
+/// there may be thousands.
+pub fn complaint<'a>(finished: &Finished<'a>) -> Option<Complaint<'a>> {
+    let error = finished.error?;
+    if matches!(error, QueryError::Refused(_) | QueryError::Busy(_)) {
+        if TOLD.get().is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return None;
+        }
+        TOLD.set(Some(Instant::now()));
+    }
+    Some(Complaint { url: finished.url, text: finished.text, error })
+}
+
+impl fmt::Display for Complaint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query failed: {} {}: {}", self.url, Excerpt(self.text.as_bytes()), self.error)
+    }
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(EXCERPT_LIMIT)];
+        let more = if shown.len() < self.0.len() { "..." } else { "" };
+        write!(f, "{}{more}", shown.escape_ascii())
+    }
 }
 
 impl<'a> Slow<'a> {
@@ -76,9 +121,6 @@ impl fmt::Display for Slow<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
-    use std::time::Duration;
-
-    use tocsin_db::Url;
 
     use super::*;
 
@@ -113,5 +155,29 @@ mod tests {
         let text = "é".repeat(TEXT_LIMIT);
         let slow = Slow::new(NAMES, 1, &finished(Source::Plain, 2, &text)).unwrap();
         assert!(slow.text.len() <= TEXT_LIMIT && slow.text.len() > TEXT_LIMIT - 2);
+    }
+
+    #[test]
+    fn a_failure_is_one_line_with_its_place_and_the_beginning_of_its_text() {
+        let text = format!("SELECT '\r\né', '{}'", "x".repeat(EXCERPT_LIMIT));
+        let error = QueryError::Lost("gone".into());
+        let line = complaint(&Finished { error: Some(&error), ..finished(Source::Plain, 0, &text) }).unwrap();
+        let line = line.to_string();
+        assert!(line.starts_with(r"query failed: sqlite:///x.db SELECT \'\r\n\xc3\xa9\', \'"), "{line}");
+        assert!(line.ends_with("xxx...: the connection was lost: gone"), "{line}");
+        assert!(complaint(&finished(Source::Plain, 0, "SELECT 1")).is_none());
+    }
+
+    #[test]
+    fn refusals_are_told_once_in_a_while() {
+        TOLD.set(None);
+        let told = |error: &QueryError| {
+            let finished = Finished { error: Some(error), ..finished(Source::Plain, 0, "SELECT 1") };
+            (0..1000).filter(|_| complaint(&finished).is_some()).count()
+        };
+        let began = Instant::now();
+        let refused = told(&QueryError::Refused("down".into())) + told(&QueryError::Busy(1));
+        assert!((1..=1 + began.elapsed().as_secs() as usize).contains(&refused), "{refused}");
+        assert_eq!(told(&QueryError::Several), 1000);
     }
 }

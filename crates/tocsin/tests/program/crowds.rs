@@ -63,6 +63,7 @@ struct Callee {
 }
 
 impl Callee {
+    #[expect(clippy::disallowed_methods, reason = "a test forks nothing: it may have threads")]
     fn start(server: SocketAddr) -> Self {
         let (phone, is_over) = (Phone::new(), Arc::new(AtomicBool::new(false)));
         let (port, over) = (phone.port(), Arc::clone(&is_over));
@@ -86,6 +87,7 @@ impl Drop for Callee {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is for docs/performance.md")]
 fn crowd(kind: Kind) {
     let authority = Authority::new();
     authority.issue("usual", ["127.0.0.1", "localhost"]);

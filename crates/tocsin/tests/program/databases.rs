@@ -55,7 +55,8 @@ fn expected(source: &str, extra: &str, event: &str) -> String {
 #[test]
 fn slow_queries_are_told_as_recorded() {
     let (phone, subscriber) = (Phone::new(), Subscriber::new());
-    let setup = prepared(&MariaDb::shared().url(), 1, &subscriber);
+    let url = MariaDb::shared().url();
+    let setup = prepared(&url, 1, &subscriber);
     let unix = UnixSubscriber::new(&setup.dir().join("ev.sock"));
     let server = setup.start();
     ask(&phone, &server, "fast");
@@ -84,8 +85,12 @@ fn slow_queries_are_told_as_recorded() {
 
     assert_eq!(code(&phone, &server, "bad"), -1);
     let log = server.log();
-    assert!(log.contains("driver error (1054): Unknown column 'nosuch' in '"), "{log}");
-    assert!(log.contains("raw_query failed: db0 SELECT SLEEP(0.2), nosuch FROM t"), "{log}");
+    let url = url.replace(":pw@", "@");
+    let line = format!(
+        "query failed: {url} SELECT SLEEP(0.2), nosuch FROM t: driver error (1054): Unknown column 'nosuch' in '"
+    );
+    assert!(log.contains(&line), "{log}");
+    assert_eq!(log.matches("nosuch FROM t").count(), 1, "once: {log}");
     assert_eq!(
         server.mi().call("get_statistics", json!([["sql:"]])),
         json!({"sql:sql_total_queries": 5, "sql:sql_slow_queries": 3}),
@@ -165,8 +170,10 @@ fn a_start_needs_no_database_and_queries_succeed_once_it_is_there() {
     mariadb.kill();
     let server = serving(&mariadb.url(), &subscriber);
     let began = Instant::now();
-    assert_eq!(code(&phone, &server, "fast"), -1);
-    assert_eq!(code(&phone, &server, "fast"), -1);
+    const ASKED: usize = 50;
+    (0..ASKED).for_each(|_| assert_eq!(code(&phone, &server, "fast"), -1));
+    let lines = server.log().matches("SELECT 1: no connection").count();
+    assert!((1..=1 + began.elapsed().as_secs() as usize).contains(&lines), "{lines} of {ASKED} are told");
     assert!(began.elapsed() < BUDGET, "a refused connection is no reason to wait");
     let event = subscriber.next();
     let url = format!("mysql://osips@127.0.0.1:{}/osips", mariadb.port());
@@ -285,6 +292,64 @@ fn prepared_statements_work_as_others_do() {
         assert!(matches!(problem, QueryError::Unexpected(_)), "{problem:?}");
         let rows = pool.query(b"SELECT '?'", Source::Plain, &Unobserved).await.unwrap();
         assert_eq!(rows.iter().next(), Some(&["?".into()][..]));
+    });
+}
+
+/// The session of the only connection that idles in `pool` is ended by the server.
+async fn kill_session(mariadb: &MariaDb, pool: &Pool) {
+    let rows = pool.query(b"SELECT CONNECTION_ID()", Source::Plain, &Unobserved).await.unwrap();
+    let id = rows.iter().next().unwrap()[0].to_string();
+    mariadb.client(&format!("KILL {id}"));
+    let count = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id}");
+    until("the session is gone", || (mariadb.client(&count) == "0").then_some(()));
+}
+
+#[test]
+fn a_dead_connection_is_noticed_before_a_query_goes_over_it_and_no_query_goes_out_twice() {
+    let mariadb = MariaDb::shared();
+    let insert = b"INSERT INTO once VALUES (1)";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let limits = Limits { budget: PATIENCE, probe_after: Duration::ZERO, ..Limits::default() };
+        let pool = Pool::new(Url::parse(&mariadb.url()).unwrap(), limits.clone());
+        pool.query(b"CREATE TABLE once (n INT)", Source::Plain, &Unobserved).await.unwrap();
+        kill_session(mariadb, &pool).await;
+        pool.query(insert, Source::Plain, &Unobserved).await.unwrap();
+        assert_eq!(pool.idle(), 1);
+
+        let limits = Limits { probe_after: PATIENCE * 10, ..limits };
+        let pool = Pool::new(Url::parse(&mariadb.url()).unwrap(), limits);
+        kill_session(mariadb, &pool).await;
+        let error = pool.query(insert, Source::Plain, &Unobserved).await.unwrap_err();
+        assert!(matches!(error, QueryError::Lost(_)), "{error:?}");
+        pool.query(insert, Source::Plain, &Unobserved).await.unwrap();
+        assert_eq!(mariadb.client("SELECT COUNT(*) FROM osips.once"), "2");
+    });
+}
+
+#[test]
+fn whether_a_statement_asked_for_rows_is_known_though_there_are_none() {
+    let limits = Limits { budget: PATIENCE, ..Limits::default() };
+    let pool = Pool::new(Url::parse(&MariaDb::shared().url()).unwrap(), limits);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for (text, asks, rows) in [
+            ("CREATE PROCEDURE asks() BEGIN SELECT a FROM t WHERE a < 0; SELECT a FROM t; END", false, 0),
+            ("CREATE PROCEDURE does() BEGIN DELETE FROM t WHERE a < 0; END", false, 0),
+            ("CALL asks()", true, 0),
+            ("CALL does()", false, 0),
+            ("WITH x AS (SELECT a FROM t) SELECT a FROM x WHERE a < 0", true, 0),
+            ("WITH x AS (SELECT a FROM t) SELECT a FROM x", true, 1),
+            ("SELECT 1 INTO @x", false, 0),
+            ("SELECT a FROM t WHERE a < 0", true, 0),
+            ("DELETE FROM t WHERE a < 0 RETURNING a", true, 0),
+            ("DO 1", false, 0),
+            ("BEGIN", false, 0),
+        ] {
+            let found = pool.query(text.as_bytes(), Source::Plain, &Unobserved).await.unwrap();
+            assert_eq!((found.is_result(), found.len()), (asks, rows), "{text}");
+        }
+        assert_eq!(pool.idle(), 1, "one connection served all");
     });
 }
 
