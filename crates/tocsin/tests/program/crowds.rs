@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    Authority, Crowd, Kind, Member, Phone, Request, Server, Setup, descriptors, free_tcp_port, until,
+    Authority, Caller, Crowd, Kind, Member, PATIENCE, Phone, Request, Server, Setup, Sipp, descriptors,
+    free_tcp_port, until,
 };
 
+const CONFIG: &str = include_str!("../configs/crowd.cfg");
 const CROWD: usize = 10_000;
 const CALLS: usize = 2_000;
 /// What one connection may cost above what the kernel keeps for it, in bytes.
@@ -87,23 +89,28 @@ impl Drop for Callee {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the figure is for docs/performance.md")]
-fn crowd(kind: Kind) {
-    let authority = Authority::new();
+/// A server with listeners of each kind, whose calls go to `callee`; and the address of the listener for `kind`.
+fn serve(setup: Setup, kind: Kind, authority: &Authority, callee: u16) -> (Server, SocketAddr) {
     authority.issue("usual", ["127.0.0.1", "localhost"]);
     let ports = Kind::ALL.map(|kind| (kind, free_tcp_port()));
-    let setup = Setup::new(include_str!("../configs/crowd.cfg"));
-    let callee = Callee::start(SocketAddr::from(([127, 0, 0, 1], setup.port())));
     let setup = ports.iter().fold(setup, |setup, (kind, port)| setup.put(kind.transport(), port));
     let server = setup
         .put("CERTS", authority.dir().display())
-        .put("UAS", callee.port)
+        .put("UAS", callee)
         .put("MOST", CROWD + CROWD / 10)
         .args(["-M", "128"])
         .alone()
         .start();
     let port = ports.iter().find_map(|(other, port)| (*other == kind).then_some(*port)).unwrap();
-    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    (server, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+#[expect(clippy::print_stdout, reason = "the figure is for docs/performance.md")]
+fn crowd(kind: Kind) {
+    let authority = Authority::new();
+    let setup = Setup::new(CONFIG);
+    let callee = Callee::start(SocketAddr::from(([127, 0, 0, 1], setup.port())));
+    let (server, to) = serve(setup, kind, &authority, callee.port);
     let crowd = Crowd::new(kind, to, &authority);
     let (bytes, open) = (memory(&server), descriptors_of_all(&server));
 
@@ -121,8 +128,32 @@ fn crowd(kind: Kind) {
     }
 
     drop(members);
-    until("no connection is left", || (known(&server) == 0).then_some(()));
-    until("no descriptor is left", || (descriptors_of_all(&server) <= open).then_some(()));
+    nothing_is_left(&server, open);
+    server.stop();
+}
+
+fn nothing_is_left(server: &Server, open: usize) {
+    until("no connection is left", || (known(server) == 0).then_some(()));
+    until("no descriptor is left", || (descriptors_of_all(server) <= open).then_some(()));
+}
+
+#[test]
+fn handshakes_without_end_keep_no_call_from_its_way() {
+    let (authority, callee) = (Authority::new(), Sipp::callee("uas"));
+    let (server, to) = serve(Setup::new(CONFIG), Kind::Tls, &authority, callee.port());
+    let open = descriptors_of_all(&server);
+    let to_server = Caller { scenario: "uac", to: server.port(), calls: 200, rate: 50 };
+    let mut caller = Sipp::caller(to_server);
+    let crowd = Crowd::new(Kind::Tls, to, &authority);
+    let mut handshakes = 0;
+    while caller.is_running() {
+        drop(crowd.join(2 + (handshakes % 16) as u8));
+        handshakes += 1;
+    }
+    assert!(handshakes > 0);
+    let tally = caller.finish(PATIENCE);
+    assert_eq!((tally.successful, tally.failed), (200, 0), "beside {handshakes} handshakes");
+    nothing_is_left(&server, open);
     server.stop();
 }
 

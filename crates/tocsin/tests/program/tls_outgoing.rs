@@ -58,9 +58,10 @@ fn calls_of_sipp_go_through_both_over_one_connection() {
     let pair = Pair::start(callee.port(), None, "127.0.0.1");
     let to = pair.server.port();
     let caller = Sipp::caller(Caller { scenario: "routed_caller.xml", to, calls: CALLS, rate: 100 });
-    let all = Tally { successful: CALLS, failed: 0, retransmissions: 0 };
-    assert_eq!(caller.finish(PATIENCE), all, "as the caller counts");
-    assert_eq!(callee.dismiss(PATIENCE), all, "as the callee counts");
+    // Who is slow on a busy machine may be asked twice over UDP.
+    let counted = |tally: Tally| (tally.successful, tally.failed);
+    assert_eq!(counted(caller.finish(PATIENCE)), (CALLS, 0), "as the caller counts");
+    assert_eq!(counted(callee.dismiss(PATIENCE)), (CALLS, 0), "as the callee counts");
     assert_eq!(pair.connections().len(), 1, "{:?}", pair.connections());
     pair.stop();
 }
