@@ -1,33 +1,29 @@
 //! tcp_mgm: connections of some paths, by the addresses of their ends, are served otherwise than the `tcp_*` globals say.
 //!
-//! The table of the database flows in when the server starts and on `tcp_reload`: [`text_table`] reads the file,
-//! [`rule`] its rows, [`paths`] keeps them for all processes. What is in force for a connection flows out as the
-//! server asks for it when the connection begins. The databases of this version are text files; a reload is all or
-//! nothing.
+//! The table flows in when the server starts and on `tcp_reload`: [`source`] reads it from a database or a text file,
+//! [`rule`] its rows, [`paths`] keeps them for all processes. What is in force for a connection flows out as the server
+//! asks for it when the connection begins. A reload is all or nothing.
 
 mod paths;
 mod rule;
+mod source;
 mod text_table;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Registry};
+use tocsin_mi::{Command, MiError, Registry, Reply};
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
-use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::{Context, Server};
+use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::{Context, Server, tables};
 
 use self::paths::Paths;
-use self::rule::Rule;
-use self::text_table::{TABLE_LIMIT, TextTable};
+use self::source::Source;
 
 /// Rows that the table may have.
 pub const RULE_LIMIT: usize = 4096;
 
-/// The table, unless `db_table` names another.
-const DEFAULT_TABLE: &str = "tcp_mgm";
+const NAME: &str = "tcp_mgm";
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -74,25 +70,26 @@ struct State {
     paths: Rc<Paths>,
 }
 
-/// Where the rules are read from.
-#[derive(Debug)]
-struct Source {
-    file: PathBuf,
-    /// The names of [`COLUMNS`] in the file.
-    names: Vec<String>,
-}
-
 impl Module for TcpMgm {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("tcp_mgm") }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let source = Source::new(&setup.parameters)?;
+        let source = Source::new(&setup.parameters, setup.databases)?;
         let (paths, sweeper) = Paths::create(setup.arena)?;
         setup.tables.push(sweeper);
-        let rules = source.read().map_err(SetupError::Other)?;
-        paths.publish(rules).map_err(|cause| SetupError::Other(cause.to_string()))?;
+        if let Some(rules) = source.read_file() {
+            paths
+                .publish(rules.map_err(SetupError::Other)?)
+                .map_err(|cause| SetupError::Other(cause.to_string()))?;
+        } else {
+            setup.jobs.push(tables::until_read(
+                "tcp_mgm",
+                |worker| worker.server.state::<State>().paths.are_there(),
+                |worker| Box::pin(reload(worker.server)),
+            ));
+        }
         let paths = Rc::new(paths);
         *setup.tcp_paths = Some(paths.clone());
         setup.states.put(State { source, paths });
@@ -101,86 +98,44 @@ impl Module for TcpMgm {
 
     fn commands(&self, server: &'static Server, registry: &mut Registry) {
         let help = "reads the rules for connections again; connections that stand keep what they have";
-        registry.add(Command::new("tcp_mgm", "tcp_reload", &[&[]], help, move |_| -> tocsin_mi::Outcome {
-            let state = server.state::<State>();
-            let rules = state.source.read().map_err(|problem| {
-                tracing::error!("tcp_reload: {problem}");
-                MiError::server_error(problem)
-            })?;
-            state.paths.publish(rules).map_err(|cause| MiError::server_error(cause.to_string()))?;
-            Ok(Value::from("OK"))
+        registry.add(Command::new(NAME, "tcp_reload", &[&[]], help, move |_| {
+            Reply::later(async move {
+                reload(server).await.map_err(|problem| {
+                    tracing::error!("tcp_reload: {problem}");
+                    MiError::server_error(problem)
+                })?;
+                Ok(Value::from("OK"))
+            })
         }));
     }
 }
 
-impl Source {
-    fn new(given: &Parameters) -> Result<Self, SetupError> {
-        let wrong = |name, problem| SetupError::Parameter { module: "tcp_mgm", name, problem };
-        let url = given.text("db_url", "");
-        if url.is_empty() {
-            let problem = "a database is needed: give text:///folder, where the file tcp_mgm lies";
-            return Err(wrong("db_url", problem.to_owned()));
-        }
-        let folder = url.strip_prefix("text://").filter(|folder| !folder.is_empty()).ok_or_else(|| {
-            let kind = url.split_once(':').map_or(url.as_str(), |(kind, _)| kind);
-            let problem =
-                format!("databases of the kind `{kind}` are not linked in: give text:///folder instead");
-            wrong("db_url", problem)
-        })?;
-        let table = given.text("db_table", DEFAULT_TABLE);
-        if table.is_empty() || table.contains('/') || table.starts_with('.') {
-            return Err(wrong("db_table", format!("`{table}` cannot be the name of a table")));
-        }
-        let names = COLUMNS.iter().map(|(column, parameter)| given.text(parameter, column)).collect();
-        Ok(Self { file: Path::new(folder).join(table), names })
-    }
-
-    /// The rules in the file as it is now.
-    ///
-    /// # Errors
-    /// What is wrong with the file, by name, line and column.
-    fn read(&self) -> Result<Vec<Rule>, String> {
-        let shown = self.file.display();
-        let content = content(&self.file).map_err(|problem| format!("{shown}: {problem}"))?;
-        let table = TextTable::parse(&content).map_err(|problem| format!("{shown}: {problem}"))?;
-        if table.rows().len() > RULE_LIMIT {
-            return Err(format!("{shown}: {} rows: there may be {RULE_LIMIT}", table.rows().len()));
-        }
-        let mut rules = Vec::with_capacity(table.rows().len());
-        for row in table.rows() {
-            let read = Rule::read(|column| {
-                let at = COLUMNS.iter().position(|(name, _)| *name == column)?;
-                table.value(row, &self.names[at])
-            });
-            rules.extend(read.map_err(|problem| format!("{shown}: line {}: {problem}", row.line))?);
-        }
-        Ok(rules)
-    }
-}
-
-fn content(file: &Path) -> Result<String, String> {
-    let mut content = String::new();
-    let file = std::fs::File::open(file).map_err(|cause| cause.to_string())?;
-    // One byte more tells a file that is too large.
-    file.take(TABLE_LIMIT as u64 + 1).read_to_string(&mut content).map_err(|cause| cause.to_string())?;
-    if content.len() > TABLE_LIMIT {
-        return Err(format!("the file is larger than {TABLE_LIMIT} bytes"));
-    }
-    Ok(content)
+/// Reads the rules again, and puts them in force if all of them are right.
+async fn reload(server: &'static Server) -> Result<(), String> {
+    let state = server.state::<State>();
+    let rules = state.source.read(server).await?;
+    let count = rules.len();
+    state.paths.publish(rules).map_err(|cause| cause.to_string())?;
+    tracing::info!("tcp_mgm: {count} rules are in force");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
-    use tocsin_mi::Reply;
+    use tocsin_json::Value;
+    use tocsin_mi::{MiError, Reply};
     use tocsin_net::Protocol;
+    use tocsin_server::Server;
     use tocsin_server::commands;
     use tocsin_server::stream_options::StreamOptions;
     use tocsin_server::tcp_profile::{Opening, TcpProfile};
     use tocsin_server::worker::Worker;
 
-    use super::*;
+    use super::{RULE_LIMIT, State};
     use crate::sl::testing::Bench;
 
     const HEAD: &str = "id(int,auto) proto(string) remote_addr(string,null) priority(int) life(int)\n";
@@ -208,9 +163,12 @@ mod tests {
     }
 
     fn reload(worker: &'static Worker) -> Result<Value, MiError> {
-        match commands::registry(worker).call(b"tcp_reload", None) {
-            Reply::Now(outcome) => outcome,
-            Reply::Later(_) => panic!("tcp_reload answers at once"),
+        let Reply::Later(mut answer) = commands::registry(worker).call(b"tcp_reload", None) else {
+            panic!("there is a tcp_reload");
+        };
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("a file is not waited for"),
         }
     }
 
@@ -267,9 +225,13 @@ mod tests {
         };
         let given = |name: &str, value: &str| format!("modparam(\"tcp_mgm\", \"{name}\", \"{value}\")\n");
         assert!(problem("").contains("tcp_mgm:db_url: a database is needed"));
+        assert!(problem(&given("db_url", "mysql://u:p@h/d")).contains("load the module db_mysql"));
         assert!(
-            problem(&given("db_url", "mysql://u:p@h/d")).contains("of the kind `mysql` are not linked in")
+            problem(&given("db_url", "oracle://u:p@h/d"))
+                .contains("a kind of database that is not supported")
         );
+        let odd = given("db_url", "sqlite:///x") + &given("db_table", "a;b");
+        assert!(problem(&odd).contains("cannot be the name of a table"));
         assert!(
             problem(&given("db_url", "text:///no/such/folder")).contains("/no/such/folder/tcp_mgm: No such")
         );

@@ -47,6 +47,11 @@ impl Paths {
         Ok(())
     }
 
+    /// Whether rules were put in force, be it none.
+    pub(super) fn are_there(&self) -> bool {
+        self.edition.load(Acquire) != 0
+    }
+
     /// How many rules there are.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {

@@ -45,6 +45,7 @@ pub mod statistics;
 pub mod status_report;
 pub mod stream_options;
 pub mod streams;
+pub mod tables;
 pub mod target;
 pub mod tcp_profile;
 pub mod tcp_settings;

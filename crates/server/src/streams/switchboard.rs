@@ -553,11 +553,10 @@ fn mailbox(worker: &'static Worker, index: u16) -> Option<&'static Mailbox> {
     if index == TO_MAIN { Some(&exchange.main) } else { exchange.workers.get(usize::from(index)) }
 }
 
-/// In which guise a connection to `hop` would be opened for `envelope`.
+/// In which guise a connection to `hop` would be opened for `envelope`, where that is to be told apart.
 fn guise(worker: &Worker, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
-    let Some(security) = worker.server.security.as_ref().filter(|_| hop.protocol.is_secure()) else {
-        return Guise::NONE;
-    };
+    let matters = hop.protocol.is_secure() && worker.server.streams[hop.protocol].match_certificate;
+    let Some(security) = worker.server.security.as_ref().filter(|_| matters) else { return Guise::NONE };
     let host = Some(envelope.host).filter(|host| !host.is_empty());
     let none = Wish::default();
     security.guise(worker.server, hop.to, envelope.wish.unwrap_or(&none), host)

@@ -39,6 +39,7 @@ mod tcp_deaths;
 mod tcp_ends;
 mod tcp_limits;
 mod tcp_messages;
+mod tcp_paths;
 mod thresholds;
 mod tls_ends;
 mod tls_handshakes;
