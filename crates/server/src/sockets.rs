@@ -88,6 +88,14 @@ impl Sockets {
         Self { listeners, aliases, protocols }
     }
 
+    /// The same, where `port_of` says the port of destinations that name none, by their protocol.
+    #[must_use]
+    pub fn with_ports(mut self, port_of: impl Fn(Protocol) -> u16) -> Self {
+        let with = |ports: Protocols, protocol| ports.with_port(protocol, port_of(protocol));
+        self.protocols = Protocol::ALL.into_iter().fold(self.protocols, with);
+        self
+    }
+
     /// All listeners, in order.
     pub fn all(&self) -> &[Listener] {
         &self.listeners
@@ -122,7 +130,7 @@ impl Sockets {
         self.listeners.iter().filter_map(|listener| listener.stream().map(|socket| (listener, socket)))
     }
 
-    /// The protocols that the listeners speak.
+    /// The protocols that the listeners speak, and the ports of destinations that name none.
     pub fn protocols(&self) -> Protocols {
         self.protocols
     }

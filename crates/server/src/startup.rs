@@ -487,7 +487,7 @@ fn open_sockets(
         port: spec.ports.map(|(port, _)| port).filter(|port| *port != 0),
         subdomains: spec.options.contains(&SocketOption::AcceptSubdomain),
     });
-    Ok(Sockets::new(listeners, aliases.collect()))
+    Ok(Sockets::new(listeners, aliases.collect()).with_ports(|protocol| streams[protocol].default_port))
 }
 
 fn open(

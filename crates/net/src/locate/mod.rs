@@ -101,7 +101,7 @@ impl Question<'_> {
         let bare = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(self.host);
         let Ok(ip) = bare.parse::<IpAddr>() else { return Ok(None) };
         let protocol = self.protocol(usable)?;
-        let port = self.port.unwrap_or(protocol.default_port());
+        let port = self.port.unwrap_or(usable.port(protocol));
         Ok(Some(Hop { protocol, to: SocketAddr::new(ip, port) }))
     }
 

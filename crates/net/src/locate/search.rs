@@ -162,7 +162,7 @@ impl Search {
         let name = || question.host.to_owned();
         let fallback = question.protocol(self.options.usable);
         if let Ok(protocol) = fallback {
-            let port = question.port.unwrap_or(protocol.default_port());
+            let port = question.port.unwrap_or(self.options.usable.port(protocol));
             let end = End { protocol, port, record: self.first_record() };
             self.steps.push(Step::Addresses { name: name(), end, when: When::NoService });
         }
@@ -198,7 +198,8 @@ impl Search {
         let offers = offers(records, self.options.usable, self.secure);
         let Some(favourite) = offers.first() else { return };
         let (record, favourite) = (self.first_record(), favourite.protocol);
-        let end = |protocol: Protocol| End { protocol, port: protocol.default_port(), record };
+        let usable = self.options.usable;
+        let end = |protocol: Protocol| End { protocol, port: usable.port(protocol), record };
         self.steps.retain(|step| matches!(step, Step::Addresses { .. }));
         if let Some(Step::Addresses { end: own, .. }) = self.steps.first_mut() {
             *own = end(favourite);

@@ -98,6 +98,19 @@ fn section_4_1_an_address_is_not_looked_up() {
 }
 
 #[test]
+fn a_destination_without_a_port_gets_the_one_that_was_chosen() {
+    let mut options = with(&ALL);
+    options.usable = options.usable.with_port(Protocol::Tls, 5062).with_port(Udp, 5080);
+    let zone = Zone::default().address("h.example", "192.0.2.1");
+    let asked = |question| zone.locate(question, options).1;
+    let tls = Question { transport: Some(Protocol::Tls), ..host("192.0.2.1") };
+    assert_eq!(asked(tls), ["tls:192.0.2.1:5062"]);
+    assert_eq!(asked(Question { host: "h.example", ..tls }), ["tls:192.0.2.1:5062"]);
+    assert_eq!(asked(Question { port: Some(5061), ..tls }), ["tls:192.0.2.1:5061"]);
+    assert_eq!(asked(host("h.example")), ["udp:192.0.2.1:5080"]);
+}
+
+#[test]
 fn what_the_server_does_not_speak_is_refused_before_a_look_up() {
     let begin = |question: Question<'_>, usable: &[Protocol]| {
         Search::begin(&question, &with(usable), 0).err().map(|cause| cause.to_string()).unwrap_or_default()
