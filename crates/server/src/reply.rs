@@ -23,12 +23,14 @@ pub fn destination(via: &ViaRef<'_>, protocol: Protocol, received: &Received, sy
     flow
 }
 
-/// Where a response to forward goes: what the topmost Via says once our own is gone.
+/// Where a response to forward goes: what the topmost Via says once our own is gone (RFC 3261 section 18.2.2). Over a
+/// stream that is where to connect if the connection is no more: at the port where the sender listens, not at the one that
+/// it came from. A WebSocket client listens nowhere.
 pub fn upstream(via: &ViaRef<'_>) -> Option<Hop> {
     let protocol = Protocol::parse(via.transport_text())?;
     let ip = via.received_address().or_else(|| via.host_address())?;
     let port = match via.rport() {
-        Rport::Port(port) => port,
+        Rport::Port(port) if !protocol.is_stream() => port,
         _ => via.port().unwrap_or(protocol.default_port()),
     };
     Some(Hop { protocol, to: SocketAddr::new(ip, port) })
@@ -137,7 +139,8 @@ pub fn forward_response(cx: &mut Context) -> bool {
         .view(noted)
         .filter(agrees)
         .map_or(ConnectionId::NONE, |view| view.id);
-    let flow = Flow { connection, ..Flow::new(listener.id, to.to) };
+    let may_open = !to.protocol.is_websocket();
+    let flow = Flow { connection, may_open, ..Flow::new(listener.id, to.to) };
     cx.worker.send(&flow.into(), |out| cx.message.print_into(&cx.edits, out));
     true
 }
@@ -264,6 +267,17 @@ mod tests {
         assert_eq!(to("SIP/2.0/UDP 192.0.2.1:5070").as_deref(), Some("udp:192.0.2.1:5070"));
         assert_eq!(to("SIP/2.0/UDP [2001:db8::1]").as_deref(), Some("udp:[2001:db8::1]:5060"));
         assert_eq!(to("SIP/2.0/UDP h.example:5070"), None);
+        for (via, hop) in [
+            ("SIP/2.0/TCP h.example:5070;received=192.0.2.9;rport=49152", "tcp:192.0.2.9:5070"),
+            ("SIP/2.0/TCP 192.0.2.9;rport=49152", "tcp:192.0.2.9:5060"),
+            ("SIP/2.0/TLS 192.0.2.9;rport=49152", "tls:192.0.2.9:5061"),
+        ] {
+            assert_eq!(
+                to(via).as_deref(),
+                Some(hop),
+                "nobody listens at the port of a connection that is gone"
+            );
+        }
     }
 
     #[test]
