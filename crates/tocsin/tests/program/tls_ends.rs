@@ -10,6 +10,8 @@ use crate::harness::{
 
 /// Milliseconds for handshakes that do not come to their end.
 const IMPATIENT: u32 = 300;
+/// Milliseconds for those that do.
+const PATIENT: u32 = 20_000;
 
 /// The cases `tls_client_close`, `tls_garbage` and `wss_client_close` of the recordings, with their configuration.
 #[test]
@@ -96,7 +98,7 @@ fn bytes_that_are_no_sip_end_the_connection() {
 
 #[test]
 fn handshakes_that_stop_half_way_are_given_up() {
-    let gate = Gate::start_with_timeout(IMPATIENT);
+    let gate = Gate::start_with_timeouts(IMPATIENT, IMPATIENT);
     let begun = Instant::now();
     let mut silent = Line::open(gate.tls);
     let mut half = Line::open(gate.tls);
@@ -117,7 +119,7 @@ fn handshakes_that_stop_half_way_are_given_up() {
 
 #[test]
 fn a_tls_client_that_asks_for_no_websocket_is_given_up() {
-    let gate = Gate::start_with_timeout(1_000);
+    let gate = Gate::start_with_timeouts(PATIENT, 1_000);
     let (mut line, tunnel) = SecureClient::new(gate.wss).open();
     line.send("GET / HTTP/1.1\r\nHost: x\r\n");
     line.read_to_end();

@@ -24,11 +24,20 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn start() -> Self {
-        Self::start_with_timeout(PATIENT)
+        Self::start_with("")
     }
 
-    /// The same; handshakes may take so many milliseconds.
-    pub(crate) fn start_with_timeout(milliseconds: u32) -> Self {
+    /// The same with more lines of globals.
+    pub(crate) fn start_with(globals: &str) -> Self {
+        Self::start_with_all(globals, PATIENT, PATIENT)
+    }
+
+    /// The same; handshakes may take so many milliseconds, that of TLS and that of WebSocket.
+    pub(crate) fn start_with_timeouts(tls: u32, web: u32) -> Self {
+        Self::start_with_all("", tls, web)
+    }
+
+    fn start_with_all(globals: &str, tls_handshake: u32, web_handshake: u32) -> Self {
         let authority = Authority::new();
         authority.issue("usual", ["usual.example", "localhost"]);
         authority.issue("named", ["named.example", "*.named.example"]);
@@ -38,7 +47,9 @@ impl Gate {
             .put("TLS", tls.port())
             .put("MUTUAL", mutual.port())
             .put("WSS", wss.port())
-            .put("HANDSHAKE", milliseconds)
+            .put("HANDSHAKE", tls_handshake)
+            .put("WEBHANDSHAKE", web_handshake)
+            .put("GLOBALS", globals)
             .put("CERTS", authority.dir().display())
             .put("SUBSCRIBER", events.name())
             .start();
@@ -71,11 +82,14 @@ impl Gate {
         assert_eq!(self.told(), expected);
     }
 
+    /// The connections that `list_tcp_conns` shows.
+    pub(crate) fn connections(&self) -> Vec<Value> {
+        self.server.mi().call("list_tcp_conns", Value::Null)["Connections"].as_array().unwrap().clone()
+    }
+
     /// Waits until `count` connections are left.
     pub(crate) fn until_connections(&self, count: usize) {
-        let listed =
-            || self.server.mi().call("list_tcp_conns", Value::Null)["Connections"].as_array().unwrap().len();
-        until(&format!("{count} connections are left"), || (listed() == count).then_some(()));
+        until(&format!("{count} connections are left"), || (self.connections().len() == count).then_some(()));
     }
 
     /// The events since the last look, in the order of their bytes.
