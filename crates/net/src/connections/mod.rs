@@ -124,13 +124,21 @@ impl View {
 
     /// All that it may be found by.
     fn ways(&self) -> impl Iterator<Item = Way> + use<> {
-        let Self { protocol, remote, alias, guise, .. } = *self;
-        let ports = [Some(remote.port()), Some(alias).filter(|port| *port != 0)];
+        self.own_ways().chain(self.ways_by(self.alias))
+    }
+
+    /// What it is found by whatever its far end says.
+    fn own_ways(&self) -> impl Iterator<Item = Way> + use<> {
+        self.ways_by(self.remote.port())
+    }
+
+    /// What it is found by at `port` of its far end; nothing for port 0.
+    fn ways_by(&self, port: u16) -> impl Iterator<Item = Way> + use<> {
+        let Self { protocol, remote, guise, .. } = *self;
+        let hop = Hop { protocol, to: SocketAddr::new(remote.ip(), port) };
         let guises = [Some(guise), Some(guise.nameless()).filter(|other| *other != guise)];
-        ports.into_iter().flatten().flat_map(move |port| {
-            let hop = Hop { protocol, to: SocketAddr::new(remote.ip(), port) };
-            guises.into_iter().flatten().map(move |guise| Way::new(&hop, guise))
-        })
+        let some = if port == 0 { [None; 2] } else { guises };
+        some.into_iter().flatten().map(move |guise| Way::new(&hop, guise))
     }
 }
 
@@ -328,18 +336,24 @@ impl Connections {
         leads
     }
 
-    /// Lets `id` be found by `way` if no other connection is. The one that is found.
+    /// Lets `id` be found by `way` if no other connection is whose own it is. The one that is found.
     fn lay(&self, way: Way, id: ConnectionId) -> ConnectionId {
         for _ in 0..2 {
-            if let Some(other) = self.on(&way) {
+            if let Some(other) = self.on(&way).filter(|other| self.is_own(*other, &way)) {
                 return other;
             }
-            self.by_way.remove_if(&way, |old| self.row(*old).is_none());
+            // What was promised to an alias gives way to the connection that really comes from there.
+            self.by_way.remove_if(&way, |old| !self.is_own(*old, &way));
             if !matches!(self.by_way.insert_new(&way, |_| Ok((way, id))), Ok(false)) {
                 break;
             }
         }
         id
+    }
+
+    /// Whether `id` is a connection that leads `way` by its own port, not by an alias.
+    fn is_own(&self, id: ConnectionId, way: &Way) -> bool {
+        self.view(id).is_some_and(|view| view.own_ways().any(|own| own == *way))
     }
 
     fn on(&self, way: &Way) -> Option<ConnectionId> {
@@ -352,22 +366,21 @@ impl Connections {
             .is_some_and(|row| row.keeper.compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok())
     }
 
-    /// Lets the connection be found by `port` of its far end too (RFC 5923).
+    /// Lets the connection be found by `port` of its far end too (RFC 5923), unless another one really leads there.
     pub fn alias(&self, id: ConnectionId, port: u16) {
         let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
         if port == 0 || port == view.remote.port() || view.alias == port {
             return;
         }
-        let before = view.ways();
         row.kind.store(kind_word(view.protocol, view.listener, port), Relaxed);
-        let own = View { alias: 0, ..view };
-        for way in before.filter(|way| !own.ways().any(|own| own == *way)) {
+        for way in view.ways_by(view.alias) {
             self.by_way.remove_if(&way, |found| *found == id);
         }
-        let now = View { alias: port, ..view };
-        for way in now.ways().filter(|way| way.hop.to.port() == port) {
-            // The newest word of the other end counts. A full arena leaves it without one.
-            let _ = self.by_way.insert(&way, |_| Ok((way, id)));
+        for way in view.ways_by(port) {
+            // Of two that only say so, the newest word counts. A full arena leaves it without one.
+            if !self.on(&way).is_some_and(|other| self.is_own(other, &way)) {
+                let _ = self.by_way.insert(&way, |_| Ok((way, id)));
+            }
         }
     }
 
@@ -535,6 +548,43 @@ mod tests {
         assert!(table.view(id).unwrap().is_ending());
         table.release(id);
         assert_eq!(table.lead(later), later);
+    }
+
+    #[test]
+    fn an_alias_takes_no_connection_from_the_one_that_really_leads_there() {
+        let table = table(8);
+        let open = |port| table.claim(KEEPER, &claim(port)).unwrap();
+        let found =
+            |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+        let victim = open(9000);
+        table.lead(victim);
+        let thief = open(9001);
+        table.lead(thief);
+        table.alias(thief, 9000);
+        assert_eq!(found(9000), Some(victim));
+        table.release(thief);
+        assert_eq!(found(9000), Some(victim), "the end of the thief changes nothing");
+        // Whoever promised the port before its owner came has promised too much.
+        let thief = open(9001);
+        table.lead(thief);
+        table.alias(thief, 9002);
+        assert_eq!(found(9002), Some(thief));
+        let victim = open(9002);
+        assert_eq!((table.lead(victim), found(9002)), (victim, Some(victim)));
+        table.release(thief);
+        assert_eq!(found(9002), Some(victim));
+    }
+
+    #[test]
+    fn of_two_aliases_the_newest_counts() {
+        let table = table(4);
+        let [first, second] = [9000, 9001].map(|port| table.claim(KEEPER, &claim(port)).unwrap());
+        let found = || table.towards(&Hop { protocol: Protocol::Tls, to: claim(5061).remote }, Guise::NONE);
+        for id in [first, second] {
+            table.lead(id);
+            table.alias(id, 5061);
+            assert_eq!(found(), Some(id));
+        }
     }
 
     #[test]

@@ -3,16 +3,26 @@
 use crate::context::Context;
 use crate::tcp_profile::AliasMode;
 
-/// Reads what the topmost Via of a request says about the connection that it came by, where that counts.
+/// Reads what the topmost Via of a request says about the connection that it came by, where that counts. Over TLS it
+/// counts from a peer whose certificate was checked and found good (RFC 5923 section 4): a port is the name of whoever
+/// listens there, and anybody at that address may say that it is theirs.
 pub(crate) fn note_alias(cx: &Context) {
     let Some(mode) = cx.worker.streams.alias_mode(cx.received.connection) else { return };
-    if mode == AliasMode::Never {
+    if mode == AliasMode::Never || !is_trusted(cx) {
         return;
     }
     let Ok(via) = cx.message.via() else { return };
     if mode == AliasMode::Always || via.param(b"alias").is_some() {
         force_alias(cx, via.port());
     }
+}
+
+/// Whether the connection says of itself whose it is. That of TCP cannot, and the operator has let it speak.
+fn is_trusted(cx: &Context) -> bool {
+    let protocol = cx.server().sockets.listener(cx.received.socket).protocol;
+    let is_verified =
+        || cx.worker.streams.facts(cx.received.connection).is_some_and(|facts| facts.is_verified());
+    !protocol.is_secure() || is_verified()
 }
 
 /// Lets the connection that a message came by be found by `port` too, the protocol's own for none. `false` when it came by

@@ -102,6 +102,24 @@ fn a_client_that_trusts_somebody_else_does_not_get_on() {
     gate.server.stop();
 }
 
+#[test]
+fn rfc_5923_section_4_an_alias_counts_from_a_peer_that_showed_its_certificate() {
+    let gate = Gate::start_with("tcp_accept_aliases=yes");
+    gate.authority.issue("phone", ["phone.example"]);
+    let stranger = gate.client().open();
+    let friend = gate.mutual_client().certificate(&gate.authority, "phone").open();
+    for ((mut line, tunnel), port) in [(stranger, None), (friend, Some(5061))] {
+        let request = Request::over("TLS", 5061, "OPTIONS", "sip:ping@localhost");
+        line.send(request.text().replace(";branch=", ";alias;branch="));
+        line.expect_status(200);
+        let rows = gate.connections();
+        let remote = format!("127.0.0.1:{}", tunnel.port());
+        let row = rows.iter().find(|row| row["Remote"] == remote).unwrap();
+        assert_eq!(row["Alias port"], port.unwrap_or(tunnel.port()), "{row}");
+    }
+    gate.server.stop();
+}
+
 /// What the script says about the session.
 fn session(line: &mut Line) -> String {
     let request = Request::over("TLS", line.port(), "OPTIONS", "sip:ping@localhost");
