@@ -9,12 +9,12 @@ use tocsin_net::Protocol;
 use tocsin_net::connections::{ConnectionId, Own, View, marks};
 use tocsin_net::stream::{self, KeepAlive};
 use tocsin_net::tls::{Facts, Session};
-use tocsin_net::websocket::{self, Sender};
+use tocsin_net::websocket;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::cut::Cutter;
+use super::cut::{Cutter, mask_to};
 use super::end::{End, report};
 use super::output::{Output, Timed};
 use crate::context::Received;
@@ -311,13 +311,10 @@ impl Connection {
     /// Puts a message into frames and records as the protocol wants it, behind what waits to be written.
     fn append(&self, message: &[u8], ticket: Option<Ticket>) {
         let mut framed = Vec::new();
-        // RFC 6455 section 5.3: nobody may know it before. Without randomness the peer refuses the frame.
-        let key = || getrandom::u32().ok().map(u32::to_le_bytes);
         let bytes = match self.cutter.borrow().frames() {
             None => message,
             Some(peer) => {
-                let key = if peer == Sender::Server { key() } else { None };
-                websocket::write_message(&mut framed, message, key);
+                websocket::write_message(&mut framed, message, mask_to(peer));
                 &framed
             }
         };
@@ -453,7 +450,7 @@ impl Connection {
             && let Some(peer) = self.cutter.borrow().frames()
         {
             let mut frame = Vec::new();
-            websocket::write_close(&mut frame, GOING_AWAY, "", (peer == Sender::Server).then_some([0; 4]));
+            websocket::write_close(&mut frame, GOING_AWAY, "", mask_to(peer));
             self.say(&frame);
         }
         if let Some(session) = self.session.borrow_mut().as_mut() {

@@ -113,11 +113,18 @@ impl Cutter {
     }
 }
 
+/// The mask of one frame to `peer`: a client masks each with a key that nobody may know before (RFC 6455 section 5.3), a
+/// server none. Without randomness there is none, and the peer refuses the frame.
+pub(super) fn mask_to(peer: Sender) -> Option<[u8; 4]> {
+    if peer == Sender::Client {
+        return None;
+    }
+    getrandom::u32().ok().map(u32::to_le_bytes)
+}
+
 fn unframe(decoder: &mut Decoder, peer: Sender, bytes: &mut [u8], answer: &mut Vec<u8>) -> Result<Cut, End> {
-    // A client masks its frames; control frames of ours carry nothing that a mask would hide.
-    let key = (peer == Sender::Server).then_some([0; 4]);
     let decoded = decoder.decode(bytes).inspect_err(|violation| {
-        websocket::write_close(answer, violation.close_code(), "", key);
+        websocket::write_close(answer, violation.close_code(), "", mask_to(peer));
     })?;
     let Decoded::Frame { length, event } = decoded else { return Ok(Cut::Incomplete) };
     Ok(match event {
@@ -125,11 +132,11 @@ fn unframe(decoder: &mut Decoder, peer: Sender, bytes: &mut [u8], answer: &mut V
         Event::Message(Payload::Joined(message)) => Cut::Joined(length, message),
         Event::Fragment | Event::Pong(_) => Cut::Skip(length),
         Event::Ping(payload) => {
-            websocket::write_pong(answer, &bytes[payload], key);
+            websocket::write_pong(answer, &bytes[payload], mask_to(peer));
             Cut::Skip(length)
         }
         Event::Close { code, .. } => {
-            websocket::write_close(answer, code.unwrap_or(NORMAL), "", key);
+            websocket::write_close(answer, code.unwrap_or(NORMAL), "", mask_to(peer));
             Cut::GoodBye
         }
     })
@@ -146,9 +153,12 @@ mod tests {
         Sec-WebSocket-Protocol: sip\r\nOrigin: http://h\r\n\r\n";
 
     fn cut(cutter: &mut Cutter, bytes: &[u8]) -> (Result<Cut, End>, Vec<u8>) {
+        cut_with(cutter, bytes, &StreamOptions::of(Protocol::Ws))
+    }
+
+    fn cut_with(cutter: &mut Cutter, bytes: &[u8], options: &StreamOptions) -> (Result<Cut, End>, Vec<u8>) {
         let mut answer = Vec::new();
-        let options = StreamOptions::of(Protocol::Ws);
-        let cut = cutter.cut(&mut bytes.to_vec(), &options, &Limits::default(), &mut answer);
+        let cut = cutter.cut(&mut bytes.to_vec(), options, &Limits::default(), &mut answer);
         (cut, answer)
     }
 
