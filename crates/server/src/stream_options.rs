@@ -35,7 +35,7 @@ pub struct StreamOptions {
     pub max_chunks: u32,
     /// `*_crlf_pingpong`: a ping (CRLF CRLF) is answered by a pong (CRLF) (RFC 5626 section 3.5.1). Default on.
     pub crlf_pingpong: bool,
-    /// `*_crlf_drop`: a single CRLF between messages is taken for a message that is dropped. Default off.
+    /// `*_crlf_drop`: a CRLF that comes alone between messages is dropped, and is no half of a ping. Default off.
     pub crlf_drop: bool,
     /// `tls_handshake_timeout`, `wss_tls_handshake_timeout`: time for the whole TLS handshake. Default [`PATIENCE`] (the
     /// peer's is 100 ms for each wait); what was set is obeyed.

@@ -79,6 +79,8 @@ impl Cutter {
         answer: &mut Vec<u8>,
     ) -> Result<Cut, End> {
         match self {
+            // Alone it may be the first half of a ping, which `crlf_drop` says it is not.
+            Self::Sip(_) if options.crlf_drop && bytes == b"\r\n" => Ok(Cut::Skip(bytes.len())),
             Self::Sip(framer) => Ok(match framer.frame(bytes)? {
                 Frame::Incomplete => Cut::Incomplete,
                 Frame::Ping { length } => {
@@ -168,6 +170,37 @@ mod tests {
         let (first, answer) = cut(&mut cutter, b"\r\n\r\n");
         assert!(matches!(first, Ok(Cut::Skip(4))), "{first:?}");
         assert_eq!(answer, b"\r\n");
+    }
+
+    #[test]
+    fn a_single_line_end_waits_for_a_second_one_or_is_dropped() {
+        let mut cutter = Cutter::sip(&Limits::default());
+        assert!(matches!(cut(&mut cutter, b"\r\n"), (Ok(Cut::Incomplete), answer) if answer.is_empty()));
+        let options = StreamOptions { crlf_drop: true, ..StreamOptions::of(Protocol::Tcp) };
+        let dropped = cut_with(&mut cutter, b"\r\n", &options);
+        assert!(matches!(dropped, (Ok(Cut::Skip(2)), answer) if answer.is_empty()));
+        let (ping, answer) = cut_with(&mut cutter, b"\r\n\r\n", &options);
+        assert!(matches!(ping, Ok(Cut::Skip(4))) && answer == b"\r\n", "{ping:?}");
+        let silent = StreamOptions { crlf_pingpong: false, ..options };
+        let (ping, answer) = cut_with(&mut cutter, b"\r\n\r\n", &silent);
+        assert!(matches!(ping, Ok(Cut::Skip(4))) && answer.is_empty(), "{ping:?}");
+    }
+
+    #[test]
+    fn rfc_6455_section_5_3_each_control_frame_of_a_client_has_a_mask_of_its_own() {
+        let mut cutter = Cutter::web(true, &Limits::default());
+        let mut masks = Vec::new();
+        for _ in 0..4 {
+            let (ping, answer) = cut(&mut cutter, b"\x89\x02hi");
+            assert!(matches!(ping, Ok(Cut::Skip(4))), "{ping:?}");
+            let [0x8a, 0x82, a, b, c, d, h, i] = answer[..] else { panic!("{answer:x?}") };
+            assert_eq!([h ^ a, i ^ b], *b"hi");
+            masks.push([a, b, c, d]);
+        }
+        // That one comes again among four happens once in 700 million times.
+        masks.dedup();
+        assert_eq!(masks.len(), 4);
+        assert_eq!(cut(&mut Cutter::web(false, &Limits::default()), b"\x89\x80\0\0\0\0").1, b"\x8a\0");
     }
 
     #[test]
