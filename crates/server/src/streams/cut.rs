@@ -35,8 +35,8 @@ pub(super) enum Cutter {
     Sip(Framer),
     /// A WebSocket that was not asked for yet.
     Accepting,
-    /// A WebSocket that we asked for.
-    Offering(Offer),
+    /// A WebSocket that we asked for, at this host.
+    Offering(Offer, Box<str>),
     /// Frames of a WebSocket.
     Web(Decoder, Sender),
 }
@@ -57,7 +57,7 @@ impl Cutter {
     pub(super) fn is_between_messages(&self) -> bool {
         match self {
             Self::Sip(_) => true,
-            Self::Accepting | Self::Offering(_) => false,
+            Self::Accepting | Self::Offering(..) => false,
             Self::Web(decoder, _) => decoder.is_between_messages(),
         }
     }
@@ -104,7 +104,7 @@ impl Cutter {
                 *self = Self::web(false, limits);
                 Ok(Cut::Upgraded(length))
             }
-            Self::Offering(offer) => {
+            Self::Offering(offer, _) => {
                 let length = offer.read_answer(bytes).map_err(|cause| End::NoWebSocket(cause.to_string()))?;
                 let Some(length) = length else { return Ok(Cut::Incomplete) };
                 *self = Self::web(true, limits);

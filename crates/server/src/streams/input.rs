@@ -291,9 +291,9 @@ impl Connection {
     /// Asks for the WebSocket, where it is ours to ask.
     fn ask_for_websocket(&self) -> Result<(), End> {
         let mut request = Vec::new();
-        if let Cutter::Offering(offer) = &*self.cutter.borrow() {
+        if let Cutter::Offering(offer, host) = &*self.cutter.borrow() {
             offer
-                .request_into(&self.remote().to_string(), &self.options().resource, None, &mut request)
+                .request_into(host, &self.options().resource, None, &mut request)
                 .map_err(|cause| End::NoWebSocket(cause.to_string()))?;
         }
         if !request.is_empty() {

@@ -1,6 +1,7 @@
 //! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -124,7 +125,8 @@ fn start(
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&worker.unique().to_ne_bytes());
         nonce[8..].copy_from_slice(&worker.unique().to_ne_bytes());
-        *connection.cutter.borrow_mut() = Cutter::Offering(Offer::new(nonce));
+        *connection.cutter.borrow_mut() =
+            Cutter::Offering(Offer::new(nonce), web_host(&errand.host, view).into());
     }
     let begun = if view.protocol.is_secure() {
         begin_tls(worker, &connection, errand)
@@ -139,10 +141,55 @@ fn start(
     Ok(connection)
 }
 
+/// The host of a request for a WebSocket: the name that led to the address, or the address, and the port unless it is the
+/// protocol's own (RFC 6455 section 4.1).
+fn web_host(name: &str, view: &View) -> String {
+    let name = match view.remote.ip() {
+        _ if !name.is_empty() => name.to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    };
+    let port = view.remote.port();
+    if port == view.protocol.default_port() { name } else { format!("{name}:{port}") }
+}
+
 fn begin_tls(worker: &'static Worker, connection: &Connection, errand: &Errand) -> Result<(), End> {
     let security = worker.server.security.as_ref().ok_or(End::NoSecurity)?;
     let host = (!errand.host.is_empty()).then_some(errand.host.as_str());
     let (config, name) = security.client_config(worker.server, connection.remote(), &errand.wish, host)?;
     *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));
     connection.decrypt(&[]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_net::Protocol;
+    use tocsin_net::connections::{Guise, Keeper};
+
+    use super::*;
+
+    #[test]
+    fn rfc_6455_section_4_1_the_host_is_the_name_that_led_there() {
+        let host = |name, protocol, remote: &str| {
+            let view = View {
+                id: ConnectionId::NONE,
+                protocol,
+                remote: remote.parse().unwrap(),
+                local: "127.0.0.1:0".parse().unwrap(),
+                listener: 0,
+                keeper: Keeper::UNDERTAKER,
+                marks: marks::OUTGOING,
+                idle_until: 0,
+                alias: 0,
+                guise: Guise::NONE,
+            };
+            web_host(name, &view)
+        };
+        assert_eq!(host("ws.example", Protocol::Ws, "192.0.2.1:8080"), "ws.example:8080");
+        assert_eq!(host("ws.example", Protocol::Wss, "192.0.2.1:443"), "ws.example");
+        assert_eq!(host("ws.example", Protocol::Ws, "192.0.2.1:443"), "ws.example:443");
+        assert_eq!(host("", Protocol::Ws, "192.0.2.1:80"), "192.0.2.1");
+        assert_eq!(host("", Protocol::Wss, "[2001:db8::1]:443"), "[2001:db8::1]");
+        assert_eq!(host("", Protocol::Wss, "[2001:db8::1]:8443"), "[2001:db8::1]:8443");
+    }
 }
