@@ -60,8 +60,8 @@ pub(crate) struct Connection {
     stop: RefCell<Option<Stop>>,
     /// It stands in the list of those with something to write.
     is_listed: Cell<bool>,
-    /// When it was adopted or opened.
-    began: u64,
+    /// When the handshake under way began: that of TLS, then that of WebSocket.
+    began: Cell<u64>,
     /// When the message under way began to arrive; 0 between messages.
     partial_since: Cell<u64>,
     idle_until: Cell<u64>,
@@ -112,7 +112,7 @@ impl Connection {
             wake: Notify::new(),
             stop: RefCell::default(),
             is_listed: Cell::new(false),
-            began: now,
+            began: Cell::new(now),
             partial_since: Cell::new(0),
             idle_until: Cell::new(view.idle_until),
             // A connection that was kept for long goes on so in other hands.
@@ -223,7 +223,7 @@ impl Connection {
         };
         if self.own.marks() & marks::READY == 0 {
             let limit = self.handshake_timeout();
-            or(after(self.began, limit), End::HandshakeTimeout(limit));
+            or(after(self.began.get(), limit), End::HandshakeTimeout(limit));
         } else if self.partial_since.get() != 0 {
             let limit = self.profile.max_message_time;
             or(after(self.partial_since.get(), limit), End::SlowMessage(limit));
@@ -234,11 +234,10 @@ impl Connection {
         first
     }
 
+    /// The limit of the handshake under way.
     fn handshake_timeout(&self) -> Duration {
-        let options = self.options();
-        let tls = if self.protocol.is_secure() { options.tls_handshake_timeout } else { Duration::ZERO };
-        let web = if self.protocol.is_websocket() { options.handshake_timeout } else { Duration::ZERO };
-        tls + web
+        let in_tls = self.protocol.is_secure() && self.facts.borrow().is_none();
+        if in_tls { self.options().tls_handshake_timeout } else { self.options().handshake_timeout }
     }
 
     /// Handshakes are done: messages that waited for that go out.
@@ -258,6 +257,7 @@ impl Connection {
     pub(super) fn become_secure(&self) {
         let facts = self.session.borrow().as_ref().map(|session| Rc::new(session.facts()));
         *self.facts.borrow_mut() = facts;
+        self.began.set(now_ms());
     }
 
     /// Says whether another process could go on from here.
