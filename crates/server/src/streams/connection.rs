@@ -204,7 +204,9 @@ impl Connection {
         match stop {
             Stop::End(end) => {
                 self.finish(&end);
-                if !matches!(end, End::Closed | End::Broken(_)) {
+                if !matches!(end, End::Closed | End::Broken(_))
+                    && let Some(_place) = self.worker.streams.lingering.take()
+                {
                     self.linger().await;
                 }
             }

@@ -12,6 +12,7 @@ mod end;
 mod exchange;
 mod input;
 mod letter;
+mod lingering;
 mod opening;
 mod output;
 mod switchboard;

@@ -16,6 +16,7 @@ use tocsin_process::Kind;
 use super::connection::{Connection, profile_for};
 use super::end::{End, report};
 use super::letter::Letter;
+use super::lingering::Lingering;
 use super::opening::{Errand, Outgoing};
 use crate::flow::{Envelope, Flow, Ticket};
 use crate::security::Wish;
@@ -76,6 +77,8 @@ pub struct Switchboard {
     owed: RefCell<Vec<ConnectionId>>,
     /// This process ends: what it keeps goes to others.
     is_leaving: Cell<bool>,
+    /// Those that have ended and are not closed yet.
+    pub(super) lingering: Lingering,
     /// Letters that found a full mailbox.
     unposted: RefCell<VecDeque<Unposted>>,
     unposted_bytes: Cell<usize>,
