@@ -198,6 +198,11 @@ impl Session {
         self.open
     }
 
+    /// Whether it is open, and the begin of a record has come whose rest has not.
+    pub fn is_in_record(&self) -> bool {
+        self.open && !self.pending.is_empty()
+    }
+
     /// What was agreed on so far, and with whom.
     pub fn facts(&self) -> Facts {
         let common = self.common();

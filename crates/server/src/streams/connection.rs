@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(super) session: RefCell<Option<Box<Session>>>,
     /// Bytes that were taken out of the kernel and not served yet: decrypted ones, and the begin of a long message.
     pub(super) held: RefCell<Vec<u8>>,
+    /// Some of them are whole, and wait for the next turn.
+    pub(super) has_unserved: Cell<bool>,
     pub(super) output: RefCell<Output>,
     facts: RefCell<Option<Rc<Facts>>>,
     wake: Notify,
@@ -107,6 +109,7 @@ impl Connection {
             }),
             session: RefCell::new(None),
             held: RefCell::default(),
+            has_unserved: Cell::new(false),
             output: RefCell::default(),
             facts: RefCell::default(),
             wake: Notify::new(),

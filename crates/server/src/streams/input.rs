@@ -68,7 +68,7 @@ impl Connection {
             self.worker.recycle(bytes);
             return Ok(false);
         }
-        self.note_progress(rest, served.messages);
+        self.note_progress(rest, &served);
         let take = left >= TAKE_FROM;
         if take {
             // From here on the begin of a message lies in this process.
@@ -88,11 +88,16 @@ impl Connection {
         Ok(true)
     }
 
-    /// Notes whether a message is under way: `rest` is what is left of the bytes at hand, behind `messages` whole ones.
-    fn note_progress(&self, rest: &[u8], messages: usize) {
-        let in_frames = self.cutter.borrow().frames().is_some();
-        let begun = !rest.is_empty() && (in_frames || !tocsin_sip::is_between_messages(rest));
-        self.note_partial(begun || !self.cutter.borrow().is_between_messages(), messages > 0);
+    /// Notes whether a message is under way: `rest` is what is left of the bytes at hand, behind what was served. A TLS
+    /// record that has begun counts as a message that has.
+    fn note_progress(&self, rest: &[u8], served: &Served) {
+        let cutter = self.cutter.borrow();
+        let begun = !rest.is_empty() && (cutter.frames().is_some() || !tocsin_sip::is_between_messages(rest));
+        let between = cutter.is_between_messages();
+        let in_record = self.session.borrow().as_ref().is_some_and(|session| session.is_in_record());
+        // What was under way before has come whole, and what is under way now came behind it.
+        let anew = served.messages > 0 || (served.bytes > 0 && between);
+        self.note_partial(begun || !between || in_record, anew);
     }
 
     /// Waits for the next arrival. One that came since the last wait is not missed: it is told at the next one.
@@ -100,8 +105,13 @@ impl Connection {
         let _ = self.stream.try_io::<()>(Interest::READABLE, || Err(ErrorKind::WouldBlock.into()));
     }
 
-    /// Takes what is queued, through TLS if there is any, and serves it.
+    /// Takes what is queued, through TLS if there is any, and serves it. What was taken before comes first. `true`: the
+    /// queue is empty.
     fn take(&self, closed: bool) -> Result<bool, End> {
+        if self.has_unserved.get() {
+            self.serve_held()?;
+            return Ok(false);
+        }
         let mut bytes = self.worker.lend_buffer();
         let room = bytes.capacity();
         match self.stream.try_io(Interest::READABLE, || stream::read(&self.stream, &mut bytes)) {
@@ -122,15 +132,21 @@ impl Connection {
         };
         let drained = bytes.len() < room && !closed;
         self.worker.recycle(bytes);
-        // What came before the last word, or before a record that is broken, counts.
         self.serve_held()?;
+        if !matches!(decrypted, Ok(false)) {
+            // What came before the last word, or before a record that is broken, counts.
+            while self.has_unserved.get() && !self.stops() {
+                self.serve_held()?;
+            }
+        }
         if decrypted? {
             return Err(End::Closed);
         }
-        if drained {
+        if drained && !self.has_unserved.get() {
             self.forget_readiness();
+            return Ok(true);
         }
-        Ok(drained)
+        Ok(false)
     }
 
     /// Decrypts `ciphertext` into what is held. `true`: the peer said that no more will come.
@@ -201,15 +217,18 @@ impl Connection {
         }
     }
 
-    /// Serves the messages that are held whole.
+    /// Serves the messages that are held whole, as many as one turn allows.
     fn serve_held(&self) -> Result<(), End> {
         let held = self.held.take();
-        if held.is_empty() {
+        if held.is_empty() && !self.protocol.is_secure() {
             return Ok(());
         }
         let (served, mut rest) = self.serve_all(held, false)?;
         rest.drain(..served.bytes.min(rest.len()));
-        self.note_progress(&rest, served.messages);
+        // What was not looked at yet has come whole, or is noted when it is looked at.
+        let begun = if served.is_enough { &[] } else { &rest[..] };
+        self.note_progress(begun, &served);
+        self.has_unserved.set(served.is_enough);
         if !rest.is_empty() {
             *self.held.borrow_mut() = rest;
         }
@@ -223,12 +242,13 @@ impl Connection {
         let (mut at, end) = (0, bytes.len());
         let mut messages = 0;
         let mut cuts = 0;
+        let mut answer = Vec::new();
         while at < end && !self.stops() {
             cuts += 1;
-            if queued && cuts > CUTS_IN_A_ROW {
+            if cuts > CUTS_IN_A_ROW {
+                self.answer(&mut answer);
                 return Ok((Served { bytes: at, messages, is_enough: true }, bytes));
             }
-            let mut answer = Vec::new();
             let limits = &self.worker.server.settings.limits;
             let cut = self.cutter.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
             let upgrading = matches!(cut, Ok(Cut::Upgraded(_)));
@@ -236,9 +256,9 @@ impl Connection {
                 // Who answers and does not take the question leaves a successor that answers again.
                 self.own.mark(0, marks::MOVABLE);
             }
-            if !answer.is_empty() {
-                self.say(&answer);
-                self.worker.streams.list(self);
+            // Answers to keep-alives in a row leave together: over TLS each would be a record.
+            if queued || !matches!(cut, Ok(Cut::Skip(_))) {
+                self.answer(&mut answer);
             }
             let length = match cut? {
                 Cut::Incomplete => break,
@@ -276,7 +296,17 @@ impl Connection {
             self.own.served();
             at += length;
         }
+        self.answer(&mut answer);
         Ok((Served { bytes: at, messages, is_enough: false }, bytes))
+    }
+
+    /// Sends what there is to say about the bytes themselves, and empties it.
+    fn answer(&self, answer: &mut Vec<u8>) {
+        if !answer.is_empty() {
+            self.say(answer);
+            answer.clear();
+            self.worker.streams.list(self);
+        }
     }
 
     fn serve_message(&self, message: Vec<u8>) {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::harness::{
-    Authority, Gate, Line, SecureClient, Setup, Subscriber, UnixSubscriber, Web, disconnected, free_tcp_port,
+    Authority, Gate, Line, SecureClient, Setup, SlowClient, SlowClients, Subscriber, UnixSubscriber, Web,
+    disconnected, free_tcp_port,
 };
 
 /// Milliseconds for handshakes that do not come to their end.
@@ -114,6 +115,38 @@ fn handshakes_that_stop_half_way_are_given_up() {
         (half.port(), gate.tls, "tls"),
         (silent_web.port(), gate.wss, "wss"),
     ]);
+    gate.server.stop();
+}
+
+#[test]
+fn a_handshake_of_tls_has_no_more_time_where_a_websocket_is_to_follow() {
+    let gate = Gate::start_with_timeouts(IMPATIENT, PATIENT);
+    let begun = Instant::now();
+    let mut silent = Line::open(gate.wss);
+    silent.read_to_end();
+    assert!(begun.elapsed().as_millis() < u128::from(PATIENT) / 2, "{:?}", begun.elapsed());
+    gate.told_once([(silent.port(), gate.wss, "wss")]);
+    gate.server.stop();
+}
+
+#[test]
+fn a_record_that_does_not_end_ends_its_connection() {
+    let gate = Gate::start_with("tcp_max_msg_time=1");
+    let (mut other, tunnel) = gate.client().open();
+    // The head of a record, and nearly all of one: nothing of either can be decrypted.
+    let clients = [5, 12_000].map(|at_once| SlowClient::start(gate.tls, 1, at_once));
+    let mut ends = vec![(tunnel.port(), gate.tls, "tls")];
+    for client in clients.into_iter().flat_map(SlowClients::finish) {
+        assert!(client.sent > 0, "{client:?}");
+        assert!(
+            (0.9..5.0).contains(&client.seconds),
+            "bytes that come one by one give no more time: {client:?}"
+        );
+        ends.push((client.port, gate.tls, "tls"));
+    }
+    other.ping();
+    drop(other);
+    gate.told_once(<[_; 3]>::try_from(ends).unwrap());
     gate.server.stop();
 }
 

@@ -73,3 +73,37 @@ fn thirty_handshakes_at_once_and_then_thirty_requests() {
     gate.told_once(<[_; 30]>::try_from(ports).unwrap());
     gate.server.stop();
 }
+
+#[test]
+fn many_messages_in_one_go_are_all_answered_in_their_order() {
+    let gate = Gate::start();
+    let (mut line, _tunnel) = gate.client().open();
+    let requests: Vec<_> = (0..500)
+        .map(|_| Request::over("TLS", line.port(), "OPTIONS", &format!("sip:ping@{}", gate.tls)))
+        .collect();
+    let all: String = requests.iter().map(|request| format!("\r\n\r\n{}", request.text())).collect();
+    line.send(all);
+    for request in &requests {
+        assert_eq!(line.receive_bytes(2), b"\r\n");
+        let answer = line.expect_status(200);
+        assert_eq!(answer.header("Call-ID"), Some(request.call_id.as_str()), "{}", answer.text);
+    }
+    gate.server.stop();
+}
+
+#[test]
+fn who_pings_all_the_time_holds_up_nobody() {
+    const PINGS: usize = 100_000;
+    // One worker, which has to serve both.
+    let gate = Gate::start_with("tcp_workers=1\n");
+    let (mut line, _tunnel) = gate.client().open();
+    let (mut other, _other_tunnel) = gate.client().open();
+    for _ in 0..10 {
+        line.send("\r\n".repeat(2 * PINGS / 10));
+        other.ping();
+    }
+    assert_eq!(line.receive_bytes(2 * PINGS), "\r\n".repeat(PINGS).as_bytes());
+    line.ping();
+    other.ping();
+    gate.server.stop();
+}

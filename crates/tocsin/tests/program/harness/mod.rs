@@ -28,7 +28,7 @@ pub(crate) use mariadb::MariaDb;
 pub(crate) use mi::{Fifo, Http, Mi, UnixMi};
 pub(crate) use names::{Names, Zone};
 pub(crate) use phone::{Message, Phone, Request};
-pub(crate) use secure::{SecureClient, Tunnel};
+pub(crate) use secure::{SecureClient, SlowClient, SlowClients, Tunnel};
 pub(crate) use server::{Ended, Process, Server, Setup, free_tcp_port};
 pub(crate) use sipp::{Caller, Sipp, Tally};
 pub(crate) use stream::{A_MOMENT, Desk, Line, Web, descriptors, web_frame, web_handshake};

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
-use super::{Authority, Line, free_tcp_port, until};
+use super::{Authority, Line, free_tcp_port, python, until};
 
 /// Who connects how, before the connection is opened.
 pub(crate) struct SecureClient {
@@ -145,6 +145,51 @@ impl Drop for Tunnel {
         if std::thread::panicking() {
             eprintln!("--- openssl ---\n{}--- end of openssl ---", self.said());
         }
+    }
+}
+
+/// A client that shook hands and never finished a record, after the server ended its connection.
+#[derive(Debug)]
+pub(crate) struct SlowClient {
+    /// The port that it came from.
+    pub(crate) port: u16,
+    /// Bytes that it sent one by one.
+    pub(crate) sent: usize,
+    /// How long it was borne.
+    pub(crate) seconds: f64,
+}
+
+impl SlowClient {
+    /// Starts `count` of them against `to`. They send `at_once` bytes of a record, then the others one by one.
+    pub(crate) fn start(to: SocketAddr, count: usize, at_once: usize) -> SlowClients {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/slow_tls.py");
+        let arguments = [to.port().to_string(), count.to_string(), at_once.to_string()];
+        let mut command = Command::new(python());
+        command.arg(script).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        SlowClients { child: command.spawn().unwrap(), count }
+    }
+
+    fn read(line: &str) -> Self {
+        let [port, sent, seconds] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        Self { port: port.parse().unwrap(), sent: sent.parse().unwrap(), seconds: seconds.parse().unwrap() }
+    }
+}
+
+/// Slow clients that run.
+pub(crate) struct SlowClients {
+    child: Child,
+    count: usize,
+}
+
+impl SlowClients {
+    /// Waits until the server has ended the connections of all.
+    pub(crate) fn finish(self) -> Vec<SlowClient> {
+        let output = self.child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let clients: Vec<_> = text.lines().map(SlowClient::read).collect();
+        assert_eq!(clients.len(), self.count, "{text}");
+        clients
     }
 }
 
