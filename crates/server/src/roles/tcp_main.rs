@@ -14,7 +14,8 @@ use tocsin_process::Termination;
 
 use super::{Stop, running};
 use crate::sockets::Listener;
-use crate::streams::{End, Letter, report};
+use crate::streams::{End, Letter, profile_for, report};
+use crate::tcp_profile::Opening;
 use crate::time::now_ms;
 use crate::worker::Worker;
 
@@ -176,13 +177,14 @@ impl Desk {
         let local = std::net::TcpStream::from(stream);
         // The address that the peer connected to, where the listener is for more than one.
         let address = local.local_addr().unwrap_or(listener.address);
+        let profile = profile_for(self.worker, listener.protocol, remote, address, Opening::Accepted);
         let claim = Claim {
             protocol: listener.protocol,
             remote,
             local: address,
             listener: listener.id.0,
             marks: marks::OPEN | marks::MOVABLE,
-            idle_until: now_ms() + settings.lifetime.as_millis() as u64,
+            idle_until: now_ms() + profile.lifetime.as_millis() as u64,
             guise: Guise::NONE,
         };
         let connections = &server.exchange.connections;

@@ -478,7 +478,7 @@ pub(super) fn profile_of(worker: &Worker, view: &View) -> TcpProfile {
 }
 
 /// What is in force for a connection between `remote` and `local`.
-pub(super) fn profile_for(
+pub(crate) fn profile_for(
     worker: &Worker,
     protocol: Protocol,
     remote: SocketAddr,

@@ -22,6 +22,7 @@ pub use exchange::{Exchange, ExchangeError};
 pub use switchboard::Switchboard;
 
 pub(crate) use alias::note_alias;
+pub(crate) use connection::profile_for;
 pub(crate) use end::{End, report};
 pub(crate) use letter::Letter;
 pub(crate) use switchboard::keeper_of;

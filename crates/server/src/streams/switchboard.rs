@@ -159,16 +159,18 @@ impl Switchboard {
         let socket = envelope.flow.socket;
         let own = keeper_of(worker).filter(|_| !self.is_leaving.get());
         let keeper = own.or_else(|| some_worker(worker, hop));
+        let local = SocketAddr::new(server.sockets.listener(socket).address.ip(), 0);
+        let profile = profile_for(worker, hop.protocol, hop.to, local, Opened);
         let claim = Claim {
             protocol: hop.protocol,
             remote: hop.to,
-            local: SocketAddr::new(server.sockets.listener(socket).address.ip(), 0),
+            local,
             listener: socket.0,
             marks: marks::OUTGOING,
-            idle_until: now_ms() + server.settings.tcp.lifetime.as_millis() as u64,
+            idle_until: now_ms() + profile.lifetime.as_millis() as u64,
             guise: guise(worker, hop, envelope),
         };
-        if profile_for(worker, hop.protocol, hop.to, claim.local, Opened).no_new_connection {
+        if profile.no_new_connection {
             tracing::info!("{hop} has no connection, and none may be opened");
             return self.failed(worker, envelope.ticket);
         }

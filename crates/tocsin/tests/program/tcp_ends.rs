@@ -236,6 +236,28 @@ fn a_connection_that_is_refused_never_was() {
 }
 
 #[test]
+fn a_rule_of_tcp_mgm_may_give_a_connection_less_time_than_others() {
+    let streams = Streams::start_with("tcp_connection_lifetime=600\n", 9, |setup| {
+        let rule = "id(int,auto) remote_addr(string,null) con_lifetime(int)\n1:127.0.0.9/32:1\n";
+        std::fs::write(setup.dir().join("tcp_mgm"), rule).unwrap();
+        let load = format!(
+            "loadmodule \"tcp_mgm.so\"\nmodparam(\"tcp_mgm\", \"db_url\", \"text://{}\")\n",
+            setup.dir().display()
+        );
+        setup.put_before("loadmodule \"tm.so\"", &load)
+    });
+    let mut usual = Line::open(streams.tcp);
+    let mut short = Line::open_from(9, streams.tcp);
+    usual.ping();
+    short.ping();
+    assert!(short.read_to_end().is_empty());
+    streams.until_connections(1);
+    assert_eq!(streams.told(), [disconnected(short.address(), streams.tcp, "tcp")]);
+    usual.ping();
+    streams.server.stop();
+}
+
+#[test]
 fn the_end_of_the_server_is_no_end_of_a_connection() {
     let streams = Streams::start("");
     let (mut line, mut web) = (Line::open(streams.tcp), Web::open(streams.ws));
