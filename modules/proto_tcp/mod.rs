@@ -119,7 +119,7 @@ mod tests {
         assert_eq!((tcp.no_new_connection_bflag, tcp.no_new_connection_rplflag), (0b10, 1 << 7));
         let problem = |line: &str| Bench::start(line, "route { exit; }").err().unwrap();
         assert!(problem("tcp_workers=0").contains("tcp_workers: 0 is out of range: 1 to 1024 processes"));
-        assert!(problem("tcp_max_connections=-1").contains("0 to 1048576 connections"));
+        assert!(problem("tcp_max_connections=-1").contains("1 to 983040 connections"));
         assert!(problem("tcp_no_new_conn_bflag=32").contains("there are 32 flags"));
     }
 

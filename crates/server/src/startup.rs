@@ -372,7 +372,7 @@ fn exchange(
     statistics: &mut Statistics,
 ) -> Result<Exchange, ExchangeError> {
     let streams = settings.sockets.iter().any(|s| !matches!(s.spec.protocol.as_str(), "" | "udp"));
-    let most = if streams { settings.tcp.max_connections as usize } else { 1 };
+    let most = if streams { settings.tcp.rows() } else { 1 };
     let workers = if streams { capacity(settings.tcp.workers, settings.scaling.tcp.as_ref()) } else { 0 };
     Exchange::create(arena, most, workers, statistics)
 }

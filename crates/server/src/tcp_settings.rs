@@ -14,8 +14,14 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The kernel's limits on keep-alive: seconds before and between probes, and the number of them.
 const KEEPALIVE_SECONDS: u32 = 32_767;
 const KEEPALIVE_PROBES: u32 = 127;
-/// The most connections; each may need a descriptor in the process that accepts.
-const MOST_CONNECTIONS: u32 = tocsin_net::connections::ROWS_MAX as u32;
+/// For so many connections that are accepted there is room for one that this server opens, beside them.
+const OUTGOING_SHARE: u32 = 16;
+/// Connections that this server opens for which there is room at the least.
+const OUTGOING_LEAST: u32 = 32;
+/// The most connections that are accepted; each may need a descriptor in the process that accepts.
+const MOST_CONNECTIONS: u32 = ROWS - ROWS / OUTGOING_SHARE;
+/// The most connections there can be.
+const ROWS: u32 = tocsin_net::connections::ROWS_MAX as u32;
 
 /// The `tcp_*` globals, with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +41,11 @@ pub struct TcpSettings {
     pub lifetime: Duration,
     /// `tcp_keepalive`, `tcp_keepcount`, `tcp_keepidle`, `tcp_keepinterval`: the kernel's probes of idle connections.
     pub keepalive: Keepalive,
-    /// `tcp_max_connections`: accepted connections at one time; further ones are refused. Default 2048.
+    /// `tcp_max_connections`: accepted connections at one time; further ones are refused. Default 2048. Those that this
+    /// server opens are not among them, see [`Self::rows`].
     pub max_connections: u32,
-    /// `tcp_max_connections_per_source`: accepted connections of one remote address at one time; further ones are
-    /// refused. Default 0: no limit. An extension of this server.
+    /// `tcp_max_connections_per_source`: accepted connections of one remote address (of IPv6, of one /64) at one time;
+    /// further ones are refused. Default 0: no limit. An extension of this server.
     pub max_connections_per_source: u32,
     /// `tcp_max_msg_time`: time for a message to arrive whole, from its first byte on; the connection of a slower one is
     /// dropped. Default 4 s.
@@ -114,7 +121,7 @@ impl TcpSettings {
                 self.probe(|k, n| k.interval_s = n, number, KEEPALIVE_SECONDS, "seconds")?;
             }
             "tcp_max_connections" => {
-                self.max_connections = within(number, 0, MOST_CONNECTIONS, "connections")?;
+                self.max_connections = within(number, 1, MOST_CONNECTIONS, "connections")?;
             }
             "tcp_max_connections_per_source" => {
                 self.max_connections_per_source = within(number, 0, MOST_CONNECTIONS, "connections")?;
@@ -157,6 +164,12 @@ impl TcpSettings {
             _ => {}
         }
         Ok(())
+    }
+
+    /// How many connections there is room for: those that may be accepted, and some that this server opens whatever comes
+    /// in.
+    pub fn rows(&self) -> usize {
+        (self.max_connections + (self.max_connections / OUTGOING_SHARE).max(OUTGOING_LEAST)) as usize
     }
 
     /// `debug_mode`: few processes, to follow them by eye.
@@ -225,6 +238,7 @@ mod tests {
             ("tcp_connect_timeout", 0),
             ("tcp_connection_lifetime", -1),
             ("tcp_max_connections", -5),
+            ("tcp_max_connections", 0),
             ("tcp_max_connections", 1 << 32),
             ("tcp_max_connections_per_source", i64::MAX),
             ("tcp_max_msg_time", 0),
@@ -239,6 +253,19 @@ mod tests {
         assert_eq!(tcp, TcpSettings::default());
         tcp.number("tcp_connection_lifetime", 0).unwrap();
         assert_eq!(tcp.lifetime, Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_accepted_leaves_room_for_what_is_opened() {
+        let mut tcp = TcpSettings::default();
+        let rows = |tcp: &mut TcpSettings, most: u32| {
+            tcp.number("tcp_max_connections", most.into()).unwrap();
+            tcp.rows()
+        };
+        assert_eq!(tcp.rows(), 2048 + 128);
+        assert_eq!(rows(&mut tcp, 1), 33);
+        assert!(rows(&mut tcp, MOST_CONNECTIONS) <= ROWS as usize);
+        assert!(tcp.number("tcp_max_connections", i64::from(MOST_CONNECTIONS) + 1).is_err());
     }
 
     #[test]

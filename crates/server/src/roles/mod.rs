@@ -4,6 +4,7 @@ mod courier;
 mod startup;
 mod tcp;
 mod tcp_main;
+mod tcp_source;
 mod timer;
 mod udp;
 

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
 use tocsin_net::{LETTER_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
+use super::tcp_source::Source;
 use super::{Stop, running};
 use crate::sockets::Listener;
 use crate::streams::{End, Letter, profile_for, report};
@@ -127,8 +128,8 @@ fn is_of_the_peer(cause: &std::io::Error) -> bool {
 struct Entry {
     /// Who serves it.
     index: u16,
-    /// The far end's address, if it was accepted.
-    source: Option<IpAddr>,
+    /// Where it comes from, if it was accepted.
+    source: Option<Source>,
     /// A duplicate, while another worker could go on with it.
     duplicate: Option<OwnedFd>,
 }
@@ -139,8 +140,10 @@ struct Desk {
     entries: HashMap<ConnectionId, Entry>,
     /// Connections of each worker.
     counts: Vec<usize>,
-    /// Accepted connections by the far end's address.
-    sources: HashMap<IpAddr, u32>,
+    /// Accepted connections.
+    accepted: u32,
+    /// The same by where they come from.
+    sources: HashMap<Source, u32>,
     /// Connections whose keeper was dead at the last look, and that nobody has a duplicate of.
     stale: HashSet<ConnectionId>,
     /// When it was last logged that connections are refused.
@@ -154,6 +157,7 @@ impl Desk {
             worker,
             entries: HashMap::new(),
             counts: vec![0; workers],
+            accepted: 0,
             sources: HashMap::new(),
             stale: HashSet::new(),
             told: 0,
@@ -164,11 +168,12 @@ impl Desk {
     fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr, keeper: Keeper) {
         let server = self.worker.server;
         let settings = &server.settings.tcp;
+        let source = Source::of(remote.ip());
         let most = settings.max_connections_per_source;
-        if most > 0 && self.sources.get(&remote.ip()).is_some_and(|count| *count >= most) {
+        if most > 0 && self.sources.get(&source).is_some_and(|count| *count >= most) {
             return self.refuse(remote, "its address has too many (tcp_max_connections_per_source)");
         }
-        if self.entries.len() >= server.exchange.connections.capacity() {
+        if self.accepted >= settings.max_connections {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         }
         if self.is_full(keeper) {
@@ -193,7 +198,7 @@ impl Desk {
         };
         server.statistics.add(server.exchange.counters.accepted, 1);
         connections.lead(id);
-        self.enter(id, keeper.index, Some(remote.ip()), Some(local.into()));
+        self.enter(id, keeper.index, Some(source), Some(local.into()));
         self.hand(id, keeper, listener.protocol.is_secure());
     }
 
@@ -223,11 +228,12 @@ impl Desk {
         server.exchange.private_bytes(server.table, keeper.index) >= most
     }
 
-    fn enter(&mut self, id: ConnectionId, index: u16, source: Option<IpAddr>, duplicate: Option<OwnedFd>) {
+    fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Option<OwnedFd>) {
         if let Some(count) = self.counts.get_mut(usize::from(index)) {
             *count += 1;
         }
         if let Some(source) = source {
+            self.accepted += 1;
             *self.sources.entry(source).or_default() += 1;
         }
         self.entries.insert(id, Entry { index, source, duplicate });
@@ -238,9 +244,9 @@ impl Desk {
         if let Some(count) = self.counts.get_mut(usize::from(entry.index)) {
             *count -= 1;
         }
-        if let Some(source) = entry.source
-            && let Some(count) = self.sources.get_mut(&source)
-        {
+        let Some(source) = entry.source else { return };
+        self.accepted -= 1;
+        if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
                 self.sources.remove(&source);
@@ -281,7 +287,7 @@ impl Desk {
                 if let Some(view) = connections.view(id)
                     && !self.entries.contains_key(&id)
                 {
-                    let source = (view.marks & marks::OUTGOING == 0).then(|| view.remote.ip());
+                    let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
                     self.enter(id, view.keeper.index, source, enclosed);
                 }
             }

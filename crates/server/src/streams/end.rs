@@ -69,6 +69,9 @@ pub(crate) enum End {
     /// The process that kept it ended.
     #[error("its worker ended")]
     WorkerEnded,
+    /// Nobody is there who could open it.
+    #[error("no TCP worker serves at this moment")]
+    NoWorker,
     /// Shared memory has no room for it.
     #[error("the table of connections is full (tcp_max_connections)")]
     Full,

@@ -174,11 +174,16 @@ impl Switchboard {
             tracing::info!("{hop} has no connection, and none may be opened");
             return self.failed(worker, envelope.ticket);
         }
-        let claimed = keeper
-            .and_then(|keeper| server.exchange.connections.claim(keeper, &claim).map(|id| (id, keeper)));
-        let Some((id, keeper)) = claimed else {
-            tracing::error!("no connection to {hop}: {}", End::Full);
-            return self.failed(worker, envelope.ticket);
+        let claimed = keeper.ok_or(End::NoWorker).and_then(|keeper| {
+            let id = server.exchange.connections.claim(keeper, &claim).ok_or(End::Full)?;
+            Ok((id, keeper))
+        });
+        let (id, keeper) = match claimed {
+            Ok(claimed) => claimed,
+            Err(cause) => {
+                tracing::error!("no connection to {hop}: {cause}");
+                return self.failed(worker, envelope.ticket);
+            }
         };
         let leads = server.exchange.connections.lead(id);
         if leads != id {

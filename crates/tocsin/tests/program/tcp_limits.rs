@@ -205,6 +205,30 @@ fn no_more_connections_than_allowed() {
 }
 
 #[test]
+fn what_came_in_leaves_room_for_what_goes_out() {
+    const MOST: usize = 40;
+    let remote = Desk::open();
+    let streams = Streams::start_with(&format!("tcp_max_connections={MOST}"), remote.port(), |setup| setup);
+    let mut lines: Vec<_> = (0..MOST).map(|_| Line::open(streams.tcp)).collect();
+    lines.iter_mut().for_each(Line::ping);
+    assert!(Line::open(streams.tcp).read_to_end().is_empty());
+    let caller = &mut lines[0];
+    let request = Request::over("TCP", caller.port(), "OPTIONS", &format!("sip:out@{}", streams.tcp));
+    caller.send(request.text());
+    let mut callee = remote.accept();
+    let arrived = callee.expect_request("OPTIONS");
+    callee.send(arrived.response("200 OK", "callee", ""));
+    caller.wait_for_answer(&request);
+    // What goes out takes no place of what comes in.
+    lines.pop();
+    streams.until_connections(MOST);
+    let mut next = Line::open(streams.tcp);
+    next.ping();
+    assert!(Line::open(streams.tcp).read_to_end().is_empty());
+    streams.server.stop();
+}
+
+#[test]
 fn no_more_connections_of_one_source_than_allowed() {
     const MOST: usize = 10;
     let streams = Streams::start(&format!("tcp_max_connections_per_source={MOST}"));
