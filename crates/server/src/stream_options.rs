@@ -28,10 +28,11 @@ pub struct StreamOptions {
     pub send_timeout: Duration,
     /// `tcp_async`, `tls_async`: whether a message may wait for its connection beyond `tcp_connect_timeout`. Default on.
     pub asynchronous: bool,
-    /// `*_async_max_postponed_chunks`: messages that may wait until a connection takes them; one more, and the connection
-    /// is closed. Default 32.
+    /// `*_async_max_postponed_chunks`: messages that may wait for a connection to open and to shake hands; one more is not
+    /// sent. What an open connection does not take is bounded by its bytes and by `send_timeout`. Default 32.
     pub max_postponed: u32,
-    /// `*_max_msg_chunks`: reads in which one message may arrive; one more, and the connection is closed. Default 4.
+    /// `*_max_msg_chunks`: reads in which one message may arrive. Checked and not acted on: `tcp_max_msg_time` bounds a slow
+    /// message. Default 4.
     pub max_chunks: u32,
     /// `*_crlf_pingpong`: a ping (CRLF CRLF) is answered by a pong (CRLF) (RFC 5626 section 3.5.1). Default on.
     pub crlf_pingpong: bool,
