@@ -1,0 +1,151 @@
+//! The table by itself: who is found by what, and whose rows are freed.
+
+use tocsin_shm::ArenaOptions;
+
+use super::*;
+
+const KEEPER: Keeper = Keeper { index: 3, generation: 1 };
+
+fn table(most: usize) -> Connections {
+    let arena = Arena::create(&ArenaOptions { bytes: 16 << 20, boot_bytes: 1 << 20 }).unwrap();
+    Connections::create(arena, most).unwrap()
+}
+
+fn claim(port: u16) -> Claim {
+    Claim {
+        protocol: Protocol::Tls,
+        remote: SocketAddr::from(([192, 0, 2, 1], port)),
+        local: "[2001:db8::7]:5061".parse().unwrap(),
+        listener: 5,
+        marks: marks::OPEN,
+        idle_until: 77,
+        guise: Guise::NONE,
+    }
+}
+
+#[test]
+fn a_connection_is_what_was_claimed() {
+    let table = table(2);
+    let id = table.claim(KEEPER, &claim(9000)).unwrap();
+    let view = table.view(id).unwrap();
+    assert_eq!((view.protocol, view.listener, view.keeper), (Protocol::Tls, 5, KEEPER));
+    assert_eq!((view.remote, view.local), (claim(9000).remote, claim(9000).local));
+    table.own(id).unwrap().mark(marks::READY, marks::OPEN);
+    assert_eq!(table.view(id).unwrap().marks, marks::READY);
+    assert_eq!(table.all().count(), 1);
+}
+
+#[test]
+fn an_id_never_means_another_connection() {
+    let table = table(1);
+    let first = table.claim(KEEPER, &claim(1)).unwrap();
+    assert_eq!(table.claim(KEEPER, &claim(2)), None);
+    table.release(first);
+    let second = table.claim(KEEPER, &claim(2)).unwrap();
+    assert_ne!(first, second);
+    assert!(table.view(first).is_none() && table.own(first).is_none());
+    table.release(first);
+    assert!(table.view(second).is_some());
+}
+
+#[test]
+fn a_connection_is_found_by_its_far_end_and_its_alias() {
+    let table = table(4);
+    let id = table.claim(KEEPER, &claim(9000)).unwrap();
+    let found = |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+    assert_eq!(table.lead(id), id);
+    let later = table.claim(KEEPER, &claim(9000)).unwrap();
+    assert_eq!(table.lead(later), id);
+    table.alias(id, 5099);
+    table.alias(id, 5061);
+    assert_eq!((found(9000), found(5061), found(5099)), (Some(id), Some(id), None));
+    table.retire(id);
+    assert_eq!((found(9000), found(5061)), (None, None));
+    assert!(table.view(id).unwrap().is_ending());
+    table.release(id);
+    assert_eq!(table.lead(later), later);
+}
+
+#[test]
+fn an_alias_takes_no_connection_from_the_one_that_really_leads_there() {
+    let table = table(8);
+    let open = |port| table.claim(KEEPER, &claim(port)).unwrap();
+    let found = |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+    let victim = open(9000);
+    table.lead(victim);
+    let thief = open(9001);
+    table.lead(thief);
+    table.alias(thief, 9000);
+    assert_eq!(found(9000), Some(victim));
+    table.release(thief);
+    assert_eq!(found(9000), Some(victim), "the end of the thief changes nothing");
+    // Whoever promised the port before its owner came has promised too much.
+    let thief = open(9001);
+    table.lead(thief);
+    table.alias(thief, 9002);
+    assert_eq!(found(9002), Some(thief));
+    let victim = open(9002);
+    assert_eq!((table.lead(victim), found(9002)), (victim, Some(victim)));
+    table.release(thief);
+    assert_eq!(found(9002), Some(victim));
+}
+
+#[test]
+fn of_two_aliases_the_newest_counts() {
+    let table = table(4);
+    let [first, second] = [9000, 9001].map(|port| table.claim(KEEPER, &claim(port)).unwrap());
+    let found = || table.towards(&Hop { protocol: Protocol::Tls, to: claim(5061).remote }, Guise::NONE);
+    for id in [first, second] {
+        table.lead(id);
+        table.alias(id, 5061);
+        assert_eq!(found(), Some(id));
+    }
+}
+
+#[test]
+fn a_connection_is_used_only_in_the_guise_that_it_was_opened_in() {
+    let table = table(8);
+    let hop = Hop { protocol: Protocol::Tls, to: claim(5061).remote };
+    let guise = |domain, name| Guise { domain, name };
+    let open = |guise| table.claim(KEEPER, &Claim { guise, ..claim(5061) }).unwrap();
+    let first = open(guise(7, 1));
+    assert_eq!(table.lead(first), first);
+    assert_eq!(table.towards(&hop, guise(7, 1)), Some(first));
+    assert_eq!(table.towards(&hop, guise(7, 0)), Some(first), "whoever asks for no name takes what there is");
+    for other in [guise(7, 2), guise(8, 1), guise(8, 0), Guise::NONE] {
+        assert_eq!(table.towards(&hop, other), None, "{other:?}");
+    }
+    let second = open(guise(7, 2));
+    assert_eq!(table.lead(second), second);
+    let accepted = open(Guise::NONE);
+    assert_eq!(table.lead(accepted), accepted);
+    assert_eq!(table.towards(&hop, guise(7, 2)), Some(second));
+    assert_eq!(table.towards(&hop, guise(7, 0)), Some(first));
+    assert_eq!(table.towards(&hop, guise(9, 9)), Some(accepted), "who opened it may be sent to over it");
+    for id in [first, second, accepted] {
+        table.release(id);
+    }
+    for guise in [guise(7, 1), guise(7, 2), guise(7, 0), Guise::NONE] {
+        assert_eq!(table.on(&Way::new(&hop, guise)), None);
+    }
+}
+
+#[test]
+fn only_one_takes_a_connection_over() {
+    let table = table(1);
+    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    let next = Keeper { index: 3, generation: 2 };
+    assert!(table.move_to(id, KEEPER, next));
+    assert!(!table.move_to(id, KEEPER, next));
+    assert_eq!(table.view(id).unwrap().keeper, next);
+}
+
+#[test]
+fn a_row_that_was_claimed_and_not_filled_in_is_freed() {
+    let table = table(1);
+    table.rows[0].keeper.store(KEEPER.word(), Relaxed);
+    table.free_unfinished(|_| true);
+    assert_eq!(table.claim(KEEPER, &claim(1)), None);
+    table.free_unfinished(|keeper| keeper != KEEPER);
+    assert!(table.claim(KEEPER, &claim(1)).is_some());
+}
