@@ -8,13 +8,23 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use socket2::SockRef;
+use thiserror::Error;
 
 /// The longest letter, in bytes: a message of the longest kind and what is said about it.
 pub const LETTER_MAX: usize = 70_000;
 /// Bytes that the kernel is asked to hold for one mailbox.
 const QUEUE_BYTES: usize = 4 << 20;
+
+/// A letter is longer than [`LETTER_MAX`]; nobody could read all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a letter of {length} bytes is too long for a mailbox ({LETTER_MAX})")]
+pub struct TooLong {
+    /// Its length in bytes.
+    pub length: usize,
+}
 
 /// The two ends of a mailbox. Every process has both.
 #[derive(Debug)]
@@ -35,26 +45,48 @@ pub struct Letter {
 impl Mailbox {
     /// Makes a mailbox.
     pub fn open() -> io::Result<Self> {
+        Self::with_room(QUEUE_BYTES)
+    }
+
+    /// Makes a mailbox that holds about `bytes`, with what the kernel adds to each letter. Without the privilege to say so
+    /// the kernel has its own limit (`net.core.wmem_max`).
+    pub fn with_room(bytes: usize) -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let (slot, tray) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        SockRef::from(&slot).set_send_buffer_size(QUEUE_BYTES)?;
+        if setsockopt(&slot, sockopt::SndBufForce, &bytes).is_err() {
+            SockRef::from(&slot).set_send_buffer_size(bytes)?;
+        }
         Ok(Self { slot, tray })
     }
 
-    /// Posts one letter made of `parts`, with a duplicate of `enclosed`. Never waits: a full box is
-    /// [`io::ErrorKind::WouldBlock`].
+    /// Posts one letter made of `parts`, with a duplicate of `enclosed`. Never waits.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] for a full box, or when more descriptors are on their way than the system allows: later
+    /// it may go. [`io::ErrorKind::InvalidInput`] with [`TooLong`] for a letter longer than [`LETTER_MAX`].
     pub fn post(&self, parts: &[&[u8]], enclosed: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if length > LETTER_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, TooLong { length }));
+        }
         let slices: smallvec::SmallVec<[IoSlice<'_>; 4]> =
             parts.iter().map(|part| IoSlice::new(part)).collect();
         let fds: [RawFd; 1] = [enclosed.map_or(-1, |fd| fd.as_raw_fd())];
         let rights = [nix::sys::socket::ControlMessage::ScmRights(&fds)];
         let control = if enclosed.is_some() { &rights[..] } else { &[] };
         let flags = nix::sys::socket::MsgFlags::MSG_NOSIGNAL | nix::sys::socket::MsgFlags::MSG_DONTWAIT;
-        nix::sys::socket::sendmsg::<()>(self.slot.as_raw_fd(), &slices, control, flags, None)?;
-        Ok(())
+        match nix::sys::socket::sendmsg::<()>(self.slot.as_raw_fd(), &slices, control, flags, None) {
+            Ok(_) => Ok(()),
+            // unix(7): descriptors on their way count, and buffers may be scarce for a moment.
+            Err(Errno::ETOOMANYREFS | Errno::ENOBUFS) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(cause) => Err(cause.into()),
+        }
     }
 
     /// Takes the next letter; `None` when the box is empty. `buffer` is overwritten; [`LETTER_MAX`] bytes hold any.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the letter is longer than `buffer`: it is lost.
     pub fn take(&self, buffer: &mut [u8]) -> io::Result<Option<Letter>> {
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // Room for one descriptor and its header, aligned as a header has to be.
@@ -74,16 +106,37 @@ impl Mailbox {
                 e => Err(e),
             };
         }
-        Ok(Some(Letter { length: length as usize, enclosed: enclosed(&head) }))
+        let enclosed = enclosed(&head);
+        if head.msg_flags & libc::MSG_TRUNC != 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Some(Letter { length: length as usize, enclosed }))
     }
 
     /// Copies the next letter into `buffer` and leaves it in the box, without what is enclosed. Returns its length; `None`
     /// when the box is empty.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the letter is longer than `buffer`.
     pub fn look(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.peek(buffer)? {
+            Some(length) if length > buffer.len() => Err(io::ErrorKind::InvalidData.into()),
+            length => Ok(length),
+        }
+    }
+
+    /// Whether no letter is in the box.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.peek(&mut [])?.is_none())
+    }
+
+    /// Copies what fits of the next letter into `buffer`, and says how long the letter is.
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         use nix::sys::socket::{MsgFlags, recv};
-        match recv(self.tray.as_raw_fd(), buffer, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+        match recv(self.tray.as_raw_fd(), buffer, flags) {
             Ok(length) => Ok(Some(length)),
-            Err(nix::Error::EAGAIN) => Ok(None),
+            Err(Errno::EAGAIN) => Ok(None),
             Err(cause) => Err(cause.into()),
         }
     }
@@ -168,6 +221,24 @@ mod tests {
         mailbox.discard().unwrap();
         assert_eq!(mailbox.take(&mut buffer).unwrap().unwrap().length, 6);
         assert_eq!(mailbox.look(&mut buffer).unwrap(), None);
+    }
+
+    #[test]
+    fn a_letter_is_read_whole_or_not_posted() {
+        let mailbox = Mailbox::open().unwrap();
+        let refused = mailbox.post(&[&[1; LETTER_MAX], b"x"], None).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            refused.get_ref().and_then(|cause| cause.downcast_ref()),
+            Some(&TooLong { length: LETTER_MAX + 1 })
+        );
+        assert!(mailbox.is_empty().unwrap());
+        mailbox.post(&[&[1; LETTER_MAX]], None).unwrap();
+        assert!(!mailbox.is_empty().unwrap());
+        assert_eq!(mailbox.look(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(mailbox.look(&mut vec![0; LETTER_MAX]).unwrap(), Some(LETTER_MAX));
+        assert_eq!(mailbox.take(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(mailbox.is_empty().unwrap());
     }
 
     #[test]

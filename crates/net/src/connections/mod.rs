@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use tocsin_shm::{Arena, ArenaFull, Map, MapOptions, ShmClone, ShmSafe, Sweep};
+use tocsin_shm::{Arena, ArenaFull, Map, MapOptions, ShmClone, ShmSafe, Sweep, identity};
 
 use crate::address::{Hop, Protocol};
 
@@ -71,8 +71,18 @@ impl Keeper {
     }
 
     fn of(word: u64) -> Option<Self> {
-        (word != 0).then_some(Self { index: (word >> 32) as u16, generation: word as u32 })
+        (word >> 63 == 1).then_some(Self { index: (word >> 32) as u16, generation: word as u32 })
     }
+}
+
+/// What stands for the keeper while the process `pid` fills the row in or clears it.
+fn passage_word(pid: u32) -> u64 {
+    1 << 62 | u64::from(pid)
+}
+
+/// Who fills the row in or clears it, if its word for the keeper says so.
+fn passage_of(word: u64) -> Option<u32> {
+    (word >> 62 == 1).then_some(word as u32)
 }
 
 /// What a row says besides its addresses; bits of [`View::marks`].
@@ -148,7 +158,7 @@ impl View {
 struct Row {
     /// The ID while the row is in use, else 0.
     id: AtomicU64,
-    /// The keeper, from the claim to the release of the row.
+    /// The keeper while the row is in use; before and after that whoever fills it in or clears it; 0 when it is free.
     keeper: AtomicU64,
     uses: AtomicU64,
     marks: AtomicU32,
@@ -264,9 +274,10 @@ impl Connections {
     pub fn claim(&self, keeper: Keeper, claim: &Claim) -> Option<ConnectionId> {
         let start = self.next.fetch_add(1, Relaxed) as usize % self.rows.len();
         let order = (start..self.rows.len()).chain(0..start);
+        // The keeper named may live on when this process dies over it.
+        let passage = passage_word(identity::pid());
         let taken = order.map(|at| (at, &self.rows[at])).find(|(_, row)| {
-            row.keeper.load(Relaxed) == 0
-                && row.keeper.compare_exchange(0, keeper.word(), Acquire, Relaxed).is_ok()
+            row.keeper.load(Relaxed) == 0 && row.keeper.compare_exchange(0, passage, Acquire, Relaxed).is_ok()
         });
         let (at, row) = taken?;
         let uses = row.uses.fetch_add(1, Relaxed) + 1;
@@ -279,6 +290,7 @@ impl Connections {
         row.idle_until.store(claim.idle_until, Relaxed);
         let id = uses << ROW_BITS | at as u64;
         row.id.store(id, Release);
+        row.keeper.store(keeper.word(), Release);
         Some(ConnectionId(id))
     }
 
@@ -401,15 +413,18 @@ impl Connections {
         if row.marks.load(Relaxed) & marks::ENDING == 0 {
             self.retire(id);
         }
+        row.keeper.store(passage_word(identity::pid()), Release);
         row.id.store(0, Release);
         row.keeper.store(0, Release);
     }
 
-    /// Frees rows that a dead process claimed and did not fill in. `is_alive` says which keepers live.
-    pub fn free_unfinished(&self, is_alive: impl Fn(Keeper) -> bool) {
+    /// Frees rows that a dead process left half filled in or half cleared. `is_alive` says which processes live. For one
+    /// process alone.
+    pub fn free_unfinished(&self, is_alive: impl Fn(u32) -> bool) {
         for row in self.rows {
             let word = row.keeper.load(Acquire);
-            if row.id.load(Acquire) == 0 && Keeper::of(word).is_some_and(|keeper| !is_alive(keeper)) {
+            if passage_of(word).is_some_and(|pid| !is_alive(pid)) {
+                row.id.store(0, Release);
                 let _ = row.keeper.compare_exchange(word, 0, AcqRel, Relaxed);
             }
         }

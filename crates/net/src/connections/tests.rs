@@ -141,11 +141,26 @@ fn only_one_takes_a_connection_over() {
 }
 
 #[test]
-fn a_row_that_was_claimed_and_not_filled_in_is_freed() {
+fn a_row_that_was_claimed_and_not_filled_in_is_freed_whoever_was_to_keep_it() {
     let table = table(1);
-    table.rows[0].keeper.store(KEEPER.word(), Relaxed);
+    let dead = 4242;
+    table.rows[0].keeper.store(passage_word(dead), Relaxed);
     table.free_unfinished(|_| true);
     assert_eq!(table.claim(KEEPER, &claim(1)), None);
-    table.free_unfinished(|keeper| keeper != KEEPER);
-    assert!(table.claim(KEEPER, &claim(1)).is_some());
+    table.free_unfinished(|pid| pid != dead);
+    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    // What is in use is nobody's to free.
+    table.free_unfinished(|_| false);
+    assert_eq!(table.view(id).unwrap().keeper, KEEPER);
+}
+
+#[test]
+fn a_row_that_has_an_id_and_no_keeper_yet_is_no_connection() {
+    let table = table(1);
+    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    table.rows[0].keeper.store(passage_word(4242), Relaxed);
+    assert_eq!((table.view(id), table.all().count()), (None, 0));
+    table.free_unfinished(|_| false);
+    assert_eq!(table.row(id).map(|_| ()), None);
+    assert!(table.claim(KEEPER, &claim(2)).is_some());
 }

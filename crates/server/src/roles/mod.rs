@@ -148,6 +148,13 @@ fn stopping(
     Ok(async move { watching.await.unwrap_or(Stop::Asked) })
 }
 
+/// Rings once a second; one that was missed is not made up for.
+fn each_second() -> tokio::time::Interval {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    second
+}
+
 /// From here on the supervisor counts this process as serving.
 fn running(worker: &Worker) {
     worker.server.table.slot(worker.member.slot).set_state(SlotState::Running);

@@ -35,22 +35,23 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     worker.streams.to_main(worker, &Letter::Started { keeper: me });
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
-    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut second = super::each_second();
     loop {
+        // What is rare comes first: letters may never stop coming.
         tokio::select! {
             biased;
-            readable = bell.readable() => {
-                let readable = readable?;
-                if read_some(worker, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
-                tokio::task::yield_now().await;
-            }
-            _ = second.tick() => worker.streams.tick(worker),
             stop = &mut stop => {
                 if super::leaves(worker) {
                     leave(worker, mailbox, &mut buffer).await?;
                 }
                 part(worker).await;
                 return Ok(stop);
+            }
+            _ = second.tick() => worker.streams.tick(worker),
+            readable = bell.readable() => {
+                let readable = readable?;
+                if read_some(worker, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -61,6 +62,7 @@ fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> s
     let mut emptied = false;
     for _ in 0..LETTERS_IN_A_ROW {
         let Some(length) = mailbox.look(buffer)? else {
+            worker.streams.note_all_read();
             emptied = true;
             break;
         };
@@ -87,8 +89,9 @@ async fn leave(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) ->
     let mut ticked = since;
     while super::leaves(worker) && since.elapsed() < LEAVE {
         worker.streams.let_go();
-        let has_letters = mailbox.look(&mut [0])?.is_some();
+        let has_letters = !mailbox.is_empty()?;
         read_some(worker, mailbox, buffer)?;
+        worker.streams.unpark_lost(worker);
         if has_letters || !worker.streams.is_empty() || worker.waiting() > 0 {
             quiet_since = tokio::time::Instant::now();
         } else if quiet_since.elapsed() >= LAST_LETTERS {
@@ -105,9 +108,15 @@ async fn leave(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) ->
 
 /// Gives the connections away: the server goes on without this process, or ends as a whole.
 async fn part(worker: &'static Worker) {
-    worker.streams.hand_over();
+    worker.streams.hand_over(true);
     let deadline = tokio::time::Instant::now() + PARTING;
     while !worker.streams.is_empty() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(2)).await;
+        // What was in the middle of a message may have come to its end.
+        worker.streams.let_go();
     }
+    worker.streams.hand_over(false);
+    worker.streams.bequeath(worker);
+    // Their tasks hear of it.
+    tokio::task::yield_now().await;
 }

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
@@ -15,16 +16,20 @@ use tocsin_process::Termination;
 use super::tcp_source::Source;
 use super::{Stop, running};
 use crate::sockets::Listener;
-use crate::streams::{End, Letter, profile_for, report};
+use crate::streams::{Addressee, End, Letter, Mail, profile_for, report};
 use crate::tcp_profile::Opening;
 use crate::time::now_ms;
 use crate::worker::Worker;
 
 /// Connections accepted from one listener before the others get their turn.
 const ACCEPTS_IN_A_ROW: usize = 64;
+/// Letters read before new connections get their turn.
+const LETTERS_IN_A_ROW: usize = 64;
+/// Connections that may wait for room in the mailbox of the worker that is the least behind: more wait in the kernel.
+const ON_THE_WAY_MOST: usize = 256;
 /// How long nothing is accepted when the system has no descriptors left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
-/// How long nothing is accepted when no worker serves: connections wait in the kernel until one begins.
+/// How long nothing is accepted when no worker serves, or all are behind: connections wait in the kernel.
 const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 /// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
 /// and those over TLS would go with it.
@@ -46,26 +51,35 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let bell = Watch::new(exchange.main.bell())?;
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
-    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut second = super::each_second();
     let mut buffer = vec![0; LETTER_MAX];
     running(worker);
     loop {
+        // What is rare comes first: letters may never stop coming.
         tokio::select! {
             biased;
-            readable = bell.readable() => {
-                let readable = readable?;
-                while let Some(letter) = exchange.main.take(&mut buffer)? {
-                    desk.borrow_mut().read(&buffer[..letter.length], letter.enclosed);
-                }
-                readable.drained();
-            }
+            stop = &mut stop => return Ok(stop),
             _ = second.tick() => {
                 desk.borrow_mut().tick();
                 desk.borrow().forward(&mut buffer);
             }
-            stop = &mut stop => return Ok(stop),
+            readable = bell.readable() => {
+                let readable = readable?;
+                let emptied = read_some(&desk, &exchange.main, &mut buffer)?;
+                if emptied { readable.drained() } else { readable.more() }
+                tokio::task::yield_now().await;
+            }
         }
     }
+}
+
+/// Reads letters. `true` when the box was emptied.
+fn read_some(desk: &RefCell<Desk>, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
+    for _ in 0..LETTERS_IN_A_ROW {
+        let Some(letter) = mailbox.take(buffer)? else { return Ok(true) };
+        desk.borrow_mut().read(&buffer[..letter.length], letter.enclosed);
+    }
+    Ok(false)
 }
 
 /// Asks a worker for its duplicates, as soon as its mailbox has room.
@@ -87,7 +101,7 @@ async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'
         let Ok(readable) = watch.readable().await else { return };
         let mut drained = false;
         for _ in 0..ACCEPTS_IN_A_ROW {
-            let Some(keeper) = desk.borrow().choose(None) else {
+            let Some(keeper) = desk.borrow().choose_for_new() else {
                 tokio::time::sleep(OUT_OF_WORKERS).await;
                 break;
             };
@@ -130,8 +144,31 @@ struct Entry {
     index: u16,
     /// Where it comes from, if it was accepted.
     source: Option<Source>,
-    /// A duplicate, while another worker could go on with it.
-    duplicate: Option<OwnedFd>,
+    duplicate: Duplicate,
+}
+
+/// What TCP main has of a connection's descriptor.
+enum Duplicate {
+    /// None.
+    Absent,
+    /// It is on its way to the worker that alone can serve it, and here as long as the letter is.
+    Sent(Weak<OwnedFd>),
+    /// Another worker could go on with it.
+    Kept(Rc<OwnedFd>),
+}
+
+impl Duplicate {
+    fn of(enclosed: Option<OwnedFd>) -> Self {
+        enclosed.map_or(Self::Absent, |stream| Self::Kept(Rc::new(stream)))
+    }
+
+    fn here(&self) -> Option<Rc<OwnedFd>> {
+        match self {
+            Self::Absent => None,
+            Self::Sent(stream) => stream.upgrade(),
+            Self::Kept(stream) => Some(Rc::clone(stream)),
+        }
+    }
 }
 
 /// The connections of the server, as TCP main sees them.
@@ -198,8 +235,8 @@ impl Desk {
         };
         server.statistics.add(server.exchange.counters.accepted, 1);
         connections.lead(id);
-        self.enter(id, keeper.index, Some(source), Some(local.into()));
-        self.hand(id, keeper, listener.protocol.is_secure());
+        self.enter(id, keeper.index, Some(source), Duplicate::of(Some(local.into())));
+        self.hand(id, keeper);
     }
 
     fn refuse(&mut self, remote: SocketAddr, why: &str) {
@@ -212,13 +249,26 @@ impl Desk {
         }
     }
 
-    /// The worker with the fewest connections, other than `not`, a full one last; `None` when none serves.
+    /// The worker for a new connection; `None` when it is better to wait.
+    fn choose_for_new(&self) -> Option<Keeper> {
+        self.choose(None).filter(|keeper| self.behind(*keeper) < ON_THE_WAY_MOST)
+    }
+
+    /// The worker with the fewest connections, other than `not`; those that are behind with their letters after the others,
+    /// full ones last. `None` when none serves.
     fn choose(&self, not: Option<u16>) -> Option<Keeper> {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
             .filter_map(|index| server.exchange.keeper(server.table, index));
-        serving.min_by_key(|keeper| (self.is_full(*keeper), self.counts[usize::from(keeper.index)]))
+        serving.min_by_key(|keeper| {
+            (self.is_full(*keeper), self.behind(*keeper), self.counts[usize::from(keeper.index)])
+        })
+    }
+
+    /// Letters that wait for room in the worker's mailbox.
+    fn behind(&self, keeper: Keeper) -> usize {
+        self.worker.streams.waiting_for(keeper.index)
     }
 
     /// Whether the worker has too little private memory left for more connections.
@@ -228,7 +278,7 @@ impl Desk {
         server.exchange.private_bytes(server.table, keeper.index) >= most
     }
 
-    fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Option<OwnedFd>) {
+    fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Duplicate) {
         if let Some(count) = self.counts.get_mut(usize::from(index)) {
             *count += 1;
         }
@@ -254,26 +304,23 @@ impl Desk {
         }
     }
 
-    /// Posts the connection to the worker that is to serve it. `only`: nobody else will ever be able to.
-    fn hand(&mut self, id: ConnectionId, to: Keeper, only: bool) {
-        let exchange = &self.worker.server.exchange;
-        let Some(view) = exchange.connections.view(id) else { return };
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(duplicate) = &entry.duplicate else { return };
-        let mut letter = Vec::new();
-        Letter::Adopt { id, from: view.keeper }.write(&mut letter);
-        let index = usize::from(to.index);
-        let posted = exchange.workers[index].post(&[&letter], Some(duplicate.as_fd()));
-        if only {
-            entry.duplicate = None;
+    /// Posts the connection to the worker that is to serve it, as soon as that has room. One that nobody can go on with is
+    /// buried.
+    fn hand(&mut self, id: ConnectionId, to: Keeper) {
+        let Some(view) = self.worker.server.exchange.connections.view(id) else { return self.leave(id) };
+        let found = self.entries.get_mut(&id).and_then(|entry| Some((entry.duplicate.here()?, entry)));
+        let Some((stream, entry)) = found else { return self.bury(id, &End::WorkerEnded) };
+        if view.protocol.is_secure() {
+            // Nobody else will ever be able to serve it.
+            entry.duplicate = Duplicate::Sent(Rc::downgrade(&stream));
         }
         if entry.index != to.index {
             self.counts[usize::from(entry.index)] -= 1;
-            self.counts[index] += 1;
+            self.counts[usize::from(to.index)] += 1;
             entry.index = to.index;
         }
-        if let Err(cause) = posted {
-            tracing::error!("TCP worker {index} takes no more connections: {cause}");
+        let letter = Letter::Adopt { id, from: view.keeper };
+        if !self.worker.streams.post(self.worker, Addressee::Worker(to.index), &letter, Some(stream), None) {
             self.bury(id, &End::WorkerEnded);
         }
     }
@@ -282,24 +329,40 @@ impl Desk {
     fn read(&mut self, bytes: &[u8], enclosed: Option<OwnedFd>) {
         match Letter::read(bytes) {
             Some(Letter::Started { keeper }) => self.adopt_orphans(keeper),
-            Some(Letter::Opened { id }) => {
-                let connections = &self.worker.server.exchange.connections;
-                if let Some(view) = connections.view(id)
-                    && !self.entries.contains_key(&id)
-                {
-                    let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
-                    self.enter(id, view.keeper.index, source, enclosed);
-                }
-            }
+            Some(Letter::Opened { id }) => self.learn(id, enclosed),
             Some(Letter::Ended { id }) => self.leave(id),
             Some(Letter::Released { id }) => {
-                let index = self.entries.get(&id).map(|entry| entry.index);
-                match self.choose(index).or_else(|| self.choose(None)) {
-                    Some(keeper) => self.hand(id, keeper, false),
-                    None => self.bury(id, &End::WorkerEnded),
-                }
+                self.learn(id, enclosed);
+                self.pass_on(id);
             }
             Some(_) | None => tracing::error!("a letter that is not for TCP main was dropped"),
+        }
+    }
+
+    /// Enters a connection that is not known yet, or of which there is no duplicate yet.
+    fn learn(&mut self, id: ConnectionId, enclosed: Option<OwnedFd>) {
+        let Some(view) = self.worker.server.exchange.connections.view(id) else { return };
+        match self.entries.get_mut(&id) {
+            None => {
+                let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
+                self.enter(id, view.keeper.index, source, Duplicate::of(enclosed));
+            }
+            Some(entry) if matches!(entry.duplicate, Duplicate::Absent) => {
+                entry.duplicate = Duplicate::of(enclosed);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Finds a connection whose worker lets go of it another one.
+    fn pass_on(&mut self, id: ConnectionId) {
+        let connections = &self.worker.server.exchange.connections;
+        let Some(view) = connections.view(id) else { return self.leave(id) };
+        match self.choose(Some(view.keeper.index)).or_else(|| self.choose(None)) {
+            // From here on it is that worker's, which misses it if this process dies before the letter is posted.
+            Some(keeper) if connections.move_to(id, view.keeper, keeper) => self.hand(id, keeper),
+            Some(_) => {}
+            None => self.bury(id, &End::WorkerEnded),
         }
     }
 
@@ -308,22 +371,29 @@ impl Desk {
         let server = self.worker.server;
         for mailbox in server.exchange.unread(server.table) {
             while let Ok(Some(length)) = mailbox.look(buffer) {
-                let Some(keeper) = self.choose(None) else { return };
-                let to = &server.exchange.workers[usize::from(keeper.index)];
-                let posted = if matches!(Letter::read(&buffer[..length]), Some(Letter::Announce)) {
-                    mailbox.discard()
-                } else if Letter::has_enclosure(&buffer[..length]) {
-                    let taken = mailbox.take(buffer);
-                    taken.and_then(|letter| {
-                        let Some(letter) = letter else { return Ok(()) };
-                        to.post(&[&buffer[..letter.length]], letter.enclosed.as_ref().map(AsFd::as_fd))
-                    })
-                } else {
-                    // Who dies between the two leaves it to be forwarded again.
-                    to.post(&[&buffer[..length]], None).and_then(|()| mailbox.discard())
+                let Some(keeper) = self.choose(None).filter(|keeper| self.behind(*keeper) == 0) else {
+                    return;
                 };
-                if let Err(cause) = posted {
-                    tracing::error!("letters for a TCP worker that has left cannot be forwarded: {cause}");
+                // Who dies between the two leaves what has no enclosure to be forwarded again.
+                let taken = if Letter::has_enclosure(&buffer[..length]) {
+                    mailbox.take(buffer)
+                } else {
+                    Ok(Some(tocsin_net::Letter { length, enclosed: None }))
+                };
+                let letter = match taken {
+                    Ok(Some(letter)) => letter,
+                    Ok(None) => break,
+                    Err(cause) => {
+                        return tracing::error!("a mailbox that nobody reads cannot be emptied: {cause}");
+                    }
+                };
+                let bytes = &buffer[..letter.length];
+                if !matches!(Letter::read(bytes), Some(Letter::Announce)) {
+                    let enclosed = letter.enclosed.map(|stream| Rc::new(stream) as _);
+                    let mail = Mail { bytes: bytes.to_vec(), enclosed, ticket: None };
+                    self.worker.streams.post_mail(self.worker, Addressee::Worker(keeper.index), mail);
+                }
+                if !Letter::has_enclosure(bytes) && mailbox.discard().is_err() {
                     return;
                 }
             }
@@ -353,7 +423,7 @@ impl Desk {
 
     /// Whether another worker could go on with the connection.
     fn can_move(&self, view: &View) -> bool {
-        let has_duplicate = self.entries.get(&view.id).is_some_and(|entry| entry.duplicate.is_some());
+        let has_duplicate = self.entries.get(&view.id).is_some_and(|entry| entry.duplicate.here().is_some());
         view.marks & marks::MOVABLE != 0 && has_duplicate
     }
 
@@ -372,7 +442,7 @@ impl Desk {
             self.bury(view.id, &End::WorkerEnded);
         } else if connections.move_to(view.id, view.keeper, to) {
             // From here on it is that worker's: nobody else takes it, and its death is looked at anew.
-            self.hand(view.id, to, false);
+            self.hand(view.id, to);
         }
     }
 
@@ -385,7 +455,7 @@ impl Desk {
             // A worker took it over at this moment.
             return;
         }
-        if let Some(duplicate) = self.entries.get_mut(&id).and_then(|entry| entry.duplicate.take()) {
+        if let Some(duplicate) = self.entries.get(&id).and_then(|entry| entry.duplicate.here()) {
             tocsin_net::stream::shut(&duplicate);
         }
         report(self.worker.server, id, end);
@@ -397,7 +467,8 @@ impl Desk {
         let server = self.worker.server;
         let exchange = &server.exchange;
         let is_alive = |keeper| exchange.is_alive(server.table, keeper);
-        exchange.connections.free_unfinished(is_alive);
+        let lives = |pid| server.table.living().any(|(_, slot)| slot.pid.load(Relaxed) == pid);
+        exchange.connections.free_unfinished(lives);
         let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
         let mut stale = HashSet::new();
         for view in orphans {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -74,6 +75,12 @@ pub(crate) struct Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Connection({:?} {})", self.own.id(), self.received.source)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -163,8 +170,11 @@ impl Connection {
         let alarm = tokio::time::sleep(Duration::MAX);
         let mut alarm = std::pin::pin!(alarm);
         let stop = loop {
-            if let Some(stop) = self.stop.take() {
-                break stop;
+            match self.stop.take() {
+                // What was queued meanwhile has to leave first.
+                Some(Stop::Move) if !self.can_move() => {}
+                Some(stop) => break stop,
+                None => {}
             }
             let (due, end) = self.due();
             let now = now_ms();
@@ -410,15 +420,24 @@ impl Connection {
 
     /// Lets another worker go on with it, if that is possible.
     pub(crate) fn move_on(&self) {
-        if self.own.marks() & marks::MOVABLE != 0 {
+        if self.can_move() {
             self.stop_with(Stop::Move);
         }
     }
 
-    /// Lets another worker go on with it, if that is possible; else it ends.
-    pub(crate) fn hand_over(&self) {
-        let movable = self.own.marks() & marks::MOVABLE != 0;
-        self.stop_with(if movable { Stop::Move } else { Stop::End(End::WorkerEnded) });
+    /// Whether another worker could go on with it at this moment.
+    fn can_move(&self) -> bool {
+        self.own.marks() & marks::MOVABLE != 0 && self.output.borrow().is_empty()
+    }
+
+    /// Lets another worker go on with it, if that is possible; else it ends. `soon`: what only has to be written first is
+    /// let go later, or ended by the next call.
+    pub(crate) fn hand_over(&self, soon: bool) {
+        if self.can_move() {
+            self.stop_with(Stop::Move);
+        } else if !soon || self.protocol.is_secure() || self.output.borrow().is_empty() {
+            self.stop_with(Stop::End(End::WorkerEnded));
+        }
     }
 
     /// Says good-bye, closes, and tells the end.

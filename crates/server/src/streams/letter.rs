@@ -28,11 +28,11 @@ pub(crate) enum Letter<'a> {
     Keep { id: ConnectionId, seconds: u32 },
     /// To TCP main: the worker has begun, and has read what was posted before.
     Started { keeper: Keeper },
-    /// To TCP main: a duplicate of a connection that you do not know is enclosed.
+    /// To TCP main: a connection that you may not know; a duplicate of it is enclosed if it can outlive the worker.
     Opened { id: ConnectionId },
     /// To TCP main: the connection has ended.
     Ended { id: ConnectionId },
-    /// To TCP main: another worker is to go on with it.
+    /// To TCP main: another worker is to go on with the connection, which is enclosed.
     Released { id: ConnectionId },
 }
 

@@ -15,6 +15,8 @@ mod letter;
 mod lingering;
 mod opening;
 mod output;
+mod parking;
+mod post_office;
 mod switchboard;
 
 pub use alias::force_alias;
@@ -25,4 +27,5 @@ pub(crate) use alias::note_alias;
 pub(crate) use connection::profile_for;
 pub(crate) use end::{End, report};
 pub(crate) use letter::Letter;
+pub(crate) use post_office::{Addressee, Mail};
 pub(crate) use switchboard::keeper_of;

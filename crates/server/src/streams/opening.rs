@@ -1,6 +1,6 @@
 //! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tocsin_net::stream;
 use tocsin_net::tls::Session;
 use tocsin_net::websocket::Offer;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
 use super::connection::{Connection, profile_of};
 use super::cut::Cutter;
@@ -43,12 +44,26 @@ pub(super) struct Outgoing {
     pub(super) id: ConnectionId,
     errand: RefCell<Errand>,
     most: u32,
+    task: OnceCell<AbortHandle>,
 }
 
 impl Outgoing {
     /// The opening of `id`, whose messages are at most `most`.
     pub(super) fn new(id: ConnectionId, most: u32, errand: Errand) -> Self {
-        Self { id, errand: RefCell::new(errand), most }
+        Self { id, errand: RefCell::new(errand), most, task: OnceCell::new() }
+    }
+
+    /// The task that runs it.
+    pub(super) fn runs_as(&self, task: AbortHandle) {
+        let _ = self.task.set(task);
+    }
+
+    /// Stops it. What it was to bring.
+    pub(super) fn give_up(&self) -> Errand {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+        self.errand.take()
     }
 
     /// Lets one more message wait. Gives its ticket back when there are too many.
@@ -131,10 +146,9 @@ fn start(
     let begun = if view.protocol.is_secure() {
         begin_tls(worker, &connection, errand)
     } else {
-        // TCP main gets a duplicate, so that it can outlive this process.
-        worker.streams.owe(worker, own.id());
         connection.start_messages()
     };
+    worker.streams.opened_at_main(worker, &connection);
     if let Err(end) = begun {
         connection.stop_with(end.into());
     }

@@ -78,6 +78,11 @@ impl Output {
         &self.bytes[self.written..]
     }
 
+    /// Whether nothing waits at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.unwritten().is_empty()
+    }
+
     /// Whether more waits than may.
     pub(super) fn is_over(&self) -> bool {
         self.bytes.len() - self.written > WAITING_BYTES

@@ -1,16 +1,14 @@
 //! The streams of one process: the connections that it keeps, and the way to those of others.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::ErrorKind;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
 
+use tocsin_net::Hop;
 use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
 use tocsin_net::tls::Facts;
-use tocsin_net::{Hop, Mailbox};
 use tocsin_process::Kind;
 
 use super::connection::{Connection, profile_for};
@@ -18,6 +16,8 @@ use super::end::{End, report};
 use super::letter::Letter;
 use super::lingering::Lingering;
 use super::opening::{Errand, Outgoing};
+use super::parking::{Parked, Parking};
+use super::post_office::{Addressee, Mail, POST_AGAIN, PostOffice, Posted};
 use crate::flow::{Envelope, Flow, Ticket};
 use crate::security::Wish;
 use crate::tcp_profile::AliasMode;
@@ -25,14 +25,10 @@ use crate::tcp_profile::Opening::Opened;
 use crate::time::now_ms;
 use crate::worker::Worker;
 
-/// Bytes of letters that may wait in a process for a full mailbox to empty.
-const UNPOSTED_BYTES: usize = 8 << 20;
-/// Time between two tries to post them.
-const POST_AGAIN: Duration = Duration::from_millis(5);
-/// Messages that may wait in a process for connections that are on their way to it.
-const PARKED_MOST: usize = 4096;
-/// Milliseconds that they may wait.
-const PARKED_MOST_MS: u64 = 5000;
+/// Looks, one each second, after which a connection that never came is given up.
+const LOOKS_MOST: u32 = 2;
+/// The same in a process that leaves: what it let go is its own until TCP main has found somebody.
+const LOOKS_MOST_LEAVING: u32 = 30;
 
 /// A connection that this process keeps.
 #[derive(Debug)]
@@ -43,45 +39,22 @@ enum Kept {
     Outgoing(Rc<Outgoing>),
 }
 
-/// A message for a connection that is on its way to this process.
-#[derive(Debug)]
-struct Parked {
-    since: u64,
-    flow: Flow,
-    host: String,
-    wish: Option<Wish>,
-    ticket: Option<Ticket>,
-    bytes: Vec<u8>,
-}
-
-/// A letter that found a full mailbox.
-#[derive(Debug)]
-struct Unposted {
-    /// Whose mailbox it was.
-    index: u16,
-    letter: Vec<u8>,
-    /// Who waits for what it carries.
-    ticket: Option<Ticket>,
-}
-
 /// The streams of one process.
 #[derive(Debug, Default)]
 pub struct Switchboard {
     kept: RefCell<HashMap<ConnectionId, Kept>>,
     /// Those with something to write.
     listed: RefCell<Vec<ConnectionId>>,
-    parked: RefCell<Vec<Parked>>,
-    /// Connections that are this process's and were not here at the last look.
-    missed: RefCell<HashSet<ConnectionId>>,
-    /// Connections of which TCP main has no duplicate yet.
-    owed: RefCell<Vec<ConnectionId>>,
+    parking: Parking,
+    /// Connections that are this process's and were not here when it looked, and how often that was so.
+    missed: RefCell<HashMap<ConnectionId, u32>>,
+    /// All letters were read since the last look.
+    has_read_all: Cell<bool>,
     /// This process ends: what it keeps goes to others.
     is_leaving: Cell<bool>,
     /// Those that have ended and are not closed yet.
     pub(super) lingering: Lingering,
-    /// Letters that found a full mailbox.
-    unposted: RefCell<VecDeque<Unposted>>,
-    unposted_bytes: Cell<usize>,
+    post_office: PostOffice,
 }
 
 impl Switchboard {
@@ -108,36 +81,34 @@ impl Switchboard {
 
     fn send_over(&self, worker: &'static Worker, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
         let ticket = envelope.ticket;
-        // What a predecessor in this place kept comes here, as soon as TCP main brings it.
-        let mine = keeper_of(worker).is_some_and(|me| me.index == view.keeper.index);
-        if !mine || (self.is_leaving.get() && !self.kept.borrow().contains_key(&view.id)) {
-            let flow = Flow { connection: view.id, ..envelope.flow };
+        let flow = Flow { connection: view.id, ..envelope.flow };
+        if !is_of_this_place(worker, view) {
             let wish = envelope.wish.cloned().unwrap_or_default();
             let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
-            return self.to_worker(worker, view.keeper.index, &letter, ticket);
+            self.to_worker(worker, view.keeper.index, &letter, ticket);
+            return;
         }
         match self.kept(view.id) {
-            Some(Kept::Open(connection)) => connection.push(bytes, ticket),
-            Some(Kept::Outgoing(opening)) => {
-                if let Err(ticket) = opening.push(bytes, ticket) {
+            Some(kept) => self.push(worker, &kept, bytes, ticket),
+            // What a predecessor in this place kept comes here, as soon as TCP main brings it.
+            None => {
+                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
+                let message = Parked { since: now_ms(), flow, host, wish, ticket, bytes };
+                if let Err(ticket) = self.parking.enter(message) {
                     self.failed(worker, ticket);
                 }
-            }
-            None => {
-                let flow = Flow { connection: view.id, ..envelope.flow };
-                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
-                self.park(worker, Parked { since: now_ms(), flow, host, wish, ticket, bytes });
             }
         }
     }
 
-    fn park(&self, worker: &'static Worker, message: Parked) {
-        let mut parked = self.parked.borrow_mut();
-        let bytes: usize = parked.iter().map(|message| message.bytes.len()).sum();
-        if parked.len() < PARKED_MOST && bytes + message.bytes.len() <= UNPOSTED_BYTES {
-            parked.push(message);
-        } else {
-            self.failed(worker, message.ticket);
+    fn push(&self, worker: &'static Worker, kept: &Kept, bytes: Vec<u8>, ticket: Option<Ticket>) {
+        match kept {
+            Kept::Open(connection) => connection.push(bytes, ticket),
+            Kept::Outgoing(opening) => {
+                if let Err(ticket) = opening.push(bytes, ticket) {
+                    self.failed(worker, ticket);
+                }
+            }
         }
     }
 
@@ -213,7 +184,9 @@ impl Switchboard {
         let most = worker.server.streams[view.protocol].max_postponed;
         let opening = Rc::new(Outgoing::new(id, most, errand));
         self.kept.borrow_mut().insert(id, Kept::Outgoing(Rc::clone(&opening)));
-        tokio::task::spawn_local(opening.run(worker, own, view));
+        let task = tokio::task::spawn_local(Rc::clone(&opening).run(worker, own, view));
+        opening.runs_as(task.abort_handle());
+        self.unpark(worker, id);
     }
 
     /// Serves a connection that was accepted, or that another process kept before.
@@ -250,11 +223,17 @@ impl Switchboard {
 
     /// Sends what waited for `id`.
     fn unpark(&self, worker: &'static Worker, id: ConnectionId) {
-        let mut parked = self.parked.borrow_mut();
-        let (due, rest) = parked.drain(..).partition::<Vec<_>, _>(|message| message.flow.connection == id);
-        *parked = rest;
-        drop(parked);
+        let due = self.parking.leave(id);
         due.into_iter().for_each(|message| self.send_parked(worker, message));
+    }
+
+    /// Sends what waited for connections that do not come here any more: over those they have become, or others.
+    pub(crate) fn unpark_lost(&self, worker: &'static Worker) {
+        let connections = &worker.server.exchange.connections;
+        let lost = self.parking.leave_lost(|id| {
+            connections.view(id).is_none_or(|view| view.is_ending() || !is_of_this_place(worker, &view))
+        });
+        lost.into_iter().for_each(|message| self.send_parked(worker, message));
     }
 
     /// Reads one letter of this worker's mailbox.
@@ -278,6 +257,13 @@ impl Switchboard {
 
     /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
     fn begin_adopted(&self, worker: &'static Worker, id: ConnectionId, errand: Errand) {
+        if let Some(kept) = self.kept(id) {
+            // The first message of several that a predecessor left opens it.
+            return errand
+                .messages
+                .into_iter()
+                .for_each(|(bytes, ticket)| self.push(worker, &kept, bytes, ticket));
+        }
         let connections = &worker.server.exchange.connections;
         let mine = keeper_of(worker)
             .zip(connections.view(id))
@@ -291,54 +277,57 @@ impl Switchboard {
 
     /// Gives TCP main a duplicate of each connection that can outlive this process.
     fn announce(&self, worker: &'static Worker) {
-        self.owed.replace(self.kept.borrow().keys().copied().collect());
-        self.pay(worker);
+        let open: Vec<_> = self.kept.borrow().values().filter_map(Kept::open).collect();
+        open.iter().for_each(|connection| self.opened_at_main(worker, connection));
     }
 
-    /// TCP main is to have a duplicate of `id`.
-    pub(super) fn owe(&self, worker: &'static Worker, id: ConnectionId) {
-        self.owed.borrow_mut().push(id);
-        self.pay(worker);
-    }
-
-    /// Posts duplicates that are owed, as many as fit into the mailbox.
-    fn pay(&self, worker: &'static Worker) {
-        while let Some(id) = { self.owed.borrow_mut().pop() } {
-            let Some(Kept::Open(connection)) = self.kept(id) else { continue };
-            let duplicate = (!connection.protocol.is_secure()).then(|| connection.stream.as_fd());
-            let mut letter = Vec::new();
-            Letter::Opened { id }.write(&mut letter);
-            if worker.server.exchange.main.post(&[&letter], duplicate).is_err() {
-                self.owed.borrow_mut().push(id);
-                break;
-            }
+    /// TCP main is to know of `connection`, and to have a duplicate if it can outlive this process.
+    pub(super) fn opened_at_main(&self, worker: &'static Worker, connection: &Rc<Connection>) {
+        let letter = Letter::Opened { id: connection.id() };
+        if connection.protocol.is_secure() {
+            self.to_main(worker, &letter);
+        } else {
+            self.to_main_with(worker, &letter, connection);
         }
     }
 
     /// Ends connections that were given to this process and never came: whoever gave them died over it.
     fn give_up_missed(&self, worker: &'static Worker) {
         let connections = &worker.server.exchange.connections;
-        let Some(me) = keeper_of(worker).filter(|_| !self.is_leaving.get()) else { return };
+        let Some(me) = keeper_of(worker) else { return };
+        // Only who has read every letter knows that one never came.
+        let is_read = || {
+            let mailbox = worker.server.exchange.workers.get(usize::from(me.index));
+            mailbox.is_some_and(|mailbox| matches!(mailbox.is_empty(), Ok(true)))
+        };
+        if !self.has_read_all.take() && !is_read() {
+            return;
+        }
+        let most = if self.is_leaving.get() { LOOKS_MOST_LEAVING } else { LOOKS_MOST };
         let is_kept = |id| self.kept.borrow().contains_key(&id);
-        let absent: HashSet<_> = connections
-            .all()
-            .filter(|view| view.keeper == me && !is_kept(view.id))
-            .map(|view| view.id)
-            .collect();
-        let before = self.missed.replace(absent);
-        for id in before {
-            if self.missed.borrow_mut().remove(&id) {
-                report(worker.server, id, &End::WorkerEnded);
-                self.forget(worker, id);
+        let before = self.missed.take();
+        for view in connections.all().filter(|view| view.keeper == me && !is_kept(view.id)) {
+            let looks = before.get(&view.id).map_or(1, |looks| looks + 1);
+            if looks < most {
+                self.missed.borrow_mut().insert(view.id, looks);
+            } else {
+                report(worker.server, view.id, &End::WorkerEnded);
+                self.forget(worker, view.id);
             }
         }
+    }
+
+    /// The mailbox was read to its end.
+    pub(crate) fn note_all_read(&self) {
+        self.has_read_all.set(true);
     }
 
     /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
     pub fn keep(&self, worker: &'static Worker, id: ConnectionId, seconds: u32) {
         let Some(view) = worker.server.exchange.connections.view(id) else { return };
         if keeper_of(worker).is_none_or(|me| me.index != view.keeper.index) {
-            return self.to_worker(worker, view.keeper.index, &Letter::Keep { id, seconds }, None);
+            self.to_worker(worker, view.keeper.index, &Letter::Keep { id, seconds }, None);
+            return;
         }
         match self.kept(id) {
             Some(Kept::Open(connection)) => connection.keep(seconds),
@@ -419,9 +408,10 @@ impl Switchboard {
     }
 
     /// Another worker is to go on with `connection`.
-    pub(super) fn leave(&self, worker: &'static Worker, connection: &Connection) {
+    pub(super) fn leave(&self, worker: &'static Worker, connection: &Rc<Connection>) {
         self.kept.borrow_mut().remove(&connection.id());
-        self.to_main(worker, &Letter::Released { id: connection.id() });
+        // Enclosed, for TCP main may begin anew and have no duplicate before it reads this.
+        self.to_main_with(worker, &Letter::Released { id: connection.id() }, connection);
     }
 
     /// Lets others go on with the connections that they can go on with now; takes no new ones.
@@ -434,14 +424,43 @@ impl Switchboard {
         }
     }
 
-    /// Gives up every connection: movable ones go to other workers, the others end.
-    pub(crate) fn hand_over(&self) {
+    /// Gives up every connection: movable ones go to other workers, the others end; `soon`, not at once, those that only
+    /// have something to write.
+    pub(crate) fn hand_over(&self, soon: bool) {
         self.is_leaving.set(true);
         let all: Vec<_> = self.kept.borrow().keys().copied().collect();
         for id in all {
             if let Some(Kept::Open(connection)) = self.kept(id) {
-                connection.hand_over();
+                connection.hand_over(soon);
             }
+        }
+    }
+
+    /// Leaves what waits for connections that are not open, or not here yet, to the successor.
+    pub(crate) fn bequeath(&self, worker: &'static Worker) {
+        let Some(me) = keeper_of(worker) else { return };
+        let openings: Vec<_> = self.kept.borrow().values().filter_map(Kept::outgoing).collect();
+        for opening in openings {
+            self.opened(&opening);
+            let (id, errand) = (opening.id, opening.give_up());
+            for (bytes, ticket) in errand.messages {
+                let (host, wish) = (errand.host.as_str(), errand.wish.clone());
+                self.to_worker(
+                    worker,
+                    me.index,
+                    &Letter::Open { id, ticket, host, wish, bytes: &bytes },
+                    ticket,
+                );
+            }
+        }
+        for Parked { flow, host, wish, ticket, bytes, .. } in self.parking.leave_lost(|_| true) {
+            let wish = wish.unwrap_or_default();
+            self.to_worker(
+                worker,
+                me.index,
+                &Letter::Send { flow, ticket, host: &host, wish, bytes: &bytes },
+                ticket,
+            );
         }
     }
 
@@ -461,106 +480,93 @@ impl Switchboard {
 
     /// Posts a letter to TCP main.
     pub(crate) fn to_main(&self, worker: &'static Worker, letter: &Letter<'_>) {
-        self.to_worker(worker, TO_MAIN, letter, None);
+        self.post(worker, Addressee::Main, letter, None, None);
+    }
+
+    fn to_main_with(&self, worker: &'static Worker, letter: &Letter<'_>, connection: &Rc<Connection>) {
+        self.post(worker, Addressee::Main, letter, Some(Rc::clone(connection) as _), None);
     }
 
     fn to_worker(&self, worker: &'static Worker, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
-        // The other process may be faster than this one: what was to be said before is said before.
-        worker.flush_datagrams();
+        self.post(worker, Addressee::Worker(index), letter, None, ticket);
+    }
+
+    /// Posts a letter, at once or as soon as its mailbox has room. `false` when it was given up; `ticket` knows then.
+    pub(crate) fn post(
+        &self,
+        worker: &'static Worker,
+        to: Addressee,
+        letter: &Letter<'_>,
+        enclosed: Option<Rc<dyn AsFd>>,
+        ticket: Option<Ticket>,
+    ) -> bool {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
-        let Some(mailbox) = mailbox(worker, index) else { return self.failed(worker, ticket) };
-        if self.unposted.borrow().iter().any(|waiting| waiting.index == index) {
-            // Letters keep their order.
-            return self.keep_letter(worker, index, bytes, ticket);
-        }
-        match mailbox.post(&[&bytes], None) {
-            Ok(()) => {}
-            Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
-                self.keep_letter(worker, index, bytes, ticket);
+        self.post_mail(worker, to, Mail { bytes, enclosed, ticket })
+    }
+
+    /// As [`Self::post`], with a letter that is written already.
+    pub(crate) fn post_mail(&self, worker: &'static Worker, to: Addressee, mail: Mail) -> bool {
+        // The other process may be faster than this one: what was to be said before is said before.
+        worker.flush_datagrams();
+        let ticket = mail.ticket;
+        match self.post_office.post(&worker.server.exchange, to, mail) {
+            Posted::Done | Posted::Kept { first: false } => true,
+            Posted::Kept { first: true } => {
+                worker.spawn(async move { worker.streams.post_again(worker).await });
+                true
             }
-            Err(cause) => {
-                tracing::error!("{} gets no letter: {cause}", reader_of(index));
+            Posted::Refused => {
                 self.failed(worker, ticket);
+                false
             }
         }
     }
 
-    /// Keeps a letter until its mailbox has room.
-    fn keep_letter(&self, worker: &'static Worker, index: u16, letter: Vec<u8>, ticket: Option<Ticket>) {
-        if self.unposted_bytes.get() + letter.len() > UNPOSTED_BYTES {
-            tracing::error!("{} does not read its letters: one is given up", reader_of(index));
-            return self.failed(worker, ticket);
-        }
-        self.unposted_bytes.set(self.unposted_bytes.get() + letter.len());
-        let first = self.unposted.borrow().is_empty();
-        self.unposted.borrow_mut().push_back(Unposted { index, letter, ticket });
-        if first {
-            worker.spawn(async move {
-                while worker.streams.post_again(worker) {
-                    tokio::time::sleep(POST_AGAIN).await;
-                }
-            });
+    /// Posts letters that were kept, until none are.
+    async fn post_again(&self, worker: &'static Worker) {
+        while !self.post_office.is_empty() {
+            tokio::time::sleep(POST_AGAIN).await;
+            for ticket in self.post_office.post_again(&worker.server.exchange) {
+                self.failed(worker, Some(ticket));
+            }
         }
     }
 
-    /// Posts letters that were kept. `true` when some are left.
-    fn post_again(&self, worker: &'static Worker) -> bool {
-        let count = self.unposted.borrow().len();
-        let mut full: smallvec::SmallVec<[u16; 4]> = smallvec::SmallVec::new();
-        for _ in 0..count {
-            let Some(waiting) = self.unposted.borrow_mut().pop_front() else { break };
-            if full.contains(&waiting.index) {
-                self.unposted.borrow_mut().push_back(waiting);
-                continue;
-            }
-            let posted = mailbox(worker, waiting.index).map(|mailbox| mailbox.post(&[&waiting.letter], None));
-            if let Some(Err(cause)) = &posted
-                && cause.kind() == ErrorKind::WouldBlock
-            {
-                full.push(waiting.index);
-                self.unposted.borrow_mut().push_back(waiting);
-            } else {
-                self.unposted_bytes.set(self.unposted_bytes.get() - waiting.letter.len());
-                if !matches!(posted, Some(Ok(()))) {
-                    self.failed(worker, waiting.ticket);
-                }
-            }
-        }
-        !self.unposted.borrow().is_empty()
+    /// Letters of this process that wait for the mailbox of the worker `index`.
+    pub(crate) fn waiting_for(&self, index: u16) -> usize {
+        self.post_office.waiting_for(Addressee::Worker(index))
     }
 
     /// Once a second: connections that never came are given up, and messages that wait for them go another way.
     pub(crate) fn tick(&self, worker: &'static Worker) {
         self.give_up_missed(worker);
-        self.pay(worker);
-        let late = now_ms().saturating_sub(PARKED_MOST_MS);
-        let mut parked = self.parked.borrow_mut();
-        for message in parked.extract_if(.., |message| message.since < late) {
+        for message in self.parking.leave_late(now_ms()) {
             self.failed(worker, message.ticket);
         }
-        let is_lost = |message: &Parked| {
-            let view = worker.server.exchange.connections.view(message.flow.connection);
-            view.is_none_or(|view| view.is_ending())
-        };
-        let lost: Vec<_> = parked.extract_if(.., |message| is_lost(message)).collect();
-        drop(parked);
-        // What they waited for never came: another connection takes them.
-        lost.into_iter().for_each(|message| self.send_parked(worker, message));
+        self.unpark_lost(worker);
     }
 }
 
-/// The index that means TCP main.
-const TO_MAIN: u16 = u16::MAX;
+impl Kept {
+    fn open(&self) -> Option<Rc<Connection>> {
+        match self {
+            Self::Open(connection) => Some(Rc::clone(connection)),
+            Self::Outgoing(_) => None,
+        }
+    }
 
-/// Whose mailbox it is, for people.
-fn reader_of(index: u16) -> String {
-    if index == TO_MAIN { "TCP main".to_owned() } else { format!("TCP worker {index}") }
+    fn outgoing(&self) -> Option<Rc<Outgoing>> {
+        match self {
+            Self::Open(_) => None,
+            Self::Outgoing(opening) => Some(Rc::clone(opening)),
+        }
+    }
 }
 
-fn mailbox(worker: &'static Worker, index: u16) -> Option<&'static Mailbox> {
-    let exchange = &worker.server.exchange;
-    if index == TO_MAIN { Some(&exchange.main) } else { exchange.workers.get(usize::from(index)) }
+/// Whether the connection is for whoever is in this process's place.
+fn is_of_this_place(worker: &Worker, view: &View) -> bool {
+    keeper_of(worker).is_some_and(|me| me.index == view.keeper.index)
 }
 
 /// In which guise a connection to `hop` would be opened for `envelope`, where that is to be told apart.
