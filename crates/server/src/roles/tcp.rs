@@ -31,6 +31,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let mut buffer = vec![0; LETTER_MAX];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, mailbox, &mut buffer)? {}
+    worker.streams.tell_orphans(worker);
     running(worker);
     worker.streams.to_main(worker, &Letter::Started { keeper: me });
     let stop = super::stopping(worker, termination)?;

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
@@ -16,7 +15,7 @@ use tocsin_process::Termination;
 use super::tcp_source::Source;
 use super::{Stop, running};
 use crate::sockets::Listener;
-use crate::streams::{Addressee, End, Letter, Mail, profile_for, report};
+use crate::streams::{Addressee, End, Exchange, Letter, Mail, profile_for, report};
 use crate::tcp_profile::Opening;
 use crate::time::now_ms;
 use crate::worker::Worker;
@@ -390,7 +389,7 @@ impl Desk {
                 let bytes = &buffer[..letter.length];
                 if !matches!(Letter::read(bytes), Some(Letter::Announce)) {
                     let enclosed = letter.enclosed.map(|stream| Rc::new(stream) as _);
-                    let mail = Mail { bytes: bytes.to_vec(), enclosed, ticket: None };
+                    let mail = Mail::new(bytes.to_vec(), enclosed, None);
                     self.worker.streams.post_mail(self.worker, Addressee::Worker(keeper.index), mail);
                 }
                 if !Letter::has_enclosure(bytes) && mailbox.discard().is_err() {
@@ -467,8 +466,7 @@ impl Desk {
         let server = self.worker.server;
         let exchange = &server.exchange;
         let is_alive = |keeper| exchange.is_alive(server.table, keeper);
-        let lives = |pid| server.table.living().any(|(_, slot)| slot.pid.load(Relaxed) == pid);
-        exchange.connections.free_unfinished(lives);
+        exchange.connections.free_unfinished(|pid| Exchange::runs(server.table, pid));
         let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
         let mut stale = HashSet::new();
         for view in orphans {

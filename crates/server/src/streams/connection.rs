@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::cut::{Cutter, mask_to};
 use super::end::{End, report};
+use super::ledger::Ledger;
 use super::output::{Output, Timed};
 use crate::context::Received;
 use crate::flow::Ticket;
@@ -314,7 +315,10 @@ impl Connection {
     /// Queues a message. It leaves at the next flush of this process, or once the handshakes are done.
     pub(crate) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) {
         if self.own.marks() & marks::READY == 0 {
-            if !self.output.borrow_mut().hold(message, ticket, self.options().max_postponed) {
+            let mut output = self.output.borrow_mut();
+            if output.hold(message, ticket, self.options().max_postponed) {
+                ticket.into_iter().for_each(|ticket| output.keep_noted(self.ledger().note(ticket)));
+            } else {
                 self.worker.streams.failed(self.worker, ticket);
             }
             return;
@@ -339,6 +343,10 @@ impl Connection {
         if self.profile.threshold_us != 0 {
             output.time(Timed { since: now_ns(), message: message.to_vec() });
         }
+    }
+
+    fn ledger(&self) -> &'static Ledger {
+        &self.worker.server.exchange.ledger
     }
 
     /// Queues bytes, encrypted where the protocol wants it.
@@ -382,6 +390,7 @@ impl Connection {
                 }
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     output.took(0, now);
+                    output.note_unsent(self.ledger());
                     let over = output.is_over();
                     drop(output);
                     if over {

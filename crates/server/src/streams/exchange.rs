@@ -8,6 +8,7 @@ use tocsin_net::{Mailbox, Protocol};
 use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
 
+use super::ledger::Ledger;
 use crate::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
@@ -66,6 +67,8 @@ pub struct Exchange {
     pub main: Mailbox,
     /// Letters to each TCP worker, by its index in the group.
     pub workers: Vec<Mailbox>,
+    /// Who waits for messages that lie in one process alone.
+    pub(super) ledger: Ledger,
     /// The process slot of each TCP worker.
     slots: Vec<u16>,
 }
@@ -84,6 +87,7 @@ impl Exchange {
             counters: StreamCounters::register(statistics, connections),
             main: Mailbox::open()?,
             workers: (0..workers).map(|_| Mailbox::open()).collect::<Result<_, _>>()?,
+            ledger: Ledger::create(arena)?,
             slots: Vec::new(),
         })
     }
@@ -127,5 +131,10 @@ impl Exchange {
             let slot = table.slot(*slot);
             slot.pid.load(Relaxed) != 0 && slot.generation.load(Relaxed) == keeper.generation
         })
+    }
+
+    /// Whether the process `pid` of the family is alive.
+    pub fn runs(table: &ProcessTable, pid: u32) -> bool {
+        table.living().any(|(_, slot)| slot.pid.load(Relaxed) == pid)
     }
 }

@@ -11,6 +11,7 @@ mod cut;
 mod end;
 mod exchange;
 mod input;
+mod ledger;
 mod letter;
 mod lingering;
 mod opening;

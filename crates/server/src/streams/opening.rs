@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use super::connection::{Connection, profile_of};
 use super::cut::Cutter;
 use super::end::{End, report};
+use super::ledger::{Ledger, Noted};
 use crate::flow::Ticket;
 use crate::security::Wish;
 use crate::sockets::SocketId;
@@ -41,16 +42,28 @@ impl Errand {
 /// A connection of this process that is not open yet.
 #[derive(Debug)]
 pub(super) struct Outgoing {
+    ledger: Ledger,
     pub(super) id: ConnectionId,
     errand: RefCell<Errand>,
+    /// Its messages, should this process die before they leave.
+    noted: RefCell<Vec<Noted>>,
     most: u32,
     task: OnceCell<AbortHandle>,
 }
 
 impl Outgoing {
     /// The opening of `id`, whose messages are at most `most`.
-    pub(super) fn new(id: ConnectionId, most: u32, errand: Errand) -> Self {
-        Self { id, errand: RefCell::new(errand), most, task: OnceCell::new() }
+    pub(super) fn new(ledger: Ledger, id: ConnectionId, most: u32, errand: Errand) -> Self {
+        let tickets = errand.messages.iter().filter_map(|(_, ticket)| *ticket);
+        let noted = tickets.map(|ticket| ledger.note(ticket)).collect();
+        Self {
+            ledger,
+            id,
+            errand: RefCell::new(errand),
+            noted: RefCell::new(noted),
+            most,
+            task: OnceCell::new(),
+        }
     }
 
     /// The task that runs it.
@@ -73,6 +86,7 @@ impl Outgoing {
             return Err(ticket);
         }
         messages.push((message, ticket));
+        self.noted.borrow_mut().extend(ticket.map(|ticket| self.ledger.note(ticket)));
         Ok(())
     }
 
@@ -91,12 +105,14 @@ impl Outgoing {
                     connection.push(message, ticket);
                 }
                 worker.flush();
+                self.noted.take();
                 connection.live().await;
             }
             Err(end) => {
                 report(worker.server, self.id, &end);
                 worker.streams.forget(worker, self.id);
                 worker.streams.all_failed(worker, errand);
+                self.noted.take();
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::ledger::{Ledger, Noted};
 use crate::flow::Ticket;
 
 /// Bytes that may wait for the peer to take them.
@@ -19,16 +20,28 @@ pub(super) struct Timed {
     pub(super) message: Vec<u8>,
 }
 
+/// Whose message it is that lies in the bytes.
+#[derive(Debug)]
+struct Unsent {
+    /// Where it ends.
+    end: usize,
+    ticket: Ticket,
+    /// The same, should this process die while the peer takes nothing.
+    noted: Option<Noted>,
+}
+
 /// Messages and bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// Messages that wait until the connection is open and its handshakes are done.
     held: VecDeque<(Vec<u8>, Option<Ticket>)>,
+    /// The same, should this process die.
+    noted: Vec<Noted>,
     /// Bytes for the kernel, of which the first `written` are gone.
     bytes: Vec<u8>,
     written: usize,
     /// Whose messages lie in `bytes`, and where each ends.
-    tickets: VecDeque<(usize, Ticket)>,
+    tickets: VecDeque<Unsent>,
     /// Messages of which it is to be told how long they took, and where each ends in `bytes`.
     timed: VecDeque<(usize, Timed)>,
     /// Those of them that the kernel has taken whole.
@@ -48,6 +61,21 @@ impl Output {
         fits
     }
 
+    /// Remembers that a message that waits for the handshakes stands in the ledger.
+    pub(super) fn keep_noted(&mut self, noted: Noted) {
+        self.noted.push(noted);
+    }
+
+    /// Notes those who wait for what the peer does not take.
+    pub(super) fn note_unsent(&mut self, ledger: &Ledger) {
+        for unsent in self.tickets.iter_mut().rev() {
+            if unsent.noted.is_some() {
+                break;
+            }
+            unsent.noted = Some(ledger.note(unsent.ticket));
+        }
+    }
+
     /// The next message that waited for the handshakes.
     pub(super) fn take_held(&mut self) -> Option<(Vec<u8>, Option<Ticket>)> {
         self.held.pop_front()
@@ -60,7 +88,8 @@ impl Output {
 
     /// Notes whose message was appended last.
     pub(super) fn note(&mut self, ticket: Option<Ticket>) {
-        self.tickets.extend(ticket.map(|ticket| (self.bytes.len(), ticket)));
+        let end = self.bytes.len();
+        self.tickets.extend(ticket.map(|ticket| Unsent { end, ticket, noted: None }));
     }
 
     /// Times the message that was appended last.
@@ -102,19 +131,22 @@ impl Output {
             self.bytes.clear();
             self.written = 0;
             self.tickets = VecDeque::new();
+            if self.held.is_empty() {
+                self.noted = Vec::new();
+            }
             self.since = 0;
             return;
         }
         if count > 0 || self.since == 0 {
             self.since = now;
         }
-        while self.tickets.front().is_some_and(|(end, _)| *end <= self.written) {
+        while self.tickets.front().is_some_and(|unsent| unsent.end <= self.written) {
             self.tickets.pop_front();
         }
         // A peer that is slow all the time leaves no ever growing past behind.
         if self.written >= PAST_BYTES {
             self.bytes.drain(..self.written);
-            self.tickets.iter_mut().for_each(|(end, _)| *end -= self.written);
+            self.tickets.iter_mut().for_each(|unsent| unsent.end -= self.written);
             self.timed.iter_mut().for_each(|(end, _)| *end -= self.written);
             self.written = 0;
         }
@@ -130,7 +162,7 @@ impl Output {
         self.held
             .into_iter()
             .filter_map(|(_, ticket)| ticket)
-            .chain(self.tickets.into_iter().map(|(_, ticket)| ticket))
+            .chain(self.tickets.into_iter().map(|unsent| unsent.ticket))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use tocsin_net::connections::ConnectionId;
 
+use super::ledger::Noted;
 use crate::flow::{Flow, Ticket};
 use crate::security::Wish;
 
@@ -24,8 +25,15 @@ pub(super) struct Parked {
     pub(super) flow: Flow,
     pub(super) host: String,
     pub(super) wish: Option<Wish>,
-    pub(super) ticket: Option<Ticket>,
+    /// Who waits for it, even should this process die.
+    pub(super) noted: Option<Noted>,
     pub(super) bytes: Vec<u8>,
+}
+
+impl Parked {
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        self.noted.as_ref().map(Noted::ticket)
+    }
 }
 
 /// The messages that wait, by their connection, each in the order of their coming.
@@ -41,7 +49,7 @@ impl Parking {
     pub(super) fn enter(&self, message: Parked) -> Result<(), Option<Ticket>> {
         let bytes = self.bytes.get() + message.bytes.len();
         if self.messages.get() >= MESSAGES_MOST || bytes > BYTES_MOST {
-            return Err(message.ticket);
+            return Err(message.ticket());
         }
         self.messages.set(self.messages.get() + 1);
         self.bytes.set(bytes);
@@ -95,7 +103,7 @@ mod tests {
     fn message(connection: u64, since: u64, length: usize) -> Parked {
         let connection = ConnectionId::from_number(connection);
         let flow = Flow { connection, ..Flow::new(SocketId(0), "127.0.0.1:5060".parse().unwrap()) };
-        Parked { since, flow, host: String::new(), wish: None, ticket: None, bytes: vec![0; length] }
+        Parked { since, flow, host: String::new(), wish: None, noted: None, bytes: vec![0; length] }
     }
 
     fn times(messages: &[Parked]) -> Vec<u64> {

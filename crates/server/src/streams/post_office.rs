@@ -12,6 +12,7 @@ use std::time::Duration;
 use tocsin_net::Mailbox;
 
 use super::exchange::Exchange;
+use super::ledger::Noted;
 use crate::flow::Ticket;
 
 /// Bytes of letters that may wait in a process for full mailboxes to empty.
@@ -67,6 +68,15 @@ pub(crate) struct Mail {
     pub(crate) enclosed: Option<Rc<dyn AsFd>>,
     /// Who waits for what it carries.
     pub(crate) ticket: Option<Ticket>,
+    /// The same, should this process die before it is posted.
+    noted: Option<Noted>,
+}
+
+impl Mail {
+    /// The letter `bytes`, with what is enclosed, for whoever has the ticket.
+    pub(crate) fn new(bytes: Vec<u8>, enclosed: Option<Rc<dyn AsFd>>, ticket: Option<Ticket>) -> Self {
+        Self { bytes, enclosed, ticket, noted: None }
+    }
 }
 
 impl fmt::Debug for Mail {
@@ -99,7 +109,14 @@ impl PostOffice {
     /// Posts a letter, or keeps it behind those that wait for the same mailbox.
     pub(crate) fn post(&self, exchange: &Exchange, to: Addressee, letter: Mail) -> Posted {
         let Some(mailbox) = to.mailbox(exchange) else { return Posted::Refused };
-        self.post_into(mailbox, to, letter)
+        let ticket = letter.ticket;
+        let posted = self.post_into(mailbox, to, letter);
+        if let (Posted::Kept { .. }, Some(ticket)) = (&posted, ticket)
+            && let Some(letter) = self.waiting.borrow_mut().get_mut(to.place()).and_then(VecDeque::back_mut)
+        {
+            letter.noted = Some(exchange.ledger.note(ticket));
+        }
+        posted
     }
 
     fn post_into(&self, mailbox: &Mailbox, to: Addressee, letter: Mail) -> Posted {
@@ -197,7 +214,7 @@ mod tests {
 
     fn letter(number: u32, enclosed: Option<Rc<dyn AsFd>>) -> Mail {
         let ticket = Some(Ticket { transaction: number.into(), branch: 0 });
-        Mail { bytes: number.to_le_bytes().to_vec(), enclosed, ticket }
+        Mail::new(number.to_le_bytes().to_vec(), enclosed, ticket)
     }
 
     /// Takes what is in the box: the numbers, and how many connections were enclosed.
@@ -246,7 +263,7 @@ mod tests {
     fn letters_that_wait_are_bounded_in_bytes() {
         let mailbox = Mailbox::with_room(LETTER_MAX).unwrap();
         let post_office = PostOffice::default();
-        let long = || Mail { bytes: vec![0; LETTER_MAX], enclosed: None, ticket: None };
+        let long = || Mail::new(vec![0; LETTER_MAX], None, None);
         let refused = (0..1000).find(|_| post_office.post_into(&mailbox, TO, long()) == Posted::Refused);
         let most = WAITING_BYTES / LETTER_MAX;
         assert!(refused.is_some_and(|count| (most..most + 10).contains(&count)), "{refused:?}");
@@ -256,7 +273,7 @@ mod tests {
     fn a_letter_that_is_too_long_does_not_wait() {
         let mailbox = Mailbox::open().unwrap();
         let post_office = PostOffice::default();
-        let long = Mail { bytes: vec![0; LETTER_MAX + 1], enclosed: None, ticket: None };
+        let long = Mail::new(vec![0; LETTER_MAX + 1], None, None);
         let cause = post(&mailbox, &long).unwrap_err();
         assert!(cause.downcast::<TooLong>().is_ok());
         assert_eq!(post_office.post_into(&mailbox, TO, long), Posted::Refused);

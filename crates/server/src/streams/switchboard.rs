@@ -13,6 +13,7 @@ use tocsin_process::Kind;
 
 use super::connection::{Connection, profile_for};
 use super::end::{End, report};
+use super::exchange::Exchange;
 use super::letter::Letter;
 use super::lingering::Lingering;
 use super::opening::{Errand, Outgoing};
@@ -93,7 +94,8 @@ impl Switchboard {
             // What a predecessor in this place kept comes here, as soon as TCP main brings it.
             None => {
                 let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
-                let message = Parked { since: now_ms(), flow, host, wish, ticket, bytes };
+                let noted = ticket.map(|ticket| worker.server.exchange.ledger.note(ticket));
+                let message = Parked { since: now_ms(), flow, host, wish, noted, bytes };
                 if let Err(ticket) = self.parking.enter(message) {
                     self.failed(worker, ticket);
                 }
@@ -113,8 +115,10 @@ impl Switchboard {
     }
 
     fn send_parked(&self, worker: &'static Worker, message: Parked) {
-        let Parked { flow, host, wish, ticket, bytes, .. } = message;
+        let ticket = message.ticket();
+        let Parked { flow, host, wish, bytes, noted, .. } = message;
         self.send(worker, &Envelope { flow, wish: wish.as_ref(), host: &host, ticket }, bytes);
+        drop(noted);
     }
 
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
@@ -182,7 +186,7 @@ impl Switchboard {
             return self.all_failed(worker, errand);
         };
         let most = worker.server.streams[view.protocol].max_postponed;
-        let opening = Rc::new(Outgoing::new(id, most, errand));
+        let opening = Rc::new(Outgoing::new(worker.server.exchange.ledger, id, most, errand));
         self.kept.borrow_mut().insert(id, Kept::Outgoing(Rc::clone(&opening)));
         let task = tokio::task::spawn_local(Rc::clone(&opening).run(worker, own, view));
         opening.runs_as(task.abort_handle());
@@ -453,12 +457,14 @@ impl Switchboard {
                 );
             }
         }
-        for Parked { flow, host, wish, ticket, bytes, .. } in self.parking.leave_lost(|_| true) {
-            let wish = wish.unwrap_or_default();
+        for message in self.parking.leave_lost(|_| true) {
+            let ticket = message.ticket();
+            let Parked { flow, host, wish, bytes, .. } = &message;
+            let wish = wish.clone().unwrap_or_default();
             self.to_worker(
                 worker,
                 me.index,
-                &Letter::Send { flow, ticket, host: &host, wish, bytes: &bytes },
+                &Letter::Send { flow: *flow, ticket, host, wish, bytes },
                 ticket,
             );
         }
@@ -476,6 +482,16 @@ impl Switchboard {
         let Some((ticket, layer)) = ticket.zip(worker.server.transactions.clone()) else { return };
         // Not here and now: the caller may be in the middle of that transaction.
         worker.spawn(async move { layer.send_failed(worker, ticket) });
+    }
+
+    /// Tells whoever waits for messages that lay in the memory of processes that died.
+    pub(crate) fn tell_orphans(&self, worker: &'static Worker) {
+        let server = worker.server;
+        let Some(layer) = server.transactions.clone() else { return };
+        for noted in server.exchange.ledger.take_orphans(|pid| Exchange::runs(server.table, pid)) {
+            let layer = layer.clone();
+            worker.spawn(async move { layer.send_failed(worker, noted.ticket()) });
+        }
     }
 
     /// Posts a letter to TCP main.
@@ -502,7 +518,7 @@ impl Switchboard {
     ) -> bool {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
-        self.post_mail(worker, to, Mail { bytes, enclosed, ticket })
+        self.post_mail(worker, to, Mail::new(bytes, enclosed, ticket))
     }
 
     /// As [`Self::post`], with a letter that is written already.
@@ -542,9 +558,10 @@ impl Switchboard {
     pub(crate) fn tick(&self, worker: &'static Worker) {
         self.give_up_missed(worker);
         for message in self.parking.leave_late(now_ms()) {
-            self.failed(worker, message.ticket);
+            self.failed(worker, message.ticket());
         }
         self.unpark_lost(worker);
+        self.tell_orphans(worker);
     }
 }
 

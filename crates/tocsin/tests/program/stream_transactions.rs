@@ -3,6 +3,9 @@
 
 use std::net::SocketAddr;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::harness::{Desk, Line, Phone, Request, Server, Setup};
 
 /// A server that relays by the Request-URI, and a callee that accepts connections.
@@ -77,5 +80,35 @@ fn a_request_that_comes_again_over_a_stream_goes_again_to_a_callee_that_is_silen
     assert_eq!(callee.expect_request("OPTIONS").text, first.text);
     callee.send(first.response("200 OK", "callee", ""));
     caller.expect_status(200);
+    server.stop();
+}
+
+#[test]
+fn a_request_for_a_connection_that_its_worker_is_only_asked_to_open_goes_over_it() {
+    let (server, desk, uri) = scene();
+    let worker = server.ps().into_iter().find(|process| process.kind == "TCP receiver").unwrap();
+    let freeze = |signal| kill(Pid::from_raw(worker.pid), signal).unwrap();
+    let mut line = Line::open(SocketAddr::from(([127, 0, 0, 1], server.http_port())));
+    line.ping();
+    let over_udp = |uri: &str| {
+        let caller = Phone::new();
+        caller.send(server.address(), Request::new(&caller, "INVITE", uri).text());
+        assert_eq!(caller.receive().status(), Some(100));
+    };
+    over_udp(&uri);
+    let mut first = desk.accept();
+    first.expect_request("INVITE");
+    let other = Desk::open();
+    let uri_of_other = format!("sip:x@127.0.0.1:{};transport=tcp", other.port());
+    freeze(Signal::SIGSTOP);
+    line.send(Request::over("TCP", line.port(), "INVITE", &uri_of_other).text());
+    // More letters than the worker reads in a row; behind them the one that asks for a connection.
+    (0..70).for_each(|_| over_udp(&uri));
+    over_udp(&uri_of_other);
+    freeze(Signal::SIGCONT);
+    let mut callee = other.accept();
+    callee.expect_request("INVITE");
+    callee.expect_request("INVITE");
+    (0..70).for_each(|_| _ = first.expect_request("INVITE"));
     server.stop();
 }

@@ -1,6 +1,11 @@
 //! Processes that serve connections die or are replaced, and plain connections go on.
 
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use nix::unistd::Pid;
 
 use crate::harness::{
@@ -254,5 +259,34 @@ fn an_outgoing_connection_outlives_the_worker_that_opened_it() {
     let end = disconnected(callee.address(), callee.peer(), "tcp");
     drop(callee);
     close(&streams, vec![caller], [end]);
+    streams.server.stop();
+}
+
+/// A port that listens and lets nobody in: its queue is full of connections, which are returned too.
+fn full_port() -> (OwnedFd, Vec<TcpStream>, u16) {
+    let any = SockaddrIn::new(127, 0, 0, 1, 0);
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    socket::bind(socket.as_raw_fd(), &any).unwrap();
+    socket::listen(&socket, Backlog::new(0).unwrap()).unwrap();
+    let port = socket::getsockname::<SockaddrIn>(socket.as_raw_fd()).unwrap().port();
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    let fill = || TcpStream::connect_timeout(&to, Duration::from_millis(200)).ok();
+    let waiting: Vec<_> = std::iter::from_fn(fill).take(100).collect();
+    assert!(waiting.len() < 100, "the queue has an end");
+    (socket, waiting, port)
+}
+
+#[test]
+fn a_request_that_waited_in_a_worker_that_died_fails() {
+    let (_listens, _waiting, port) = full_port();
+    let streams = Streams::start_with("tcp_connect_timeout=60000", port, |setup| setup);
+    let mut caller = Line::open(streams.tcp);
+    let request = Request::over("TCP", caller.port(), "INVITE", &format!("sip:out@{}", streams.tcp));
+    caller.send(request.text());
+    caller.expect_status(100);
+    // Nothing repeats it over a stream, and the caller waits for its timer half a minute.
+    replace_all(&streams, &streams.receivers(), Signal::SIGKILL);
+    caller.expect_status(477);
     streams.server.stop();
 }
