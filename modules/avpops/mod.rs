@@ -24,7 +24,7 @@ impl Module for Avpops {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let urls = Urls::new(&setup.parameters, setup.databases)?;
+        let urls = Urls::new(&setup.parameters, &mut setup.databases)?;
         setup.states.put(urls);
         Ok(())
     }

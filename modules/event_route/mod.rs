@@ -19,7 +19,7 @@ impl Module for EventRoute {
         let routes = EventRoutes::create(setup.arena, workers)
             .map_err(|cause| SetupError::Other(cause.to_string()))?;
         setup.transports.add(routes.transport());
-        *setup.event_routes = Some(routes);
+        setup.event_routes = Some(routes);
         Ok(())
     }
 }

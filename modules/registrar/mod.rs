@@ -63,8 +63,9 @@ impl Module for Registrar {
         let locations =
             locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;
         let names = self.domains.borrow();
-        let domains =
-            names.iter().map(|name| locations.register_domain(&name.lossy(), setup.arena, setup.statistics));
+        let domains = names
+            .iter()
+            .map(|name| locations.register_domain(&name.lossy(), setup.arena, &mut setup.statistics));
         let domains = domains.collect::<Result<_, _>>()?;
         let fixed = [
             ("max_expires", i64::from(settings.max_expires)),

@@ -43,7 +43,7 @@ impl Module for Sl {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let wanted = setup.parameters.number("enable_stats", 1) != 0;
-        setup.states.put(Counting(wanted.then(|| Counters::register(setup.statistics))));
+        setup.states.put(Counting(wanted.then(|| Counters::register(&mut setup.statistics))));
         Ok(())
     }
 }

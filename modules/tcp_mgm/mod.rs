@@ -76,7 +76,7 @@ impl Module for TcpMgm {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let source = Source::new(&setup.parameters, setup.databases)?;
+        let source = Source::new(&setup.parameters, &mut setup.databases)?;
         let (paths, sweeper) = Paths::create(setup.arena)?;
         setup.tables.push(sweeper);
         if let Some(rules) = source.read_file() {
@@ -91,7 +91,7 @@ impl Module for TcpMgm {
             ));
         }
         let paths = Rc::new(paths);
-        *setup.tcp_paths = Some(paths.clone());
+        setup.tcp_paths = Some(paths.clone());
         setup.states.put(State { source, paths });
         Ok(())
     }

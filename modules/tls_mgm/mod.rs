@@ -45,7 +45,7 @@ impl Module for TlsMgm {
         let settings = Settings::new(&setup.parameters)?;
         let store = Store::create(settings, setup)?;
         setup.states.put(Rc::clone(&store));
-        *setup.security = Some(store);
+        setup.security = Some(store);
         Ok(())
     }
 

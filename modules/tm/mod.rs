@@ -68,10 +68,10 @@ impl Module for Tm {
         let table =
             Map::create(setup.arena, &MapOptions { name: "tm transactions", shards, buckets: BUCKETS })?;
         setup.tables.push(table.sweeper());
-        let counters = Counters::register(setup.statistics, table);
+        let counters = Counters::register(&mut setup.statistics, table);
         setup.states.put(State { table, settings, counters, scratch: RefCell::default() });
         setup.deadlines.push(Rc::new(timers::Expiry(table)));
-        *setup.transactions = Some(Rc::new(replies::Layer));
+        setup.transactions = Some(Rc::new(replies::Layer));
         Ok(())
     }
 }

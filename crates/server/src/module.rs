@@ -127,7 +127,7 @@ pub trait Deadlines {
     fn expire(&self, worker: &'static Worker, shard: usize, now: u64);
 }
 
-/// What a module may make and register before the first fork.
+/// What modules make and register before the first fork, one after the other.
 pub struct Setup<'a> {
     /// The shared memory.
     pub arena: &'static Arena,
@@ -135,42 +135,42 @@ pub struct Setup<'a> {
     pub slots: u16,
     /// Global parameters.
     pub settings: &'a Settings,
-    /// The module's own `modparam` lines, in order.
+    /// The `modparam` lines of the module that starts now, in order.
     pub parameters: Parameters,
     /// Statistics.
-    pub statistics: &'a mut Statistics,
+    pub statistics: Statistics,
     /// What the parts of the server say about their readiness.
-    pub status: &'a mut StatusReports,
+    pub status: StatusReports,
     /// Tables whose locks the supervisor sweeps after a death.
-    pub tables: &'a mut Vec<&'static dyn Sweep>,
+    pub tables: Vec<&'static dyn Sweep>,
     /// State that functions find again by its type.
-    pub states: &'a mut States,
-    /// Names of events that the module raises.
-    pub events: &'a mut Vec<&'static str>,
+    pub states: States,
+    /// Names of events that modules raise.
+    pub events: Vec<&'static str>,
     /// Ways to deliver events.
-    pub transports: &'a mut Transports,
-    /// Those who run event routes, if this module is the one that has them run.
-    pub event_routes: &'a mut Option<Rc<EventRoutes>>,
+    pub transports: Transports,
+    /// Those who run event routes, if a module has them run.
+    pub event_routes: Option<Rc<EventRoutes>>,
     /// Key-value stores.
-    pub caches: &'a mut Caches,
+    pub caches: Caches,
     /// Processes.
-    pub processes: &'a mut Vec<ProcessGroup>,
+    pub processes: Vec<ProcessGroup>,
     /// Periodic work.
-    pub jobs: &'a mut Vec<Job>,
+    pub jobs: Vec<Job>,
     /// Tables with deadlines.
-    pub deadlines: &'a mut Vec<Rc<dyn Deadlines>>,
+    pub deadlines: Vec<Rc<dyn Deadlines>>,
     /// What is done to a request when it is known which way it leaves.
-    pub on_leaving: &'a mut Vec<OnLeaving>,
-    /// The transaction layer, if this module is one.
-    pub transactions: &'a mut Option<Rc<dyn Transactions>>,
+    pub on_leaving: Vec<OnLeaving>,
+    /// The transaction layer, if a module is one.
+    pub transactions: Option<Rc<dyn Transactions>>,
     /// Databases: to offer access to a kind of them, or to name one that is needed.
-    pub databases: &'a mut Databases,
-    /// The TLS layer, if this module is one.
-    pub security: &'a mut Option<Rc<dyn Security>>,
+    pub databases: Databases,
+    /// The TLS layer, if a module is one.
+    pub security: Option<Rc<dyn Security>>,
     /// How connections of each protocol are served.
-    pub streams: &'a mut StreamOptionsByProtocol,
-    /// The module that knows paths of connections, if this module is one.
-    pub tcp_paths: &'a mut Option<Rc<dyn TcpPaths>>,
+    pub streams: StreamOptionsByProtocol,
+    /// The module that knows paths of connections, if one does.
+    pub tcp_paths: Option<Rc<dyn TcpPaths>>,
 }
 
 /// The `modparam` values of one module.

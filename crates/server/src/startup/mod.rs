@@ -1,0 +1,235 @@
+//! From a configuration to a server that only has to be forked: the ground is laid ([`ground`]), the modules start upon it,
+//! the sockets are opened ([`listeners`]), and it is known which processes there will be ([`plan`]).
+
+mod error;
+mod ground;
+mod listeners;
+mod plan;
+
+use std::rc::Rc;
+
+use tocsin_event::{SharedEdge, Transports};
+use tocsin_script::{Library, Program, RouteKind, SourceMap};
+use tocsin_shm::{Arena, Sweep};
+
+use self::ground::Ground;
+use self::listeners::{addresses, open_sockets, protocol_of};
+use self::plan::capacity;
+use crate::blocklist::Blocklists;
+use crate::caches::Caches;
+use crate::context::Context;
+use crate::databases::Databases;
+use crate::module::{Module, Parameters, Setup, States};
+use crate::server::Server;
+use crate::settings::{Overrides, Settings, SocketSetting};
+use crate::statistics::{CoreCounters, Statistics};
+use crate::status_report::StatusReports;
+use crate::stream_options::StreamOptionsByProtocol;
+use crate::streams::{Exchange, ExchangeError};
+use crate::turns::Turns;
+use crate::{
+    core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, time,
+};
+
+pub use error::StartError;
+
+/// A server, and the tables whose locks its supervisor sweeps.
+pub struct Assembled {
+    /// The server.
+    pub server: &'static Server,
+    /// Its tables.
+    pub sweeps: Vec<&'static dyn Sweep>,
+}
+
+impl std::fmt::Debug for Assembled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assembled").field("server", self.server).finish_non_exhaustive()
+    }
+}
+
+/// The names that a configuration may use with these modules linked in.
+fn library(
+    modules: &[Rc<dyn Module>],
+    written: &core::WrittenNames,
+    flags: &core::FlagNames,
+) -> Library<Context> {
+    let mut library = core::library(written, flags);
+    modules.iter().for_each(|module| library.module(module.spec()));
+    library
+}
+
+/// Reads and checks a configuration. Nothing is opened or made.
+pub fn check(
+    source: SourceMap,
+    modules: &[Rc<dyn Module>],
+    overrides: &Overrides,
+) -> Result<(Program<Context>, Settings), StartError> {
+    let written = core::WrittenNames::default();
+    let flags = core::FlagNames::default();
+    let program =
+        tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
+    let mut settings = Settings::new(&program, overrides, flags)?;
+    settings.written_events = written.take();
+    settings.written_events.extend(event_routes::names(&program));
+    if !program.modules().iter().any(|name| name.starts_with("proto_")) {
+        return Err(StartError::NoTransport);
+    }
+    for SocketSetting { spec, .. } in &settings.sockets {
+        protocol_of(spec)?;
+        addresses(&spec.host)
+            .map_err(|problem| StartError::Socket(format!("{}:{}", spec.protocol, spec.host), problem))?;
+    }
+    Ok((program, settings))
+}
+
+/// Makes the server: shared memory, tables, sockets. Nothing is forked.
+pub fn assemble(
+    mut program: Program<Context>,
+    settings: Settings,
+    modules: &[Rc<dyn Module>],
+    arguments: Vec<String>,
+    on_ready: fn(&'static Server),
+) -> Result<Assembled, StartError> {
+    program.trace_actions(settings.exec_msg_threshold > 0);
+    let ground = Ground::lay(&settings)?;
+    let Ground { arena, slots, table, events, .. } = ground;
+    let loaded = loaded(&program, modules);
+
+    let (mut setup, counters) = begin(&ground, &settings)?;
+    start(&loaded, &mut setup, &program)?;
+    let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
+    setup.tables.extend(blocklists.sweepers());
+    setup.deadlines.extend(blocklists.deadlines());
+    let mut exchange = exchange(arena, &settings, &mut setup.statistics)?;
+    setup.tables.push(exchange.connections.sweeper());
+    process_statistics::register_processes(&mut setup.statistics, table, settings.private_bytes);
+    setup.statistics.share(arena, slots)?;
+    let line_written = ground::publish(&events, &settings.written_events, &setup.events)?;
+    if settings.log.events {
+        logging::tell_lines(events, line_written, settings.log.events_most);
+    }
+
+    let sockets = open_sockets(&settings, &program, &setup.streams)?;
+    network_statistics::listen(&sockets);
+    let plan = plan::plan(&setup.processes, &sockets, &settings, slots)?;
+    exchange.seat(&plan);
+    let routes = event_routes::names(&program);
+    event_routes::subscribe(setup.event_routes.as_deref(), &routes, &events).map_err(StartError::Events)?;
+    if let Some(known) = &setup.event_routes {
+        known.know(table, &plan, routes);
+    }
+    let scaling = scaling::groups(&plan, &sockets, arena, &mut setup.status)?;
+    let turns = Turns::create(arena, program.timer_routes().count() + setup.jobs.len())?;
+    let sweeps = std::mem::take(&mut setup.tables);
+    let shared_edge = &arena.boot_array(1, |_| SharedEdge::default())?[0];
+    let Setup { statistics, status, states, transports, event_routes, caches, processes, .. } = setup;
+    let Setup { jobs, deadlines, on_leaving, transactions, databases, security, streams, tcp_paths, .. } =
+        setup;
+    let server = Server {
+        arena,
+        table,
+        plan,
+        main_route: program.route(RouteKind::Request, b""),
+        reply_route: program.route(RouteKind::Reply, b""),
+        program,
+        settings,
+        sockets,
+        exchange,
+        scaling,
+        turns,
+        states,
+        modules: loaded,
+        statistics,
+        counters,
+        status,
+        events,
+        transports,
+        ears: ground.ears,
+        transactions,
+        databases,
+        security,
+        streams,
+        tcp_paths,
+        processes,
+        on_leaving,
+        event_routes,
+        caches,
+        jobs,
+        deadlines,
+        shared_edge,
+        blocklists,
+        words: ground.words,
+        on_ready,
+        started_at: time::unix_seconds(),
+        arguments,
+    };
+    Ok(Assembled { server: Box::leak(Box::new(server)), sweeps })
+}
+
+/// The modules that the configuration loads, in its order.
+fn loaded(program: &Program<Context>, modules: &[Rc<dyn Module>]) -> Vec<Rc<dyn Module>> {
+    let linked = |name: &String| modules.iter().find(|module| module.spec().name == name);
+    program.modules().iter().filter_map(linked).cloned().collect()
+}
+
+/// What modules find before the first of them has started, and the core's counters.
+fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, CoreCounters), StartError> {
+    let Ground { arena, slots, events, .. } = *ground;
+    let status = StatusReports::create(arena, events)?;
+    let mut statistics = Statistics::default();
+    process_statistics::register_shared(&mut statistics, arena);
+    let counters = CoreCounters::register(&mut statistics);
+    event_statistics::register(&mut statistics, events);
+    let setup = Setup {
+        arena,
+        slots,
+        settings,
+        parameters: Parameters::default(),
+        tables: events.sweepers().into_iter().chain(status.sweepers()).collect(),
+        status,
+        caches: Caches::new(&mut statistics),
+        statistics,
+        states: States::default(),
+        events: Vec::new(),
+        transports: Transports::default(),
+        event_routes: None,
+        processes: Vec::new(),
+        jobs: Vec::new(),
+        deadlines: Vec::new(),
+        on_leaving: Vec::new(),
+        transactions: None,
+        databases: Databases::default(),
+        security: None,
+        streams: StreamOptionsByProtocol::default(),
+        tcp_paths: None,
+    };
+    Ok((setup, counters))
+}
+
+/// Starts the modules, each with its own parameters, and gives them the databases that they asked for.
+fn start(
+    modules: &[Rc<dyn Module>],
+    setup: &mut Setup<'_>,
+    program: &Program<Context>,
+) -> Result<(), StartError> {
+    for module in modules {
+        let name = module.spec().name;
+        let own = program.module_settings().iter().filter(|setting| setting.module == name);
+        setup.parameters = Parameters(own.map(|s| (s.name.clone(), s.value.clone())).collect());
+        module.start(setup).map_err(|cause| StartError::of_module(name, cause, program))?;
+    }
+    let assigned = setup.databases.assign();
+    assigned.map_err(|(asker, cause)| StartError::of_module(asker.module, cause, program))
+}
+
+/// The table of connections and the mailboxes; of no size where nothing needs a connection.
+fn exchange(
+    arena: &'static Arena,
+    settings: &Settings,
+    statistics: &mut Statistics,
+) -> Result<Exchange, ExchangeError> {
+    let streams = settings.sockets.iter().any(|s| !matches!(s.spec.protocol.as_str(), "" | "udp"));
+    let most = if streams { settings.tcp.rows() } else { 1 };
+    let workers = if streams { capacity(settings.tcp.workers, settings.scaling.tcp.as_ref()) } else { 0 };
+    Exchange::create(arena, most, workers, statistics)
+}
