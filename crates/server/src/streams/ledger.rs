@@ -9,7 +9,7 @@ use tocsin_shm::{Arena, ArenaFull, ShmSafe, identity};
 use crate::flow::Ticket;
 
 /// Messages of the whole server that can stand in the ledger.
-const LINES: usize = 8192;
+const LINES: usize = 4096;
 /// Lines that are looked at for a free one.
 const TRIES: usize = 64;
 
