@@ -9,6 +9,7 @@
 
 mod board;
 mod explain;
+mod idle_options;
 mod profiles;
 mod rounds;
 
@@ -17,6 +18,7 @@ use tocsin_shm::{Arena, ArenaFull};
 
 pub use board::{Board, CYCLES_SHOWN, Cycle};
 pub(crate) use explain::explain;
+pub(crate) use idle_options::idle_options;
 pub use profiles::ScalingSettings;
 pub(crate) use rounds::Rounds;
 

@@ -91,6 +91,7 @@ pub fn assemble(
     on_ready: fn(&'static Server),
 ) -> Result<Assembled, StartError> {
     program.trace_actions(settings.exec_msg_threshold > 0);
+    scaling::idle_options(&program).iter().for_each(|line| tracing::warn!("{line}"));
     let ground = Ground::lay(&settings)?;
     let Ground { arena, slots, table, events, .. } = ground;
     let loaded = loaded(&program, modules);

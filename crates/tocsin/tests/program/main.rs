@@ -40,6 +40,7 @@ mod tcp_ends;
 mod tcp_limits;
 mod tcp_messages;
 mod tcp_paths;
+mod tcp_reuse;
 mod tcp_storms;
 mod thresholds;
 mod tls_ends;

@@ -359,7 +359,7 @@ fn no_call_is_lost_while_groups_grow_and_shrink_and_are_killed() {
     scaled.server.until_idle();
     until("those who left are gone", || (scaled.server.ps() == scaled.family).then_some(()));
     assert_eq!(scaled.server.processes(), scaled.family.len());
-    assert_eq!(descriptors(supervisor), opened);
+    assert!(descriptors(supervisor) <= opened, "descriptors are left behind");
     scaled.server.stop();
 }
 
