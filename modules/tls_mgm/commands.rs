@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Registry};
+use tocsin_mi::{Command, MiError, Registry, Reply};
 use tocsin_server::Server;
 
-use super::parameters::{Domain, Side};
+use super::parameters::Domain;
 use super::store::Store;
 
 /// Parameters that are shown as they were written.
@@ -27,32 +27,27 @@ const SHOWN: &[(&str, &str)] = &[
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     let store = || server.state::<Rc<Store>>();
     registry.add(Command::new("tls_mgm", "tls_list", &[&[]], "lists the TLS domains", move |_| {
-        Json::object([("Domains", Json::array(store().domains().iter().map(row)))])
+        Json::object([("Domains", Json::array(store().domains().iter().map(|domain| row(domain))))])
     }));
-    registry.add(Command::new(
-        "tls_mgm",
-        "tls_reload",
-        &[&[]],
-        "reads the certificates, keys and lists of all TLS domains again",
-        move |_| match store().reload() {
-            Ok(()) => {
-                tracing::info!("tls_mgm: the files of all TLS domains were read again");
-                Ok(Json::from("OK"))
+    let help = "reads the TLS domains of the database, and the files of all others, again";
+    registry.add(Command::new("tls_mgm", "tls_reload", &[&[]], help, move |_| {
+        Reply::later(async move {
+            match store().reload(server).await {
+                Ok(()) => {
+                    tracing::info!("tls_mgm: all TLS domains were read again");
+                    Ok(Json::from("OK"))
+                }
+                Err(cause) => {
+                    tracing::error!("tls_mgm: nothing was reloaded: {cause}");
+                    Err(MiError::new(500, cause.to_string()))
+                }
             }
-            Err(cause) => {
-                tracing::error!("tls_mgm: nothing was reloaded: {cause}");
-                Err(MiError::new(500, cause.to_string()))
-            }
-        },
-    ));
+        })
+    }));
 }
 
 fn row(domain: &Domain) -> Json {
-    let side = match domain.side {
-        Side::Server => "server",
-        Side::Client => "client",
-    };
-    let mut row = vec![("name", Json::from(domain.name.clone())), ("type", Json::from(side))];
+    let mut row = vec![("name", Json::from(domain.name.clone())), ("type", Json::from(domain.side.name()))];
     for (name, default) in SHOWN {
         row.push((name, Json::from(domain.written(name).unwrap_or(default).to_owned())));
     }

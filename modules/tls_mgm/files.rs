@@ -72,6 +72,9 @@ impl Material {
 }
 
 fn read_place(place: &Place) -> Result<Rc<[u8]>, BadFile> {
+    if let Some(text) = &place.text {
+        return Ok(Rc::clone(text));
+    }
     read(&place.path).map_err(|problem| BadFile::new(&place.shown, problem))
 }
 

@@ -1,17 +1,22 @@
 //! The parameters, and the TLS domains that they define.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use rustls::crypto::SupportedKxGroup;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use tocsin_script::{ModParam, ModParamKind, Value};
+use tocsin_server::databases::Databases;
 use tocsin_server::module::{Parameters, SetupError};
 
 use super::ciphers::{read_ciphers, read_curves, read_method};
 use super::matching::{AddressFilter, Filters, NameFilter};
+use super::table::Table;
 
 /// How many TLS domains there may be.
 pub(super) const DOMAIN_LIMIT: usize = 1024;
+/// How long the name of one may be, in bytes.
+pub(super) const NAME_LIMIT: usize = 255;
 
 /// The manual's default of `certificate`.
 const DEFAULT_CERTIFICATE: &str = "/etc/opensips/tls/cert.pem";
@@ -61,7 +66,7 @@ pub(super) const NAMES: &[ModParam] = &[
 ];
 
 /// Those that belong to one domain: `[domain]value`.
-const OF_DOMAINS: &[&str] = &[
+pub(super) const OF_DOMAINS: &[&str] = &[
     "match_ip_address",
     "match_sip_domain",
     "tls_method",
@@ -91,6 +96,16 @@ pub(super) enum Side {
     Client,
 }
 
+impl Side {
+    /// As management clients see it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// A file or directory, and whether the operator named it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -100,6 +115,8 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     /// Not the default.
     pub(super) is_set: bool,
+    /// What a column of a database says, which stands for a file.
+    pub(super) text: Option<Rc<[u8]>>,
 }
 
 /// One TLS domain (manual, tls_mgm, "TLS domains").
@@ -126,7 +143,10 @@ pub(super) struct Domain {
 /// All parameters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
-    pub(super) domains: Vec<Domain>,
+    /// The domains of the configuration.
+    pub(super) domains: Vec<Rc<Domain>>,
+    /// Where further ones come from.
+    pub(super) table: Option<Table>,
     /// The AVP that names the client domain to use.
     pub(super) domain_avp: Option<String>,
     /// The AVP with the SIP domain that client domains are matched with.
@@ -134,12 +154,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(parameters: &Parameters) -> Result<Self, SetupError> {
-        if !parameters.text("db_url", "").is_empty() {
-            let problem =
-                "TLS domains are not read from databases yet: define them by server_domain and client_domain";
-            return Err(wrong("db_url", problem));
-        }
+    pub(super) fn new(parameters: &Parameters, databases: &mut Databases) -> Result<Self, SetupError> {
         let library = parameters.text("tls_library", "auto");
         if !["auto", "none", "openssl", "wolfssl"].contains(&library.as_str()) {
             return Err(wrong(
@@ -149,65 +164,71 @@ impl Settings {
         }
         let mut settings = Self {
             domains: Vec::new(),
+            table: Table::new(parameters, databases)?,
             domain_avp: avp(parameters, "client_tls_domain_avp"),
             sip_domain_avp: avp(parameters, "client_sip_domain_avp"),
         };
+        let mut domains = Vec::new();
         for (name, value) in &parameters.0 {
             let side = match name.as_str() {
                 "server_domain" => Side::Server,
                 "client_domain" => Side::Client,
                 _ => continue,
             };
-            settings.define(side, plain(value))?;
+            define(&mut domains, side, plain(value))?;
         }
         for (name, value) in &parameters.0 {
             if let Some(name) = OF_DOMAINS.iter().find(|known| *known == name) {
-                settings.apply(name, &plain(value))?;
+                apply(&mut domains, name, &plain(value))?;
             }
         }
+        settings.domains.extend(domains.into_iter().map(Rc::new));
         Ok(settings)
-    }
-
-    fn define(&mut self, side: Side, name: String) -> Result<(), SetupError> {
-        let parameter = match side {
-            Side::Server => "server_domain",
-            Side::Client => "client_domain",
-        };
-        if name.is_empty() || name.contains(['[', ']', '=']) {
-            let problem = format!(
-                "`{name}` is no name for a TLS domain; its filters are match_ip_address and match_sip_domain"
-            );
-            return Err(wrong(parameter, problem));
-        }
-        if self.domains.iter().any(|known| known.name == name) {
-            return Err(wrong(parameter, format!("there is a TLS domain `{name}` already")));
-        }
-        if self.domains.len() == DOMAIN_LIMIT {
-            return Err(wrong(parameter, format!("more than {DOMAIN_LIMIT} TLS domains")));
-        }
-        self.domains.push(Domain::new(name, side)?);
-        Ok(())
-    }
-
-    /// Applies `[domain]value`.
-    fn apply(&mut self, name: &'static str, text: &str) -> Result<(), SetupError> {
-        let split = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        let Some((of, value)) = split else {
-            return Err(wrong(name, format!("`{text}` names no TLS domain: write [domain]{text}")));
-        };
-        let known = || self.domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(", ");
-        let Some(at) = self.domains.iter().position(|domain| domain.name == of.trim()) else {
-            let problem = format!("there is no TLS domain `{of}`; there are: {}", known());
-            return Err(wrong(name, problem));
-        };
-        let domain = &mut self.domains[at];
-        domain.set(name, value.trim()).map_err(|problem| wrong(name, format!("[{of}]: {problem}")))
     }
 }
 
+fn define(domains: &mut Vec<Domain>, side: Side, name: String) -> Result<(), SetupError> {
+    let parameter = match side {
+        Side::Server => "server_domain",
+        Side::Client => "client_domain",
+    };
+    if name.is_empty() || name.contains(['[', ']', '=']) {
+        let problem = format!(
+            "`{name}` is no name for a TLS domain; its filters are match_ip_address and match_sip_domain"
+        );
+        return Err(wrong(parameter, problem));
+    }
+    if name.len() > NAME_LIMIT {
+        return Err(wrong(parameter, format!("a name has {NAME_LIMIT} bytes at the most")));
+    }
+    if domains.iter().any(|known| known.name == name) {
+        return Err(wrong(parameter, format!("there is a TLS domain `{name}` already")));
+    }
+    if domains.len() == DOMAIN_LIMIT {
+        return Err(wrong(parameter, format!("more than {DOMAIN_LIMIT} TLS domains")));
+    }
+    domains.push(Domain::new(name, side).map_err(|problem| wrong(parameter, problem))?);
+    Ok(())
+}
+
+/// Applies `[domain]value`.
+fn apply(domains: &mut [Domain], name: &'static str, text: &str) -> Result<(), SetupError> {
+    let split = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let Some((of, value)) = split else {
+        return Err(wrong(name, format!("`{text}` names no TLS domain: write [domain]{text}")));
+    };
+    let known = || domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(at) = domains.iter().position(|domain| domain.name == of.trim()) else {
+        let problem = format!("there is no TLS domain `{of}`; there are: {}", known());
+        return Err(wrong(name, problem));
+    };
+    domains[at].set(name, value.trim()).map_err(|problem| wrong(name, format!("[{of}]: {problem}")))
+}
+
 impl Domain {
-    fn new(name: String, side: Side) -> Result<Self, SetupError> {
-        let place = |path: &str| Place::new(path, false).map_err(|problem| wrong("server_domain", problem));
+    /// A domain with the defaults of the manual.
+    pub(super) fn new(name: String, side: Side) -> Result<Self, String> {
+        let place = |path: &str| Place::new(path, false);
         Ok(Self {
             name,
             side,
@@ -233,7 +254,8 @@ impl Domain {
         self.written.get(at)?.as_deref()
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+    /// Sets one of [`OF_DOMAINS`].
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "match_ip_address" => self.filters.addresses = AddressFilter::read_list(value)?,
             "match_sip_domain" => self.filters.names = NameFilter::read_list(value)?,
@@ -254,17 +276,35 @@ impl Domain {
                 self.name
             ),
         }
+        self.note(name, value);
+        Ok(())
+    }
+
+    /// Takes what the column of a database says that is `shown` in the place of the file that `name` stands for. Without
+    /// `text`, the domain is one whose text is known already.
+    pub(super) fn set_text(&mut self, name: &str, shown: &str, text: Option<Rc<[u8]>>) {
+        let place = Place { shown: shown.to_owned(), path: PathBuf::new(), is_set: true, text };
+        match name {
+            "certificate" => self.certificate = place,
+            "private_key" => self.private_key = place,
+            "ca_list" => self.ca_list = Some(place),
+            // dh_params, as above.
+            _ => {}
+        }
+        self.note(name, shown);
+    }
+
+    fn note(&mut self, name: &str, value: &str) {
         if let Some(at) = OF_DOMAINS.iter().position(|known| *known == name) {
             self.written[at] = Some(value.to_owned());
         }
-        Ok(())
     }
 }
 
 impl Place {
     fn new(path: &str, is_set: bool) -> Result<Self, String> {
         let absolute = std::path::absolute(path).map_err(|cause| format!("`{path}`: {cause}"))?;
-        Ok(Self { shown: path.to_owned(), path: absolute, is_set })
+        Ok(Self { shown: path.to_owned(), path: absolute, is_set, text: None })
     }
 }
 
@@ -294,7 +334,7 @@ mod tests {
 
     fn read(list: &[(&str, &str)]) -> Result<Settings, String> {
         let list = list.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        Settings::new(&Parameters(list)).map_err(|cause| cause.to_string())
+        Settings::new(&Parameters(list), &mut Databases::default()).map_err(|cause| cause.to_string())
     }
 
     #[test]
@@ -334,8 +374,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (list, problem) in [
-            (&[("db_url", "mysql://x")][..], "not read from databases"),
-            (&[("tls_library", "gnutls")], "`gnutls` is not one of"),
+            (&[("tls_library", "gnutls")][..], "`gnutls` is not one of"),
             (&[("server_domain", "a"), ("server_domain", "a")], "already"),
             (&[("server_domain", "a=1.2.3.4:5061")], "no name for a TLS domain"),
             (&[("server_domain", "a"), ("certificate", "x.pem")], "write [domain]x.pem"),

@@ -1,23 +1,37 @@
-//! What all domains' files say, as one record in shared memory: replaced whole, so that no process ever sees half.
+//! What all domains' files say, and all of what a database says, as one record in shared memory: replaced whole, so that
+//! no process ever sees half.
 //!
-//! The record lists texts, each once; then, for each domain, the numbers of its texts.
+//! The record lists texts, each once; then, for each domain of the configuration, the numbers of its texts; then, for each
+//! domain of the database, what defines it and the numbers of its texts.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_shm::{Full, Map, MapOptions, ShmBytes};
 
 use super::files::Material;
+use super::parameters::Side;
+use super::table::Definition;
 
-/// How much all files may have together, in bytes.
+/// How much all domains may have together, in bytes.
 pub(super) const RECORD_LIMIT: usize = 16 << 20;
 
 /// The one key.
-const KEY: &[u8] = b"files";
-/// Stands for a text that is not there.
+const KEY: &[u8] = b"domains";
+/// Stands for a text or a list that is not there.
 const NONE: u32 = u32::MAX;
+
+/// What is published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    /// Of the domains of the configuration, in their order.
+    pub(super) script: Vec<Material>,
+    /// The domains of the database, once they have been read.
+    pub(super) database: Option<Vec<(Definition, Material)>>,
+}
 
 /// The record, and the number of its edition.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +45,13 @@ pub(super) struct Published {
 pub(super) enum PublishError {
     #[error("shared memory is full: start with a larger -m")]
     Full,
-    #[error("the files of all TLS domains have more than {RECORD_LIMIT} bytes")]
+    #[error("certificates, keys and lists of all TLS domains have more than {RECORD_LIMIT} bytes")]
     TooLarge,
 }
 
 impl Published {
     pub(super) fn create(setup: &mut Setup<'_>) -> Result<Self, SetupError> {
-        let options = MapOptions { name: "TLS files", shards: 1, buckets: 1 };
+        let options = MapOptions { name: "TLS domains", shards: 1, buckets: 1 };
         let record = Map::create(setup.arena, &options)?;
         setup.tables.push(record.sweeper());
         let edition = setup.arena.boot_array(1, |_| AtomicU64::new(0))?;
@@ -49,9 +63,9 @@ impl Published {
         self.edition.load(Acquire)
     }
 
-    /// Puts `materials` in force.
-    pub(super) fn publish(&self, materials: &[Material]) -> Result<(), PublishError> {
-        let bytes = encode(materials);
+    /// Puts `content` in force. Returns the number of the edition that it replaces.
+    pub(super) fn publish(&self, content: &Content) -> Result<u64, PublishError> {
+        let bytes = encode(content);
         if bytes.len() > RECORD_LIMIT {
             return Err(PublishError::TooLarge);
         }
@@ -59,86 +73,190 @@ impl Published {
             Ok((ShmBytes::try_from_slice_in(KEY, alloc)?, ShmBytes::try_from_slice_in(&bytes, alloc)?))
         };
         self.record.insert(KEY, build).map_err(|Full| PublishError::Full)?;
-        self.edition.fetch_add(1, Release);
-        Ok(())
+        Ok(self.edition.fetch_add(1, AcqRel))
     }
 
-    /// What is in force, for so many domains, and its edition.
-    pub(super) fn read(&self, domains: usize) -> Option<(u64, Vec<Material>)> {
+    /// What is in force, and its edition.
+    pub(super) fn read(&self) -> Option<(u64, Content)> {
         // Read before the record: one that is published in between is then read again.
         let edition = self.edition();
         let bytes = self.record.get(KEY, |record| record.to_vec())?;
-        Some((edition, decode(&bytes, domains)?))
+        Some((edition, decode(&bytes)?))
     }
 }
 
-fn encode(materials: &[Material]) -> Vec<u8> {
-    let mut texts: Vec<&Rc<[u8]>> = Vec::new();
-    let mut numbers = Vec::new();
-    for text in materials.iter().flat_map(Material::texts) {
-        if !texts.contains(&text) {
-            texts.push(text);
+fn encode(content: &Content) -> Vec<u8> {
+    let database = content.database.as_deref().unwrap_or_default();
+    let materials = content.script.iter().chain(database.iter().map(|(_, material)| material));
+    let mut writer = Writer::default();
+    materials.flat_map(Material::texts).for_each(|text| writer.add_text(text));
+    writer.count(content.script.len());
+    content.script.iter().for_each(|material| writer.material(material));
+    match &content.database {
+        None => writer.word(NONE),
+        Some(domains) => {
+            writer.count(domains.len());
+            for (definition, material) in domains {
+                writer.definition(definition);
+                writer.material(material);
+            }
         }
     }
-    let number = |text: &Rc<[u8]>| texts.iter().position(|known| *known == text).map_or(NONE, |at| at as u32);
-    let list = |items: &[Rc<[u8]>], numbers: &mut Vec<u8>| {
-        word(numbers, items.len() as u32);
-        items.iter().for_each(|item| word(numbers, number(item)));
-    };
-    for material in materials {
-        word(&mut numbers, material.certificate.as_ref().map_or(NONE, number));
-        word(&mut numbers, material.private_key.as_ref().map_or(NONE, number));
-        list(&material.trusted, &mut numbers);
-        list(&material.revoked, &mut numbers);
-    }
-    let mut bytes =
-        Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum::<usize>() + numbers.len() + 4);
-    word(&mut bytes, texts.len() as u32);
-    for text in texts {
-        word(&mut bytes, text.len() as u32);
-        bytes.extend_from_slice(text);
-    }
-    bytes.extend_from_slice(&numbers);
-    bytes
+    writer.finish()
 }
 
-fn decode(bytes: &[u8], domains: usize) -> Option<Vec<Material>> {
-    let mut rest = bytes;
-    let mut texts = Vec::new();
-    for _ in 0..take_word(&mut rest)? {
-        let length = take_word(&mut rest)? as usize;
-        let (text, behind) = rest.split_at_checked(length)?;
-        texts.push(Rc::<[u8]>::from(text));
-        rest = behind;
+fn decode(bytes: &[u8]) -> Option<Content> {
+    let mut reader = Reader { rest: bytes, texts: Vec::new() };
+    for _ in 0..reader.word()? {
+        let text = reader.bytes()?.into();
+        reader.texts.push(text);
     }
-    let one = |rest: &mut &[u8]| -> Option<Option<Rc<[u8]>>> {
-        match take_word(rest)? {
-            NONE => Some(None),
-            at => texts.get(at as usize).cloned().map(Some),
+    let script = (0..reader.word()?).map(|_| reader.material()).collect::<Option<_>>()?;
+    let database = match reader.word()? {
+        NONE => None,
+        count => Some(
+            (0..count).map(|_| Some((reader.definition()?, reader.material()?))).collect::<Option<_>>()?,
+        ),
+    };
+    reader.rest.is_empty().then_some(Content { script, database })
+}
+
+/// Writes the domains, and collects their texts.
+#[derive(Default)]
+struct Writer<'a> {
+    texts: Vec<&'a [u8]>,
+    numbers: HashMap<&'a [u8], u32>,
+    out: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn add_text(&mut self, text: &'a Rc<[u8]>) {
+        let next = self.texts.len() as u32;
+        self.numbers.entry(text).or_insert_with(|| {
+            self.texts.push(text);
+            next
+        });
+    }
+
+    fn material(&mut self, material: &Material) {
+        self.text(material.certificate.as_ref());
+        self.text(material.private_key.as_ref());
+        for list in [&material.trusted, &material.revoked] {
+            self.count(list.len());
+            list.iter().for_each(|text| self.text(Some(text)));
         }
-    };
-    let list = |rest: &mut &[u8]| -> Option<Vec<Rc<[u8]>>> {
-        (0..take_word(rest)?).map(|_| one(rest).flatten()).collect()
-    };
-    let materials = (0..domains).map(|_| {
+    }
+
+    fn text(&mut self, text: Option<&Rc<[u8]>>) {
+        let number = text.and_then(|text| self.numbers.get(&**text)).copied();
+        self.word(number.unwrap_or(NONE));
+    }
+
+    fn definition(&mut self, definition: &Definition) {
+        self.word(match definition.side {
+            Side::Client => 1,
+            Side::Server => 2,
+        });
+        push_bytes(&mut self.out, definition.name.as_bytes());
+        self.count(definition.written.len());
+        for written in &definition.written {
+            match written {
+                None => self.word(NONE),
+                Some(value) => push_bytes(&mut self.out, value.as_bytes()),
+            }
+        }
+    }
+
+    fn count(&mut self, count: usize) {
+        self.word(count as u32);
+    }
+
+    fn word(&mut self, number: u32) {
+        push_word(&mut self.out, number);
+    }
+
+    /// The texts, and the domains behind them.
+    fn finish(self) -> Vec<u8> {
+        let length = self.texts.iter().map(|text| text.len() + 4).sum::<usize>() + self.out.len() + 4;
+        let mut bytes = Vec::with_capacity(length);
+        push_word(&mut bytes, self.texts.len() as u32);
+        self.texts.iter().for_each(|text| push_bytes(&mut bytes, text));
+        bytes.extend_from_slice(&self.out);
+        bytes
+    }
+}
+
+fn push_word(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_word(out, bytes.len() as u32);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads what [`Writer`] wrote.
+struct Reader<'a> {
+    rest: &'a [u8],
+    texts: Vec<Rc<[u8]>>,
+}
+
+impl<'a> Reader<'a> {
+    fn material(&mut self) -> Option<Material> {
         Some(Material {
-            certificate: one(&mut rest)?,
-            private_key: one(&mut rest)?,
-            trusted: list(&mut rest)?,
-            revoked: list(&mut rest)?,
+            certificate: self.text()?,
+            private_key: self.text()?,
+            trusted: self.list()?,
+            revoked: self.list()?,
         })
-    });
-    materials.collect()
-}
+    }
 
-fn word(bytes: &mut Vec<u8>, number: u32) {
-    bytes.extend_from_slice(&number.to_le_bytes());
-}
+    fn list(&mut self) -> Option<Vec<Rc<[u8]>>> {
+        (0..self.word()?).map(|_| self.text().flatten()).collect()
+    }
 
-fn take_word(bytes: &mut &[u8]) -> Option<u32> {
-    let (number, behind) = bytes.split_first_chunk()?;
-    *bytes = behind;
-    Some(u32::from_le_bytes(*number))
+    fn text(&mut self) -> Option<Option<Rc<[u8]>>> {
+        match self.word()? {
+            NONE => Some(None),
+            at => self.texts.get(at as usize).cloned().map(Some),
+        }
+    }
+
+    fn definition(&mut self) -> Option<Definition> {
+        let side = match self.word()? {
+            1 => Side::Client,
+            2 => Side::Server,
+            _ => return None,
+        };
+        let name = self.string()?;
+        let written = (0..self.word()?).map(|_| self.written()).collect::<Option<_>>()?;
+        Some(Definition { name, side, written })
+    }
+
+    fn written(&mut self) -> Option<Option<String>> {
+        if self.rest.first_chunk() == Some(&NONE.to_le_bytes()) {
+            self.word()?;
+            return Some(None);
+        }
+        self.string().map(Some)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.word()? as usize;
+        let (bytes, behind) = self.rest.split_at_checked(length)?;
+        self.rest = behind;
+        Some(bytes)
+    }
+
+    fn word(&mut self) -> Option<u32> {
+        let (number, behind) = self.rest.split_first_chunk()?;
+        self.rest = behind;
+        Some(u32::from_le_bytes(*number))
+    }
 }
 
 #[cfg(test)]
@@ -160,20 +278,33 @@ mod tests {
         })
     }
 
+    fn definition() -> impl Strategy<Value = Definition> {
+        let written = prop::collection::vec(prop::option::of("[a-z.é]{0,5}"), 0..4);
+        ("[a-zé]{1,5}", any::<bool>(), written).prop_map(|(name, is_server, written)| Definition {
+            name,
+            side: if is_server { Side::Server } else { Side::Client },
+            written,
+        })
+    }
+
+    fn content() -> impl Strategy<Value = Content> {
+        let database = prop::option::of(prop::collection::vec((definition(), material()), 0..4));
+        (prop::collection::vec(material(), 0..4), database)
+            .prop_map(|(script, database)| Content { script, database })
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(materials in prop::collection::vec(material(), 0..5)) {
-            let bytes = encode(&materials);
-            prop_assert_eq!(decode(&bytes, materials.len() + 1), None);
-            let count = materials.len();
-            prop_assert_eq!(decode(&bytes, count), Some(materials));
+        fn what_is_written_is_read(content in content()) {
+            prop_assert_eq!(decode(&encode(&content)), Some(content));
         }
 
         #[test]
-        fn a_record_that_is_cut_is_none(materials in prop::collection::vec(material(), 1..5), cut in 1_usize..) {
-            let bytes = encode(&materials);
-            let cut = cut % bytes.len();
-            prop_assert_eq!(decode(&bytes[..cut], materials.len()), None);
+        fn a_record_that_is_cut_or_longer_is_none(content in content(), cut in any::<usize>()) {
+            let mut bytes = encode(&content);
+            prop_assert_eq!(decode(&bytes[..cut % bytes.len()]), None);
+            bytes.push(0);
+            prop_assert_eq!(decode(&bytes), None);
         }
     }
 
@@ -182,6 +313,8 @@ mod tests {
         let text: Rc<[u8]> = Rc::from(vec![7; 1000]);
         let one =
             Material { certificate: Some(Rc::clone(&text)), trusted: vec![text], ..Material::default() };
-        assert!(encode(&[one.clone(), one]).len() < 1100);
+        let definition = Definition { name: "d".to_owned(), side: Side::Client, written: Vec::new() };
+        let content = Content { script: vec![one.clone()], database: Some(vec![(definition, one)]) };
+        assert!(encode(&content).len() < 1100);
     }
 }

@@ -1,5 +1,7 @@
 //! The module in a server, with certificates of its own making; sessions run over memory.
 
+mod database;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,7 +15,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tempfile::TempDir;
 use tocsin_json::Value as Json;
-use tocsin_mi::Reply;
+use tocsin_mi::{MiError, Reply};
 use tocsin_net::tls::{Facts, Progress, Session, Verdict};
 use tocsin_script::Value;
 use tocsin_server::avps::Avps;
@@ -111,6 +113,20 @@ fn server(more: &[(&str, &str)]) -> String {
 
 fn client(more: &[(&str, &str)]) -> String {
     domain("client", "c", more)
+}
+
+/// The outcome of `tls_reload`.
+fn reload(bench: &Bench) -> Result<Json, MiError> {
+    let Reply::Later(outcome) = commands::registry(bench.worker).call(b"tls_reload", None) else {
+        panic!("there is a tls_reload")
+    };
+    run(outcome)
+}
+
+/// Runs `work` to its end.
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
 fn address() -> SocketAddr {
@@ -323,10 +339,7 @@ fn a_reload_takes_all_files_or_none() {
         domain("server", "o", &other),
     ]);
     let bench = pki.start(&lines).unwrap();
-    let reload = || match commands::registry(bench.worker).call(b"tls_reload", None) {
-        Reply::Now(outcome) => outcome,
-        Reply::Later(_) => panic!("it waits"),
-    };
+    let reload = || reload(&bench);
     let store = bench.worker.server.state::<Rc<Store>>();
     let shown = || value_of("tls_peer_subject_cn", &shake(store, "x.example").unwrap().0);
     assert_eq!(shown(), Value::from("one.example"));

@@ -76,6 +76,9 @@ pub enum NoDomain {
     /// The script named a client domain that there is not.
     #[error("there is no TLS client domain `{0}`")]
     Unknown(String),
+    /// None of those that are known; a database has more, which nobody could read yet.
+    #[error("{0}; the TLS domains of the database have not been read yet")]
+    Unread(Box<NoDomain>),
     /// The domain's files, as they were last loaded, cannot be used.
     #[error("TLS domain {domain}: {problem}")]
     Unusable {

@@ -43,6 +43,7 @@ mod tcp_paths;
 mod tcp_reuse;
 mod tcp_storms;
 mod thresholds;
+mod tls_database;
 mod tls_ends;
 mod tls_handshakes;
 mod tls_messages;
