@@ -44,7 +44,7 @@ impl Module for TlsMgm {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters, setup.databases)?;
+        let settings = Settings::new(&setup.parameters, &mut setup.databases)?;
         let store = Store::create(settings, setup)?;
         if store.has_table() {
             setup.jobs.push(tables::until_read(

@@ -79,7 +79,8 @@ impl Store {
 
     /// Whether there are domains of a database that nobody has read yet.
     pub(super) fn is_waiting(&self) -> bool {
-        self.current().is_waiting
+        // What was read once never goes: whoever only asks this need not take up each edition.
+        self.own.borrow().is_waiting && self.current().is_waiting
     }
 
     /// Reads the domains of the database and the files of all others again, and puts them in force if all of them are

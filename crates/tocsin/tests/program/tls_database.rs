@@ -2,27 +2,28 @@
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tocsin_db::{Condition, Insert, Limits, Pool, Source, Unobserved, Update, Url, Value as Column};
 
-use crate::harness::{Authority, PATIENCE, SecureClient, Server, Setup, free_tcp_port, until};
+use crate::harness::{Authority, MariaDb, PATIENCE, SecureClient, Server, Setup, free_tcp_port, until};
 
 const CONFIG: &str = include_str!("../configs/tls_database.cfg");
 /// The columns of the manual.
-const TABLE: &str = "CREATE TABLE domains (id INTEGER PRIMARY KEY, domain CHAR(64), match_ip_address CHAR(255), \
+const TABLE: &str = "CREATE TABLE domains (domain CHAR(64), match_ip_address CHAR(255), \
     match_sip_domain CHAR(255), type INT DEFAULT 1, method CHAR(16) DEFAULT 'SSLv23', verify_cert INT DEFAULT 1, \
     require_cert INT DEFAULT 1, certificate BLOB, pk BLOB, crl_check_all INT DEFAULT 0, crl_dir CHAR(255), \
     ca_list BLOB, ca_dir CHAR(255), cipher_list CHAR(255), dh_params BLOB, ec_curve CHAR(255))";
 
-/// The file of a database.
-struct Database(PathBuf);
+/// A database by its URL.
+struct Database(String);
 
 impl Database {
-    /// Makes it, with its table.
+    /// Makes the table, and the file that it lies in.
     fn create(&self) {
-        OpenOptions::new().create(true).append(true).open(&self.0).unwrap();
+        if let Some(file) = self.0.strip_prefix("sqlite://") {
+            OpenOptions::new().create(true).append(true).open(file).unwrap();
+        }
         self.ask(TABLE);
     }
 
@@ -58,8 +59,7 @@ impl Database {
     }
 
     fn with(&self, work: impl AsyncFnOnce(&Pool)) {
-        let url = Url::parse(&format!("sqlite://{}", self.0.display())).unwrap();
-        let pool = Pool::new(url, Limits { budget: PATIENCE, ..Limits::default() });
+        let pool = Pool::new(Url::parse(&self.0).unwrap(), Limits { budget: PATIENCE, ..Limits::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(work(&pool));
     }
@@ -79,8 +79,13 @@ struct House {
 }
 
 impl House {
-    /// A server that starts when `prepare` has done its work.
+    /// A server that starts when `prepare` has done its work with a file of its own.
     fn start(prepare: impl FnOnce(&Database, &Authority)) -> Self {
+        Self::start_with("sqlite://@DIR@/tls.db", prepare)
+    }
+
+    /// The same with the database at `url`.
+    fn start_with(url: &str, prepare: impl FnOnce(&Database, &Authority)) -> Self {
         let authority = Authority::new();
         authority.issue("script", ["script.example"]);
         for stem in ["first", "second"] {
@@ -88,7 +93,9 @@ impl House {
         }
         let tls = SocketAddr::from(([127, 0, 0, 1], free_tcp_port()));
         let setup = Setup::new(CONFIG).put("TLS", tls.port()).put("CERTS", authority.dir().display());
-        let database = Database(setup.dir().join("tls.db"));
+        let url = url.replace("@DIR@", setup.dir().to_str().unwrap());
+        let setup = setup.put("URL", &url);
+        let database = Database(url);
         prepare(&database, &authority);
         Self { server: setup.start(), authority, database, tls }
     }
@@ -147,6 +154,26 @@ fn a_domain_of_the_database_serves_its_certificate() {
             [&json!("two"), &server, &column]
         ]
     );
+    house.server.stop();
+}
+
+#[test]
+fn mariadb_has_domains_too() {
+    let mariadb = MariaDb::start();
+    let house = House::start_with(&mariadb.url(), |database, authority| {
+        database.create();
+        database.add("one", "one.example", authority, "first");
+    });
+    house.until_logged("tls_mgm: 1 TLS domains of the database are in force");
+    assert_eq!(house.subject("one.example"), "CN = first.example");
+    house.database.renew("one", &house.authority, "second");
+    house.database.ask("INSERT INTO domains (domain, type) VALUES ('two', 3)");
+    let answer = house.reload();
+    let problem = "table domains: TLS domain two: type: `3` is neither 1 (client) nor 2 (server)";
+    assert_eq!(answer["error"]["message"], problem);
+    house.database.ask("DELETE FROM domains WHERE type = 3");
+    assert_eq!(house.reload()["result"], "OK");
+    assert_eq!(house.subject("one.example"), "CN = second.example");
     house.server.stop();
 }
 
