@@ -116,7 +116,7 @@ fn recorded_stream_plain_and_stream_reconnect() {
     });
     let back = Listening::at(port);
     ask(&phone, &server, "unnamed1");
-    expect(&mut back.accept(), &both);
+    expect_both(&mut back.accept(), both);
     server.stop();
 }
 
