@@ -1,6 +1,7 @@
 //! Reading a connection: from the kernel, through TLS where there is any, cut into messages, and each served.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 
 use tocsin_net::connections::marks;
 use tocsin_net::stream;
@@ -264,14 +265,8 @@ impl Connection {
                 Cut::Incomplete => break,
                 Cut::Skip(length) | Cut::Upgraded(length) => length,
                 Cut::Message(length, place) => {
-                    let whole = at == 0 && length == end && place == (0..end);
-                    let message = if whole {
-                        std::mem::take(&mut bytes)
-                    } else {
-                        bytes[at + place.start..at + place.end].to_vec()
-                    };
                     messages += 1;
-                    self.serve_message(message);
+                    self.serve_message(taken_out(&mut bytes, at + place.start..at + place.end));
                     length
                 }
                 Cut::Joined(length, message) => {
@@ -282,13 +277,7 @@ impl Connection {
                 Cut::GoodBye => return Err(End::CloseFrame),
             };
             if queued {
-                self.worker.flush();
-                if !self.cutter.borrow().is_between_messages() {
-                    // What is taken now is the begin of a message.
-                    self.own.mark(0, marks::MOVABLE);
-                }
-                stream::discard(&self.stream, length).map_err(End::Broken)?;
-                self.settle();
+                self.take_off(length)?;
             }
             if upgrading {
                 self.become_ready();
@@ -298,6 +287,18 @@ impl Connection {
         }
         self.answer(&mut answer);
         Ok((Served { bytes: at, messages, is_enough: false }, bytes))
+    }
+
+    /// Takes bytes that were served out of the kernel, once what came of them is on its way.
+    fn take_off(&self, length: usize) -> Result<(), End> {
+        self.worker.flush();
+        if !self.cutter.borrow().is_between_messages() {
+            // What is taken now is the begin of a message.
+            self.own.mark(0, marks::MOVABLE);
+        }
+        stream::discard(&self.stream, length).map_err(End::Broken)?;
+        self.settle();
+        Ok(())
     }
 
     /// Sends what there is to say about the bytes themselves, and empties it.
@@ -332,4 +333,9 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The message at `place`. A buffer that it fills is given away with it.
+fn taken_out(bytes: &mut Vec<u8>, place: Range<usize>) -> Vec<u8> {
+    if place == (0..bytes.len()) { std::mem::take(bytes) } else { bytes[place].to_vec() }
 }

@@ -1,28 +1,27 @@
 //! The streams of one process: the connections that it keeps, and the way to those of others.
 
+mod leaving;
+mod sending;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use tocsin_net::Hop;
-use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
+use tocsin_net::connections::{ConnectionId, Keeper, View};
 use tocsin_net::tls::Facts;
 use tocsin_process::Kind;
 
-use super::connection::{Connection, profile_for};
+use super::connection::Connection;
 use super::end::{End, report};
 use super::exchange::Exchange;
 use super::letter::Letter;
 use super::lingering::Lingering;
 use super::opening::{Errand, Outgoing};
-use super::parking::{Parked, Parking};
+use super::parking::Parking;
 use super::post_office::{Addressee, Mail, POST_AGAIN, PostOffice, Posted};
-use crate::flow::{Envelope, Flow, Ticket};
-use crate::security::Wish;
+use crate::flow::{Envelope, Ticket};
 use crate::tcp_profile::AliasMode;
-use crate::tcp_profile::Opening::Opened;
 use crate::time::now_ms;
 use crate::worker::Worker;
 
@@ -59,123 +58,10 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    /// Sends `bytes` the way that `envelope` says: over its connection, else over one that leads there, else over a new
-    /// one.
-    pub(crate) fn send(&self, worker: &'static Worker, envelope: &Envelope<'_>, bytes: Vec<u8>) {
-        let connections = &worker.server.exchange.connections;
-        let flow = envelope.flow;
-        let hop = flow.hop(&worker.server.sockets);
-        let usable = |id| connections.view(id).filter(|view| !view.is_ending());
-        let given = Some(flow.connection).filter(|id| id.is_some()).and_then(usable);
-        let leading = || connections.towards(&hop, guise(worker, &hop, envelope));
-        let found = given.or_else(|| leading().and_then(usable));
-        match found {
-            Some(view) => self.send_over(worker, &view, envelope, bytes),
-            None if !flow.may_open => self.failed(worker, envelope.ticket),
-            // Whoever answers over a WebSocket that is gone has no way left: a browser cannot be called.
-            None if flow.connection.is_some() && hop.protocol.is_websocket() => {
-                self.failed(worker, envelope.ticket);
-            }
-            None => self.open(worker, &hop, envelope, bytes),
-        }
-    }
-
-    fn send_over(&self, worker: &'static Worker, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
-        let ticket = envelope.ticket;
-        let flow = Flow { connection: view.id, ..envelope.flow };
-        if !is_of_this_place(worker, view) {
-            let wish = envelope.wish.cloned().unwrap_or_default();
-            let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(worker, view.keeper.index, &letter, ticket);
-            return;
-        }
-        match self.kept(view.id) {
-            Some(kept) => self.push(worker, &kept, bytes, ticket),
-            // What a predecessor in this place kept comes here, as soon as TCP main brings it.
-            None => {
-                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
-                let noted = ticket.map(|ticket| worker.server.exchange.ledger.note(ticket));
-                let message = Parked { since: now_ms(), flow, host, wish, noted, bytes };
-                if let Err(ticket) = self.parking.enter(message) {
-                    self.failed(worker, ticket);
-                }
-            }
-        }
-    }
-
-    fn push(&self, worker: &'static Worker, kept: &Kept, bytes: Vec<u8>, ticket: Option<Ticket>) {
-        match kept {
-            Kept::Open(connection) => connection.push(bytes, ticket),
-            Kept::Outgoing(opening) => {
-                if let Err(ticket) = opening.push(bytes, ticket) {
-                    self.failed(worker, ticket);
-                }
-            }
-        }
-    }
-
-    fn send_parked(&self, worker: &'static Worker, message: Parked) {
-        let ticket = message.ticket();
-        let Parked { flow, host, wish, bytes, noted, .. } = message;
-        self.send(worker, &Envelope { flow, wish: wish.as_ref(), host: &host, ticket }, bytes);
-        drop(noted);
-    }
-
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(Kept::Open(Rc::clone(connection))),
             Kept::Outgoing(opening) => Some(Kept::Outgoing(Rc::clone(opening))),
-        }
-    }
-
-    /// Opens a connection to `hop`: here if this is a TCP worker, else at one of them.
-    fn open(&self, worker: &'static Worker, hop: &Hop, envelope: &Envelope<'_>, bytes: Vec<u8>) {
-        let server = worker.server;
-        let socket = envelope.flow.socket;
-        let own = keeper_of(worker).filter(|_| !self.is_leaving.get());
-        let keeper = own.or_else(|| some_worker(worker, hop));
-        let local = SocketAddr::new(server.sockets.listener(socket).address.ip(), 0);
-        let profile = profile_for(worker, hop.protocol, hop.to, local, Opened);
-        let claim = Claim {
-            protocol: hop.protocol,
-            remote: hop.to,
-            local,
-            listener: socket.0,
-            marks: marks::OUTGOING,
-            idle_until: now_ms() + profile.lifetime.as_millis() as u64,
-            guise: guise(worker, hop, envelope),
-        };
-        if profile.no_new_connection {
-            tracing::info!("{hop} has no connection, and none may be opened");
-            return self.failed(worker, envelope.ticket);
-        }
-        let claimed = keeper.ok_or(End::NoWorker).and_then(|keeper| {
-            let id = server.exchange.connections.claim(keeper, &claim).ok_or(End::Full)?;
-            Ok((id, keeper))
-        });
-        let (id, keeper) = match claimed {
-            Ok(claimed) => claimed,
-            Err(cause) => {
-                tracing::error!("no connection to {hop}: {cause}");
-                return self.failed(worker, envelope.ticket);
-            }
-        };
-        let leads = server.exchange.connections.lead(id);
-        if leads != id {
-            // Another process was first: its connection carries this message too.
-            server.exchange.connections.release(id);
-            return match server.exchange.connections.view(leads) {
-                Some(view) => self.send_over(worker, &view, envelope, bytes),
-                None => self.failed(worker, envelope.ticket),
-            };
-        }
-        let wish = envelope.wish.cloned().unwrap_or_default();
-        if Some(keeper) == keeper_of(worker) {
-            self.begin(worker, id, Errand::new(envelope.host, wish, bytes, envelope.ticket));
-        } else {
-            let letter =
-                Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(worker, keeper.index, &letter, envelope.ticket);
         }
     }
 
@@ -411,65 +297,6 @@ impl Switchboard {
         self.to_main(worker, &Letter::Ended { id });
     }
 
-    /// Another worker is to go on with `connection`.
-    pub(super) fn leave(&self, worker: &'static Worker, connection: &Rc<Connection>) {
-        self.kept.borrow_mut().remove(&connection.id());
-        // Enclosed, for TCP main may begin anew and have no duplicate before it reads this.
-        self.to_main_with(worker, &Letter::Released { id: connection.id() }, connection);
-    }
-
-    /// Lets others go on with the connections that they can go on with now; takes no new ones.
-    pub(crate) fn let_go(&self) {
-        self.is_leaving.set(true);
-        for kept in self.kept.borrow().values() {
-            if let Kept::Open(connection) = kept {
-                connection.move_on();
-            }
-        }
-    }
-
-    /// Gives up every connection: movable ones go to other workers, the others end; `soon`, not at once, those that only
-    /// have something to write.
-    pub(crate) fn hand_over(&self, soon: bool) {
-        self.is_leaving.set(true);
-        let all: Vec<_> = self.kept.borrow().keys().copied().collect();
-        for id in all {
-            if let Some(Kept::Open(connection)) = self.kept(id) {
-                connection.hand_over(soon);
-            }
-        }
-    }
-
-    /// Leaves what waits for connections that are not open, or not here yet, to the successor.
-    pub(crate) fn bequeath(&self, worker: &'static Worker) {
-        let Some(me) = keeper_of(worker) else { return };
-        let openings: Vec<_> = self.kept.borrow().values().filter_map(Kept::outgoing).collect();
-        for opening in openings {
-            self.opened(&opening);
-            let (id, errand) = (opening.id, opening.give_up());
-            for (bytes, ticket) in errand.messages {
-                let (host, wish) = (errand.host.as_str(), errand.wish.clone());
-                self.to_worker(
-                    worker,
-                    me.index,
-                    &Letter::Open { id, ticket, host, wish, bytes: &bytes },
-                    ticket,
-                );
-            }
-        }
-        for message in self.parking.leave_lost(|_| true) {
-            let ticket = message.ticket();
-            let Parked { flow, host, wish, bytes, .. } = &message;
-            let wish = wish.clone().unwrap_or_default();
-            self.to_worker(
-                worker,
-                me.index,
-                &Letter::Send { flow: *flow, ticket, host, wish, bytes },
-                ticket,
-            );
-        }
-    }
-
     /// Tells whoever waits for the messages of an errand that they could not be sent.
     pub(super) fn all_failed(&self, worker: &'static Worker, errand: Errand) {
         for (_, ticket) in errand.messages {
@@ -586,26 +413,9 @@ fn is_of_this_place(worker: &Worker, view: &View) -> bool {
     keeper_of(worker).is_some_and(|me| me.index == view.keeper.index)
 }
 
-/// In which guise a connection to `hop` would be opened for `envelope`, where that is to be told apart.
-fn guise(worker: &Worker, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
-    let matters = hop.protocol.is_secure() && worker.server.streams[hop.protocol].match_certificate;
-    let Some(security) = worker.server.security.as_ref().filter(|_| matters) else { return Guise::NONE };
-    let host = Some(envelope.host).filter(|host| !host.is_empty());
-    let none = Wish::default();
-    security.guise(worker.server, hop.to, envelope.wish.unwrap_or(&none), host)
-}
-
 /// This process as a keeper, if it is a TCP worker.
 pub(crate) fn keeper_of(worker: &Worker) -> Option<Keeper> {
     let member = worker.member;
     (worker.server.plan.groups[member.group].kind == Kind::Tcp)
         .then_some(Keeper { index: member.index as u16, generation: member.generation })
-}
-
-/// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.
-fn some_worker(worker: &Worker, hop: &Hop) -> Option<Keeper> {
-    let server = worker.server;
-    let count = server.exchange.workers.len();
-    let start = server.keyed_hash(&[hop.to_string().as_bytes()]) as usize;
-    (0..count).find_map(|i| server.exchange.keeper(server.table, ((start + i) % count) as u16))
 }
