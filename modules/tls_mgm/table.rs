@@ -1,6 +1,9 @@
 //! TLS domains that a table of a database defines (manual, tls_mgm, "Defining TLS domains"): a row each, whose
 //! certificate, key, list of trusted certificates and Diffie-Hellman parameters stand in it as PEM text.
 
+use std::collections::HashSet;
+use std::rc::Rc;
+
 use tocsin_db::{Condition, Rows, Select, Value};
 use tocsin_server::Server;
 use tocsin_server::databases::{Asker, DatabaseId, Databases};
@@ -8,6 +11,7 @@ use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::tables;
 
 use super::parameters::{DOMAIN_LIMIT, Domain, NAME_LIMIT, OF_DOMAINS, Side};
+use super::record::RECORD_LIMIT;
 
 /// The table, unless `db_table` names another.
 const DEFAULT_TABLE: &str = "tls_mgm";
@@ -108,6 +112,7 @@ impl Table {
         if all.len() > DOMAIN_LIMIT {
             return Err(format!("{} rows: there may be {DOMAIN_LIMIT} TLS domains", all.len()));
         }
+        let mut texts = Texts::default();
         let mut domains: Vec<Domain> = Vec::with_capacity(all.len());
         for key in all.iter() {
             let conditions = [Condition::is(keys[0], key[0].clone()), Condition::is(keys[1], key[1].clone())];
@@ -128,10 +133,8 @@ impl Table {
                     ));
                 }
             };
-            domains.push(
-                self.domain(|column| row.value(column))
-                    .map_err(|problem| format!("{}: {problem}", shown()))?,
-            );
+            let domain = self.domain(|column| row.value(column), &mut texts);
+            domains.push(domain.map_err(|problem| format!("{}: {problem}", shown()))?);
         }
         Ok(domains)
     }
@@ -163,7 +166,11 @@ impl Table {
 
     /// The domain that a row defines, whose columns have these values: none for NULL, which means the default, as a blank
     /// text does.
-    fn domain<'a>(&self, value: impl Fn(&str) -> Option<&'a Value>) -> Result<Domain, String> {
+    fn domain<'a>(
+        &self,
+        value: impl Fn(&str) -> Option<&'a Value>,
+        texts: &mut Texts,
+    ) -> Result<Domain, String> {
         let name = value(&self.domain).map(Value::to_string).unwrap_or_default();
         if name.is_empty() || name.len() > NAME_LIMIT {
             return Err(format!("{}: a name has 1 to {NAME_LIMIT} bytes", self.domain));
@@ -189,13 +196,35 @@ impl Table {
                 continue;
             }
             if TEXTS.contains(&column.of) {
-                domain.set_text(column.of, &format!("column {name}"), Some(text.into()));
+                domain.set_text(column.of, &format!("column {name}"), Some(texts.keep(&text)?));
             } else {
                 let text = String::from_utf8_lossy(&text);
                 domain.set(column.of, text.trim()).map_err(|problem| format!("{name}: {problem}"))?;
             }
         }
         Ok(domain)
+    }
+}
+
+/// The texts of all rows, each once: many rows may have the same long list.
+#[derive(Debug, Default)]
+struct Texts {
+    known: HashSet<Rc<[u8]>>,
+    bytes: usize,
+}
+
+impl Texts {
+    fn keep(&mut self, text: &[u8]) -> Result<Rc<[u8]>, String> {
+        if let Some(known) = self.known.get(text) {
+            return Ok(Rc::clone(known));
+        }
+        self.bytes += text.len();
+        if self.bytes > RECORD_LIMIT {
+            return Err(format!("with it, the domains have more than {RECORD_LIMIT} bytes"));
+        }
+        let text: Rc<[u8]> = text.into();
+        self.known.insert(Rc::clone(&text));
+        Ok(text)
     }
 }
 
@@ -234,13 +263,11 @@ mod tests {
 
     fn domain(values: &[(&str, Value)]) -> Result<Domain, String> {
         let table = table(&[("db_url", "sqlite:///x"), ("private_key_col", "pk")]).unwrap().unwrap();
-        table.domain(|column| {
-            values
-                .iter()
-                .find(|(name, _)| *name == column)
-                .map(|(_, value)| value)
-                .filter(|value| **value != Value::Null)
-        })
+        let value = |column: &str| {
+            let found = values.iter().find(|(name, _)| *name == column).map(|(_, value)| value);
+            found.filter(|value| **value != Value::Null)
+        };
+        table.domain(value, &mut Texts::default())
     }
 
     fn blob(text: &str) -> Value {
@@ -330,6 +357,15 @@ mod tests {
             let told = domain(&row).unwrap_err();
             assert!(told.starts_with(problem), "{told}");
         }
+    }
+
+    #[test]
+    fn texts_are_kept_once_and_bounded() {
+        let mut texts = Texts::default();
+        let [first, second] = ["a", "a"].map(|text| texts.keep(text.as_bytes()).unwrap());
+        assert!(Rc::ptr_eq(&first, &second));
+        assert!(texts.keep(&vec![b'x'; RECORD_LIMIT - 1]).is_ok());
+        assert!(texts.keep(b"a").is_ok() && texts.keep(b"b").is_err());
     }
 
     #[test]
