@@ -12,8 +12,8 @@ use tocsin_net::Protocol;
 pub const PATIENCE: Duration = Duration::from_secs(4);
 /// Reads that one message may take, by the manual.
 const MAX_CHUNKS: u32 = 4;
-/// Messages that may wait for a connection to take them, by the manual.
-const MAX_POSTPONED: u32 = 32;
+/// Messages that may wait for a connection to open. The manual's 32 would lose calls of a busy trunk when it is opened.
+const MAX_POSTPONED: u32 = 1024;
 /// How many protocols there are.
 const PROTOCOLS: usize = 5;
 
@@ -29,7 +29,7 @@ pub struct StreamOptions {
     /// `tcp_async`, `tls_async`: whether a message may wait for its connection beyond `tcp_connect_timeout`. Default on.
     pub asynchronous: bool,
     /// `*_async_max_postponed_chunks`: messages that may wait for a connection to open and to shake hands; one more is not
-    /// sent. What an open connection does not take is bounded by its bytes and by `send_timeout`. Default 32.
+    /// sent. What an open connection does not take is bounded by its bytes and by `send_timeout`. Default 1,024.
     pub max_postponed: u32,
     /// `*_max_msg_chunks`: reads in which one message may arrive. Checked and not acted on: `tcp_max_msg_time` bounds a slow
     /// message. Default 4.

@@ -1,6 +1,6 @@
 //! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::connection::{Connection, profile_of};
 use super::cut::Cutter;
 use super::end::{End, report};
 use super::ledger::{Ledger, Noted};
+use super::output::WAITING_BYTES;
 use crate::flow::Ticket;
 use crate::security::Wish;
 use crate::sockets::SocketId;
@@ -48,6 +49,8 @@ pub(super) struct Outgoing {
     /// Its messages, should this process die before they leave.
     noted: RefCell<Vec<Noted>>,
     most: u32,
+    /// That too many wait was said.
+    is_full: Cell<bool>,
     task: OnceCell<AbortHandle>,
 }
 
@@ -62,6 +65,7 @@ impl Outgoing {
             errand: RefCell::new(errand),
             noted: RefCell::new(noted),
             most,
+            is_full: Cell::new(false),
             task: OnceCell::new(),
         }
     }
@@ -82,7 +86,14 @@ impl Outgoing {
     /// Lets one more message wait. Gives its ticket back when there are too many.
     pub(super) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) -> Result<(), Option<Ticket>> {
         let messages = &mut self.errand.borrow_mut().messages;
-        if messages.len() >= self.most as usize {
+        let bytes: usize = messages.iter().map(|(message, _)| message.len()).sum();
+        if messages.len() >= self.most as usize || bytes + message.len() > WAITING_BYTES {
+            if !self.is_full.replace(true) {
+                tracing::warn!(
+                    "{} messages wait for a connection to open: further ones are not sent",
+                    messages.len()
+                );
+            }
             return Err(ticket);
         }
         messages.push((message, ticket));

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::ledger::{Ledger, Noted};
 use crate::flow::Ticket;
 
-/// Bytes that may wait for the peer to take them.
-const WAITING_BYTES: usize = 512 * 1024;
+/// Bytes that may wait for the peer to take them, or for the connection to open.
+pub(super) const WAITING_BYTES: usize = 512 * 1024;
 
 /// Written bytes that are kept before the others are moved to the front.
 const PAST_BYTES: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::harness::{Line, Phone, Request, Server, Setup, free_tcp_port};
+use crate::harness::{Desk, Line, Phone, Request, Server, Setup, free_tcp_port};
 
 const CONFIG: &str = r#"
 log_level=3
@@ -43,7 +43,12 @@ route {
 
 /// A server, its TCP address, and a port that requests of phones are sent to, where nobody listens.
 fn serve(globals: &str) -> (Server, SocketAddr, u16) {
-    let (tcp, there) = (free_tcp_port(), free_tcp_port());
+    serve_to(free_tcp_port(), globals)
+}
+
+/// The same with the port that requests are sent to.
+fn serve_to(there: u16, globals: &str) -> (Server, SocketAddr, u16) {
+    let tcp = free_tcp_port();
     let setup = Setup::new(CONFIG).put("TCP", tcp).put("THERE", there).put("GLOBALS", globals);
     (setup.start(), SocketAddr::from(([127, 0, 0, 1], tcp)), there)
 }
@@ -98,6 +103,27 @@ fn an_alias_that_is_asked_for_counts_where_aliases_are_accepted() {
     let line = claim(tcp, there, "asked", ";alias");
     send(&server, "anybody").expect_status(477);
     assert!(line.is_quiet());
+    server.stop();
+}
+
+#[test]
+fn a_burst_waits_for_its_connection_to_open() {
+    const BURST: usize = 150;
+    let desk = Desk::open();
+    let (server, ..) = serve_to(desk.port(), "");
+    let phone = Phone::new();
+    for _ in 0..BURST {
+        let uri = format!("sip:anybody@{}", server.address());
+        phone.send(server.address(), Request::new(&phone, "MESSAGE", &uri).text());
+    }
+    let mut line = desk.accept();
+    for _ in 0..BURST {
+        let arrived = line.expect_request("MESSAGE");
+        line.send(arrived.response("202 Accepted", "me", ""));
+    }
+    for _ in 0..BURST {
+        phone.expect_status(202);
+    }
     server.stop();
 }
 

@@ -95,7 +95,9 @@ impl MariaDb {
     /// Runs statements as root, and returns what they print.
     pub(crate) fn client(&self, statements: &str) -> String {
         let mut command = Command::new(CLIENT);
-        command.args(["--no-defaults", "-N", "-uroot", "-S"]).arg(self.dir.path().join("sock"));
+        command
+            .args(["--no-defaults", "--default-character-set=utf8mb4", "-N", "-uroot", "-S"])
+            .arg(self.dir.path().join("sock"));
         let output = command.args(["-e", statements]).output().unwrap();
         assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
