@@ -12,7 +12,7 @@ use super::act::{AtHand, update};
 use super::failure::{follow_up, store_avps};
 use super::machine::BranchId;
 use super::matching::of_reply;
-use super::record::TransactionId;
+use super::record::{Transaction, TransactionId};
 use super::relay;
 
 /// What a branch ends with whose request could not be sent.
@@ -52,6 +52,12 @@ impl Transactions for Layer {
         let id = TransactionId(cx.transaction?.id);
         Some(relay::answer(cx, id, status, reason))
     }
+
+    fn ends_by_itself(&self, cx: &Context) -> Option<bool> {
+        let id = TransactionId(cx.transaction?.id);
+        let ends = |t: &Transaction| t.machine.is_answered() || t.machine.branch_count() > 0;
+        cx.server().state::<State>().table.get(&id, ends)
+    }
 }
 
 /// A reply route that waits for replies of a branch, and what it has to be given.
@@ -63,7 +69,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of(t: &super::record::Transaction, branch: BranchId) -> Option<Self> {
+    fn of(t: &Transaction, branch: BranchId) -> Option<Self> {
         let of_branch = t.branches.get(branch.index());
         let own = of_branch.map(|b| b.reply_route).filter(|route| *route != super::record::RouteBits::NONE);
         let route = own.unwrap_or(t.reply_route);

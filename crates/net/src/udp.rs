@@ -67,13 +67,14 @@ impl UdpGroup {
         let sockets =
             (0..slots.max(1)).map(|_| open_one(address)).collect::<io::Result<Vec<_>>>().map_err(failed)?;
         let group = Self { address, sockets };
-        group.spread(active).map_err(failed)?;
+        group.spread(&(0..active.max(1)).collect::<Vec<_>>()).map_err(failed)?;
         Ok(group)
     }
 
-    /// Lets the first `active` sockets share what arrives. Takes effect at once; queues are kept.
-    pub fn spread(&self, active: usize) -> io::Result<()> {
-        spread::over(self.sockets[0].as_fd(), active.clamp(1, self.sockets.len()) as u32)
+    /// Lets the sockets of these workers share what arrives. Takes effect at once; queues are kept.
+    pub fn spread(&self, active: &[usize]) -> io::Result<()> {
+        let known = active.iter().copied().filter(|index| *index < self.sockets.len());
+        spread::over(self.sockets[0].as_fd(), &known.collect::<Vec<_>>())
     }
 
     /// The address with the port that the kernel gave.
@@ -131,12 +132,16 @@ mod tests {
             client.send_to(b"x", group.address()).unwrap();
         }
         assert_eq!([queued(0), queued(1), queued(2)], [60, 0, 0]);
-        group.spread(3).unwrap();
-        for _ in 0..60 {
-            client.send_to(b"x", group.address()).unwrap();
+        for active in [&[0, 1, 2][..], &[0, 2], &[2, 1], &[1]] {
+            group.spread(active).unwrap();
+            for _ in 0..60 {
+                client.send_to(b"x", group.address()).unwrap();
+            }
+            let counts = [queued(0), queued(1), queued(2)];
+            assert_eq!(counts.iter().sum::<i32>(), 60);
+            for (index, count) in counts.iter().enumerate() {
+                assert_eq!(*count > 0, active.contains(&index), "{active:?}: {counts:?}");
+            }
         }
-        let counts = [queued(0), queued(1), queued(2)];
-        assert_eq!(counts.iter().sum::<i32>(), 60);
-        assert!(counts.iter().all(|n| *n > 0), "{counts:?}");
     }
 }

@@ -23,7 +23,7 @@ pub use backoff::{Backoff, Decision};
 pub use launch::{Detached, Identity, LaunchError, PidFile, detach, enter, lookup_group, lookup_user};
 pub use meter::{Meter, has_private_change, private_bytes, set_private_budget, take_private_change};
 pub use mimalloc::MiMalloc as Mimalloc;
-pub use plan::{Group, Kind, Member, Plan};
+pub use plan::{Group, Kind, Member, Plan, capacity};
 pub use reap::{Cause, Exit};
 pub use scaling::{CYCLES_LIMIT, Profile, Scaler, Shrink, Standing, Step};
 pub use signals::{Termination, terminations};

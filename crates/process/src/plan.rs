@@ -1,6 +1,12 @@
 //! Which processes the family has.
 
+use std::ops::Range;
+
 use crate::scaling::Profile;
+
+/// Places of a group beside those for the processes it may have: a process that is full has its successor there while it
+/// finishes what it has.
+const SPARE: usize = 1;
 
 /// What the members of a group do; the names that auto-scaling and events use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,23 +48,32 @@ pub struct Group {
     pub description: String,
     /// How many are forked at the start.
     pub processes: usize,
-    /// How many there may ever be at one time.
+    /// How many places there are for them.
     pub capacity: usize,
     /// How their number follows their load; `None`: it does not.
     pub profile: Option<Profile>,
 }
 
 impl Group {
-    /// A group of a fixed size.
+    /// A group of a fixed size, without a spare place.
     pub fn fixed(kind: Kind, description: impl Into<String>, processes: usize) -> Self {
         Self { kind, description: description.into(), processes, capacity: processes, profile: None }
     }
 
-    /// The same group, scaled by `profile` if there is one.
+    /// The same group with a place for the successor of a full process, scaled by `profile` if there is one.
     pub fn scaled(self, profile: Option<&Profile>) -> Self {
-        let capacity = profile.map_or(self.processes, |profile| profile.most.max(self.processes));
-        Self { capacity, profile: profile.cloned(), ..self }
+        Self { capacity: capacity(self.processes, profile), profile: profile.cloned(), ..self }
     }
+
+    /// Whether a process that is full gets a successor beside it.
+    pub fn has_spare(&self) -> bool {
+        self.capacity > self.processes
+    }
+}
+
+/// Places that a group needs that begins with `processes` and is scaled by `profile`.
+pub fn capacity(processes: usize, profile: Option<&Profile>) -> usize {
+    profile.map_or(0, |profile| profile.most).max(processes) + SPARE
 }
 
 /// One process of the family, as it sees itself.
@@ -87,17 +102,18 @@ impl Plan {
         1 + self.groups.iter().map(|g| g.capacity).sum::<usize>()
     }
 
-    /// The members forked at the start, then those that scaling may add, each with its slot.
+    /// The members forked at the start, then those that scaling may add, then the spare ones, each with its slot.
     pub fn members(&self) -> Vec<Member> {
-        let first =
-            self.groups.iter().enumerate().flat_map(|(group, g)| (0..g.processes).map(move |i| (group, i)));
-        let later = self
-            .groups
-            .iter()
-            .enumerate()
-            .flat_map(|(group, g)| (g.processes..g.capacity).map(move |i| (group, i)));
+        let each = |of: fn(&Group) -> Range<usize>| {
+            let groups = self.groups.iter().enumerate();
+            groups.flat_map(move |(group, g)| of(g).map(move |index| (group, index)))
+        };
+        let first = each(|g| 0..g.processes);
+        let later = each(|g| g.processes..g.capacity.saturating_sub(SPARE));
+        let spare = each(|g| g.capacity.saturating_sub(SPARE).max(g.processes)..g.capacity);
         first
             .chain(later)
+            .chain(spare)
             .enumerate()
             .map(|(at, (group, index))| Member { slot: at as u16 + 1, generation: 0, group, index })
             .collect()
@@ -109,16 +125,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_members_have_the_low_slots() {
+    fn first_members_have_the_low_slots_and_spare_ones_the_last() {
+        let udp = Group { capacity: 5, ..Group::fixed(Kind::Udp, "u", 2) };
         let plan = Plan {
             groups: vec![
                 Group::fixed(Kind::Mi, "MI FIFO", 1),
-                Group { capacity: 4, ..Group::fixed(Kind::Udp, "u", 2) },
-                Group::fixed(Kind::Timer, "Timer handler", 1),
+                udp,
+                Group::fixed(Kind::Timer, "Timer handler", 1).scaled(None),
             ],
         };
-        assert_eq!(plan.slots(), 7);
+        assert_eq!(plan.slots(), 9);
         let members: Vec<_> = plan.members().iter().map(|m| (m.slot, m.group, m.index)).collect();
-        assert_eq!(members, [(1, 0, 0), (2, 1, 0), (3, 1, 1), (4, 2, 0), (5, 1, 2), (6, 1, 3)]);
+        assert_eq!(
+            members,
+            [(1, 0, 0), (2, 1, 0), (3, 1, 1), (4, 2, 0), (5, 1, 2), (6, 1, 3), (7, 1, 4), (8, 2, 1)]
+        );
     }
 }

@@ -11,7 +11,7 @@ use nix::sys::signalfd::SignalFd;
 use tocsin_shm::{Dead, ProcessTable, SlotState, Sweep, identity};
 
 use crate::backoff::{Backoff, Decision};
-use crate::plan::{Kind, Member, Plan};
+use crate::plan::{Member, Plan};
 use crate::reap::{self, Cause, Exit};
 use crate::{fork, meter, notify, signals, system};
 
@@ -49,12 +49,14 @@ pub trait Family {
     fn next_look(&self) -> Duration;
     /// Which groups are to grow or to shrink now. Called after every tick, once all members of the start serve.
     fn scale(&mut self) -> Vec<Change>;
+    /// `full` asked for a successor beside it: `successor` was forked as `pid`. Called in the supervisor.
+    fn relieves(&mut self, full: Member, successor: Member, pid: u32);
     /// `member` is asked to leave next: what is for it has to go elsewhere from here on. Called in the supervisor.
     fn lets_go(&mut self, member: Member);
     /// A change was made: `member` was forked, or was asked to leave. Called in the supervisor.
     fn changed(&mut self, change: Change, member: Member, pid: u32);
-    /// A member that was asked to leave has left. Called in the supervisor.
-    fn left(&self, exit: &Exit);
+    /// A member that was asked to leave has left; `relieved`: another one has taken its place. Called in the supervisor.
+    fn left(&self, exit: &Exit, relieved: bool);
 }
 
 /// How the server ended.
@@ -73,6 +75,8 @@ struct Seat {
     /// Somebody is meant to be here. Where not, a process that is here leaves, and has a successor only if it did not get
     /// to its end: that one finishes what is left.
     wanted: bool,
+    /// The seat of the successor that this process, which is full, has beside it.
+    relief: Option<usize>,
     backoff: Backoff,
     pid: Option<u32>,
     since: Instant,
@@ -98,6 +102,7 @@ impl<F: Family> Supervisor<F> {
             Seat {
                 member,
                 wanted: at_start,
+                relief: None,
                 backoff: Backoff::default(),
                 pid: None,
                 since: Instant::now(),
@@ -130,6 +135,7 @@ impl<F: Family> Supervisor<F> {
             self.look_for_readiness();
             self.family.tick();
             if self.ready {
+                self.relieve()?;
                 for change in self.family.scale() {
                     self.change(change)?;
                 }
@@ -161,19 +167,14 @@ impl<F: Family> Supervisor<F> {
 
     /// Forks one more member of a group. `None` when there is no room for it now.
     fn grow(&mut self, group: usize) -> io::Result<Option<(Member, u32)>> {
-        let serving = self.of(group).filter(|(_, seat)| seat.wanted).count();
         let free = |seat: &Seat| !seat.wanted && seat.pid.is_none() && seat.fork_at.is_none();
         let Some((at, member)) =
             self.of(group).find(|(_, seat)| free(seat)).map(|(at, seat)| (at, seat.member))
         else {
             return Ok(None);
         };
-        // The kernel spreads datagrams over the first sockets of an address: they have to be served without a gap.
-        if self.plan.groups[group].kind == Kind::Udp && member.index != serving {
-            return Ok(None);
-        }
         let seat = &mut self.seats[at];
-        (seat.wanted, seat.backoff) = (true, Backoff::default());
+        (seat.wanted, seat.relief, seat.backoff) = (true, None, Backoff::default());
         self.table.slot(member.slot).set_vacant(false);
         self.fork(at)?;
         let seat = &mut self.seats[at];
@@ -184,21 +185,65 @@ impl<F: Family> Supervisor<F> {
         if seat.pid.is_some() {
             self.table.slot(member.slot).expect(&self.plan.groups[group].description);
         }
-        Ok(seat.pid.map(|pid| (member, pid)))
+        Ok(seat.pid.map(|pid| (seat.member, pid)))
     }
 
-    /// Asks the member of a group that was forked last to leave. `None` when it is not there, or none but it.
+    /// Asks the member of a group that was forked last to leave. `None` when it is not there, or none but it, or when one
+    /// that is full hands its work over just now.
     fn shrink(&mut self, group: usize) -> Option<(Member, u32)> {
-        let (at, seat) = self.of(group).filter(|(_, seat)| seat.wanted).last()?;
+        let wanted = || self.of(group).filter(|(_, seat)| seat.wanted);
+        let (at, seat) = wanted().last()?;
         let (member, pid) = (seat.member, seat.pid?);
-        if self.of(group).filter(|(_, seat)| seat.wanted).count() < 2 {
+        if wanted().count() < 2 || wanted().any(|(_, seat)| seat.relief.is_some()) {
             return None;
         }
-        self.seats[at].wanted = false;
+        self.let_go(at);
+        Some((member, pid))
+    }
+
+    /// Asks the process of a seat to leave. It has no successor there.
+    fn let_go(&mut self, at: usize) {
+        let seat = &mut self.seats[at];
+        seat.wanted = false;
+        let (member, pid) = (seat.member, seat.pid);
         self.table.slot(member.slot).set_vacant(true);
         self.family.lets_go(member);
-        system::signal(pid, libc::SIGTERM);
-        Some((member, pid))
+        if let Some(pid) = pid {
+            system::signal(pid, libc::SIGTERM);
+        }
+    }
+
+    /// Forks a successor for each process that asks for one beside it, and lets the process go once that one serves.
+    fn relieve(&mut self) -> io::Result<()> {
+        for at in 0..self.seats.len() {
+            let seat = &self.seats[at];
+            let member = seat.member;
+            if !seat.wanted || seat.pid.is_none() || !self.table.slot(member.slot).wants_relief() {
+                continue;
+            }
+            match seat.relief {
+                Some(successor) if self.serves(successor) => self.let_go(at),
+                Some(successor) if self.seats[successor].wanted => {}
+                Some(_) | None => self.fork_beside(at)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Forks a successor for the process of a seat into a free seat of its group, as soon as there is one.
+    fn fork_beside(&mut self, at: usize) -> io::Result<()> {
+        let full = self.seats[at].member;
+        self.seats[at].relief = None;
+        if let Some((successor, pid)) = self.grow(full.group)? {
+            self.seats[at].relief = self.seats.iter().position(|seat| seat.member.slot == successor.slot);
+            self.family.relieves(full, successor, pid);
+        }
+        Ok(())
+    }
+
+    fn serves(&self, at: usize) -> bool {
+        let seat = &self.seats[at];
+        seat.pid.is_some() && self.table.slot(seat.member.slot).state() == SlotState::Running
     }
 
     /// The seats of a group, in the order of their indices.
@@ -260,9 +305,15 @@ impl<F: Family> Supervisor<F> {
             };
             let exit = self.sweep(at, pid, cause);
             reap::reap(pid);
+            if self.seats[at].relief.is_some_and(|successor| self.seats[successor].wanted) {
+                // Its place is taken already: who follows here finishes what it left, and leaves as well.
+                self.seats[at].wanted = false;
+                self.table.slot(exit.member.slot).set_vacant(true);
+            }
             let wanted = self.seats[at].wanted;
             if !wanted && matches!(cause, Cause::Code(0 | REPLACE_ME)) {
-                self.family.left(&exit);
+                let relieved = self.seats[at].relief.take().is_some();
+                self.family.left(&exit, relieved);
                 continue;
             }
             let decision = self.decide(at, cause);
@@ -273,7 +324,7 @@ impl<F: Family> Supervisor<F> {
             if !self.ready && matches!(cause, Cause::Code(_)) {
                 ending = Some(Ending::StartFailed);
             } else if decision == Decision::GiveUp && self.is_extra(at) {
-                self.do_without(at);
+                self.let_go(at);
             } else if decision == Decision::GiveUp {
                 // What makes one member die at its start makes its siblings die too, and traffic waits for it.
                 ending = ending.or(Some(Ending::CrashLoop));
@@ -282,17 +333,10 @@ impl<F: Family> Supervisor<F> {
         Ok(ending)
     }
 
-    /// Whether the member came by scaling: the group can do without it.
+    /// Whether the group has more members than it began with: it can do without one.
     fn is_extra(&self, at: usize) -> bool {
-        let member = self.seats[at].member;
-        member.index >= self.plan.groups[member.group].processes
-    }
-
-    fn do_without(&mut self, at: usize) {
-        self.seats[at].wanted = false;
-        let member = self.seats[at].member;
-        self.table.slot(member.slot).set_vacant(true);
-        self.family.lets_go(member);
+        let group = self.seats[at].member.group;
+        self.of(group).filter(|(_, seat)| seat.wanted).count() > self.plan.groups[group].processes
     }
 
     /// Frees what the dead process held, before its pid can belong to another.
@@ -326,7 +370,7 @@ impl<F: Family> Supervisor<F> {
 
     fn look_for_readiness(&mut self) {
         let serving = |seat: &Seat| {
-            seat.member.index >= self.plan.groups[seat.member.group].processes
+            !seat.wanted
                 || (seat.pid.is_some() && self.table.slot(seat.member.slot).state() == SlotState::Running)
         };
         if !self.ready && self.seats.iter().all(serving) {

@@ -1,22 +1,18 @@
 //! The family as the supervisor sees it: what a member runs, and what a death is told as.
 
-use std::cell::{Cell, RefCell};
-use std::sync::atomic::Ordering::Release;
+use std::cell::RefCell;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use std::time::Duration;
 
-use tocsin_process::{Cause, Change, Decision, Detached, Exit, Family, Kind, Member};
+use tocsin_process::{Cause, Change, Decision, Detached, Exit, Family, Member};
 
 use crate::memory::PrivateWatch;
 use crate::scaling::Rounds;
 use crate::server::Server;
-use crate::spreading::Spreading;
 use crate::status_report::CoreState;
-use crate::time::now_ns;
+use crate::traffic::Traffic;
 use crate::{events, logging, memory, roles};
-
-/// Time between two looks at how traffic is spread, in nanoseconds.
-const LOOK_EVERY_NS: u64 = 1_000_000_000;
 
 /// The server's processes.
 #[derive(Debug)]
@@ -24,56 +20,15 @@ pub struct ServerFamily {
     server: &'static Server,
     waiting: Option<Detached>,
     private: RefCell<PrivateWatch>,
-    spreading: RefCell<Vec<Spreading>>,
+    traffic: Traffic,
     rounds: Rounds,
-    looked: Cell<u64>,
 }
 
 impl ServerFamily {
     /// The family of `server`. `waiting`: whoever has to be told that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
-        let spreading = RefCell::new(server.sockets.datagrams().map(|_| Spreading::new(1)).collect());
-        let rounds = Rounds::new(server);
-        Self { server, waiting, private: RefCell::default(), spreading, rounds, looked: Cell::new(0) }
-    }
-}
-
-impl ServerFamily {
-    /// Once a second: lets each listening address use as many of its workers as their load needs.
-    fn spread(&self) {
-        let now = now_ns();
-        if now.saturating_sub(self.looked.get()) < LOOK_EVERY_NS {
-            return;
-        }
-        self.looked.set(now);
-        let members = self.server.plan.members();
-        self.each_address(|group, workers, spreading| {
-            let own = members.iter().filter(|member| member.group == group);
-            let slots = own.map(|member| self.server.table.slot(member.slot));
-            // Where the number of workers follows their occupation, so does their share: messages that wait in one worker
-            // cost it no time, but would leave those beside it idle.
-            let load = match self.rounds.serving(group) {
-                Some(_) => slots.map(|slot| u32::from(slot.occupation_1s(now))).sum(),
-                None => slots.map(|slot| u32::from(slot.load_1s(now))).sum(),
-            };
-            spreading.decide(workers, load)
-        });
-    }
-
-    /// Lets `decide` say over how many of its workers the traffic of each address is spread; it is told the group, how many
-    /// of it serve, and what it is spread over now.
-    fn each_address(&self, mut decide: impl FnMut(usize, usize, &mut Spreading) -> Option<usize>) {
-        let server = self.server;
-        let udp = (0..server.plan.groups.len()).filter(|group| server.plan.groups[*group].kind == Kind::Udp);
-        for ((group, (listener, sockets)), spreading) in
-            udp.zip(server.sockets.datagrams()).zip(self.spreading.borrow_mut().iter_mut())
-        {
-            let workers = self.rounds.serving(group).unwrap_or(listener.workers);
-            let Some(active) = decide(group, workers, spreading) else { continue };
-            if let Err(cause) = sockets.spread(active) {
-                tracing::error!("{}: traffic cannot be spread over {active} workers: {cause}", listener.name);
-            }
-        }
+        let (traffic, rounds) = (Traffic::new(server), Rounds::new(server));
+        Self { server, waiting, private: RefCell::default(), traffic, rounds }
     }
 }
 
@@ -105,6 +60,9 @@ impl Family for ServerFamily {
             }
             Cause::Code(code) => tracing::error!("process {pid} ({what}) left with code {code}; {follows}"),
         }
+        if decision != Decision::ForkAfter(Duration::ZERO) {
+            self.traffic.settle();
+        }
         events::process_exit(self.server, exit, group.kind.name());
     }
 
@@ -127,7 +85,7 @@ impl Family for ServerFamily {
         self.server.arena.recount();
         memory::look_at_shared(self.server);
         self.private.borrow_mut().look(self.server);
-        self.spread();
+        self.traffic.look(|group| self.rounds.scales(group));
     }
 
     fn next_look(&self) -> Duration {
@@ -138,20 +96,27 @@ impl Family for ServerFamily {
         self.rounds.look()
     }
 
-    fn lets_go(&mut self, member: Member) {
-        self.each_address(
-            |group, workers, spreading| {
-                if group == member.group { spreading.limit(workers) } else { None }
-            },
-        );
+    fn relieves(&mut self, full: Member, successor: Member, pid: u32) {
+        let what = &self.server.plan.groups[full.group].description;
+        let old = self.server.table.slot(full.slot).pid.load(Relaxed);
+        tracing::info!("process {old} ({what}) makes room for process {pid}, with the ID {}", successor.slot);
+        self.traffic.settle();
+    }
+
+    fn lets_go(&mut self, _: Member) {
+        self.traffic.settle();
     }
 
     fn changed(&mut self, change: Change, member: Member, pid: u32) {
         self.rounds.changed(change, member, pid);
     }
 
-    fn left(&self, exit: &Exit) {
-        let what = &self.server.plan.groups[exit.member.group].description;
+    fn left(&self, exit: &Exit, relieved: bool) {
+        let group = &self.server.plan.groups[exit.member.group];
+        let what = &group.description;
         tracing::info!("process {} ({what}) has finished what it had, and left", exit.pid);
+        if relieved {
+            events::process_exit(self.server, exit, group.kind.name());
+        }
     }
 }

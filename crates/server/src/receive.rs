@@ -61,11 +61,6 @@ fn request(mut cx: Context) {
     if cx.received.connection.is_some() {
         streams::note_alias(&cx);
     }
-    if !cx.worker.may_wait() {
-        cx.reply_lines.extend_from_slice(b"Retry-After: 5\r\n");
-        reply::stateless(&mut cx, 503, b"Service Unavailable");
-        return done(cx);
-    }
     match server.main_route {
         Some(route) => run(cx, route, request_served),
         None => done(cx),

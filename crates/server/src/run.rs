@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use tocsin_script::{Execution, Launch, Outcome, Pause, PauseKind, Resume, RouteId, Step, Verdict};
+use tocsin_script::{
+    Execution, Launch, Outcome, Pause, PauseKind, Resume, RouteId, RouteKind, Step, Verdict,
+};
 
 use crate::context::Context;
+use crate::reply;
 use crate::worker::Worker;
+
+/// When a client may come back that was refused because too much waits.
+const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 
 /// Runs `route` for `cx` and calls `then` when it has ended. A route that does not wait ends before this returns;
 /// one that waits goes on as a task of this process, and the worker serves other messages meanwhile.
@@ -20,11 +26,13 @@ pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) 
     drop(depth);
     match step {
         Step::Done(verdict) => then(cx, verdict),
+        // Other routes run for what is under way already: their number is bounded by that.
+        Step::Wait(_) if cx.route == RouteKind::Request && !cx.worker.may_wait() => give_up(cx, then),
         Step::Wait(pause) => later(cx, execution, pause, then),
     }
 }
 
-/// Goes on with an execution that waits.
+/// Goes on with an execution that waits. Its message keeps what it needs, and no receive buffer.
 pub fn later(
     mut cx: Context,
     mut execution: Execution,
@@ -32,9 +40,16 @@ pub fn later(
     then: impl FnOnce(Context, Verdict) + 'static,
 ) {
     let worker = cx.worker;
+    if let Some(buffer) = cx.message.fit() {
+        worker.recycle(buffer);
+    }
     worker.spawn(async move {
         loop {
-            let resume = wait(worker, pause).await;
+            let resume = tokio::select! {
+                biased;
+                resume = wait(worker, pause) => resume,
+                () = worker.given_up() => return give_up(cx, then),
+            };
             let program = &worker.server.program;
             let depth = tocsin_event::nest(cx.event_depth);
             worker.lend_vars(&mut cx.vars);
@@ -47,6 +62,24 @@ pub fn later(
             }
         }
     });
+}
+
+/// Ends a route in the middle: it may not wait, or not any longer. A request that nothing else will answer gets 503.
+fn give_up(mut cx: Context, then: impl FnOnce(Context, Verdict)) {
+    if cx.route == RouteKind::Request && !is_looked_after(&cx) {
+        cx.reply_lines.extend_from_slice(RETRY_AFTER);
+        let layer = cx.server().transactions.as_ref();
+        if layer.and_then(|layer| layer.reply(&mut cx, 503, b"Service Unavailable")).is_none() {
+            reply::stateless(&mut cx, 503, b"Service Unavailable");
+        }
+    }
+    then(cx, Verdict { rc: -1, exit: true, drop: false });
+}
+
+/// Whether the request of `cx` was answered, or will be without its script.
+fn is_looked_after(cx: &Context) -> bool {
+    let by_transaction = cx.server().transactions.as_ref().and_then(|layer| layer.ends_by_itself(cx));
+    by_transaction.unwrap_or(cx.served)
 }
 
 /// `launch()`: lets a function finish beside the script, then runs its report route for an empty message.

@@ -15,4 +15,8 @@ pub trait Transactions {
 
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;
+
+    /// Whether the request of `cx` has a transaction that will end without its script: one that was answered, or that
+    /// has a branch. `None` when it has no transaction.
+    fn ends_by_itself(&self, cx: &Context) -> Option<bool>;
 }

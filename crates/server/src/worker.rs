@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use tocsin_event::percentage;
 use tocsin_net::connections::ConnectionId;
 use tocsin_net::tls::Facts;
 use tocsin_net::{Inbox, Outbox, Resolver};
 use tocsin_process::Member;
 use tocsin_script::{RouteKind, ScriptVars};
+use tocsin_shm::Slot;
 use tocsin_sip::Message;
 
 use crate::context::{Context, Received};
@@ -23,6 +25,9 @@ use crate::streams::Switchboard;
 
 /// Messages whose script may wait at one time in one process; further ones are refused with 503.
 pub const WAITING_LIMIT: usize = 10_000;
+/// Private memory, in percent of its budget (`-M`), from which on no further message may wait: 503 as well. What is left
+/// is for the messages that do not wait, so that the process need not be replaced.
+pub const WAITING_PERCENT: u8 = 85;
 
 /// A message for routes that run for none: the peer uses one of the same shape.
 const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
@@ -47,10 +52,13 @@ pub struct Worker {
     outbox: RefCell<Outbox>,
     vars: RefCell<ScriptVars>,
     waiting: Cell<usize>,
+    /// Rings when what still waits has to be given up.
+    give_up: tokio::sync::Notify,
     pub(crate) private: RefCell<PrivateWatch>,
     identifiers: Identifiers,
-    /// When it was last logged that shared memory is full, in monotonic milliseconds.
+    /// When it was last logged that shared memory is full, and that no more messages may wait; monotonic milliseconds.
     told_full: Cell<u64>,
+    told_crowded: Cell<u64>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -71,9 +79,11 @@ impl Worker {
             outbox: RefCell::new(Outbox::new()),
             vars: RefCell::new(ScriptVars::default()),
             waiting: Cell::new(0),
+            give_up: tokio::sync::Notify::new(),
             private: RefCell::new(PrivateWatch::default()),
             identifiers: Identifiers::new(member),
             told_full: Cell::new(0),
+            told_crowded: Cell::new(0),
         }))
     }
 
@@ -97,6 +107,12 @@ impl Worker {
     pub fn flush(&self) {
         self.flush_datagrams();
         self.streams.flush();
+        self.slot().turn();
+    }
+
+    /// The process's own row of the process table.
+    pub(crate) fn slot(&self) -> &'static Slot {
+        self.server.table.slot(self.member.slot)
     }
 
     /// Sends the datagrams that are queued. May be called where [`Self::flush`] may not: while a lock is held.
@@ -116,6 +132,8 @@ impl Worker {
     /// Lets `task` run in this process; what it queued is sent when it ends.
     pub fn spawn(&'static self, task: impl Future<Output = ()> + 'static) {
         self.waiting.set(self.waiting.get() + 1);
+        // A future that awaits another one by value has room for it twice.
+        let task = Box::pin(task);
         tokio::task::spawn_local(async move {
             task.await;
             self.waiting.set(self.waiting.get() - 1);
@@ -129,9 +147,33 @@ impl Worker {
         self.waiting.get()
     }
 
-    /// Whether another message may wait.
-    pub fn may_wait(&self) -> bool {
+    /// Whether the number of tasks allows another one.
+    pub fn has_room(&self) -> bool {
         self.waiting.get() < WAITING_LIMIT
+    }
+
+    /// Whether another request may wait: both its number and the memory that all of them take are limited.
+    pub fn may_wait(&self) -> bool {
+        let used = percentage(tocsin_process::private_bytes(), self.server.settings.private_bytes);
+        let may = self.has_room() && used < WAITING_PERCENT;
+        if !may && self.is_due(&self.told_crowded) {
+            tracing::warn!(
+                "requests that have to wait are answered with 503: {} wait, and private memory is at {used} % of its \
+                 budget; give processes more (-M), or wait for less",
+                self.waiting.get()
+            );
+        }
+        may
+    }
+
+    /// Gives up all that waits in this process: requests that nobody else will answer get 503.
+    pub(crate) fn give_up(&self) {
+        self.give_up.notify_waiters();
+    }
+
+    /// Ends when what waits has to be given up.
+    pub(crate) async fn given_up(&self) {
+        self.give_up.notified().await;
     }
 
     /// A number that no other process will make and nobody can guess.
@@ -141,11 +183,19 @@ impl Worker {
 
     /// Logs that `what` was refused for want of shared memory; at most once a second, as there may be thousands.
     pub fn tell_full(&self, what: &str) {
-        let now = crate::time::now_ms();
-        if now.saturating_sub(self.told_full.get()) >= 1000 {
-            self.told_full.set(now);
+        if self.is_due(&self.told_full) {
             tracing::error!("shared memory is full: {what} is refused; give the server more (-m)");
         }
+    }
+
+    /// Whether a line was last logged a second ago or more; then it is noted as logged now.
+    fn is_due(&self, last: &Cell<u64>) -> bool {
+        let now = crate::time::now_ms();
+        let due = now.saturating_sub(last.get()) >= 1000;
+        if due {
+            last.set(now);
+        }
+        due
     }
 
     /// Whether this process should make room for a successor.

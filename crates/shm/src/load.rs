@@ -52,6 +52,11 @@ impl Load {
         self.busy_since.store(now.max(1), Release);
     }
 
+    /// Whether the process sleeps.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.busy_since.load(Relaxed) == 0
+    }
+
     pub(crate) fn last_second(&self, now: u64) -> u8 {
         self.last_seconds(1, now)
     }

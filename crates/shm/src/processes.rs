@@ -76,10 +76,14 @@ pub struct Slot {
     pub fragments: AtomicU64,
     /// When the process was forked, in milliseconds of the monotonic clock.
     pub started_at: AtomicU64,
-    /// When it last passed its main loop, in milliseconds of the monotonic clock.
-    pub heartbeat: AtomicU64,
     /// Nobody is meant to be here: the group does without this member, or lets it go.
     vacant: AtomicBool,
+    /// The process asks for a successor beside it, which takes its work over.
+    wants_relief: AtomicBool,
+    /// The supervisor found that the process does not come back to its main loop.
+    stalled: AtomicBool,
+    /// How often the process came back to its main loop; wraps around.
+    turns: AtomicU32,
     description: [AtomicU64; WORDS],
     load: Load,
     /// Work of this process that waits for something and holds its place meanwhile.
@@ -102,8 +106,10 @@ impl Slot {
             private_peak: AtomicI64::new(0),
             fragments: AtomicU64::new(0),
             started_at: AtomicU64::new(0),
-            heartbeat: AtomicU64::new(0),
             vacant: AtomicBool::new(false),
+            wants_relief: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            turns: AtomicU32::new(0),
             description: [const { AtomicU64::new(0) }; WORDS],
             load: Load::new(),
             held: AtomicU32::new(0),
@@ -120,7 +126,8 @@ impl Slot {
         self.private_peak.store(0, Relaxed);
         self.fragments.store(0, Relaxed);
         self.started_at.store(now, Relaxed);
-        self.heartbeat.store(now, Relaxed);
+        self.wants_relief.store(false, Relaxed);
+        self.stalled.store(false, Relaxed);
         self.describe(description);
         self.pid.store(pid, Relaxed);
         self.set_state(SlotState::Starting);
@@ -169,6 +176,36 @@ impl Slot {
         }
     }
 
+    /// The process asks for a successor beside it: it serves until that one does.
+    pub fn ask_for_relief(&self) {
+        self.wants_relief.store(true, Release);
+    }
+
+    /// Whether the process asks for a successor beside it.
+    pub fn wants_relief(&self) -> bool {
+        self.wants_relief.load(Acquire)
+    }
+
+    /// The process came back to its main loop. Only the process itself says so.
+    pub fn turn(&self) {
+        self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// How often the process came back to its main loop so far; wraps around.
+    pub fn turns(&self) -> u32 {
+        self.turns.load(Relaxed)
+    }
+
+    /// Says whether the process has stopped coming back to its main loop. Only the supervisor does.
+    pub fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
+    }
+
+    /// Whether the process has stopped coming back to its main loop, at the supervisor's last look.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
+    }
+
     /// Whether a process serves here, and is to go on with it.
     pub fn serves(&self) -> bool {
         self.state() == SlotState::Running && !self.is_vacant()
@@ -197,9 +234,9 @@ impl Slot {
         String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
-    /// Says that the process passed its main loop at `now`, in milliseconds of the monotonic clock.
-    pub fn beat(&self, now: u64) {
-        self.heartbeat.store(now, Relaxed);
+    /// Whether the process waits for new work.
+    pub fn is_idle(&self) -> bool {
+        self.load.is_idle()
     }
 
     /// Notes `private_bytes` as the peak if it is the most so far.

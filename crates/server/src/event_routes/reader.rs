@@ -39,7 +39,7 @@ pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
         }
         worker.flush();
         worker.safe_point();
-        if worker.may_wait() {
+        if worker.has_room() {
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(FULL).await;
@@ -88,7 +88,7 @@ fn forward(routes: &EventRoutes, from: &Seat, home: usize) {
 /// Reads letters. `true` when the box was emptied.
 fn read_some(worker: &'static Worker, seat: &Seat, buffer: &mut [u8]) -> std::io::Result<bool> {
     for _ in 0..LETTERS_IN_A_ROW {
-        if !worker.may_wait() {
+        if !worker.has_room() {
             return Ok(false);
         }
         let Some(length) = seat.mailbox.look(buffer)? else { return Ok(true) };

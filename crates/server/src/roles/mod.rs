@@ -23,10 +23,15 @@ use crate::worker::Worker;
 
 /// Exit code of a process that could not start.
 const START_FAILED: i32 = 1;
-/// How long a process that ends waits for messages whose script waits for something.
+/// How long a process waits, when the server ends, for messages whose script waits for something.
 const DRAIN: Duration = Duration::from_secs(3);
-/// The same of a process that leaves while the server goes on: nothing waits for its end.
-const LEAVE: Duration = Duration::from_secs(60);
+/// The same of a process that leaves while the server goes on: longer than any single wait of a script, as nothing waits
+/// for the end of the process.
+const LEAVE: Duration = Duration::from_secs(3660);
+/// How long a process takes to answer what it gives up.
+const GIVE_UP: Duration = Duration::from_millis(500);
+/// How far a process may go beyond its private budget (`-M`), in percent, while it waits for the successor beside it.
+const BEYOND_PERCENT: u64 = 200;
 /// Time between two looks at whether a process that ends has finished.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -35,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) enum Stop {
     /// It was asked to.
     Asked,
-    /// Its private memory is over the budget: a successor starts with an empty heap.
+    /// Its private memory is over the budget, and there is no successor beside it: one follows with an empty heap.
     Full,
 }
 
@@ -45,7 +50,10 @@ pub fn run(server: &'static Server, member: Member) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(move || slot.idle_begin(crate::time::now_ns()))
-        .on_thread_unpark(move || slot.idle_end(crate::time::now_ns()))
+        .on_thread_unpark(move || {
+            slot.idle_end(crate::time::now_ns());
+            slot.turn();
+        })
         .build()
     {
         Ok(runtime) => runtime,
@@ -133,11 +141,7 @@ fn stopping(
                 _ = second.tick() => {
                     worker.server.databases.close_idle();
                     worker.safe_point();
-                    if worker.is_full() {
-                        tracing::warn!(
-                            "private memory is over its budget of {} MiB: this process makes room for a fresh one",
-                            worker.server.settings.private_bytes >> 20
-                        );
+                    if worker.is_full() && !may_go_on(worker) {
                         return Stop::Full;
                     }
                 }
@@ -146,6 +150,22 @@ fn stopping(
     });
     // A watcher that is gone can no longer tell: ending is the safe side.
     Ok(async move { watching.await.unwrap_or(Stop::Asked) })
+}
+
+/// A process over its private budget makes room for a fresh one: it goes on until that one serves beside it, if there can be
+/// one.
+fn may_go_on(worker: &Worker) -> bool {
+    let budget = worker.server.settings.private_bytes;
+    let has_spare = worker.server.plan.groups[worker.member.group].has_spare();
+    let slot = worker.slot();
+    if !slot.wants_relief() {
+        tracing::warn!(
+            "private memory is over its budget of {} MiB: this process makes room for a fresh one",
+            budget >> 20
+        );
+        slot.ask_for_relief();
+    }
+    has_spare && tocsin_process::private_bytes() < budget.saturating_mul(BEYOND_PERCENT) / 100
 }
 
 /// Rings once a second; one that was missed is not made up for.
@@ -160,11 +180,18 @@ fn running(worker: &Worker) {
     worker.server.table.slot(worker.member.slot).set_state(SlotState::Running);
 }
 
-/// Lets messages that wait for something end, as long as that is allowed to take.
+/// Lets messages that wait for something end, as long as that is allowed to take, and answers the others.
 async fn drain(worker: &'static Worker) {
     let ending = Ending::new(worker);
     while worker.waiting() > 0 && !ending.is_over() {
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+    if worker.waiting() > 0 {
+        worker.give_up();
+        let deadline = tokio::time::Instant::now() + GIVE_UP;
+        while worker.waiting() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
     }
     worker.flush();
     worker.safe_point();

@@ -254,14 +254,15 @@ impl Desk {
     }
 
     /// The worker with the fewest connections, other than `not`; those that are behind with their letters after the others,
-    /// full ones last. `None` when none serves.
+    /// full and stalled ones last. `None` when none serves.
     fn choose(&self, not: Option<u16>) -> Option<Keeper> {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
             .filter_map(|index| server.exchange.keeper(server.table, index));
         serving.min_by_key(|keeper| {
-            (self.is_full(*keeper), self.behind(*keeper), self.counts[usize::from(keeper.index)])
+            let is_avoided = self.is_full(*keeper) || server.exchange.is_stalled(server.table, keeper.index);
+            (is_avoided, self.behind(*keeper), self.counts[usize::from(keeper.index)])
         })
     }
 

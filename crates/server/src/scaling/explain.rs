@@ -61,7 +61,8 @@ fn up(profile: &Profile, standing: Standing, processes: usize, leaving: usize) -
         return format!("not beyond {most} processes");
     }
     let score = standing.up_score;
-    let until = if leaving > 0 { ", and not before a process that leaves is gone" } else { "" };
+    let has_place = processes + leaving < tocsin_process::capacity(*most, None);
+    let until = if has_place { "" } else { ", and not before a process that leaves is gone" };
     format!("{score} of {up_cycles} cycles above {up_percent}% within the last {up_window}{until}")
 }
 

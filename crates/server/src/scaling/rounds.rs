@@ -71,9 +71,9 @@ impl Rounds {
         self.groups.iter_mut().filter_map(|round| round.look(server, self.cycle, now)).collect()
     }
 
-    /// Members of the group that are meant to serve; `None` for a group that is not scaled.
-    pub(crate) fn serving(&self, group: usize) -> Option<usize> {
-        self.groups.iter().find(|round| round.scaled.group == group).map(|round| round.serving(self.server))
+    /// Whether the number of processes of the group follows their load.
+    pub(crate) fn scales(&self, group: usize) -> bool {
+        self.groups.iter().any(|round| round.scaled.group == group)
     }
 
     /// A change was made: it is logged, noted for a report, and told as `E_CORE_PROC_AUTO_SCALE`.

@@ -21,9 +21,9 @@ pub(super) fn slots(settings: &Settings) -> u16 {
     u16::try_from(all).unwrap_or(u16::MAX)
 }
 
-/// The most processes of a group that begins with `workers`.
+/// Places for the processes of a group that begins with `workers`.
 pub(super) fn capacity(workers: u32, profile: Option<&Profile>) -> usize {
-    profile.map_or(0, |profile| profile.most).max(workers as usize)
+    tocsin_process::capacity(workers as usize, profile)
 }
 
 /// Groups in the order of their slots: processes of modules, the courier, UDP workers, TCP main and its workers, TIMER

@@ -119,6 +119,11 @@ impl Exchange {
         })
     }
 
+    /// Whether the worker that has index `index` has stopped coming back to its main loop.
+    pub fn is_stalled(&self, table: &ProcessTable, index: u16) -> bool {
+        self.slots.get(usize::from(index)).is_some_and(|slot| table.slot(*slot).is_stalled())
+    }
+
     /// Private memory of the worker that has index `index` now.
     pub fn private_bytes(&self, table: &ProcessTable, index: u16) -> u64 {
         let slot = self.slots.get(usize::from(index)).map(|slot| table.slot(*slot));

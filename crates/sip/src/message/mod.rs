@@ -118,6 +118,16 @@ impl Message {
         self.buffer
     }
 
+    /// Moves the message into a buffer of its own size and returns the buffer that it came in, which may be far larger:
+    /// for a message that is to be kept. `None` when the buffer is of its size already.
+    pub fn fit(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.capacity() <= 2 * self.buffer.len() {
+            return None;
+        }
+        let own = self.buffer.as_slice().to_vec();
+        Some(std::mem::replace(&mut self.buffer, own))
+    }
+
     /// The bytes of the message: from its first line to the end of its body.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

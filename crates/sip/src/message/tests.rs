@@ -22,6 +22,19 @@ const INVITE: &str = "INVITE sip:bob@biloxi.com SIP/2.0\r\n\
     x-own: three\r\nExpires: 99999999999\r\nContent-Type: application/sdp\r\nContent-Length: 4\r\n\r\nv=0\n";
 
 #[test]
+fn a_message_that_is_kept_gives_its_large_buffer_back() {
+    let mut large = Vec::with_capacity(65_535);
+    large.extend_from_slice(INVITE.as_bytes());
+    let mut kept = Message::parse(large, &Limits::DEFAULT).unwrap();
+    assert_eq!(kept.via().unwrap().host(), b"pc33.atlanta.com");
+    assert_eq!(kept.fit().map(|buffer| buffer.capacity()), Some(65_535));
+    assert_eq!(kept.fit(), None);
+    assert_eq!(kept.bytes(), INVITE.as_bytes());
+    assert_eq!((kept.via().unwrap().host(), kept.body()), (&b"pc33.atlanta.com"[..], &b"v=0\n"[..]));
+    assert_eq!(kept.into_buffer().capacity(), INVITE.len());
+}
+
+#[test]
 fn what_a_request_says() {
     let message = message(INVITE);
     assert_eq!(message.kind(), Kind::Request { method: Method::Invite, uri: b"sip:bob@biloxi.com" });

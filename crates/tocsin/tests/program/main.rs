@@ -50,4 +50,5 @@ mod tls_messages;
 mod tls_outgoing;
 mod tls_reload;
 mod transactions;
+mod waiting;
 mod wss_clients;
