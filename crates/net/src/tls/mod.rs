@@ -7,6 +7,7 @@
 
 mod facts;
 mod flow;
+mod records;
 mod suite;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,8 @@ pub struct Session {
     verdict: Verdict,
     open: bool,
     peer_closed: bool,
+    /// Records have begun to be protected.
+    keyed: bool,
 }
 
 enum Stage {
@@ -91,6 +94,9 @@ pub enum TlsError {
     /// The peer broke the protocol, or nothing could be agreed on, or a certificate was not accepted.
     #[error("{0}")]
     Protocol(#[from] rustls::Error),
+    /// A record came without the type of protected ones (RFC 8446 section 5.2).
+    #[error("the peer sent a TLS record of type {0} where only protected ones may come")]
+    UnexpectedRecord(u8),
     /// The peer sends a record or a message of the handshake that has no end.
     #[error("the peer sent more than {PENDING_LIMIT} bytes of one TLS message")]
     PendingLimit,
@@ -227,6 +233,7 @@ impl Session {
             verdict: Verdict::Unchecked,
             open: false,
             peer_closed: false,
+            keyed: false,
         }
     }
 
@@ -325,12 +332,14 @@ impl Session {
     }
 
     fn flow(&mut self, flow: &mut Flow<'_>) -> Result<(), TlsError> {
+        flow.keyed = self.keyed;
         match &mut self.stage {
             Stage::Server(connection) => flow.run(connection.as_mut(), &mut self.pending)?,
             Stage::Client(connection) => flow.run(connection.as_mut(), &mut self.pending)?,
             _ => return Err(TlsError::NotOpen),
         }
         self.peer_closed |= flow.peer_closed;
+        self.keyed = flow.keyed;
         if self.pending.is_empty() || self.peer_closed {
             self.pending = Vec::new();
         }

@@ -275,21 +275,110 @@ proptest! {
 
     #[test]
     fn damaged_text_ends_the_session(at in 0_usize..60, with in 1_u8.., tls13 in any::<bool>()) {
-        let mut pair = Pair::open(if tls13 { &TLS13 } else { &TLS12 });
-        pair.client.send(b"INVITE sip:a@b SIP/2.0", &mut pair.to_server).unwrap();
-        // The version in the header of a record is not looked at (RFC 8446 section 5.1).
-        let at = match at % pair.to_server.len() {
-            1 | 2 => 0,
-            at => at,
-        };
-        pair.to_server[at] ^= with;
-        let received = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
-        prop_assert!(pair.server_reads.is_empty());
-        // Its header may now promise more than has come: then it waits.
-        if let Ok(progress) = received {
-            prop_assert_eq!(progress, Progress::Open);
-        } else {
-            prop_assert!(!pair.server.is_open());
+        damage_text(at, with, if tls13 { &TLS13 } else { &TLS12 });
+    }
+}
+
+/// Damages one byte of a record with text: the text must not arrive.
+fn damage_text(at: usize, with: u8, version: Version) {
+    let mut pair = Pair::open(version);
+    pair.client.send(b"INVITE sip:a@b SIP/2.0", &mut pair.to_server).unwrap();
+    // The version in the header of a record is not looked at (RFC 8446 section 5.1).
+    let at = match at % pair.to_server.len() {
+        1 | 2 => 0,
+        at => at,
+    };
+    pair.to_server[at] ^= with;
+    let received = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
+    assert!(pair.server_reads.is_empty(), "byte {at} changed by {with}");
+    // Its header may now promise more than has come: then it waits.
+    if let Ok(progress) = received {
+        assert_eq!(progress, Progress::Open);
+        assert!([3, 4].contains(&at), "byte {at} changed by {with}");
+    } else {
+        assert!(!pair.server.is_open());
+    }
+}
+
+#[test]
+fn text_in_a_record_of_another_type_ends_the_session() {
+    // Found at random: 44 is the type again, behind a record of 44 bytes; 23 ^ 1 is a record of the handshake.
+    damage_text(44, 1, &TLS13);
+    for with in 1..=u8::MAX {
+        for version in [&TLS12, &TLS13] {
+            damage_text(0, with, version);
         }
     }
+}
+
+#[test]
+fn the_peer_learns_that_a_record_was_unexpected() {
+    for kind in [20, 21, 22, 24, 0, 255] {
+        // Its type is enough.
+        for part in [1, 6, usize::MAX] {
+            let mut pair = Pair::open(&TLS13);
+            pair.client.send(b"INVITE", &mut pair.to_server).unwrap();
+            pair.to_server[0] = kind;
+            pair.to_server.truncate(part);
+            let received = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
+            assert!(matches!(received, Err(TlsError::UnexpectedRecord(at)) if at == kind), "{received:?}");
+            let told = pair.client.receive(&pair.to_client, &mut pair.client_reads, &mut vec![]).unwrap_err();
+            assert!(told.to_string().contains("UnexpectedMessage"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_protected_record_of_the_handshake_with_another_type_ends_it() {
+    for kind in [21, 22, 24] {
+        let mut pair = Pair::new(&TLS13);
+        pair.client.receive(&[], &mut pair.client_reads, &mut pair.to_server).unwrap();
+        pair.server.receive(&take(&mut pair.to_server), &mut vec![], &mut pair.to_client).unwrap();
+        pair.server.answer(Arc::clone(&pair.config), &mut vec![], &mut pair.to_client).unwrap();
+        pair.client.receive(&take(&mut pair.to_client), &mut vec![], &mut pair.to_server).unwrap();
+        // A change_cipher_spec for middleboxes, and what ends the client's handshake.
+        let kinds = starts(&pair.to_server).map(|start| pair.to_server[start]).collect::<Vec<_>>();
+        assert_eq!(kinds, [20, 23]);
+        let finished = starts(&pair.to_server).last().unwrap();
+        pair.to_server[finished] = kind;
+        let received = pair.server.receive(&pair.to_server, &mut vec![], &mut pair.to_client);
+        assert!(matches!(received, Err(TlsError::UnexpectedRecord(at)) if at == kind), "{received:?}");
+        assert!(!pair.to_client.is_empty() && !pair.server.is_open());
+    }
+}
+
+#[test]
+fn a_hello_retry_request_is_followed_by_a_hello_in_the_clear() {
+    for step in [1, usize::MAX] {
+        let mut pair = Pair::new(&TLS13);
+        let mut provider = default_provider();
+        // The client guesses the first group, and the server knows the other one only.
+        provider.kx_groups.reverse();
+        let group = provider.kx_groups[0];
+        provider.kx_groups.truncate(1);
+        assert_ne!(group.name(), default_provider().kx_groups[0].name());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&pair.config.cert_resolver));
+        config.send_tls13_tickets = 0;
+        pair.config = Arc::new(config);
+        pair.client.receive(&[], &mut pair.client_reads, &mut pair.to_server).unwrap();
+        pair.settle(step);
+        let common = pair.server.common().unwrap();
+        assert_eq!(common.handshake_kind(), Some(rustls::HandshakeKind::FullWithHelloRetryRequest));
+        assert!(pair.server.is_open() && pair.client.is_open());
+    }
+}
+
+/// Where records begin.
+fn starts(mut bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let length = records::first_record(bytes);
+        bytes = bytes.get(length..)?;
+        at += length;
+        (length > 0).then_some(at - length)
+    })
 }
