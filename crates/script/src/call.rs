@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
 
 use crate::program::RouteId;
 use crate::value::{Bytes, Value};
@@ -66,6 +67,13 @@ pub struct Launch<C> {
 pub trait Host: Sized + 'static {
     /// The variables of the script, kept by the process from one message to the next.
     fn vars(&mut self) -> &mut ScriptVars;
+
+    /// A word that says which statement runs, for those who watch this process from outside:
+    /// [`Program::statement`](crate::Program::statement) reads it. 0 while no script runs.
+    fn position(&self) -> &'static AtomicU32 {
+        static NOBODY_WATCHES: AtomicU32 = AtomicU32::new(0);
+        &NOBODY_WATCHES
+    }
 
     /// Something went wrong while running: a loop without end, a division by zero. The statement had no effect (a
     /// condition is false, a function or route has the return code -1), and the script goes on.

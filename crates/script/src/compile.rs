@@ -56,6 +56,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
     };
     let entries = compiler.routes(&tree.routes);
     let (code, marks) = (compiler.code, compiler.marks);
+    table.marks = marks;
     profiles(&tree, &mut errors);
     if !errors.is_empty() {
         return Err(errors.finish(source));
@@ -72,7 +73,6 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         table: Rc::new(table),
         entries,
         code,
-        marks,
         max_while_loops: DEFAULT_MAX_WHILE_LOOPS,
         max_operations: DEFAULT_MAX_OPERATIONS,
         traced: false,

@@ -27,10 +27,10 @@ pub(crate) fn variables<C: Host>() -> Vec<Variable<C>> {
         }),
         answered("rc", |run, _| Value::Int(run.rc)),
         answered("retcode", |run, _| Value::Int(run.rc)),
-        answered("cfg_line", |run, _| Value::Int(i64::from(run.mark.line))),
+        answered("cfg_line", |run, _| Value::Int(i64::from(run.place().line))),
         answered("cfg_file", |run, _| {
-            let file = run.table.as_ref().and_then(|table| table.files.get(run.mark.file as usize));
-            file.map_or(Value::Null, |file| Value::str(file.as_str()))
+            let file = run.place().file;
+            if file.is_empty() { Value::Null } else { Value::str(file) }
         }),
         answered("route", |run, index| route_text(run, index, " > ", |table, id| table.text(id))),
         answered("route.name", |run, index| {

@@ -44,7 +44,7 @@ pub use library::{
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
 pub use program::{
     DEFAULT_MAX_WHILE_LOOPS, GlobalSetting, GlobalValue, ModuleSetting, ProfileSpec, Program, RouteId,
-    SocketOption, SocketSpec,
+    SocketOption, SocketSpec, Statement,
 };
 pub use reference::{Context, MAX_NESTED_VARIABLES};
 pub use site::{ArgError, Site, TransformationArgument, TransformationSite, VarSite};

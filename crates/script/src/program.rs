@@ -1,8 +1,9 @@
 //! A configuration that has been checked: its settings, and the code of its routes.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use crate::call::{Host, NamedParams};
+use crate::call::{Host, NamedParams, Place};
 use crate::library::RouteKind;
 use crate::source::{SourceMap, Span};
 use crate::value::{Bytes, Value};
@@ -141,12 +142,15 @@ pub struct ModuleSetting {
     pub span: Span,
 }
 
-/// Kind, name and text of each route, and the names of the files; shared with the scripts that run.
+/// Kind, name and text of each route, the names of the files, and the line of each operation; shared with the scripts
+/// that run.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     pub(crate) routes: Vec<RouteName>,
     pub(crate) by_name: HashMap<RouteKind, HashMap<Bytes, RouteId>>,
     pub(crate) files: Vec<String>,
+    /// By operation.
+    pub(crate) marks: Vec<Mark>,
 }
 
 #[derive(Debug)]
@@ -178,6 +182,13 @@ impl RouteTable {
         self.by_name.get(&kind)?.get(name).copied()
     }
 
+    /// The file and line of an operation.
+    pub(crate) fn place(&self, operation: u32) -> Place<'_> {
+        let mark = self.marks.get(operation as usize).copied().unwrap_or_default();
+        let file = self.files.get(mark.file as usize).map_or("", String::as_str);
+        Place { file, line: mark.line }
+    }
+
     pub(crate) fn kind(&self, id: RouteId) -> RouteKind {
         self.routes.get(id.0 as usize).map_or(RouteKind::Request, |route| route.kind)
     }
@@ -201,6 +212,22 @@ pub(crate) struct Entry {
     pub(crate) interval: Option<u32>,
 }
 
+/// A statement of a program; prints as `FILE:LINE in route[NAME]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// Its file and line.
+    pub place: Place<'a>,
+    /// Type and name of the route it stands in, as `route[NAME]`.
+    pub route: &'a [u8],
+}
+
+impl fmt::Display for Statement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let route = String::from_utf8_lossy(self.route);
+        write!(f, "{}:{} in {route}", self.place.file, self.place.line)
+    }
+}
+
 /// A configuration, checked and ready to run.
 pub struct Program<C: Host> {
     pub(crate) source: SourceMap,
@@ -210,7 +237,6 @@ pub struct Program<C: Host> {
     pub(crate) table: Rc<RouteTable>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) code: Vec<Op<C>>,
-    pub(crate) marks: Vec<Mark>,
     pub(crate) max_while_loops: u32,
     pub(crate) max_operations: u64,
     pub(crate) traced: bool,
@@ -271,6 +297,21 @@ impl<C: Host> Program<C> {
     /// The timer routes with their intervals in seconds.
     pub fn timer_routes(&self) -> impl Iterator<Item = (RouteId, u32)> {
         self.routes().filter_map(|route| Some((route, self.entries.get(route.0 as usize)?.interval?)))
+    }
+
+    /// The statement that a script is at, from what [`Host::position`] holds in whichever process; `None` if none runs.
+    pub fn statement(&self, position: u32) -> Option<Statement<'_>> {
+        let operation = position.checked_sub(1)?;
+        if operation as usize >= self.code.len() {
+            return None;
+        }
+        // The code of a route goes from its entry to the next one.
+        let before = self.routes().filter_map(|route| {
+            let start = self.entries.get(route.0 as usize)?.start;
+            (start <= operation).then_some((start, route))
+        });
+        let (_, route) = before.max()?;
+        Some(Statement { place: self.table.place(operation), route: self.table.text(route) })
     }
 
     /// The text of the configuration, for messages about its settings.

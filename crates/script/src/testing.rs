@@ -1,6 +1,8 @@
 //! A host for the tests of this crate: it logs what functions are given.
 
 use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::call::{Host, Launch, Outcome, Place};
 use crate::compile::compile;
@@ -21,6 +23,9 @@ pub(crate) struct TestHost {
     pub(crate) launched: Vec<Launch<TestHost>>,
     pub(crate) list: Vec<Value>,
     pub(crate) out: Value,
+    pub(crate) watched: Option<&'static AtomicU32>,
+    /// What `watched` said before each function.
+    pub(crate) positions: Vec<u32>,
 }
 
 impl Host for TestHost {
@@ -40,7 +45,13 @@ impl Host for TestHost {
         self.log.push(format!("took {name} {started}"));
     }
 
+    fn position(&self) -> &'static AtomicU32 {
+        static NOBODY_WATCHES: AtomicU32 = AtomicU32::new(0);
+        self.watched.unwrap_or(&NOBODY_WATCHES)
+    }
+
     fn action_starts(&mut self) -> u64 {
+        self.positions.extend(self.watched.map(|position| position.load(Relaxed)));
         1
     }
 }

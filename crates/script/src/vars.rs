@@ -6,6 +6,7 @@ use std::rc::Rc;
 use regex::bytes::Regex;
 use smallvec::SmallVec;
 
+use crate::call::Place;
 use crate::ere;
 use crate::library::RouteKind;
 use crate::program::{RouteId, RouteTable};
@@ -38,8 +39,8 @@ impl ScriptVars {
 
     /// The line and file of the statement under way, if a script runs.
     pub fn place(&self) -> Option<(&str, u32)> {
-        let table = self.run.table.as_ref()?;
-        Some((table.files.get(self.run.mark.file as usize)?, self.run.mark.line))
+        let place = self.run.table.as_ref()?.place(self.run.at);
+        Some((place.file, place.line))
     }
 
     /// The route under way, if a script runs.
@@ -91,7 +92,8 @@ impl ScriptVars {
 #[derive(Default)]
 pub(crate) struct Run {
     pub(crate) rc: i64,
-    pub(crate) mark: Mark,
+    /// The operation under way.
+    pub(crate) at: u32,
     pub(crate) levels: SmallVec<[Level; 4]>,
     pub(crate) params: Vec<Value>,
     pub(crate) names: Vec<Option<Bytes>>,
@@ -109,6 +111,11 @@ impl Run {
         self.names.clear();
         self.counters.clear();
         self.returned.clear();
+    }
+
+    /// The file and line of the statement under way.
+    pub(crate) fn place(&self) -> Place<'_> {
+        self.table.as_ref().map_or(Place { file: "", line: 0 }, |table| table.place(self.at))
     }
 
     /// `$param(n)`, from 1.

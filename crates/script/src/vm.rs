@@ -6,7 +6,7 @@
 mod call;
 mod op;
 
-use crate::call::{Host, Launch, NamedParams, Outcome, Place, Resume, Waiting};
+use crate::call::{Host, Launch, NamedParams, Outcome, Resume, Waiting};
 use crate::expression::Expr;
 use crate::library::RouteKind;
 use crate::program::{Entry, Program, RouteId};
@@ -14,6 +14,8 @@ use crate::value::{Bytes, Value};
 use crate::variable::{Index, Store};
 use crate::vars::{Level, Run};
 use smallvec::SmallVec;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub(crate) use call::{Argument, ArgumentKind, Arguments, CallSite};
 pub(crate) use op::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
@@ -140,10 +142,13 @@ impl Execution {
     /// that runs within a function of another one does the same.
     fn within<C: Host>(&mut self, host: &mut C, act: impl FnOnce(&mut Machine<'_, C>) -> Step<C>) -> Step<C> {
         std::mem::swap(&mut self.run, &mut host.vars().run);
-        let mut machine = Machine { host, next: Next::Nothing };
+        let position = host.position();
+        let outer = position.load(Relaxed);
+        let mut machine = Machine { host, next: Next::Nothing, position };
         let step = act(&mut machine);
         self.next = machine.next;
         std::mem::swap(&mut self.run, &mut host.vars().run);
+        position.store(outer, Relaxed);
         step
     }
 }
@@ -151,6 +156,7 @@ impl Execution {
 struct Machine<'a, C: Host> {
     host: &'a mut C,
     next: Next,
+    position: &'static AtomicU32,
 }
 
 /// What follows an operation.
@@ -175,9 +181,9 @@ impl<C: Host> Machine<'_, C> {
                 return self.end(true, false);
             }
             left -= 1;
-            let at = pc as usize;
-            self.run().mark = program.marks[at];
-            let flow = match &program.code[at] {
+            self.run().at = pc;
+            self.position.store(pc + 1, Relaxed);
+            let flow = match &program.code[pc as usize] {
                 Op::Test(condition) => {
                     truth = self.truth(condition);
                     Flow::Next
@@ -494,11 +500,10 @@ impl<C: Host> Machine<'_, C> {
     /// Tells the host that a statement has failed.
     fn fail(&mut self, message: &str) {
         let run = self.run();
-        let mark = run.mark;
-        let table = run.table.clone();
-        let file = table.as_ref().and_then(|table| table.files.get(mark.file as usize));
-        let place = Place { file: file.map_or("", String::as_str), line: mark.line };
-        self.host.script_error(place, message);
+        let at = run.at;
+        if let Some(table) = run.table.clone() {
+            self.host.script_error(table.place(at), message);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a script runs for: one message on its way through the server.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU32;
 
 use tocsin_net::connections::ConnectionId;
 use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars, Value};
@@ -161,6 +162,10 @@ pub fn received_uri(message: &Message) -> &[u8] {
 impl Host for Context {
     fn vars(&mut self) -> &mut ScriptVars {
         &mut self.vars
+    }
+
+    fn position(&self) -> &'static AtomicU32 {
+        &self.server().table.slot(self.worker.member.slot).position
     }
 
     fn script_error(&mut self, place: Place<'_>, message: &str) {

@@ -141,6 +141,13 @@ impl Server {
         self.words.ending.load(std::sync::atomic::Ordering::Acquire) != 0
     }
 
+    /// The statement of the script that the process of `slot` is at, as `FILE:LINE in route[NAME]`; `None` while no script
+    /// runs there. Any process may ask: a supervisor names so the line in which a worker is stuck.
+    pub fn script_line(&self, slot: u16) -> Option<String> {
+        let position = self.table.slot(slot).position.load(std::sync::atomic::Ordering::Relaxed);
+        self.program.statement(position).map(|statement| statement.to_string())
+    }
+
     /// A hash of `parts` that nobody outside can compute: for identifiers that must be the same each time.
     pub fn keyed_hash(&self, parts: &[&[u8]]) -> u64 {
         let [k0, k1] = self.arena.hash_key();

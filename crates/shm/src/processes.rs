@@ -76,6 +76,8 @@ pub struct Slot {
     pub fragments: AtomicU64,
     /// When the process was forked, in milliseconds of the monotonic clock.
     pub started_at: AtomicU64,
+    /// Which statement of its script the process is at; 0 while none runs. What the number means is the script's affair.
+    pub position: AtomicU32,
     /// Nobody is meant to be here: the group does without this member, or lets it go.
     vacant: AtomicBool,
     /// The process asks for a successor beside it, which takes its work over.
@@ -106,6 +108,7 @@ impl Slot {
             private_peak: AtomicI64::new(0),
             fragments: AtomicU64::new(0),
             started_at: AtomicU64::new(0),
+            position: AtomicU32::new(0),
             vacant: AtomicBool::new(false),
             wants_relief: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -128,6 +131,7 @@ impl Slot {
         self.started_at.store(now, Relaxed);
         self.wants_relief.store(false, Relaxed);
         self.stalled.store(false, Relaxed);
+        self.position.store(0, Relaxed);
         self.describe(description);
         self.pid.store(pid, Relaxed);
         self.set_state(SlotState::Starting);
@@ -147,6 +151,7 @@ impl Slot {
         self.pid.store(0, Relaxed);
         self.private_bytes.store(0, Relaxed);
         self.fragments.store(0, Relaxed);
+        self.position.store(0, Relaxed);
         self.reset_load();
     }
 

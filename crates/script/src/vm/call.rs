@@ -73,7 +73,7 @@ impl<C: Host> Machine<'_, C> {
             return self.call_untraced(site);
         }
         let started = self.host.action_starts();
-        let line = self.run().mark.line;
+        let line = self.run().place().line;
         match self.call_untraced(site) {
             Outcome::Wait(waiting) => Outcome::Wait(traced(waiting, site.name, line, started)),
             outcome => {

@@ -448,6 +448,28 @@ fn actions_are_traced_on_demand() {
     assert_eq!(host.log, ["note[Int(1), Null, Null]", "took note 1", "code[Int(2)]", "took code 1"]);
 }
 
+#[test]
+fn who_watches_sees_the_statement_that_runs() {
+    let text = "route {\n  note(1);\n  if (1 == 1)\n    route(sub);\n\n  note(3);\n}\nroute[sub] {\n  wait(5);\n  note(2);\n}";
+    let mut program = program(text);
+    program.trace_actions(true);
+    let position: &'static AtomicU32 = Box::leak(Box::default());
+    let mut host = TestHost { watched: Some(position), ..TestHost::default() };
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    let Step::Wait(pause) = execution.run(&program, &mut host) else { panic!("no wait") };
+    assert_eq!(position.load(Relaxed), 0);
+    // A script that runs within a function of another one.
+    position.store(7, Relaxed);
+    assert!(matches!(execution.resume(finish(pause.waiting), &program, &mut host), Step::Done(_)));
+    assert_eq!(position.load(Relaxed), 7);
+
+    let seen = host.positions.iter().map(|at| program.statement(*at).unwrap().to_string());
+    let lines = ["2 in route", "9 in route[sub]", "10 in route[sub]", "6 in route"];
+    assert_eq!(seen.collect::<Vec<_>>(), lines.map(|line| format!("x.cfg:{line}")));
+    assert_eq!(program.statement(0), None);
+    assert_eq!(program.statement(u32::MAX), None);
+}
+
 /// Any statements that parse also run to an end.
 fn statements() -> impl Strategy<Value = String> {
     let value = prop_oneof![
