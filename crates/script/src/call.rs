@@ -75,6 +75,13 @@ pub trait Host: Sized + 'static {
         &NOBODY_WATCHES
     }
 
+    /// Milliseconds of a clock that never goes back; a few of them do not matter. Asked every few operations, so that a
+    /// script that does not end is ended ([`Program::limit_stretch`](crate::Program::limit_stretch)). By default it stands
+    /// still.
+    fn now_ms(&self) -> u64 {
+        0
+    }
+
     /// Something went wrong while running: a loop without end, a division by zero. The statement had no effect (a
     /// condition is false, a function or route has the return code -1), and the script goes on.
     fn script_error(&mut self, place: Place<'_>, message: &str);

@@ -23,7 +23,7 @@ use crate::source::{SourceMap, Span};
 use crate::tree::{ParameterTree, RouteTree, Spanned, Tree};
 use crate::value::{Bytes, Value};
 use crate::vars::Mark;
-use crate::vm::{DEFAULT_MAX_OPERATIONS, Op};
+use crate::vm::{DEFAULT_MAX_OPERATIONS, DEFAULT_MAX_STRETCH, Op};
 
 /// Makes a program of a configuration.
 ///
@@ -75,6 +75,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         code,
         max_while_loops: DEFAULT_MAX_WHILE_LOOPS,
         max_operations: DEFAULT_MAX_OPERATIONS,
+        max_stretch: DEFAULT_MAX_STRETCH,
         traced: false,
     };
     if let Some(GlobalValue::Int(most)) = program.global("max_while_loops") {

@@ -53,5 +53,6 @@ pub use value::{Bytes, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};
 pub use vars::ScriptVars;
 pub use vm::{
-    DEFAULT_MAX_OPERATIONS, Execution, MAX_ROUTE_ARGUMENTS, MAX_ROUTE_DEPTH, Pause, PauseKind, Step, Verdict,
+    DEFAULT_MAX_OPERATIONS, DEFAULT_MAX_STRETCH, Execution, MAX_REPORTED_ERRORS, MAX_ROUTE_ARGUMENTS,
+    MAX_ROUTE_DEPTH, Pause, PauseKind, Step, Verdict,
 };

@@ -10,6 +10,7 @@ use crate::value::{Bytes, Value};
 use crate::vars::Mark;
 use crate::vm::{Execution, Op};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// How often a loop runs before it is stopped, unless `max_while_loops` says otherwise (manual, "Core Parameters").
 pub const DEFAULT_MAX_WHILE_LOOPS: u32 = 10_000;
@@ -239,6 +240,7 @@ pub struct Program<C: Host> {
     pub(crate) code: Vec<Op<C>>,
     pub(crate) max_while_loops: u32,
     pub(crate) max_operations: u64,
+    pub(crate) max_stretch: Duration,
     pub(crate) traced: bool,
 }
 
@@ -252,6 +254,11 @@ impl<C: Host> Program<C> {
     /// [`DEFAULT_MAX_OPERATIONS`](crate::DEFAULT_MAX_OPERATIONS).
     pub fn limit_operations(&mut self, most: u64) {
         self.max_operations = most;
+    }
+
+    /// Ends scripts that run so long without a wait, instead of [`DEFAULT_MAX_STRETCH`](crate::DEFAULT_MAX_STRETCH).
+    pub fn limit_stretch(&mut self, most: Duration) {
+        self.max_stretch = most;
     }
 
     /// The global parameters in the order they are set; a later value usually takes the place of an earlier one.

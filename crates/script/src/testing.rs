@@ -1,5 +1,6 @@
 //! A host for the tests of this crate: it logs what functions are given.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +24,9 @@ pub(crate) struct TestHost {
     pub(crate) launched: Vec<Launch<TestHost>>,
     pub(crate) list: Vec<Value>,
     pub(crate) out: Value,
+    /// What the clock shows, and how far it goes with each look.
+    pub(crate) now_ms: Cell<u64>,
+    pub(crate) tick_ms: u64,
     pub(crate) watched: Option<&'static AtomicU32>,
     /// What `watched` said before each function.
     pub(crate) positions: Vec<u32>,
@@ -43,6 +47,10 @@ impl Host for TestHost {
 
     fn action_done(&mut self, name: &str, _: u32, started: u64) {
         self.log.push(format!("took {name} {started}"));
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms.replace(self.now_ms.get() + self.tick_ms)
     }
 
     fn position(&self) -> &'static AtomicU32 {

@@ -94,6 +94,9 @@ pub(crate) struct Run {
     pub(crate) rc: i64,
     /// The operation under way.
     pub(crate) at: u32,
+    /// Errors so far, and the operation of the last.
+    pub(crate) errors: u64,
+    pub(crate) failed_at: u32,
     pub(crate) levels: SmallVec<[Level; 4]>,
     pub(crate) params: Vec<Value>,
     pub(crate) names: Vec<Option<Bytes>>,

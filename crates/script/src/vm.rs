@@ -4,7 +4,9 @@
 //! in one register, functions and routes their code in another: `$rc`.
 
 mod call;
+mod failure;
 mod op;
+mod stretch;
 
 use crate::call::{Host, Launch, NamedParams, Outcome, Resume, Waiting};
 use crate::expression::Expr;
@@ -18,6 +20,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(crate) use call::{Argument, ArgumentKind, Arguments, CallSite};
+pub use failure::MAX_REPORTED_ERRORS;
+pub use stretch::DEFAULT_MAX_STRETCH;
+
 pub(crate) use op::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 
 /// Routes call each other at most this deep.
@@ -122,13 +127,34 @@ impl Execution {
         }
         self.run.levels.push(Level { route, back: 0, params: 0, counters: 0 });
         self.run.counters.resize(entry.counters as usize, 0);
-        self.within(host, |machine| machine.go(program, entry.start, true))
+        self.within(host, true, |machine| machine.go(program, entry.start, true))
     }
 
     /// Goes on with what the wait came to.
     pub fn resume<C: Host>(&mut self, resume: Resume<C>, program: &Program<C>, host: &mut C) -> Step<C> {
+        self.go_on(resume, true, program, host)
+    }
+
+    /// As [`Self::resume`], where the wait was none: it was over when it was first looked at, and the process has done
+    /// nothing else. The script has no more time than it had.
+    pub fn resume_at_once<C: Host>(
+        &mut self,
+        resume: Resume<C>,
+        program: &Program<C>,
+        host: &mut C,
+    ) -> Step<C> {
+        self.go_on(resume, false, program, host)
+    }
+
+    fn go_on<C: Host>(
+        &mut self,
+        resume: Resume<C>,
+        has_waited: bool,
+        program: &Program<C>,
+        host: &mut C,
+    ) -> Step<C> {
         let next = std::mem::take(&mut self.next);
-        self.within(host, |machine| {
+        self.within(host, has_waited, |machine| {
             let outcome = resume(machine.host);
             machine.resumed(program, next, outcome)
         })
@@ -140,12 +166,21 @@ impl Execution {
 
     /// The state changes places with the host's while the script runs, so that variables find it there. A script
     /// that runs within a function of another one does the same.
-    fn within<C: Host>(&mut self, host: &mut C, act: impl FnOnce(&mut Machine<'_, C>) -> Step<C>) -> Step<C> {
+    fn within<C: Host>(
+        &mut self,
+        host: &mut C,
+        has_waited: bool,
+        act: impl FnOnce(&mut Machine<'_, C>) -> Step<C>,
+    ) -> Step<C> {
+        let _running = stretch::Running::begin(has_waited);
         std::mem::swap(&mut self.run, &mut host.vars().run);
         let position = host.position();
         let outer = position.load(Relaxed);
-        let mut machine = Machine { host, next: Next::Nothing, position };
+        let mut machine = Machine { host, next: Next::Nothing, position, has_waited };
         let step = act(&mut machine);
+        if let Step::Done(_) = step {
+            machine.report_the_rest();
+        }
         self.next = machine.next;
         std::mem::swap(&mut self.run, &mut host.vars().run);
         position.store(outer, Relaxed);
@@ -157,6 +192,7 @@ struct Machine<'a, C: Host> {
     host: &'a mut C,
     next: Next,
     position: &'static AtomicU32,
+    has_waited: bool,
 }
 
 /// What follows an operation.
@@ -174,13 +210,19 @@ impl<C: Host> Machine<'_, C> {
     /// Runs from `pc`; `truth` is the register conditions leave their result in.
     fn go(&mut self, program: &Program<C>, mut pc: u32, mut truth: bool) -> Step<C> {
         let mut left = program.max_operations;
+        // Where a wait was none, many short pieces would never come to their first look.
+        let mut piece = if self.has_waited { left.min(stretch::LOOK_EVERY) } else { 0 };
+        let mut until_look = piece;
         loop {
-            if left == 0 {
-                self.fail(&format!("script ended after {} operations", program.max_operations));
-                self.run().rc = -1;
-                return self.end(true, false);
+            if until_look == 0 {
+                left -= piece;
+                if let Some(ended) = self.look(left, program) {
+                    return ended;
+                }
+                piece = left.min(stretch::LOOK_EVERY);
+                until_look = piece;
             }
-            left -= 1;
+            until_look -= 1;
             self.run().at = pc;
             self.position.store(pc + 1, Relaxed);
             let flow = match &program.code[pc as usize] {
@@ -252,6 +294,21 @@ impl<C: Host> Machine<'_, C> {
                 Flow::Stop(step) => return step,
             }
         }
+    }
+
+    /// Whether a script that may run `left` operations more, may; its end if not.
+    #[cold]
+    fn look(&mut self, left: u64, program: &Program<C>) -> Option<Step<C>> {
+        let message = if left == 0 {
+            format!("script ended after {} operations", program.max_operations)
+        } else if stretch::look(self.host.now_ms()) > program.max_stretch {
+            format!("script ended after {} s without a wait", program.max_stretch.as_secs_f32())
+        } else {
+            return None;
+        };
+        self.report(&message);
+        self.run().rc = -1;
+        Some(self.end(true, false))
     }
 
     fn resumed(&mut self, program: &Program<C>, next: Next, outcome: Outcome<C>) -> Step<C> {
@@ -494,15 +551,6 @@ impl<C: Host> Machine<'_, C> {
                 self.fail(&fault.to_string());
                 Value::Null
             }
-        }
-    }
-
-    /// Tells the host that a statement has failed.
-    fn fail(&mut self, message: &str) {
-        let run = self.run();
-        let at = run.at;
-        if let Some(table) = run.table.clone() {
-            self.host.script_error(table.place(at), message);
         }
     }
 }

@@ -168,6 +168,10 @@ impl Host for Context {
         &self.server().table.slot(self.worker.member.slot).position
     }
 
+    fn now_ms(&self) -> u64 {
+        crate::time::coarse_ms()
+    }
+
     fn script_error(&mut self, place: Place<'_>, message: &str) {
         logging::line(Level::Error, &format!("core: {}:{}: {message}", place.file, place.line));
     }

@@ -44,16 +44,22 @@ pub fn later(
         worker.recycle(buffer);
     }
     worker.spawn(async move {
+        // Before it comes here for the first time, the process has left what it did.
+        let mut is_first = true;
         loop {
-            let resume = tokio::select! {
+            let (resume, has_waited) = tokio::select! {
                 biased;
-                resume = wait(worker, pause) => resume,
+                outcome = noting(wait(worker, pause)) => outcome,
                 () = worker.given_up() => return give_up(cx, then),
             };
             let program = &worker.server.program;
             let depth = tocsin_event::nest(cx.event_depth);
             worker.lend_vars(&mut cx.vars);
-            let step = execution.resume(resume, program, &mut cx);
+            let step = if std::mem::take(&mut is_first) || has_waited {
+                execution.resume(resume, program, &mut cx)
+            } else {
+                execution.resume_at_once(resume, program, &mut cx)
+            };
             worker.take_vars(&mut cx.vars);
             drop(depth);
             match step {
@@ -135,4 +141,16 @@ async fn wait(worker: &'static Worker, pause: Pause<Context>) -> Resume<Context>
         Ok(resume) => resume,
         Err(_) => Box::new(|_| Outcome::Done(-2)),
     }
+}
+
+/// What `future` comes to, and whether it took any waiting: if not, the process has done nothing else meanwhile.
+async fn noting<T>(future: impl Future<Output = T>) -> (T, bool) {
+    let mut future = std::pin::pin!(future);
+    let mut has_waited = false;
+    let output = std::future::poll_fn(|cx| {
+        let polled = future.as_mut().poll(cx);
+        has_waited |= polled.is_pending();
+        polled
+    });
+    (output.await, has_waited)
 }

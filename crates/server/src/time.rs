@@ -10,6 +10,12 @@ pub fn now_ms() -> u64 {
     now_ns() / 1_000_000
 }
 
+/// The same at the kernel's last tick, some milliseconds ago, for a quarter of the price.
+pub fn coarse_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
+        .map_or(0, |t| t.tv_sec() as u64 * 1_000 + t.tv_nsec() as u64 / 1_000_000)
+}
+
 /// Nanoseconds of the monotonic clock, the same in every process.
 pub fn now_ns() -> u64 {
     // The monotonic clock exists on every Linux.

@@ -122,10 +122,15 @@ impl Traffic {
             let finding = stall.look(pid, slot.turns(), slot.is_idle(), now);
             slot.set_stalled(stall.is_stalled());
             match finding {
-                Some(Finding::Stalls(ms)) => tracing::warn!(
-                    "process {pid} ({}) has not come back to its main loop for {ms} ms: others get its traffic",
-                    group.description
-                ),
+                Some(Finding::Stalls(ms)) => {
+                    let line = self.server.script_line(member.slot);
+                    let place = line.map_or(String::new(), |line| format!(", it is at {line}"));
+                    tracing::warn!(
+                        "process {pid} ({}) has not come back to its main loop for {ms} ms{place}: others get its \
+                         traffic",
+                        group.description
+                    );
+                }
                 Some(Finding::IsBack(ms)) => tracing::warn!(
                     "process {pid} ({}) is back in its main loop after {ms} ms",
                     group.description
