@@ -20,7 +20,9 @@ pub const REPLACE_ME: i32 = 75;
 /// How long processes may take to finish what they have when the server ends.
 const DRAIN: Duration = Duration::from_secs(4);
 /// Time between two looks at the family when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(500);
+/// Time until a fork is tried again that the system refused.
+const FORK_AGAIN: Duration = Duration::from_secs(1);
 /// The same while members are still starting.
 const STARTING_TICK: Duration = Duration::from_millis(5);
 
@@ -43,7 +45,7 @@ pub trait Family {
     fn ready(&mut self);
     /// The server was asked to end, or has to: its processes are asked next. Called in the supervisor, once.
     fn ending(&self);
-    /// A second has passed, or a member was reaped: the supervisor's safe point.
+    /// Half a second has passed, or a member was reaped: the supervisor's safe point.
     fn tick(&self);
     /// How long from now [`Self::scale`] wants to be called at the latest.
     fn next_look(&self) -> Duration;
@@ -288,7 +290,7 @@ impl<F: Family> Supervisor<F> {
                     || cause.raw_os_error() == Some(libc::ENOMEM) =>
             {
                 tracing::error!("fork of {description} failed ({cause}); next try in a second");
-                seat.fork_at = Some(Instant::now() + TICK);
+                seat.fork_at = Some(Instant::now() + FORK_AGAIN);
             }
             Err(cause) => return Err(cause),
         }

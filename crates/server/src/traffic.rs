@@ -1,5 +1,5 @@
-//! Who gets traffic: once a second the supervisor looks for processes that stall, and lets each listening address use as
-//! many of its other workers as their load needs.
+//! Who gets traffic: the supervisor looks for processes that stall, and lets each listening address use as many of its
+//! other workers as their load needs.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +13,7 @@ use crate::spreading::Spreading;
 use crate::stalls::{Finding, Stall};
 use crate::time::{now_ms, now_ns};
 
-/// Time between two looks, in nanoseconds.
+/// Time between two looks at the load, in nanoseconds.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
 
 /// Private memory of a worker, in percent of its budget, from which on others are preferred.
@@ -39,14 +39,17 @@ impl Traffic {
         Self { server, members, spreading, stalls, looked: Cell::new(0) }
     }
 
-    /// Does what is to be done once a second. `is_scaled`: whether the number of workers of a group follows their load.
+    /// Looks for stalls, and once a second at the load. `is_scaled`: whether the number of workers of a group follows their
+    /// load.
     pub(crate) fn look(&self, is_scaled: impl Fn(usize) -> bool) {
+        if self.look_for_stalls() {
+            self.settle();
+        }
         let now = now_ns();
         if now.saturating_sub(self.looked.get()) < LOOK_EVERY_NS {
             return;
         }
         self.looked.set(now);
-        self.look_for_stalls();
         self.each_address(|spreading, group| {
             // Where the number of workers follows their occupation, so does their share: messages that wait in one worker
             // cost it no time, but would leave those beside it idle.
@@ -108,8 +111,10 @@ impl Traffic {
         own.map(|member| (member.index, self.server.table.slot(member.slot)))
     }
 
-    fn look_for_stalls(&self) {
+    /// Returns whether a process began to stall, or came back.
+    fn look_for_stalls(&self) -> bool {
         let now = now_ms();
+        let mut is_news = false;
         for (member, stall) in self.members.iter().zip(self.stalls.borrow_mut().iter_mut()) {
             let group = &self.server.plan.groups[member.group];
             let slot = self.server.table.slot(member.slot);
@@ -121,6 +126,7 @@ impl Traffic {
             let pid = slot.pid.load(Relaxed);
             let finding = stall.look(pid, slot.turns(), slot.is_idle(), now);
             slot.set_stalled(stall.is_stalled());
+            is_news |= finding.is_some();
             match finding {
                 Some(Finding::Stalls(ms)) => {
                     let line = self.server.script_line(member.slot);
@@ -138,5 +144,6 @@ impl Traffic {
                 None => {}
             }
         }
+        is_news
     }
 }

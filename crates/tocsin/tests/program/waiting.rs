@@ -224,3 +224,28 @@ fn a_worker_that_stands_still_gets_no_traffic() {
     // What was queued for it is answered now.
     server.stop();
 }
+
+#[test]
+fn a_script_that_does_not_end_is_named_and_gets_no_more_traffic() {
+    let (phone, subscriber) = (Phone::new(), Subscriber::new());
+    let wait = "while (1) {\n\t\twhile (1) {\n\t\t\twhile (1) {\n\t\t\t\t$var(i) = $rb;\n\t\t\t}\n\t\t}\n\t}";
+    let server = waiting(wait, 2, &subscriber).put("MODULES", "").start();
+    // Each turn copies the body: the time that a script may take is over long before the number of its operations.
+    let invite = Request::new(&Phone::new(), "INVITE", "sip:u@127.0.0.1").body("v".repeat(60_000));
+    phone.send(server.address(), invite.text());
+    let line = until("the log names the line", || {
+        let log = server.log();
+        log.lines().find(|line| line.contains("has not come back to its main loop")).map(str::to_owned)
+    });
+    let place = line.split_once("it is at server.cfg:").map(|(_, rest)| rest);
+    let number = place.and_then(|rest| rest.split(' ').next()?.split(':').next()?.parse::<usize>().ok());
+    let text = std::fs::read_to_string(server.path("server.cfg")).unwrap();
+    let shown = number.and_then(|number| text.lines().nth(number - 1)).unwrap_or_default();
+    assert!(shown.contains("while") || shown.contains("$var(i)"), "{line}: {shown}");
+    // Those that come now are served by the other one.
+    for _ in 0..10 {
+        ask(&phone, &server);
+    }
+    until("it is back", || server.log().contains("is back in its main loop").then_some(()));
+    server.stop();
+}
