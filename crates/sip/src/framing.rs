@@ -5,11 +5,11 @@
 //! who sends one byte at a time costs no more than one who sends all at once. Lines, names and folds are read
 //! exactly as [`Message::parse`](crate::Message::parse) reads them, for a difference between the two would be
 //! a place to hide a message in. Where the parser is lenient and a stream cannot afford it, the framer is the
-//! stricter one: a line ends in CRLF, never in LF alone, and Content-Length has to be there.
+//! stricter one: a line ends in CRLF, never in LF or CR alone, and Content-Length has to be there.
 
 use crate::grammar::{LWS, TOKEN, is, number, trim};
 use crate::{HeaderName, Limits};
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 use thiserror::Error;
 
 /// Bytes of a start line, its line end included, that a stream may send: a Request-URI of the greatest length
@@ -65,6 +65,9 @@ pub enum Unframable {
     /// A line end without carriage return: others may not see the end of a line there.
     #[error("line feed without carriage return")]
     BareLineFeed,
+    /// A carriage return that ends no line: others may see the end of a line there.
+    #[error("carriage return without line feed")]
+    BareCarriageReturn,
     /// No end of the header fields within [`Limits::message`].
     #[error("header fields too long")]
     HeadTooLong,
@@ -109,7 +112,7 @@ pub struct Framer {
     place: Place,
     /// Content-Length, once it was met.
     length: Option<u64>,
-    /// No line end lies between the begin of the line and here.
+    /// No line end, nor half of one, lies between the begin of the line and here.
     searched: usize,
 }
 
@@ -204,17 +207,21 @@ impl Framer {
         }
         loop {
             let unread = window.get(self.searched..).unwrap_or_default();
-            let Some(feed) = memchr(b'\n', unread) else {
+            let Some(stop) = memchr2(b'\r', b'\n', unread) else {
                 self.searched += unread.len();
                 return self.head_incomplete(window);
             };
-            self.searched += feed;
-            let end = self.searched + 1;
-            if !window[..end].ends_with(b"\r\n") {
-                return Err(Unframable::BareLineFeed);
+            self.searched += stop;
+            match unread[stop..] {
+                [b'\n', ..] => return Err(Unframable::BareLineFeed),
+                [b'\r', b'\n', ..] => {}
+                // What follows tells whether it ends the line: it is met again then.
+                [_] | [] => return self.head_incomplete(window),
+                _ => return Err(Unframable::BareCarriageReturn),
             }
+            let end = self.searched + 2;
             match window.get(end) {
-                // Only the next byte tells whether the line is folded: this line feed is met again then.
+                // Only the next byte tells whether the line is folded: this line end is met again then.
                 None => return self.head_incomplete(window),
                 Some(b' ' | b'\t') => self.searched = end,
                 Some(_) => {

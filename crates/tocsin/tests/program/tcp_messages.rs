@@ -170,6 +170,20 @@ fn a_message_that_is_too_long_ends_the_connection() {
 }
 
 #[test]
+fn a_bare_carriage_return_ends_the_connection() {
+    let streams = Streams::start("");
+    let mut line = Line::open(streams.tcp);
+    let hidden = options(&line);
+    // Whoever ends a line at the carriage return takes the second request for the body of the first.
+    let length = hidden.text().len();
+    let outer = options(&line).header("X", format!("a\rContent-Length: {length}"));
+    line.send(outer.text() + &hidden.text());
+    let answers = line.read_to_end();
+    assert!(answers.is_empty(), "{}", String::from_utf8_lossy(&answers));
+    streams.server.stop();
+}
+
+#[test]
 fn who_says_that_no_more_comes_still_gets_the_answers() {
     let streams = Streams::start("");
     let mut line = Line::open(streams.tcp);
