@@ -81,8 +81,8 @@ fn own(status: &StatusReports, name: &ScriptValue, function: &str) -> Option<Ide
 
 fn set_status(status: &StatusReports, identifier: IdentifierId, arguments: &[ScriptValue]) -> bool {
     let number = arguments[0].to_int().unwrap_or(0).clamp(i32::MIN.into(), i32::MAX.into());
-    let details = as_text(&arguments[1]).unwrap_or_default();
-    status.set(identifier, number as i32, &details);
+    let details = as_text(&arguments[1]);
+    status.set(identifier, number as i32, details.as_deref());
     true
 }
 
@@ -139,6 +139,16 @@ mod tests {
         assert_eq!(whole, r#"{"Readiness":false,"Status":-1,"Details":"aggregated"}"#);
         let reports = answer(&bench, "sr_list_reports", &["alarms", "main"]);
         assert!(reports.ends_with(r#","Log":"from OPTIONS"}]"#), "{reports}");
+    }
+
+    #[test]
+    fn empty_details_are_shown_and_none_are_left_out() {
+        let bench = after(r#"sr_set_status("alarms", 8, ""); sr_set_status("Second Group", 7);"#);
+        let shown = |group| answer(&bench, "sr_get_status", &[group]);
+        assert_eq!(shown("alarms"), r#"{"Readiness":true,"Status":8,"Details":""}"#);
+        assert_eq!(shown("Second Group"), r#"{"Readiness":true,"Status":7}"#);
+        let bench = after(r#"sr_set_status("alarms", 8, "text"); sr_set_status("alarms", 8);"#);
+        assert_eq!(answer(&bench, "sr_get_status", &["alarms"]), r#"{"Readiness":true,"Status":8}"#);
     }
 
     #[test]

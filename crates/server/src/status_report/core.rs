@@ -56,7 +56,7 @@ impl StatusReports {
             CoreState::Running => {
                 self.shared.set(CORE.0, status, Some(details));
             }
-            _ => self.set(CORE, status, details),
+            _ => self.set(CORE, status, Some(details)),
         }
         self.report_core(state);
     }

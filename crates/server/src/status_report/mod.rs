@@ -161,7 +161,7 @@ impl StatusReports {
             return Err(StatusError::Reports(reports));
         }
         let id = next(self.identifiers.len())?;
-        let details = text(identifier.details.as_bytes());
+        let details = Some(cut(identifier.details.as_bytes())).filter(|details| !details.is_empty());
         self.shared.begin(id, stored(identifier.status), details).map_err(|Full| StatusError::Memory)?;
         self.identifiers.push(IdentifierEntry { group, name: name.to_owned(), reports });
         Ok(IdentifierId(id))
@@ -221,9 +221,9 @@ impl StatusReports {
     }
 
     /// Sets a status with what is to be said about it, and raises `E_CORE_SR_STATUS_CHANGED` if the number is another
-    /// one. 0 is no status: it becomes 1. Empty details are none.
-    pub fn set(&self, identifier: IdentifierId, status: i32, details: &[u8]) {
-        let (status, details) = (stored(status), text(details));
+    /// one. 0 is no status: it becomes 1. Empty details are told as such, `None` is left out.
+    pub fn set(&self, identifier: IdentifierId, status: i32, details: Option<&[u8]>) {
+        let (status, details) = (stored(status), details.map(cut));
         let old = self.shared.set(identifier.0, status, details);
         if old != status {
             let event = SrStatusChanged {
@@ -268,11 +268,6 @@ fn next(used: usize) -> Result<u16, StatusError> {
 /// A status as it is kept.
 fn stored(status: i32) -> i32 {
     if status == 0 { 1 } else { status }
-}
-
-/// Details as they are kept.
-fn text(details: &[u8]) -> Option<&[u8]> {
-    Some(cut(details)).filter(|details| !details.is_empty())
 }
 
 /// At most [`TEXT_LIMIT`] bytes, without a piece of a character at the end.

@@ -16,7 +16,7 @@ use super::IDENTIFIER_LIMIT;
 pub struct State {
     /// The number: negative for "not ready", never 0.
     pub status: i32,
-    /// What was said about it.
+    /// What was said about it, which may be an empty text.
     pub details: Option<Vec<u8>>,
 }
 
@@ -55,6 +55,8 @@ struct Words {
 #[derive(ShmSafe, ShmClone)]
 struct Kept {
     status: i32,
+    /// 1 if there are details, though they may be empty.
+    has_details: u32,
     /// Empty for none.
     details: ShmBytes,
 }
@@ -96,9 +98,11 @@ impl Shared {
         let changed = self.states.update(&id, |kept, _| {
             let old = std::mem::replace(&mut kept.status, status);
             word.store(status, Relaxed);
+            kept.has_details = details.is_some().into();
             if let Err(Full) = kept.details.try_assign(details.unwrap_or_default()) {
                 // A status without its details is better than an old status.
                 kept.details.clear();
+                kept.has_details = 0;
             }
             old
         });
@@ -113,7 +117,7 @@ impl Shared {
 
     pub(super) fn state(&self, id: u16) -> State {
         let kept = self.states.get(&id, |kept| {
-            let details = Some(kept.details.as_bytes()).filter(|details| !details.is_empty());
+            let details = Some(kept.details.as_bytes()).filter(|_| kept.has_details != 0);
             State { status: kept.status, details: details.map(<[u8]>::to_vec) }
         });
         kept.unwrap_or_else(|| State { status: self.word(id).status.load(Relaxed), details: None })
@@ -162,6 +166,7 @@ impl Shared {
 
 impl Kept {
     fn new(status: i32, details: Option<&[u8]>, alloc: Alloc) -> Result<Self, Full> {
-        Ok(Self { status, details: ShmBytes::try_from_slice_in(details.unwrap_or_default(), alloc)? })
+        let text = ShmBytes::try_from_slice_in(details.unwrap_or_default(), alloc)?;
+        Ok(Self { status, has_details: details.is_some().into(), details: text })
     }
 }

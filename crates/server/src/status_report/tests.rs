@@ -51,13 +51,15 @@ fn a_status_is_any_number_but_zero() {
     let (status, group, main) = with_alarms();
     assert_eq!(status.state(main), state(1, ""));
     for number in [5, -3, 70_000, i32::MAX, i32::MIN] {
-        status.set(main, number, b"text");
+        status.set(main, number, Some(b"text"));
         assert_eq!(status.state(main), state(number, "text"));
         assert_eq!(status.state(main).is_ready(), number > 0);
         assert_eq!(status.aggregated(group), number.signum());
     }
-    status.set(main, 0, b"");
-    assert_eq!(status.state(main), state(1, ""), "0 is 1, and empty details are none");
+    status.set(main, 0, None);
+    assert_eq!(status.state(main), state(1, ""), "0 is 1");
+    status.set(main, 2, Some(b""));
+    assert_eq!(status.state(main), State { status: 2, details: Some(Vec::new()) }, "empty is not none");
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn one_identifier_that_is_not_ready_makes_its_group_so() {
     assert_eq!(status.find(alarms, Some(b"pstn")), Some(other));
     assert_eq!(status.find(alarms, Some(b"PSTN")), None, "only groups match whatever the case");
     assert_eq!(status.aggregated(alarms), -1);
-    status.set(other, 3, b"");
+    status.set(other, 3, None);
     assert_eq!(status.aggregated(alarms), 1);
 }
 
@@ -116,10 +118,10 @@ fn the_oldest_reports_make_room() {
 #[test]
 fn a_death_in_the_middle_costs_details_and_no_status() {
     let (status, _, main) = with_alarms();
-    status.set(main, -4, b"broken");
+    status.set(main, -4, Some(b"broken"));
     status.shared.lose(main.0);
     assert_eq!(status.state(main), state(-4, ""));
-    status.set(main, 6, b"well again");
+    status.set(main, 6, Some(b"well again"));
     assert_eq!(status.state(main), state(6, "well again"));
 }
 
@@ -127,7 +129,7 @@ fn a_death_in_the_middle_costs_details_and_no_status() {
 fn long_texts_are_cut_between_characters() {
     let (status, _, main) = with_alarms();
     let long = "é".repeat(TEXT_LIMIT);
-    status.set(main, 2, format!("x{long}").as_bytes());
+    status.set(main, 2, Some(format!("x{long}").as_bytes()));
     let details = String::from_utf8(status.state(main).details.unwrap()).unwrap();
     assert_eq!(details.len(), TEXT_LIMIT - 1);
     status.report(main, long.as_bytes()).unwrap();
