@@ -70,7 +70,7 @@ impl Bench {
     }
 
     fn statistic(&self, name: &str) -> i64 {
-        self.server().statistics.read(name).first().map_or(-1, |reading| reading.value)
+        self.server().statistics.read(&name.into()).first().map_or(-1, |reading| reading.value)
     }
 
     fn command(&self, name: &str, params: &[&str]) -> Result<Value, i64> {

@@ -151,7 +151,7 @@ mod tests {
     fn statistics_are_listed_in_their_order() {
         let mut statistics = Statistics::default();
         Counters::register(&mut statistics);
-        let names: Vec<_> = statistics.read("sl:").into_iter().map(|reading| reading.name).collect();
+        let names: Vec<_> = statistics.read(&"sl:".into()).into_iter().map(|reading| reading.name).collect();
         let expected = "1xx_replies 2xx_replies 3xx_replies 4xx_replies 5xx_replies 6xx_replies sent_replies \
                         sent_err_replies received_ACKs";
         assert_eq!(names, expected.split(' ').map(|name| format!("sl:{name}")).collect::<Vec<_>>());
@@ -224,7 +224,7 @@ mod tests {
             "route { sl_reply_error(); }",
         );
         bench.serve(&request("INVITE", "", ""), 1);
-        assert!(bench.worker.server.statistics.read("sl:").is_empty());
+        assert!(bench.worker.server.statistics.read(&"sl:".into()).is_empty());
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Bench {
 
     /// One statistic.
     pub(crate) fn statistic(&self, name: &str) -> i64 {
-        let readings = self.worker.server.statistics.read(name);
+        let readings = self.worker.server.statistics.read(&name.into());
         readings.first().map(|reading| reading.value).unwrap_or_else(|| panic!("no statistic {name}"))
     }
 }

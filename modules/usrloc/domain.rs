@@ -92,7 +92,7 @@ mod tests {
         let domain = Domain::register("location", arena, &mut statistics).unwrap();
         statistics.share(arena, 1).unwrap();
         let read = || {
-            let readings = statistics.read("usrloc:").into_iter();
+            let readings = statistics.read(&"usrloc:".into()).into_iter();
             readings.map(|r| format!("{}={}", r.name, r.value)).collect::<Vec<_>>().join(" ")
         };
         domain.count(&statistics, Committed::Created, [Change::Inserted, Change::Inserted].into_iter());

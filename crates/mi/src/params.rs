@@ -132,12 +132,17 @@ impl Params {
         }
     }
 
-    /// An array of strings; numbers count as their digits.
+    /// An array of strings, one at least; numbers count as their digits.
     ///
     /// # Errors
-    /// As [`Self::array`], also when an element is neither string nor number.
+    /// As [`Self::array`]; -32602 "Empty array in parameter", and "Bad type for parameter" when an element is neither
+    /// string nor number.
     pub fn texts(&self, name: &str) -> Result<Vec<Cow<'_, [u8]>>, MiError> {
-        self.array(name)?.iter().map(|element| text_of(element).ok_or_else(|| bad_type(name))).collect()
+        let elements = self.array(name)?;
+        if elements.is_empty() {
+            return Err(MiError::invalid_params(format!("Empty array in parameter '{name}'")));
+        }
+        elements.iter().map(|element| text_of(element).ok_or_else(|| bad_type(name))).collect()
     }
 }
 
@@ -234,6 +239,19 @@ mod tests {
             let params = bind(Value::array([Value::from("a"), Value::from("b"), given.clone()])).unwrap();
             assert_eq!(params.int("expire").ok(), expected, "{given:?}");
         }
+    }
+
+    #[test]
+    fn arrays_of_strings() {
+        let texts = |list: Value| {
+            let params = bind(Value::array([list, Value::Null])).unwrap();
+            let texts = params.texts("event").map(|texts| texts.concat());
+            texts.map_err(|error| error.data.unwrap_or_default().into_owned())
+        };
+        assert_eq!(texts(Value::array([Value::from("a"), Value::from(1)])), Ok(b"a1".to_vec()));
+        assert_eq!(texts(Value::Array(vec![])), Err("Empty array in parameter 'event'".to_owned()));
+        assert_eq!(texts(Value::array([Value::Null])), Err("Bad type for parameter 'event'".to_owned()));
+        assert_eq!(texts(Value::from("a")), Err("Bad type for parameter 'event'".to_owned()));
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! Counters live in shared memory, a row for each process, so that counting is a plain addition. Everything else is
 //! computed when asked.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
 use tocsin_shm::{Arena, ArenaFull, Counters};
+
+/// How many different names one request may give.
+pub const NAME_LIMIT: usize = 4096;
 
 /// A registered counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,37 +90,38 @@ impl Statistics {
         }
     }
 
-    /// The readings that `wanted` names: `all`, `group:`, `group:name` or `name`. Empty when nothing has that name.
-    pub fn read(&self, wanted: &str) -> Vec<Reading> {
+    /// The readings that were asked for, in the order in which they were first named, each once. Empty when there are
+    /// none. A group is computed once, however often it is named.
+    pub fn read(&self, wanted: &Wanted<'_>) -> Vec<Reading> {
         let mut found = Vec::new();
-        let (group, name) = match wanted.split_once(':') {
-            Some((group, name)) => (Some(group), name),
-            None => (None, wanted),
-        };
-        let all = wanted == "all";
-        for entry in self.entries.iter().filter(|e| all || group.is_none_or(|g| g == e.group)) {
-            self.readings(entry, |n, value| {
-                if all || n == name || (group.is_some() && name.is_empty()) {
-                    let incremental = matches!(entry.source, Source::Counter(_));
-                    found.push(Reading { name: format!("{}:{n}", entry.group), value, incremental });
+        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(entry.group)) {
+            let incremental = matches!(entry.source, Source::Counter(_));
+            self.readings(entry, |name, value| {
+                if let Some(rank) = wanted.rank(entry.group, name) {
+                    let name = format!("{}:{name}", entry.group);
+                    found.push((rank, Reading { name, value, incremental }));
                 }
             });
         }
-        found
+        // Stable: what one name stands for stays in the order of registration.
+        found.sort_by_key(|(rank, _)| *rank);
+        found.into_iter().map(|(_, reading)| reading).collect()
     }
 
-    /// Sets the named counters back to zero. `false` when nothing has that name; computed values stay.
-    pub fn reset(&self, wanted: &str) -> bool {
-        let (group, name) = wanted.split_once(':').map_or((None, wanted), |(g, n)| (Some(g), n));
+    /// Sets the counters that were asked for back to zero; computed values stay. `false` when there are none of either
+    /// kind.
+    pub fn reset(&self, wanted: &Wanted<'_>) -> bool {
         let mut found = false;
-        for entry in self.entries.iter().filter(|e| group.is_none_or(|g| g == e.group)) {
-            match (&entry.source, self.counters.get()) {
-                (Source::Counter(id), Some(counters)) if name == entry.name || name.is_empty() => {
-                    counters.reset(*id);
+        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(entry.group)) {
+            match &entry.source {
+                Source::Counter(id) if wanted.rank(entry.group, entry.name).is_some() => {
+                    self.counters.get().inspect(|counters| counters.reset(*id));
                     found = true;
                 }
-                (Source::Computed(_), _) => self.readings(entry, |n, _| found |= n == name),
-                _ => {}
+                Source::Counter(_) => {}
+                Source::Computed(_) => {
+                    self.readings(entry, |name, _| found |= wanted.rank(entry.group, name).is_some());
+                }
             }
         }
         found
@@ -134,6 +139,72 @@ impl Statistics {
             Source::Counter(id) => each(entry.name, self.counters.get().map_or(0, |c| c.sum(*id) as i64)),
             Source::Computed(compute) => compute(&mut each),
         }
+    }
+}
+
+/// What a client asks for: `all`, `group:`, `group:name` and `name`. A name counts once, however often it is given.
+#[derive(Debug, Default)]
+pub struct Wanted<'a> {
+    /// The rank of `all`.
+    all: Option<usize>,
+    /// The rank of each name within its group; one of no name is the group as a whole.
+    in_groups: HashMap<&'a str, HashMap<&'a str, usize>>,
+    /// The rank of each name that was given without a group.
+    anywhere: HashMap<&'a str, usize>,
+    names: usize,
+}
+
+impl<'a> Wanted<'a> {
+    /// Everything.
+    pub fn all() -> Self {
+        Self { all: Some(0), names: 1, ..Self::default() }
+    }
+
+    /// What these names stand for. `None` when there are more different ones than [`NAME_LIMIT`].
+    pub fn named(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut wanted = Self::default();
+        names.into_iter().all(|name| wanted.add(name)).then_some(wanted)
+    }
+
+    /// The same, but not everything because of the name `all`: what changes statistics wants them named.
+    pub fn without_all(self) -> Self {
+        Self { all: None, ..self }
+    }
+
+    fn add(&mut self, wanted: &'a str) -> bool {
+        let rank = self.names;
+        let known = match wanted.split_once(':') {
+            Some((group, name)) => *self.in_groups.entry(group).or_default().entry(name).or_insert(rank),
+            None if wanted == "all" => *self.all.get_or_insert(rank),
+            None => *self.anywhere.entry(wanted).or_insert(rank),
+        };
+        self.names += usize::from(known == rank);
+        self.names <= NAME_LIMIT
+    }
+
+    /// Whether something of the group may have been asked for.
+    fn may_be_in(&self, group: &str) -> bool {
+        self.all.is_some() || !self.anywhere.is_empty() || self.in_groups.contains_key(group)
+    }
+
+    /// The place of the first name that stands for the statistic; `None` when none does.
+    fn rank(&self, group: &str, name: &str) -> Option<usize> {
+        let in_group = self.in_groups.get(group);
+        let ranks = [
+            self.all,
+            in_group.and_then(|names| names.get("").copied()),
+            in_group.and_then(|names| names.get(name).copied()),
+            self.anywhere.get(name).copied(),
+        ];
+        ranks.into_iter().flatten().min()
+    }
+}
+
+impl<'a> From<&'a str> for Wanted<'a> {
+    fn from(name: &'a str) -> Self {
+        let mut wanted = Self::default();
+        wanted.add(name);
+        wanted
     }
 }
 
@@ -226,21 +297,61 @@ mod tests {
         statistics
     }
 
-    fn names(readings: &[Reading]) -> Vec<&str> {
-        readings.iter().map(|r| r.name.as_str()).collect()
+    fn read(statistics: &Statistics, names: &[&str]) -> Vec<String> {
+        let wanted = Wanted::named(names.iter().copied()).unwrap();
+        statistics.read(&wanted).into_iter().map(|reading| reading.name).collect()
     }
 
     #[test]
     fn names_groups_and_all() {
         let s = sample();
+        let all = ["core:rcv_requests", "tm:rcv_requests", "load:load-proc-1", "load:load"];
+        assert_eq!(read(&s, &["all"]), all);
+        assert_eq!(read(&s, &["load:"]), ["load:load-proc-1", "load:load"]);
+        assert_eq!(read(&s, &["load:load"]), ["load:load"]);
+        assert_eq!(read(&s, &["rcv_requests"]), ["core:rcv_requests", "tm:rcv_requests"]);
+        for nothing in ["nosuch", "nosuch:", "core:nosuch", ":load", ":", ""] {
+            assert_eq!(read(&s, &[nothing]), [""; 0], "{nothing}");
+        }
+        assert!(!s.read(&"load:load".into())[0].incremental);
+    }
+
+    #[test]
+    fn what_is_named_twice_is_told_once_and_computed_once() {
+        let computed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let times = std::sync::Arc::clone(&computed);
+        let mut s = sample();
+        s.computed("slow", move |each| {
+            times.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            each("one", 1);
+            each("two", 2);
+        });
+        let mut names = vec!["slow:two", "tm:", "slow:one", "slow:", "two", "load:load"];
+        names.extend(vec!["all"; 4000]);
         assert_eq!(
-            names(&s.read("all")),
-            ["core:rcv_requests", "tm:rcv_requests", "load:load-proc-1", "load:load"]
+            read(&s, &names),
+            ["slow:two", "tm:rcv_requests", "slow:one", "load:load", "core:rcv_requests", "load:load-proc-1"]
         );
-        assert_eq!(names(&s.read("load:")), ["load:load-proc-1", "load:load"]);
-        assert_eq!(names(&s.read("load:load")), ["load:load"]);
-        assert_eq!(names(&s.read("rcv_requests")), ["core:rcv_requests", "tm:rcv_requests"]);
-        assert_eq!(names(&s.read("nosuch")), [""; 0]);
-        assert!(!s.read("load:load")[0].incremental);
+        assert_eq!(computed.load(std::sync::atomic::Ordering::Relaxed), 1);
+        read(&s, &["core:", "tm:rcv_requests"]);
+        assert_eq!(computed.load(std::sync::atomic::Ordering::Relaxed), 1, "nothing of it was asked for");
+    }
+
+    #[test]
+    fn different_names_have_a_limit() {
+        let names: Vec<String> = (0..=NAME_LIMIT).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(Wanted::named(names.iter().copied()).is_none());
+        assert!(
+            Wanted::named(names[..NAME_LIMIT].iter().copied().chain(names[..9].iter().copied())).is_some()
+        );
+    }
+
+    #[test]
+    fn computed_values_are_found_and_not_reset() {
+        let s = sample();
+        let reset = |name: &str| s.reset(&Wanted::from(name).without_all());
+        assert!(reset("load:load") && reset("tm:") && reset("rcv_requests"));
+        assert!(!reset("nosuch") && !reset("load:nosuch") && !reset("all"));
     }
 }

@@ -1,10 +1,12 @@
 //! `get_statistics`, `list_statistics`, `reset_statistics`.
 
+use std::borrow::Cow;
+
 use tocsin_json::Value;
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
 
 use crate::server::Server;
-use crate::statistics::Reading;
+use crate::statistics::{NAME_LIMIT, Reading, Wanted};
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::new(
@@ -26,7 +28,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
             let readings = if params.has("statistics") {
                 wanted(server, &params)?
             } else {
-                server.statistics.read("all")
+                server.statistics.read(&Wanted::all())
             };
             Ok(object(readings, |r| {
                 Value::from(if r.incremental { "incremental" } else { "non-incremental" })
@@ -39,11 +41,12 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         &[&["statistics"]],
         "sets counters back to zero",
         move |params: Params| -> Outcome {
-            let mut found = false;
-            for name in params.texts("statistics")? {
-                found |= server.statistics.reset(&String::from_utf8_lossy(&name));
+            let names = names(&params)?;
+            if server.statistics.reset(&named(&names)?.without_all()) {
+                Ok(Value::from("OK"))
+            } else {
+                Err(MiError::new(404, "Statistics Not Found"))
             }
-            if found { Ok(Value::from("OK")) } else { Err(MiError::new(404, "Statistics Not Found")) }
         },
     ));
     registry.add(Command::new(
@@ -59,10 +62,26 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
 }
 
 fn wanted(server: &'static Server, params: &Params) -> Result<Vec<Reading>, MiError> {
-    let names = params.texts("statistics")?;
-    let found: Vec<Reading> =
-        names.iter().flat_map(|name| server.statistics.read(&String::from_utf8_lossy(name))).collect();
+    let names = names(params)?;
+    let found = server.statistics.read(&named(&names)?);
     if found.is_empty() { Err(MiError::new(404, "Statistics Not Found")) } else { Ok(found) }
+}
+
+/// The names in a request. What is not UTF-8 names nothing.
+fn names(params: &Params) -> Result<Vec<Cow<'_, str>>, MiError> {
+    let names = params.texts("statistics")?.into_iter();
+    Ok(names
+        .map(|name| match name {
+            Cow::Borrowed(name) => String::from_utf8_lossy(name),
+            Cow::Owned(name) => Cow::Owned(String::from_utf8_lossy(&name).into_owned()),
+        })
+        .collect())
+}
+
+fn named<'a>(names: &'a [Cow<'_, str>]) -> Result<Wanted<'a>, MiError> {
+    Wanted::named(names.iter().map(|name| &**name)).ok_or_else(|| {
+        MiError::invalid_params(format!("More than {NAME_LIMIT} names in parameter 'statistics'"))
+    })
 }
 
 fn object(readings: Vec<Reading>, value: impl Fn(&Reading) -> Value) -> Value {
