@@ -22,6 +22,8 @@ const CHAIN_BYTES: u64 = 16;
 const EXPIRED_AT_ONCE: usize = 256;
 /// Keys that are gathered before what they name is removed.
 const KEYS_AT_ONCE: usize = 10_000;
+/// What an entry takes beside its key and value, as text and while it is gathered.
+const ENTRY_BYTES: usize = 32;
 
 /// A value.
 #[derive(ShmSafe, ShmClone)]
@@ -58,42 +60,28 @@ impl Collection {
         self.map.sweeper()
     }
 
-    /// Takes out what has a key as the pattern `glob` says.
-    pub(super) fn remove_matching(&self, glob: &[u8]) {
+    /// Takes out of one shard what has a key as the pattern `glob` says, but not all at once. `true`: there may be more.
+    pub(super) fn remove_matching(&self, shard: usize, glob: &[u8]) -> bool {
         let mut keys = Vec::new();
-        loop {
-            self.map.for_each(|key, _| {
-                if keys.len() < KEYS_AT_ONCE && pattern::matches(glob, key) {
-                    keys.push(key.to_vec());
-                }
-            });
-            let all = keys.len() < KEYS_AT_ONCE;
-            for key in keys.drain(..) {
-                self.map.remove(&key[..], |_| ());
-            }
-            if all {
-                break;
-            }
-        }
-    }
-
-    /// Entries with a key as the pattern `glob` says, in the order of their keys, up to `most` bytes of keys and values.
-    /// `false`: there are more.
-    pub(super) fn matching(&self, glob: &[u8], most: usize) -> (Vec<(Vec<u8>, Bytes)>, bool) {
-        let now = monotonic_millis();
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        self.map.for_each(|key, entry| {
-            if bytes <= most && entry.until > now && pattern::matches(glob, key) {
-                let value = entry.stored.to_bytes();
-                bytes += key.len() + value.len();
-                found.push((key.to_vec(), value));
+        self.map.for_each_in(shard, |key, _| {
+            if keys.len() < KEYS_AT_ONCE && pattern::matches(glob, key) {
+                keys.push(key.to_vec());
             }
         });
-        if bytes > most {
-            found.pop();
+        for key in &keys {
+            self.map.remove(&key[..], |_| ());
         }
-        found.sort_by(|one, two| one.0.cmp(&two.0));
-        (found, bytes <= most)
+        keys.len() == KEYS_AT_ONCE
+    }
+
+    /// Adds the entries of one shard with a key as the pattern `glob` says to `found`, as long as there is room.
+    pub(super) fn matching(&self, shard: usize, glob: &[u8], found: &mut Matching) {
+        let now = monotonic_millis();
+        self.map.for_each_in(shard, |key, entry| {
+            if !found.is_full && entry.until > now && pattern::matches(glob, key) {
+                found.add(key, entry.stored.to_bytes());
+            }
+        });
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -113,6 +101,38 @@ impl Collection {
                 edit.set_deadline(deadline(entry.until));
             }
         });
+    }
+}
+
+/// Entries that were asked for.
+#[derive(Debug)]
+pub(super) struct Matching {
+    entries: Vec<(Vec<u8>, Bytes)>,
+    bytes_left: usize,
+    /// One was left out.
+    pub(super) is_full: bool,
+}
+
+impl Matching {
+    /// Room for so many bytes of entries.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { entries: Vec::new(), bytes_left: bytes, is_full: false }
+    }
+
+    fn add(&mut self, key: &[u8], value: Bytes) {
+        match self.bytes_left.checked_sub(key.len() + value.len() + ENTRY_BYTES) {
+            Some(left) => {
+                self.bytes_left = left;
+                self.entries.push((key.to_vec(), value));
+            }
+            None => self.is_full = true,
+        }
+    }
+
+    /// The entries, in the order of their keys.
+    pub(super) fn sorted(mut self) -> Vec<(Vec<u8>, Bytes)> {
+        self.entries.sort_by(|one, two| one.0.cmp(&two.0));
+        self.entries
     }
 }
 
@@ -253,13 +273,20 @@ mod tests {
         for key in ["info_1", "info_2", "other"] {
             all.store(key.as_bytes(), b"v", None).unwrap();
         }
-        let keys = |glob: &str| {
-            all.matching(glob.as_bytes(), 1000).0.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        let found = |glob: &str, bytes: usize| {
+            let mut found = Matching::new(bytes);
+            (0..all.shards()).for_each(|shard| all.matching(shard, glob.as_bytes(), &mut found));
+            let is_full = found.is_full;
+            (found.sorted().into_iter().map(|(key, _)| key).collect::<Vec<_>>(), is_full)
         };
+        let keys = |glob: &str| found(glob, 1000).0;
         assert_eq!(keys("info_*"), [b"info_1", b"info_2"]);
-        let (some, whole) = all.matching(b"*", 12);
-        assert!(!some.is_empty() && !whole, "what does not fit is left out, and told");
-        all.remove_matching(b"info_?");
+        let (some, is_full) = found("*", 2 * (ENTRY_BYTES + 7));
+        assert!(some.len() == 2 && is_full, "what does not fit is left out, and told");
+        assert!(
+            (0..all.shards()).all(|shard| !all.remove_matching(shard, b"info_?")),
+            "few are removed at once"
+        );
         assert_eq!(keys("*"), [b"other"]);
     }
 

@@ -8,13 +8,13 @@ mod urls;
 use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
-use tocsin_mi::{Command, MiError, Outcome as Answer, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome as Answer, PIECE, Params, Registry, Reply, Room};
 use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Value};
 use tocsin_server::module::{Deadlines, Module, Setup, SetupError};
 use tocsin_server::parameters::{number, text};
 use tocsin_server::{Context, Server, Worker};
 
-use self::collection::Collection;
+use self::collection::{Collection, Matching};
 use self::urls::{DEFAULT, Sizes, collection_of};
 
 /// The module's name.
@@ -23,6 +23,8 @@ const NAME: &str = "cachedb_local";
 const COLLECTION_LIMIT: usize = 64;
 /// Bytes of keys and values that `cache_fetch_chunk` shows.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How long a pattern for keys may be, in bytes: each key costs time in the product of both lengths at worst.
+const GLOB_LIMIT: usize = 256;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -89,14 +91,35 @@ impl Module for CachedbLocal {
         let forms: &[&[&str]] = &[&["glob"], &["glob", "collection"]];
         let help = "removes the entries whose key is as a pattern says";
         registry.add(Command::new(NAME, "cache_remove_chunk", forms, help, move |params: Params| {
-            collection_named(server, &params)?.remove_matching(&params.text("glob")?);
-            Ok::<_, MiError>(Json::from("OK"))
+            Reply::later(async move { remove(collection_named(server, &params)?, &glob(&params)?).await })
         }));
         let help = "shows the entries whose key is as a pattern says";
         registry.add(Command::new(NAME, "cache_fetch_chunk", forms, help, move |params: Params| {
-            fetch_chunk(collection_named(server, &params)?, &params.text("glob")?)
+            Reply::later(
+                async move { fetch_chunk(collection_named(server, &params)?, &glob(&params)?).await },
+            )
         }));
     }
+}
+
+fn glob(params: &Params) -> Result<Vec<u8>, MiError> {
+    let glob = params.text("glob")?.into_owned();
+    if glob.len() > GLOB_LIMIT {
+        return Err(MiError::invalid_params(format!("A pattern has at most {GLOB_LIMIT} bytes")));
+    }
+    Ok(glob)
+}
+
+/// Removes what matches; others have their turn after each shard.
+async fn remove(collection: &Collection, glob: &[u8]) -> Answer {
+    let mut pauses = Room::new(0);
+    for shard in 0..collection.shards() {
+        while collection.remove_matching(shard, glob) {
+            pauses.did(PIECE).await;
+        }
+        pauses.did(PIECE).await;
+    }
+    Ok(Json::from("OK"))
 }
 
 fn collection_named(server: &'static Server, params: &Params) -> Result<&'static Rc<Collection>, MiError> {
@@ -105,13 +128,18 @@ fn collection_named(server: &'static Server, params: &Params) -> Result<&'static
     server.state::<Collections>().find(name).ok_or_else(|| MiError::new(404, "Collection not found"))
 }
 
-fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
-    let (entries, all) = collection.matching(glob, CHUNK_BYTES);
-    let entries = entries.into_iter().map(|(key, value)| {
+/// What matches, as far as there is room; others have their turn after each shard.
+async fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
+    let (mut found, mut pauses) = (Matching::new(CHUNK_BYTES), Room::new(0));
+    for shard in 0..collection.shards() {
+        collection.matching(shard, glob, &mut found);
+        pauses.did(PIECE).await;
+    }
+    let truncated = found.is_full.then(|| ("truncated", Json::from(true)));
+    let entries = found.sorted().into_iter().map(|(key, value)| {
         let text = |bytes: &[u8]| Json::Str(Text::copy_of(bytes));
         Json::object([("name", text(&key)), ("value", text(&value))])
     });
-    let truncated = (!all).then(|| ("truncated", Json::from(true)));
     Ok(Json::object([("keys", Json::array(entries))].into_iter().chain(truncated)))
 }
 
@@ -130,7 +158,13 @@ fn remove_chunk() -> Function<Context> {
                 tracing::error!("cache_remove_chunk: there is no collection `{}`", name.escape_ascii());
                 return Outcome::FALSE;
             };
-            collection.remove_matching(glob);
+            if glob.len() > GLOB_LIMIT {
+                tracing::error!("cache_remove_chunk: a pattern has at most {GLOB_LIMIT} bytes");
+                return Outcome::FALSE;
+            }
+            for shard in 0..collection.shards() {
+                while collection.remove_matching(shard, glob) {}
+            }
             Outcome::TRUE
         });
         Ok(call)

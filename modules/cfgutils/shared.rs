@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
 use tocsin_script::{Accessor, Bytes, Index, Store, SubName, Value, Variable, WriteError};
+use tocsin_server::commands::list_room;
 use tocsin_server::core::refused;
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_server::{Context, Server};
@@ -134,7 +135,7 @@ pub(super) fn add_commands(server: &'static Server, registry: &mut Registry) {
     ));
     let help = "tells the value of a shared variable, or of all";
     registry.add(Command::new("cfgutils", "shv_get", &[&[], &["name"]], help, move |params: Params| {
-        tell(&variables, &params)
+        Reply::long(async move { tell(&variables, &params, list_room(server)).await })
     }));
 }
 
@@ -149,22 +150,26 @@ fn set(variables: &SharedVariables, params: &Params) -> Outcome {
     Ok(Json::from("OK"))
 }
 
-fn tell(variables: &SharedVariables, params: &Params) -> Outcome {
+/// One variable, or all in the order of their names.
+async fn tell(variables: &SharedVariables, params: &Params, mut room: Room) -> Result<Printed, MiError> {
+    let mut printed = Printed::default();
     if let Some(name) = params.optional_text("name")? {
         let value = variables.read(&name).ok_or_else(|| MiError::new(404, "Not found"))?;
-        return Ok(row(&name, value));
+        printed.value(&row(&name, value));
+        return Ok(printed);
     }
-    let mut rows = Vec::new();
-    variables.0.for_each(|name, value| {
-        let value = match value {
-            Shared::Int(number) => Value::Int(*number),
-            Shared::Text(text) => Value::Str(Bytes::new(text)),
-        };
-        rows.push((name.to_vec(), value));
-    });
-    rows.sort_by(|one, two| one.0.cmp(&two.0));
-    let rows = rows.into_iter().map(|(name, value)| row(&name, value));
-    Ok(Json::object([("VARs", Json::array(rows))]))
+    let (mut names, mut rows) = (Vec::new(), Rows::default());
+    variables.0.for_each(|name, _| names.push(name.to_vec()));
+    names.sort();
+    for name in names {
+        // One that has gone since is not shown.
+        let Some(value) = variables.read(&name) else { continue };
+        if !room.add(&mut rows, &row(&name, value)).await {
+            break;
+        }
+    }
+    printed.text("{\"VARs\":").rows(rows).end(&room);
+    Ok(printed)
 }
 
 fn row(name: &[u8], value: Value) -> Json {
@@ -242,12 +247,11 @@ mod tests {
                 "",
                 move |p: Params| set(&all, &p),
             ));
-            registry
-                .add(Command::new("cfgutils", "get", &[&[], &["name"]], "", move |p: Params| tell(&all, &p)));
-            match registry.call(name, Some(params)) {
-                tocsin_mi::Reply::Now(outcome) => outcome,
-                tocsin_mi::Reply::Later(_) => panic!("answers at once"),
-            }
+            registry.add(Command::new("cfgutils", "get", &[&[], &["name"]], "", move |p: Params| {
+                Reply::long(async move { tell(&all, &p, Room::new(1000)).await })
+            }));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(registry.call(name, Some(params)).outcome())
         };
         assert_eq!(call(b"set", Json::array(["b", "int", "5"])), Ok(Json::from("OK")));
         assert_eq!(call(b"set", Json::array(["a", "str", "x"])), Ok(Json::from("OK")));

@@ -4,7 +4,6 @@ use std::net::UdpSocket;
 use std::rc::Rc;
 
 use tocsin_json::Value;
-use tocsin_mi::Reply;
 use tocsin_process::Member;
 use tocsin_script::SourceMap;
 use tocsin_server::module::{Deadlines, Module};
@@ -75,10 +74,10 @@ impl Bench {
 
     fn command(&self, name: &str, params: &[&str]) -> Result<Value, i64> {
         let params = params.iter().map(|text| Value::from((*text).to_owned()));
-        match commands::registry(self.worker).call(name.as_bytes(), Some(Value::Array(params.collect()))) {
-            Reply::Now(outcome) => outcome.map_err(|error| error.code),
-            Reply::Later(_) => panic!("{name} answers at once"),
-        }
+        let reply =
+            commands::registry(self.worker).call(name.as_bytes(), Some(Value::Array(params.collect())));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(reply.outcome()).map_err(|error| error.code)
     }
 
     /// Lets what is due happen, as a TIMER worker does.

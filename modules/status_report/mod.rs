@@ -115,13 +115,12 @@ mod tests {
     fn answer(bench: &Bench, command: &str, parameters: &[&str]) -> String {
         let registry = tocsin_server::commands::registry(bench.worker);
         let parameters = tocsin_json::Value::array(parameters.iter().map(|text| (*text).to_owned()));
-        let mut text = Vec::new();
-        match registry.call(command.as_bytes(), Some(parameters)) {
-            tocsin_mi::Reply::Now(Ok(value)) => value.write_compact(&mut text),
-            tocsin_mi::Reply::Now(Err(cause)) => return format!("{} {}", cause.code, cause.message),
-            tocsin_mi::Reply::Later(_) => panic!("it answers at once"),
+        let reply = registry.call(command.as_bytes(), Some(parameters));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        match runtime.block_on(reply.outcome()) {
+            Ok(value) => String::from_utf8(value.to_compact()).unwrap(),
+            Err(cause) => format!("{} {}", cause.code, cause.message),
         }
-        String::from_utf8(text).unwrap()
     }
 
     #[test]

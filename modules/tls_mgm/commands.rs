@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Registry, Reply};
+use tocsin_mi::{Command, MiError, Printed, Registry, Reply, Rows};
 use tocsin_server::Server;
+use tocsin_server::commands::list_room;
 
 use super::parameters::Domain;
 use super::store::Store;
@@ -27,7 +28,7 @@ const SHOWN: &[(&str, &str)] = &[
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     let store = || server.state::<Rc<Store>>();
     registry.add(Command::new("tls_mgm", "tls_list", &[&[]], "lists the TLS domains", move |_| {
-        Json::object([("Domains", Json::array(store().domains().iter().map(|domain| row(domain))))])
+        Reply::long(async move { Ok(list(server, store()).await) })
     }));
     let help = "reads the TLS domains of the database, and the files of all others, again";
     registry.add(Command::new("tls_mgm", "tls_reload", &[&[]], help, move |_| {
@@ -44,6 +45,18 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
             }
         })
     }));
+}
+
+async fn list(server: &'static Server, store: &Store) -> Printed {
+    let (mut room, mut rows) = (list_room(server), Rows::default());
+    for domain in &*store.domains() {
+        if !room.add(&mut rows, &row(domain)).await {
+            break;
+        }
+    }
+    let mut printed = Printed::default();
+    printed.text("{\"Domains\":").rows(rows).end(&room);
+    printed
 }
 
 fn row(domain: &Domain) -> Json {

@@ -520,9 +520,8 @@ fn domains_are_listed() {
     let pki = Pki::new();
     pki.issue("server", "sip.example", |_| {});
     let bench = pki.start(&loaded(&[server(&[("verify_cert", "0")]), client(&[])])).unwrap();
-    let Reply::Now(Ok(list)) = commands::registry(bench.worker).call(b"tls_list", None) else {
-        panic!("no list")
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let list = runtime.block_on(commands::registry(bench.worker).call(b"tls_list", None).outcome()).unwrap();
     let Some(Json::Array(rows)) = list.member("Domains") else { panic!("{list:?}") };
     let shown = |row: &Json, name: &str| row.member(name).and_then(Json::as_bytes).map(<[u8]>::to_vec);
     assert_eq!(rows.len(), 2);

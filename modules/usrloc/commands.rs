@@ -1,13 +1,14 @@
 //! Management commands, as the peer names and answers them.
 
 use tocsin_json::{Text, Value};
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
 use tocsin_server::Server;
+use tocsin_server::commands::list_room;
 use tocsin_server::time::unix_seconds;
 use tocsin_sip::{NameAddr, UriRef};
 
 use super::contact::{Contact, PERMANENT};
-use super::table::CommitError;
+use super::table::{CommitError, Draft};
 use super::{DomainId, Locations, until_settled};
 
 /// The Call-ID of contacts that a management client added.
@@ -39,7 +40,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "ul_dump",
         &[&[], &["brief"]],
         "shows all AORs and contacts",
-        move |params| dump(server, &params),
+        move |params| Reply::long(async move { dump(server, &params).await }),
     ));
     registry.add(Command::new("usrloc", "ul_flush", &[&[]], "has changes written to the database", |_| {
         // Nothing waits to be written.
@@ -161,38 +162,53 @@ fn show(server: &'static Server, params: &Params) -> Outcome {
     Ok(Value::object([("AOR", Value::from(aor)), ("Contacts", Value::Array(contacts.collect()))]))
 }
 
-fn dump(server: &'static Server, params: &Params) -> Outcome {
+async fn dump(server: &'static Server, params: &Params) -> Result<Printed, MiError> {
     let brief = match params.optional_text("brief")? {
         None => false,
         Some(word) if &*word == b"brief" => true,
         Some(_) => return Err(MiError::bad_value()),
     };
     let locations = server.state::<Locations>();
-    let now = unix_seconds();
-    let mut aors: Vec<Vec<Value>> = Vec::new();
-    aors.resize_with(locations.domains.borrow().len(), Vec::new);
-    for shard in 0..locations.table.shards() {
-        for record in locations.table.records(shard) {
-            let Some(list) = aors.get_mut(usize::from(record.domain())) else { continue };
-            let contacts = record.contacts().map(|contact| match brief {
-                true => Value::object([("Contact", text(contact.uri))]),
-                false => full(server, &contact, now),
-            });
-            list.push(Value::object([
-                ("AOR", text(record.aor())),
-                ("Contacts", Value::Array(contacts.collect())),
-            ]));
+    let domains: Vec<&'static str> = locations.domains.borrow().iter().map(|domain| domain.name).collect();
+    let mut room = list_room(server);
+    let lists = aors(server, domains.len(), brief, &mut room).await;
+    let mut printed = Printed::default();
+    printed.text("{\"Domains\":[");
+    for (nth, (name, aors)) in domains.into_iter().zip(lists).enumerate() {
+        printed.text(if nth == 0 { "{\"name\":" } else { ",{\"name\":" }).value(&Value::from(name));
+        printed.text(",\"hash_size\":").value(&Value::from(locations.settings.hash_size));
+        printed.text(",\"AORs\":").rows(aors).text("}");
+    }
+    printed.text("]").end(&room);
+    Ok(printed)
+}
+
+/// The AORs of each domain, as long as there is room.
+async fn aors(server: &'static Server, domains: usize, brief: bool, room: &mut Room) -> Vec<Rows> {
+    /// What it costs to look at a record without showing it, in bytes printed.
+    const LOOK: usize = 64;
+    let (table, now) = (server.state::<Locations>().table, unix_seconds());
+    let mut lists: Vec<Rows> = Vec::new();
+    lists.resize_with(domains, Rows::default);
+    for shard in 0..table.shards() {
+        for key in table.keys(shard) {
+            room.did(LOOK).await;
+            let Some(record) = table.known(key) else { continue };
+            let Some(list) = lists.get_mut(usize::from(record.domain())) else { continue };
+            if !room.add(list, &aor(server, &record, brief, now)).await {
+                return lists;
+            }
         }
     }
-    let domains = locations.domains.borrow();
-    let domains = domains.iter().zip(aors).map(|(domain, aors)| {
-        Value::object([
-            ("name", Value::from(domain.name)),
-            ("hash_size", Value::from(locations.settings.hash_size)),
-            ("AORs", Value::Array(aors)),
-        ])
+    lists
+}
+
+fn aor(server: &Server, record: &Draft, brief: bool, now: u64) -> Value {
+    let contacts = record.contacts().map(|contact| match brief {
+        true => Value::object([("Contact", text(contact.uri))]),
+        false => full(server, &contact, now),
     });
-    Ok(Value::object([("Domains", Value::Array(domains.collect()))]))
+    Value::object([("AOR", text(record.aor())), ("Contacts", Value::array(contacts))])
 }
 
 /// Everything about a contact; what is not known is left out.

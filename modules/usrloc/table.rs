@@ -187,13 +187,17 @@ impl Table {
         due
     }
 
-    /// The records of one shard, copied out: domain, AOR, bindings.
-    pub(super) fn records(&self, shard: usize) -> Vec<Draft> {
+    /// The keys of one shard, copied out.
+    pub(super) fn keys(&self, shard: usize) -> Vec<Key> {
         let mut all = Vec::new();
-        self.map.for_each_in(shard, |key, record| {
-            all.push(Draft { key: Key::from_slice(key), record: record.to_vec(), edition: 0 });
-        });
+        self.map.for_each_in(shard, |key, _| all.push(Key::from_slice(key)));
         all
+    }
+
+    /// What is known under a key, to be shown; `None` if it has gone since.
+    pub(super) fn known(&self, key: Key) -> Option<Draft> {
+        let record = self.map.get(&key[..], |record| record.to_vec())?;
+        Some(Draft { key, record, edition: 0 })
     }
 
     fn commit_removal(&self, draft: &Draft) -> Result<Committed, CommitError> {

@@ -15,11 +15,13 @@ pub const DEPTH_LIMIT: usize = 32;
 pub struct Limits {
     /// How deep arrays and objects may nest.
     pub depth: usize,
+    /// How many values there may be in all. One of three bytes takes ten times as much memory when it was read.
+    pub values: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: DEPTH_LIMIT }
+        Self { depth: DEPTH_LIMIT, values: usize::MAX }
     }
 }
 
@@ -28,7 +30,7 @@ impl Default for Limits {
 /// # Errors
 /// The place and the kind of the first thing that is not JSON, or that passes a limit.
 pub fn parse(text: &[u8], limits: Limits) -> Result<Value, Error> {
-    let mut reader = Reader { text, at: 0, depth_left: limits.depth };
+    let mut reader = Reader::new(text, limits);
     let value = reader.value()?;
     reader.white_space();
     if reader.at < text.len() { Err(reader.error(ErrorKind::Trailing)) } else { Ok(value) }
@@ -39,7 +41,7 @@ pub fn parse(text: &[u8], limits: Limits) -> Result<Value, Error> {
 /// # Errors
 /// As [`parse`]; [`ErrorKind::End`] means that more text could complete the value.
 pub fn parse_prefix(text: &[u8], limits: Limits) -> Result<(Value, usize), Error> {
-    let mut reader = Reader { text, at: 0, depth_left: limits.depth };
+    let mut reader = Reader::new(text, limits);
     let value = reader.value()?;
     Ok((value, reader.at))
 }
@@ -66,6 +68,8 @@ pub enum ErrorKind {
     Escape,
     /// Arrays and objects nest deeper than the limit.
     Depth,
+    /// There are more values than the limit.
+    Values,
     /// Something follows the value.
     Trailing,
 }
@@ -78,6 +82,7 @@ impl fmt::Display for Error {
             ErrorKind::Number => "malformed number",
             ErrorKind::Escape => "malformed escape sequence",
             ErrorKind::Depth => "nested too deeply",
+            ErrorKind::Values => "too many values",
             ErrorKind::Trailing => "something follows the value",
         };
         write!(f, "{what} at byte {}", self.offset)
@@ -90,11 +95,17 @@ struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     depth_left: usize,
+    values_left: usize,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(text: &'t [u8], limits: Limits) -> Self {
+        Self { text, at: 0, depth_left: limits.depth, values_left: limits.values }
+    }
+
     fn value(&mut self) -> Result<Value, Error> {
         self.white_space();
+        self.values_left = self.values_left.checked_sub(1).ok_or_else(|| self.error(ErrorKind::Values))?;
         match self.peek()? {
             b'{' => self.nested(Self::object),
             b'[' => self.nested(Self::array),
@@ -352,6 +363,16 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(Error { offset, kind }), "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn values_are_counted() {
+        let limits = Limits { values: 4, ..Limits::default() };
+        for fits in ["[1,2,3]", "[[],{\"a\":1}]", "{\"a\":{\"b\":{\"c\":0}}}"] {
+            assert!(parse(fits.as_bytes(), limits).is_ok(), "{fits}");
+        }
+        assert_eq!(parse(b"[1,2,3,4]", limits), Err(Error { offset: 7, kind: ErrorKind::Values }));
+        assert_eq!(parse_prefix(b"[1,2,3,4", limits).map_err(|cause| cause.kind), Err(ErrorKind::Values));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use tocsin_json::Value;
+use tokio::sync::Semaphore;
 
-use crate::{MiError, Params};
+use crate::{MiError, Params, Printed};
 
 /// What a command comes to.
 pub type Outcome = Result<Value, MiError>;
@@ -19,12 +20,28 @@ pub enum Reply {
     Now(Outcome),
     /// The outcome later. What runs meanwhile is not held up.
     Later(Pin<Box<dyn Future<Output = Outcome>>>),
+    /// A long list, which is printed piece by piece. One at a time in a process: each takes memory until it is whole.
+    Long(Pin<Box<dyn Future<Output = Result<Printed, MiError>>>>),
 }
 
 impl Reply {
     /// The outcome of `future`.
     pub fn later(future: impl Future<Output = Outcome> + 'static) -> Self {
         Self::Later(Box::pin(future))
+    }
+
+    /// What the command comes to in the end. A long list is read back.
+    pub async fn outcome(self) -> Outcome {
+        match self {
+            Self::Now(outcome) => outcome,
+            Self::Later(outcome) => outcome.await,
+            Self::Long(list) => Ok(list.await?.to_value()),
+        }
+    }
+
+    /// The long list that `future` prints.
+    pub fn long(future: impl Future<Output = Result<Printed, MiError>> + 'static) -> Self {
+        Self::Long(Box::pin(future))
     }
 }
 
@@ -102,10 +119,18 @@ impl fmt::Debug for Command {
 }
 
 /// All commands, in the order they were added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     commands: Vec<Command>,
     by_name: HashMap<&'static str, usize>,
+    /// The turn of the long list that is printed next.
+    long_list: Rc<Semaphore>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { commands: Vec::new(), by_name: HashMap::new(), long_list: Rc::new(Semaphore::new(1)) }
+    }
 }
 
 impl Registry {
@@ -144,10 +169,20 @@ impl Registry {
             Err(error) => return error.into(),
         };
         match &command.run {
-            Run::Call(run) => run(params),
+            Run::Call(run) => self.in_turn(run(params)),
             Run::Which => self.which(&params).into(),
             Run::Help => self.help(&params).into(),
         }
+    }
+
+    /// The same reply, but a long list begins when the one before it is whole.
+    fn in_turn(&self, reply: Reply) -> Reply {
+        let Reply::Long(list) = reply else { return reply };
+        let turn = Rc::clone(&self.long_list);
+        Reply::long(async move {
+            let _turn = turn.acquire().await;
+            list.await
+        })
     }
 
     fn which(&self, params: &Params) -> Outcome {

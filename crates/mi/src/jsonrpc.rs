@@ -1,14 +1,22 @@
 //! JSON-RPC 2.0: from the bytes of a request to those of its reply.
 //!
-//! Ids are treated as clients of OpenSIPS know it: strings and null are kept, numbers are cut at the fraction and held
-//! within 32 bits. There are no batches: an array is an `Invalid Request`.
+//! Ids are treated as clients of OpenSIPS know it: strings and null are kept, numbers are cut at the fraction. A number
+//! beyond 64 bits is no id, as it could not be given back. There are no batches: an array is an `Invalid Request`.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use tocsin_json::{Limits, Value, parse_prefix};
 
-use crate::{MiError, Outcome, Registry, Reply};
+use crate::{MiError, Outcome, Printed, Registry, Reply};
+
+/// How many JSON values a request may have, those within others included.
+pub const VALUE_LIMIT: usize = 65_536;
+
+/// What a request's JSON may ask for.
+pub(crate) fn limits() -> Limits {
+    Limits { values: VALUE_LIMIT, ..Limits::default() }
+}
 
 /// How replies are printed: `pretty_printing` of the transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +45,30 @@ pub enum Answer {
 #[derive(Debug, PartialEq)]
 pub struct Response {
     id: Value,
-    outcome: Outcome,
+    outcome: Result<Shown, MiError>,
+}
+
+/// A result.
+#[derive(Debug, PartialEq)]
+enum Shown {
+    Value(Value),
+    Printed(Printed),
+}
+
+impl Shown {
+    fn write_compact(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Value(value) => value.write_compact(out),
+            Self::Printed(text) => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Value(value) => value.clone(),
+            Self::Printed(text) => text.to_value(),
+        }
+    }
 }
 
 impl Response {
@@ -59,7 +90,11 @@ impl Response {
 
     /// The reply's text.
     pub fn to_bytes(&self, style: Style) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
+        let printed = match &self.outcome {
+            Ok(Shown::Printed(text)) => text.as_bytes().len(),
+            _ => 0,
+        };
+        let mut out = Vec::with_capacity(128 + printed);
         match style {
             Style::Compact => self.write_compact(&mut out),
             // Printed seldom, so it may copy.
@@ -87,7 +122,7 @@ impl Response {
 
     fn to_value(&self) -> Value {
         let outcome = match &self.outcome {
-            Ok(result) => ("result", result.clone()),
+            Ok(result) => ("result", result.to_value()),
             Err(error) => ("error", error.to_value()),
         };
         Value::object([("jsonrpc", Value::from("2.0")), outcome, ("id", self.id.clone())])
@@ -105,13 +140,23 @@ pub enum Progress {
 /// A request whose command is waiting for something.
 pub struct Waiting {
     id: Option<Value>,
-    outcome: Pin<Box<dyn Future<Output = Outcome>>>,
+    outcome: Awaited,
+}
+
+/// What a command has promised.
+enum Awaited {
+    Value(Pin<Box<dyn Future<Output = Outcome>>>),
+    Printed(Pin<Box<dyn Future<Output = Result<Printed, MiError>>>>),
 }
 
 impl Waiting {
     /// Waits for the command's outcome.
     pub async fn finish(self) -> Answer {
-        respond(self.id, self.outcome.await)
+        let outcome = match self.outcome {
+            Awaited::Value(value) => value.await.map(Shown::Value),
+            Awaited::Printed(text) => text.await.map(Shown::Printed),
+        };
+        respond(self.id, outcome)
     }
 }
 
@@ -125,7 +170,7 @@ pub async fn answer(registry: &Registry, text: &[u8]) -> Answer {
 
 /// Begins the request in `text`. What follows its first JSON value is ignored.
 pub fn begin(registry: &Registry, text: &[u8]) -> Progress {
-    match parse_prefix(text, Limits::default()) {
+    match parse_prefix(text, limits()) {
         Ok((request, _)) => begin_value(registry, request),
         Err(error) => {
             tracing::info!("MI request is not JSON: {error}");
@@ -138,8 +183,8 @@ pub fn begin(registry: &Registry, text: &[u8]) -> Progress {
 pub fn begin_value(registry: &Registry, request: Value) -> Progress {
     let id = match request.member("id").map(kept_id) {
         None => None,
-        Some(Some(id)) => Some(id),
-        Some(None) => return Progress::Done(Answer::BadId),
+        Some(Ok(id)) => Some(id),
+        Some(Err(answer)) => return Progress::Done(answer),
     };
     let Some((method, params)) = read(request) else {
         // Without an id this is no notification either, and JSON-RPC wants it told.
@@ -147,8 +192,9 @@ pub fn begin_value(registry: &Registry, request: Value) -> Progress {
         return Progress::Done(Answer::Response(response));
     };
     match registry.call(&method, params) {
-        Reply::Now(outcome) => Progress::Done(respond(id, outcome)),
-        Reply::Later(outcome) => Progress::Waiting(Waiting { id, outcome }),
+        Reply::Now(outcome) => Progress::Done(respond(id, outcome.map(Shown::Value))),
+        Reply::Later(outcome) => Progress::Waiting(Waiting { id, outcome: Awaited::Value(outcome) }),
+        Reply::Long(outcome) => Progress::Waiting(Waiting { id, outcome: Awaited::Printed(outcome) }),
     }
 }
 
@@ -173,19 +219,24 @@ fn read(request: Value) -> Option<(Vec<u8>, Option<Value>)> {
     }
 }
 
-/// The id as it is given back; `None` when it is of a kind that an id cannot be.
-fn kept_id(id: &Value) -> Option<Value> {
+/// The id as it is given back; the answer to the request when it cannot be.
+fn kept_id(id: &Value) -> Result<Value, Answer> {
     match id {
-        Value::Null | Value::Str(_) => Some(id.clone()),
-        Value::Int(_) | Value::Float(_) => {
-            let number = id.as_integer().unwrap_or_default();
-            Some(Value::Int(number.clamp(i32::MIN.into(), i32::MAX.into())))
-        }
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::Str(_) | Value::Int(_) => Ok(id.clone()),
+        // Up to here all numbers without a fraction are exact; a larger one was rounded when it was read.
+        Value::Float(number) if number.abs() < 9_007_199_254_740_992.0 => Ok(Value::Int(*number as i64)),
+        Value::Float(_) => Err(Answer::Response(Response {
+            id: Value::Null,
+            outcome: Err(MiError {
+                data: Some("The id is a number beyond 64 bits".into()),
+                ..MiError::invalid_request()
+            }),
+        })),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(Answer::BadId),
     }
 }
 
-fn respond(id: Option<Value>, outcome: Outcome) -> Answer {
+fn respond(id: Option<Value>, outcome: Result<Shown, MiError>) -> Answer {
     match id {
         Some(id) => Answer::Response(Response { id, outcome }),
         None => {
@@ -199,11 +250,10 @@ fn respond(id: Option<Value>, outcome: Outcome) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::{Command, Room, Rows};
     use proptest::prelude::*;
     use tocsin_json::parse;
-
-    use super::*;
-    use crate::Command;
 
     fn registry() -> Registry {
         let mut registry = Registry::new();
@@ -211,6 +261,15 @@ mod tests {
         registry.add(Command::help());
         registry.add(Command::new("core", "echo", &[&[], &["text"]], "gives back its parameter", |params| {
             params.optional_text("text").map(|text| Value::from(text.map(std::borrow::Cow::into_owned)))
+        }));
+        registry.add(Command::new("core", "list", &[&[]], "prints a list", |_| {
+            Reply::long(async {
+                let (mut room, mut rows, mut printed) = (Room::new(99), Rows::default(), Printed::default());
+                room.add(&mut rows, &Value::from(1)).await;
+                room.add(&mut rows, &Value::object([("a", Value::from(2))])).await;
+                printed.rows(rows);
+                Ok(printed)
+            })
         }));
         registry.add(Command::new("core", "wait", &[&[]], "answers later", |_| {
             Reply::later(async { Ok("late".into()) })
@@ -245,6 +304,41 @@ mod tests {
                 r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null}"#
             );
         }
+    }
+
+    #[test]
+    fn ids_come_back_as_they_were_or_are_refused() {
+        let with = |id: &str| response(&format!(r#"{{"jsonrpc":"2.0","method":"echo","id":{id}}}"#));
+        for id in ["0", "-3", "4294967296", "9223372036854775807", "-9223372036854775808", "\"abc\"", "null"]
+        {
+            assert_eq!(with(id), format!(r#"{{"jsonrpc":"2.0","result":null,"id":{id}}}"#));
+        }
+        assert!(with("1.5").ends_with(r#","id":1}"#), "as recorded");
+        for id in ["12345678901234567890", "9223372036854775808", "1e300", "-1e19"] {
+            let refused = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","data":"The id is a number beyond 64 bits"},"id":null}"#;
+            assert_eq!(with(id), refused, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_printed_in_both_styles() {
+        let Answer::Response(list) = answered(r#"{"jsonrpc":"2.0","method":"list","id":1}"#) else {
+            panic!()
+        };
+        assert_eq!(list.to_bytes(Style::Compact), br#"{"jsonrpc":"2.0","result":[1,{"a":2}],"id":1}"#);
+        let pretty = list.to_bytes(Style::Pretty);
+        assert_eq!(
+            parse(&pretty, Limits::default()),
+            parse(&list.to_bytes(Style::Compact), Limits::default())
+        );
+        assert!(pretty.contains(&b'\n'));
+    }
+
+    #[test]
+    fn a_request_of_too_many_values_is_no_request() {
+        let params = vec!["0"; VALUE_LIMIT].join(",");
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"echo","params":[{params}],"id":1}}"#);
+        assert_eq!(answered(&text), Answer::NotJson);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Commands flow in at start: rooms above put them into a [`Registry`], with the sets of parameters each one takes.
 //! Requests flow in from a FIFO ([`fifo`]), from datagram sockets ([`datagram`]) and over HTTP ([`http`] on [`httpd`]);
 //! [`jsonrpc`] turns the bytes of a request into the call of a command and its result into the bytes of the reply. A command
-//! answers at once or with a future; the transports never wait for a slow command or a slow client on behalf of others.
+//! answers at once or with a future, and with a long list piece by piece; the transports never wait for a slow command or a slow client on behalf of others.
 //!
 //! [`client`] is the other side, for tools of our own.
 //!
@@ -20,8 +20,10 @@ pub mod jsonrpc;
 
 mod command;
 mod error;
+mod listing;
 mod params;
 
 pub use command::{Command, Outcome, Registry, Reply};
 pub use error::MiError;
+pub use listing::{PIECE, Printed, Room, Rows};
 pub use params::Params;

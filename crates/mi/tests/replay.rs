@@ -13,6 +13,16 @@ use tocsin_mi::jsonrpc::Style;
 
 const RECORDED: &[u8] = include_bytes!("recorded/mi.jsonl");
 
+/// Where an id beyond 32 bits was recorded as 2147483647: here it comes back as it was, or the request is refused.
+const IDS: [(&str, &str, &str); 2] = [
+    ("err_ids 6", "2147483647", "4294967296"),
+    (
+        "err_ids 5",
+        r#""result":{"Now":"Sun Nov 22 14:05:43 2026","Up since":"Sun Nov 22 14:05:35 2026","Up time":"8 [sec]"},"id":2147483647"#,
+        r#""error":{"code":-32600,"message":"Invalid Request","data":"The id is a number beyond 64 bits"},"id":null"#,
+    ),
+];
+
 struct Step {
     name: String,
     transport: String,
@@ -63,6 +73,11 @@ async fn replay(server: &Server, step: &Step) {
         check_length(name, &got);
     }
     let mut expected = step.got.clone();
+    for (_, recorded, here) in IDS.iter().filter(|(case, ..)| case == name) {
+        let text = String::from_utf8(expected).unwrap();
+        assert!(text.contains(recorded), "{name}: {text}");
+        expected = text.replace(recorded, here).into_bytes();
+    }
     if expected.ends_with(b"Transfer-Encoding: chunked\r\n\r\n") {
         expected.extend_from_slice(b"0\r\n\r\n");
     }

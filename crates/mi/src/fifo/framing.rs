@@ -4,7 +4,9 @@
 //! lines, and the last one need not end in a newline. A half request is given up when a line begins with the next one's
 //! colon, or when the caller says that it waited long enough.
 
-use tocsin_json::{ErrorKind, Limits, Value, parse_prefix};
+use tocsin_json::{ErrorKind, Value, parse_prefix};
+
+use crate::jsonrpc;
 
 /// How many bytes a request may have, its reply name included.
 pub const REQUEST_LIMIT: usize = 128 * 1024;
@@ -83,7 +85,7 @@ impl Framer {
         if text.iter().take_while(|byte| byte.is_ascii_whitespace()).any(|&byte| byte == b'\n') {
             return Some(self.skip("no command"));
         }
-        match parse_prefix(text, Limits::default()) {
+        match parse_prefix(text, jsonrpc::limits()) {
             Ok((json, used)) => {
                 self.bytes.drain(..start + used);
                 // Whatever follows on the line, unless it is another request, went with this one.

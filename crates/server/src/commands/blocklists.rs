@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Rows};
 
+use super::{list_room, too_long};
 use crate::blocklist::{BlocklistError, Blocklists, Probe, Rule, Shown, protocol};
 use crate::server::Server;
 use crate::time::now_ms;
@@ -19,11 +20,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "list_blacklists",
         &[&[], &["name"]],
         "lists the blacklists and their rules",
-        move |params: Params| -> Outcome {
-            let shown = lists.show(params.optional_text("name")?.as_deref()).map_err(|e| refused(&e))?;
-            let now = now_ms();
-            Ok(Value::array(shown.into_iter().map(|list| list_value(&list, now))))
-        },
+        move |params: Params| Reply::long(async move { list(server, &params).await }),
     ));
     const ANY_LIST: &[&[&str]] = &[
         &["ip"],
@@ -127,15 +124,28 @@ fn checked(params: &Params, check: impl FnOnce(&Probe<'_>) -> Outcome) -> Outcom
     check(&Probe { protocol, ip, port, message: &pattern })
 }
 
-fn list_value(list: &Shown<'_>, now: u64) -> Value {
-    let rules =
-        list.rules.iter().map(|(rule, until)| rule_value(rule, until.map(|until| until.saturating_sub(now))));
-    Value::object([
-        ("name", Value::from(list.name.to_owned())),
-        ("owner", Value::from(OWNER)),
-        ("flags", Value::from(list.flags.names())),
-        ("Rules", Value::array(rules)),
-    ])
+/// The lists, or the one that is named, each with its rules.
+async fn list(server: &'static Server, params: &Params) -> Result<Printed, MiError> {
+    let lists = server.blocklists.show(params.optional_text("name")?.as_deref()).map_err(|e| refused(&e))?;
+    let (mut room, now) = (list_room(server), now_ms());
+    let mut printed = Printed::default();
+    for (nth, Shown { name, flags, rules }) in lists.into_iter().enumerate() {
+        printed
+            .text(if nth == 0 { "[{\"name\":" } else { ",{\"name\":" })
+            .value(&Value::from(name.to_owned()));
+        printed.text(",\"owner\":").value(&Value::from(OWNER));
+        printed.text(",\"flags\":").value(&Value::from(flags.names())).text(",\"Rules\":");
+        let mut rows = Rows::default();
+        for (rule, until) in rules {
+            let left = until.map(|until| until.saturating_sub(now));
+            if !room.add(&mut rows, &rule_value(&rule, left)).await {
+                return Err(too_long("name one blacklist"));
+            }
+        }
+        printed.rows(rows).text("}");
+    }
+    printed.text(if printed.as_bytes().is_empty() { "[]" } else { "]" });
+    Ok(printed)
 }
 
 /// A rule; `left` milliseconds are left of its time, if it has an end.

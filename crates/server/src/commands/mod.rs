@@ -8,7 +8,7 @@ mod status_report;
 mod streams;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Registry};
+use tocsin_mi::{Command, MiError, Registry, Room};
 
 use crate::server::Server;
 use crate::time;
@@ -16,6 +16,19 @@ use crate::worker::Worker;
 
 /// What `version` says first, so that existing clients go on; the name of this server follows.
 const COMPATIBLE: &str = "OpenSIPS (3.4.18";
+
+/// One long list takes at most one in so many bytes of private memory (`-M`), before it is sent.
+const LIST_SHARE: u64 = 4;
+
+/// Room for the rows of one answer.
+pub fn list_room(server: &Server) -> Room {
+    Room::new(usize::try_from(server.settings.private_bytes / LIST_SHARE).unwrap_or(usize::MAX))
+}
+
+/// The answer in place of a list that is too long and has no member that could say that it was cut off.
+pub(crate) fn too_long(instead: &str) -> MiError {
+    MiError::server_error(format!("The list is too long for the private memory of a process (-M): {instead}"))
+}
 
 /// All commands, as the process of `worker` does them: the core's, then those of the loaded modules.
 pub fn registry(worker: &'static Worker) -> Registry {

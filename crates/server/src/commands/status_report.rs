@@ -1,8 +1,9 @@
 //! `sr_get_status`, `sr_list_status`, `sr_list_reports`, `sr_list_identifiers` (manual, "Core MI Functions").
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
 
+use super::{list_room, too_long};
 use crate::server::Server;
 use crate::status_report::{ALL, GroupId, IdentifierId, Report, State, StatusReports};
 use crate::time;
@@ -38,7 +39,9 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "sr_list_reports",
         &[&[], &["group"], &["group", "identifier"]],
         "lists the reports of all identifiers, of those of a group, or of one",
-        move |params: Params| list_reports(status, &params),
+        move |params: Params| {
+            Reply::long(async move { list_reports(status, &params, list_room(server)).await })
+        },
     ));
     registry.add(Command::new(
         "core",
@@ -66,18 +69,45 @@ fn one_status(status: &StatusReports, params: &Params) -> Outcome {
     Ok(Value::object(members(&status.state(identifier))))
 }
 
-fn list_reports(status: &StatusReports, params: &Params) -> Outcome {
-    let reports = |identifier| Value::array(status.reports(identifier).iter().map(report_value));
-    if let (Some(group), Some(name)) = (wanted(status, params)?, params.optional_text("identifier")?) {
+/// The reports that were asked for: of one identifier, or of all identifiers of one group or of each group.
+async fn list_reports(status: &StatusReports, params: &Params, mut room: Room) -> Result<Printed, MiError> {
+    let mut printed = Printed::default();
+    let group = wanted(status, params)?;
+    if let (Some(group), Some(name)) = (group, params.optional_text("identifier")?) {
         let identifier = status.find(group, Some(&name));
-        return identifier.map(reports).ok_or_else(|| MiError::new(404, "Identifier not found"));
+        let identifier = identifier.ok_or_else(|| MiError::new(404, "Identifier not found"))?;
+        printed.value(&reports(status, identifier));
+        return Ok(printed);
     }
-    list(status, params, |group| {
-        Value::array(status.identifiers(group).map(|identifier| {
-            let name = Value::from(status.name(identifier).to_owned());
-            Value::object([("Name", name), ("Reports", reports(identifier))])
-        }))
-    })
+    if let Some(group) = group {
+        printed.rows(reports_of(status, group, &mut room).await?);
+        return Ok(printed);
+    }
+    for (nth, group) in status.groups().enumerate() {
+        printed.text(if nth == 0 { "[{\"Name\":" } else { ",{\"Name\":" });
+        printed.value(&Value::from(status.group_name(group).to_owned())).text(",\"Identifiers\":");
+        printed.rows(reports_of(status, group, &mut room).await?).text("}");
+    }
+    // The core has a group, so there is one at least.
+    printed.text("]");
+    Ok(printed)
+}
+
+/// A row for each identifier of the group.
+async fn reports_of(status: &StatusReports, group: GroupId, room: &mut Room) -> Result<Rows, MiError> {
+    let mut rows = Rows::default();
+    for identifier in status.identifiers(group) {
+        let name = Value::from(status.name(identifier).to_owned());
+        let row = Value::object([("Name", name), ("Reports", reports(status, identifier))]);
+        if !room.add(&mut rows, &row).await {
+            return Err(too_long("name a group, or a group and an identifier"));
+        }
+    }
+    Ok(rows)
+}
+
+fn reports(status: &StatusReports, identifier: IdentifierId) -> Value {
+    Value::array(status.reports(identifier).iter().map(report_value))
 }
 
 /// What `of` makes of the group that was asked for, or of each group beside its name.

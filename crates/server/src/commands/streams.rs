@@ -1,9 +1,10 @@
 //! `list_tcp_conns`.
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, Registry};
+use tocsin_mi::{Command, MiError, Printed, Registry, Reply, Rows};
 use tocsin_net::connections::{View, marks};
 
+use super::list_room;
 use crate::server::Server;
 use crate::time;
 
@@ -17,11 +18,22 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         let is_stream =
             |name: &String| matches!(name.as_str(), "proto_tcp" | "proto_tls" | "proto_ws" | "proto_wss");
         if !server.program.modules().iter().any(is_stream) {
-            return Value::Null;
+            return Value::Null.into();
         }
-        let rows = server.exchange.connections.all().map(|view| row(&view));
-        Value::object([("Connections", Value::Array(rows.collect()))])
+        Reply::long(list(server))
     }));
+}
+
+async fn list(server: &'static Server) -> Result<Printed, MiError> {
+    let (mut room, mut rows) = (list_room(server), Rows::default());
+    for view in server.exchange.connections.all() {
+        if !room.add(&mut rows, &row(&view)).await {
+            break;
+        }
+    }
+    let mut printed = Printed::default();
+    printed.text("{\"Connections\":").rows(rows).end(&room);
+    Ok(printed)
 }
 
 fn row(view: &View) -> Value {
