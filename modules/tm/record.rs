@@ -1,6 +1,8 @@
 //! A transaction as it lies in shared memory.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_net::Hop;
 use tocsin_net::locate::Hops;
@@ -63,6 +65,28 @@ pub(super) struct Branch {
     pub(super) hops: ShmVec<Hop>,
     /// The name that led to the hops; empty if none did.
     pub(super) host: ShmBytes,
+    /// The request has left whole over a stream.
+    pub(super) left: Mark,
+}
+
+/// A fact that is noted by one store, without opening the record for a change: a process that dies over it costs nothing.
+#[derive(Debug, Default, ShmSafe)]
+pub(super) struct Mark(AtomicBool);
+
+impl Mark {
+    pub(super) fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+impl ShmClone for Mark {
+    fn try_clone_in(&self, _: Alloc) -> Result<Self, Full> {
+        Ok(Self(AtomicBool::new(self.is_set())))
+    }
 }
 
 /// A process: its slot, and how many had that slot before it.
@@ -130,6 +154,7 @@ impl Prepared {
             flags: self.flags,
             hops: ShmVec::try_from_iter_in(self.hops.iter().rev().copied(), alloc)?,
             host: ShmBytes::try_from_slice_in(self.host.as_bytes(), alloc)?,
+            left: Mark::default(),
         })
     }
 }

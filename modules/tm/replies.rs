@@ -12,7 +12,7 @@ use super::act::{AtHand, update};
 use super::failure::{follow_up, store_avps};
 use super::machine::BranchId;
 use super::matching::of_reply;
-use super::record::{Transaction, TransactionId};
+use super::record::{Branch, Transaction, TransactionId};
 use super::relay;
 
 /// What a branch ends with whose request could not be sent.
@@ -48,6 +48,14 @@ impl Transactions for Layer {
         }
     }
 
+    fn request_left(&self, worker: &'static Worker, ticket: Ticket) {
+        with_branch(worker, ticket, |branch| branch.left.set());
+    }
+
+    fn has_left(&self, worker: &'static Worker, ticket: Ticket) -> bool {
+        with_branch(worker, ticket, |branch| branch.left.is_set()).unwrap_or(false)
+    }
+
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool> {
         let id = TransactionId(cx.transaction?.id);
         Some(relay::answer(cx, id, status, reason))
@@ -58,6 +66,13 @@ impl Transactions for Layer {
         let ends = |t: &Transaction| t.machine.is_answered() || t.machine.branch_count() > 0;
         cx.server().state::<State>().table.get(&id, ends)
     }
+}
+
+/// Looks at the branch of `ticket` under the lock of its record, and does not open that for a change.
+fn with_branch<R>(worker: &Worker, ticket: Ticket, look: impl FnOnce(&Branch) -> R) -> Option<R> {
+    let state = worker.server.state::<State>();
+    let id = TransactionId(ticket.transaction);
+    state.table.get(&id, |t| t.branches.get(usize::from(ticket.branch)).map(look)).flatten()
 }
 
 /// A reply route that waits for replies of a branch, and what it has to be given.

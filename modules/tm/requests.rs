@@ -10,8 +10,9 @@ use tocsin_sip::Method;
 use super::State;
 use super::act::{AtHand, update};
 use super::failure::follow_up;
+use super::machine::{Actions, BranchId};
 use super::matching::{of_request, tag_of};
-use super::record::TransactionId;
+use super::record::{Transaction, TransactionId};
 
 /// Whether a transaction is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,11 @@ pub(super) fn retransmission(cx: &Context, id: TransactionId) -> Known {
     if orphan {
         return Known::Orphan;
     }
-    match update(cx.worker, id, AtHand::Nothing, |t, _, actions| t.machine.request_retransmission(actions)) {
+    let again = |t: &mut Transaction, _, actions: &mut Actions| {
+        let has_left = |branch: BranchId| t.branches.get(branch.index()).is_some_and(|b| b.left.is_set());
+        t.machine.request_retransmission(has_left, actions);
+    };
+    match update(cx.worker, id, AtHand::Nothing, again) {
         Some(_) => Known::Absorbed,
         None => Known::No,
     }

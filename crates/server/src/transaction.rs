@@ -13,6 +13,13 @@ pub trait Transactions {
     /// The request of a branch could not be sent, or its connection ended before it was.
     fn send_failed(&self, worker: &'static Worker, ticket: Ticket);
 
+    /// The request of a branch has left whole over its connection: it must not leave again. Not to be called while the
+    /// caller holds the lock of a transaction.
+    fn request_left(&self, worker: &'static Worker, ticket: Ticket);
+
+    /// Whether the request of a branch has left already.
+    fn has_left(&self, worker: &'static Worker, ticket: Ticket) -> bool;
+
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;
 

@@ -118,14 +118,16 @@ impl Machine {
     }
 
     /// The request has come again. Pushes [`Action::ResendReply`] if there is one to send; and [`Action::SendRequest`] for
-    /// branches over streams that have not been heard of, as no timer repeats what may have been lost with its sender.
-    pub fn request_retransmission(&self, out: &mut Actions) {
+    /// branches over streams that have not been heard of and whose request has not left, as `has_left` says: no timer
+    /// repeats what was lost with its sender. What has left leaves once (RFC 3261 section 17.1.1.2).
+    pub fn request_retransmission(&self, has_left: impl Fn(BranchId) -> bool, out: &mut Actions) {
         self.server.request_retransmission(out);
         if self.is_answered() {
             return;
         }
         let unheard = self.made().iter().enumerate().filter(|(_, b)| b.reliable && b.is_unheard());
-        out.extend(unheard.filter_map(|(at, _)| BranchId::from_index(at)).map(Action::SendRequest));
+        let unheard = unheard.filter_map(|(at, _)| BranchId::from_index(at));
+        out.extend(unheard.filter(|branch| !has_left(*branch)).map(Action::SendRequest));
     }
 
     /// The ACK for our final reply has come: the one of this hop for a non-2xx, or the end-to-end one for a 2xx

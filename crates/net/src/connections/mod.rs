@@ -482,8 +482,10 @@ impl Own {
     /// A keeper died. Returns how many have died over what they were serving of it, one after the other.
     pub fn deaths(&self) -> u32 {
         let serving = self.marks() & marks::SERVING != 0;
-        let deaths = if serving { self.row.deaths.load(Relaxed) + 1 } else { 0 };
+        let deaths = self.row.deaths.load(Relaxed) + u32::from(serving);
         self.row.deaths.store(deaths, Relaxed);
+        // The next one that dies counts only if it has begun with the message, too.
+        self.mark(0, marks::SERVING);
         deaths
     }
 }

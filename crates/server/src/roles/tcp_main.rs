@@ -33,6 +33,8 @@ const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 /// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
 /// and those over TLS would go with it.
 const FULL_PERCENT: u64 = 75;
+/// Duplicates that may wait for room in the mailbox of the worker that is to keep them: further ones go a second later.
+const HELD_AT_ONCE: usize = 64;
 /// Keepers that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
@@ -144,6 +146,20 @@ struct Entry {
     /// Where it comes from, if it was accepted.
     source: Option<Source>,
     duplicate: Duplicate,
+    /// The worker that keeps another duplicate, for the case that its owner and this process die together.
+    holder: Option<Keeper>,
+    /// It was here at the last look: what ends at once needs no holder.
+    has_stayed: bool,
+}
+
+impl Entry {
+    /// Its duplicate, if it can go on with another worker, was here at the last look already, and nobody else keeps one.
+    fn wants_holder(&mut self, is_alive: impl Fn(Keeper) -> bool) -> Option<Rc<OwnedFd>> {
+        let Duplicate::Kept(stream) = &self.duplicate else { return None };
+        let stayed = std::mem::replace(&mut self.has_stayed, true);
+        let is_held = self.holder.is_some_and(|holder| holder.index != self.index && is_alive(holder));
+        (stayed && !is_held).then(|| Rc::clone(stream))
+    }
 }
 
 /// What TCP main has of a connection's descriptor.
@@ -286,7 +302,7 @@ impl Desk {
             self.accepted += 1;
             *self.sources.entry(source).or_default() += 1;
         }
-        self.entries.insert(id, Entry { index, source, duplicate });
+        self.entries.insert(id, Entry { index, source, duplicate, holder: None, has_stayed: false });
     }
 
     fn leave(&mut self, id: ConnectionId) {
@@ -329,7 +345,10 @@ impl Desk {
     fn read(&mut self, bytes: &[u8], enclosed: Option<OwnedFd>) {
         match Letter::read(bytes) {
             Some(Letter::Started { keeper }) => self.adopt_orphans(keeper),
-            Some(Letter::Opened { id }) => self.learn(id, enclosed),
+            Some(Letter::Opened { id }) => {
+                self.learn(id, enclosed);
+                self.rescue_orphan(id);
+            }
             Some(Letter::Ended { id }) => self.leave(id),
             Some(Letter::Released { id }) => {
                 self.learn(id, enclosed);
@@ -351,6 +370,17 @@ impl Desk {
                 entry.duplicate = Duplicate::of(enclosed);
             }
             Some(_) => {}
+        }
+    }
+
+    /// A duplicate of a connection whose owner is dead came from the worker that held it: another one goes on with it.
+    fn rescue_orphan(&mut self, id: ConnectionId) {
+        let view =
+            self.worker.server.exchange.connections.view(id).filter(|view| !self.is_alive(view.keeper));
+        if let Some((view, to)) = view.zip(self.choose(None))
+            && self.can_move(&view)
+        {
+            self.rescue(&view, to);
         }
     }
 
@@ -486,8 +516,37 @@ impl Desk {
             }
         }
         self.stale = stale;
+        self.entrust();
         let gone: Vec<_> =
             self.entries.keys().filter(|id| exchange.connections.view(**id).is_none()).copied().collect();
         gone.into_iter().for_each(|id| self.leave(id));
+    }
+
+    /// Gives a third process a duplicate of each connection that can go on with another worker and has none there yet.
+    fn entrust(&mut self) {
+        let server = self.worker.server;
+        let is_alive = |holder| server.exchange.is_alive(server.table, holder);
+        let wanting = self
+            .entries
+            .iter_mut()
+            .filter_map(|(id, entry)| entry.wants_holder(is_alive).map(|stream| (*id, entry.index, stream)));
+        for (id, index, stream) in wanting.collect::<Vec<_>>() {
+            let Some(holder) = self.holder_for(index) else { continue };
+            let to = Addressee::Worker(holder.index);
+            let is_posted =
+                self.worker.streams.post(self.worker, to, &Letter::Hold { id }, Some(stream as _), None);
+            if let Some(entry) = self.entries.get_mut(&id).filter(|_| is_posted) {
+                entry.holder = Some(holder);
+            }
+        }
+    }
+
+    /// The worker that keeps duplicates of the connections of worker `index`: the next one that serves and reads its mailbox.
+    fn holder_for(&self, index: u16) -> Option<Keeper> {
+        let server = self.worker.server;
+        let count = self.counts.len() as u16;
+        let others = (1..count).map(|step| (index + step) % count);
+        let mut serving = others.filter_map(|other| server.exchange.keeper(server.table, other));
+        serving.find(|holder| self.behind(*holder) < HELD_AT_ONCE)
     }
 }

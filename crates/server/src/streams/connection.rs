@@ -387,6 +387,9 @@ impl Connection {
                 Ok(count) => {
                     output.took(count, now);
                     wrote = true;
+                    let left = output.take_left();
+                    drop(output);
+                    self.note_left(&left);
                 }
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     output.took(0, now);
@@ -414,6 +417,13 @@ impl Connection {
             }
         }
         self.settle();
+    }
+
+    /// The requests of `left` have just been written: a successor of this process must not send them again. Nothing stands
+    /// between the system call and this note.
+    fn note_left(&self, left: &[Ticket]) {
+        let Some(layer) = &self.worker.server.transactions else { return };
+        left.iter().for_each(|ticket| layer.request_left(self.worker, *ticket));
     }
 
     /// Ends the task; the first reason counts.

@@ -24,6 +24,8 @@ pub(crate) enum Letter<'a> {
     Open { id: ConnectionId, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
     /// To a worker: TCP main has begun anew and has no duplicates.
     Announce,
+    /// To a worker: keep the enclosed duplicate of a connection that another worker serves.
+    Hold { id: ConnectionId },
     /// To a worker: let the connection live `seconds` without traffic.
     Keep { id: ConnectionId, seconds: u32 },
     /// To TCP main: the worker has begun, and has read what was posted before.
@@ -50,6 +52,7 @@ impl<'a> Letter<'a> {
             Self::Opened { id } => head.set(7, *id),
             Self::Ended { id } => head.set(8, *id),
             Self::Released { id } => head.set(9, *id),
+            Self::Hold { id } => head.set(10, *id),
         };
         out.extend_from_slice(&head.0);
         match self {
@@ -68,7 +71,7 @@ impl<'a> Letter<'a> {
 
     /// Whether a connection is enclosed in the letter to a worker that these are the bytes of.
     pub(crate) fn has_enclosure(bytes: &[u8]) -> bool {
-        matches!(Letter::read(bytes), Some(Letter::Adopt { .. }))
+        matches!(Letter::read(bytes), Some(Letter::Adopt { .. } | Letter::Hold { .. }))
     }
 
     /// Reads a letter; `None` for bytes that are none.
@@ -93,6 +96,7 @@ impl<'a> Letter<'a> {
             7 => Self::Opened { id },
             8 => Self::Ended { id },
             9 => Self::Released { id },
+            10 => Self::Hold { id },
             _ => return None,
         })
     }
@@ -227,6 +231,7 @@ mod tests {
             Letter::Opened { id },
             Letter::Ended { id },
             Letter::Released { id },
+            Letter::Hold { id },
         ] {
             let mut bytes = Vec::new();
             letter.write(&mut bytes);

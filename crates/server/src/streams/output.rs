@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::ledger::{Ledger, Noted};
 use crate::flow::Ticket;
 
@@ -46,6 +48,8 @@ pub(super) struct Output {
     timed: VecDeque<(usize, Timed)>,
     /// Those of them that the kernel has taken whole.
     sent: Vec<Timed>,
+    /// Whose messages the kernel has taken whole since somebody asked.
+    left: SmallVec<[Ticket; 2]>,
     /// When bytes began to wait, in milliseconds of the monotonic clock; 0 when none do.
     since: u64,
 }
@@ -102,6 +106,11 @@ impl Output {
         std::mem::take(&mut self.sent)
     }
 
+    /// Whose messages have left since the last call.
+    pub(super) fn take_left(&mut self) -> SmallVec<[Ticket; 2]> {
+        std::mem::take(&mut self.left)
+    }
+
     /// Bytes that the kernel has not taken.
     pub(super) fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
@@ -130,7 +139,7 @@ impl Output {
             }
             self.bytes.clear();
             self.written = 0;
-            self.tickets = VecDeque::new();
+            self.left.extend(std::mem::take(&mut self.tickets).into_iter().map(|unsent| unsent.ticket));
             if self.held.is_empty() {
                 self.noted = Vec::new();
             }
@@ -140,8 +149,8 @@ impl Output {
         if count > 0 || self.since == 0 {
             self.since = now;
         }
-        while self.tickets.front().is_some_and(|unsent| unsent.end <= self.written) {
-            self.tickets.pop_front();
+        while let Some(unsent) = self.tickets.pop_front_if(|unsent| unsent.end <= self.written) {
+            self.left.push(unsent.ticket);
         }
         // A peer that is slow all the time leaves no ever growing past behind.
         if self.written >= PAST_BYTES {
@@ -192,8 +201,11 @@ mod tests {
         output.took(0, 20);
         assert_eq!(output.stalled_since(), Some(10));
         output.took(2, 30);
+        assert!(output.take_left().is_empty());
         assert_eq!((output.stalled_since(), output.unwritten()), (Some(30), &b"cdef"[..]));
         output.took(4, 40);
+        assert_eq!(output.take_left().as_slice(), [Ticket { transaction: 1, branch: 0 }]);
+        assert!(output.take_left().is_empty());
         assert_eq!((output.stalled_since(), output.unwritten()), (None, &b""[..]));
         assert_eq!(output.into_unsent().count(), 0);
     }

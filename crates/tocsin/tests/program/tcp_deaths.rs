@@ -52,6 +52,37 @@ fn plain_connections_outlive_the_workers_that_serve_them() {
 }
 
 #[test]
+fn plain_connections_outlive_their_worker_and_tcp_main_at_once() {
+    let streams = Streams::start("");
+    let before: usize = streams.receivers().iter().map(|receiver| descriptors(receiver.pid)).sum();
+    let mut lines = open(&streams);
+    for at in 0..streams.receivers().len() {
+        let receivers = streams.receivers();
+        until("each connection has a holder beside its owner", || {
+            let now: usize = receivers.iter().map(|receiver| descriptors(receiver.pid)).sum();
+            (now >= before + 2 * LINES).then_some(())
+        });
+        let dead = [streams.main(), receivers[at].clone()];
+        for process in &dead {
+            kill(Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
+        }
+        lines.iter_mut().for_each(Line::ping);
+        until("both have successors", || {
+            let now = streams.server.ps();
+            let is_replaced = |old: &Process| now.iter().any(|new| new.id == old.id && new.pid != old.pid);
+            dead.iter().all(is_replaced).then_some(())
+        });
+    }
+    assert_eq!(streams.told(), [""; 0]);
+    close(&streams, lines, []);
+    until("no duplicate is left", || {
+        let now: usize = streams.receivers().iter().map(|receiver| descriptors(receiver.pid)).sum();
+        (now <= before).then_some(())
+    });
+    streams.server.stop();
+}
+
+#[test]
 fn a_websocket_in_the_middle_of_a_message_ends_with_its_worker() {
     let streams = Streams::start("");
     let mut lines = open(&streams);

@@ -194,6 +194,8 @@ fn a_minor_branch_stays_minor() {
 fn the_same_request_over_a_stream_reaches_branches_that_are_silent() {
     let mut run = Run::relayed(Kind::NonInvite, true, &RFC, 2);
     assert_eq!(run.again(), [SendRequest(id(0)), SendRequest(id(1))]);
+    assert_eq!(run.again_but_for(&[0]), [SendRequest(id(1))]);
+    assert_eq!(run.again_but_for(&[0, 1]), [], "over a stream a request leaves once");
     run.reply(0, 100);
     assert_eq!(run.again(), [SendRequest(id(1))]);
     run.reply(0, 200);

@@ -80,7 +80,13 @@ impl Run {
     }
 
     fn again(&mut self) -> Vec<Action> {
-        self.step(|machine, _, out| machine.request_retransmission(out))
+        self.again_but_for(&[])
+    }
+
+    /// The request comes again, after that of some branches has left.
+    fn again_but_for(&mut self, left: &[usize]) -> Vec<Action> {
+        let has_left = |branch: BranchId| left.contains(&branch.index());
+        self.step(|machine, _, out| machine.request_retransmission(has_left, out))
     }
 
     fn local(&mut self, status: u16) -> Vec<Action> {

@@ -138,7 +138,7 @@ fn play(kind: Kind, reliable: bool, timers: &Timers, policy: Policy, inputs: &[I
             Input::Spare(branch) => machine.mark_spare(id(branch)),
             Input::Replace(branch, reliable) => drop(machine.replace(id(branch), reliable, now)),
             Input::Keep(branch) => machine.keep_failure(id(branch), now, &mut out),
-            Input::Again => machine.request_retransmission(&mut out),
+            Input::Again => machine.request_retransmission(|_| false, &mut out),
             Input::Ack => machine.ack(now, &mut out),
             Input::Cancel => machine.cancel(now, &mut out),
             Input::CancelBranch(branch) => machine.cancel_branch(id(branch), now, &mut out),

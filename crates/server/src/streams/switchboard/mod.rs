@@ -1,5 +1,6 @@
 //! The streams of one process: the connections that it keeps, and the way to those of others.
 
+mod holding;
 mod leaving;
 mod sending;
 
@@ -43,6 +44,8 @@ enum Kept {
 #[derive(Debug, Default)]
 pub struct Switchboard {
     kept: RefCell<HashMap<ConnectionId, Kept>>,
+    /// Duplicates of connections that other workers serve.
+    held: RefCell<HashMap<ConnectionId, Rc<OwnedFd>>>,
     /// Those with something to write.
     listed: RefCell<Vec<ConnectionId>>,
     parking: Parking,
@@ -133,16 +136,29 @@ impl Switchboard {
                 Some(stream) => self.adopt(worker, id, from, stream),
                 None => self.lost(worker, id, from),
             },
+            Some(Letter::Send { ticket, .. } | Letter::Open { ticket, .. })
+                if Self::left_before(worker, ticket) => {}
             Some(Letter::Send { flow, ticket, host, wish, bytes }) => {
                 self.send(worker, &Envelope { flow, wish: Some(&wish), host, ticket }, bytes.to_vec());
             }
             Some(Letter::Open { id, ticket, host, wish, bytes }) => {
                 self.begin_adopted(worker, id, Errand::new(host, wish, bytes.to_vec(), ticket));
             }
-            Some(Letter::Announce) => self.announce(worker),
+            Some(Letter::Announce) => {
+                self.announce(worker);
+                self.announce_held(worker);
+            }
+            Some(Letter::Hold { id }) => self.hold(id, enclosed),
             Some(Letter::Keep { id, seconds }) => self.keep(worker, id, seconds),
             Some(_) | None => tracing::error!("a letter that is not for a TCP worker was dropped"),
         }
+    }
+
+    /// Whether the request of a letter has left already: a predecessor died before it took the letter out, or the sender
+    /// died and its successor posted the request again.
+    fn left_before(worker: &'static Worker, ticket: Option<Ticket>) -> bool {
+        let layer = worker.server.transactions.as_ref();
+        ticket.zip(layer).is_some_and(|(ticket, layer)| layer.has_left(worker, ticket))
     }
 
     /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
@@ -258,6 +274,7 @@ impl Switchboard {
 
     /// Puts `connection` among those that this process keeps.
     pub(super) fn enter(&self, connection: &Rc<Connection>) {
+        self.held.borrow_mut().remove(&connection.id());
         self.kept.borrow_mut().insert(connection.id(), Kept::Open(Rc::clone(connection)));
     }
 
@@ -384,6 +401,7 @@ impl Switchboard {
     /// Once a second: connections that never came are given up, and messages that wait for them go another way.
     pub(crate) fn tick(&self, worker: &'static Worker) {
         self.give_up_missed(worker);
+        self.drop_ended(worker);
         for message in self.parking.leave_late(now_ms()) {
             self.failed(worker, message.ticket());
         }

@@ -49,7 +49,7 @@ impl Proxy {
             return;
         };
         match (from, message) {
-            (Party::Caller, Message::Request) => machine.request_retransmission(&mut out),
+            (Party::Caller, Message::Request) => machine.request_retransmission(|_| false, &mut out),
             (Party::Caller, Message::Ack) => machine.ack(now, &mut out),
             (Party::Caller, Message::AckAnswer(branch)) => to_callee(branch, message, now, link),
             (Party::Caller, Message::Cancel) => {
