@@ -12,17 +12,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::httpd::{Handler, HttpdOptions, Routes, serve};
+use tocsin_mi::httpd::{Credentials, Guard, Handler, HttpdOptions, Routes, serve};
 use tocsin_mi::{Command, Registry};
 use tocsin_process::Kind;
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Server, Worker};
 
+/// What clients are told that they sign in to, unless `auth_realm` says otherwise.
+const DEFAULT_REALM: &str = "tocsin";
 /// The default of `port`.
 const DEFAULT_PORT: i64 = 8888;
 /// The lowest port that may be used.
 const LOWEST_PORT: i64 = 1024;
+/// Requests that are not read to their end, and replies that wait for their readers, take at most one in so many bytes of
+/// private memory (`-M`) together.
+const HELD_SHARE: u64 = 4;
 /// What `conn_timeout` 0 stands for.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -41,16 +46,28 @@ pub struct Page {
     pub handler: Rc<dyn Fn(&'static Worker) -> Handler>,
 }
 
-/// The pages so far.
-#[derive(Default)]
-struct Pages(Rc<RefCell<Vec<Page>>>);
+/// The pages so far, and who can ask for them.
+struct Pages {
+    list: Rc<RefCell<Vec<Page>>>,
+    reach: Reach,
+}
+
+/// Who can ask for pages.
+struct Reach {
+    /// Where the server listens.
+    address: SocketAddr,
+    /// The same as `ps` shows it.
+    shown: String,
+    /// Whether a password is asked for.
+    has_password: bool,
+}
 
 /// Adds a page, while its module starts.
 ///
 /// # Errors
 /// The module httpd is not loaded before, or the path is taken.
 pub fn add_page(setup: &Setup<'_>, page: Page) -> Result<(), SetupError> {
-    let Some(Pages(pages)) = setup.states.find() else {
+    let Some(Pages { list: pages, .. }) = setup.states.find() else {
         let module = page.module;
         return Err(SetupError::Other(format!(
             "loadmodule \"httpd.so\" has to come before loadmodule \"{module}.so\""
@@ -67,6 +84,18 @@ pub fn add_page(setup: &Setup<'_>, page: Page) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// Warns that whoever reaches the server may do `what`, if that is more than this host and there is no password.
+pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
+    let Some(Pages { reach, .. }) = setup.states.find() else { return };
+    if !reach.has_password && !reach.address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "{module}: whoever reaches {} {what} without a password: write modparam(\"httpd\", \"ip\", \"127.0.0.1\"), \
+             or set auth_username and auth_password of httpd",
+            reach.shown
+        );
+    }
+}
+
 impl Module for Httpd {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
@@ -81,15 +110,25 @@ impl Module for Httpd {
             ModParam { name: "tls_cert_file", kind: ModParamKind::Str },
             ModParam { name: "tls_key_file", kind: ModParamKind::Str },
             ModParam { name: "tls_ciphers", kind: ModParamKind::Str },
+            ModParam { name: "auth_realm", kind: ModParamKind::Str },
+            ModParam { name: "auth_username", kind: ModParamKind::Str },
+            ModParam { name: "auth_password", kind: ModParamKind::Str },
+            // Not of OpenSIPS: names by which clients may ask, besides addresses and names without a dot.
+            ModParam { name: "allowed_hosts", kind: ModParamKind::Str },
         ];
         ModuleSpec { params: NAMES, ..ModuleSpec::new("httpd") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let options = options(&setup.parameters)?;
+        let mut options = options(&setup.parameters)?;
+        let held = usize::try_from(setup.settings.private_bytes / HELD_SHARE).unwrap_or(usize::MAX);
+        options.held_limit = held;
         let (listener, shown) = open(&setup.parameters)?;
-        let (listener, pages) = (Rc::new(listener), Pages::default());
-        let served = Rc::clone(&pages.0);
+        let address = listener.local_addr().map_err(|cause| wrong("port", cause.to_string()))?;
+        let reach =
+            Reach { address, shown: shown.clone(), has_password: options.guard.credentials.is_some() };
+        let (listener, pages) = (Rc::new(listener), Pages { list: Rc::default(), reach });
+        let served = Rc::clone(&pages.list);
         setup.states.put(pages);
         setup.processes.push(ProcessGroup {
             kind: Kind::Mi,
@@ -103,8 +142,8 @@ impl Module for Httpd {
     fn commands(&self, server: &'static Server, registry: &mut Registry) {
         let help = "lists the paths of the HTTP server and the modules that serve them";
         registry.add(Command::new("httpd", "httpd_list_root_path", &[&[]], help, move |_| {
-            let Pages(pages) = server.state();
-            let rows = pages.borrow().iter().map(list_row).collect::<Vec<_>>();
+            let Pages { list, .. } = server.state();
+            let rows = list.borrow().iter().map(list_row).collect::<Vec<_>>();
             Json::Array(rows)
         }));
     }
@@ -122,7 +161,7 @@ fn run(
 ) -> Local<()> {
     let mut routes = Routes::new();
     let status = &worker.server.status;
-    routes.add(readyz::ROOT, move |request| std::future::ready(readyz::page(status, &request.method)));
+    routes.add_public(readyz::ROOT, move |request| std::future::ready(readyz::page(status, &request.method)));
     for page in pages.borrow().iter() {
         let handler = (page.handler)(worker);
         routes.add(&page.root, move |request| handler(request));
@@ -161,7 +200,43 @@ fn options(parameters: &Parameters) -> Result<HttpdOptions, SetupError> {
         Ok(seconds) => options.head_timeout = Duration::from_secs(seconds).min(NEVER),
         Err(_) => return Err(wrong("conn_timeout", "seconds are 0 (never) or more".to_owned())),
     }
+    options.guard =
+        Guard { allowed_hosts: allowed_hosts(parameters)?, credentials: credentials(parameters)? };
     Ok(options)
+}
+
+/// All names of all lists.
+fn allowed_hosts(parameters: &Parameters) -> Result<Vec<String>, SetupError> {
+    let lists = parameters.all("allowed_hosts").filter_map(tocsin_script::Value::to_bytes);
+    let lists: Vec<String> = lists.map(|list| list.lossy().into_owned()).collect();
+    let names: Vec<String> = lists
+        .iter()
+        .flat_map(|list| list.split([',', ' ']))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    match names.iter().find(|name| name.contains(['/', ':', '*'])) {
+        Some(name) => Err(wrong(
+            "allowed_hosts",
+            format!("`{name}` is no host name: write mi.example.com, without scheme and port"),
+        )),
+        None => Ok(names),
+    }
+}
+
+/// The name and the password that clients have to send, if they are given.
+fn credentials(parameters: &Parameters) -> Result<Option<Credentials>, SetupError> {
+    let text = |name| parameters.text(name, "");
+    let (user, password) = (text("auth_username"), text("auth_password"));
+    if user.is_empty() != password.is_empty() {
+        let missing = if user.is_empty() { "auth_username" } else { "auth_password" };
+        return Err(wrong(missing, "auth_username and auth_password need each other".to_owned()));
+    }
+    if user.contains(':') {
+        return Err(wrong("auth_username", "a name has no colon: HTTP ends it there".to_owned()));
+    }
+    let realm = parameters.text("auth_realm", DEFAULT_REALM);
+    Ok((!user.is_empty()).then(|| Credentials::new(&realm, &user, &password)))
 }
 
 /// The listening socket, and how `ps` shows it.
@@ -214,6 +289,28 @@ mod tests {
         assert!(read(&[("conn_timeout", Value::Int(-1))]).is_err());
         assert!(read(&[("tls_cert_file", Value::from("/etc/cert.pem"))]).is_err());
         assert!(read(&[("tls_cert_file", Value::from(""))]).is_ok());
+    }
+
+    #[test]
+    fn who_is_let_in() {
+        let guard = |list: &[(&str, &str)]| {
+            let list: Vec<_> = list.iter().map(|(name, text)| (*name, Value::from(*text))).collect();
+            options(&given(&list)).map(|options| options.guard)
+        };
+        assert!(guard(&[]).unwrap().credentials.is_none());
+        let hosts =
+            guard(&[("allowed_hosts", "a.example, b.example"), ("allowed_hosts", "c.example")]).unwrap();
+        assert_eq!(hosts.allowed_hosts, ["a.example", "b.example", "c.example"]);
+        assert!(guard(&[("auth_username", "u"), ("auth_password", "p")]).unwrap().credentials.is_some());
+        for wrong in [
+            &[("auth_username", "u")][..],
+            &[("auth_password", "p")],
+            &[("auth_username", "u:v"), ("auth_password", "p")],
+            &[("allowed_hosts", "http://a.example")],
+            &[("allowed_hosts", "*.example")],
+        ] {
+            assert!(guard(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

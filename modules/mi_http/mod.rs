@@ -8,7 +8,7 @@ use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, commands};
 
-use crate::httpd::{Page, add_page};
+use crate::httpd::{Page, add_page, warn_if_exposed};
 use crate::mi_fifo::files;
 
 /// The module.
@@ -41,7 +41,9 @@ impl Module for MiHttp {
                     handler
                 }),
             },
-        )
+        )?;
+        warn_if_exposed(setup, "mi_http", "manages this server");
+        Ok(())
     }
 }
 

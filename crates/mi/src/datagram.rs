@@ -132,6 +132,8 @@ async fn serve<D: Datagrams>(socket: D, registry: Rc<Registry>, style: Style) ->
             reply(&*socket, answer, &client, style).await;
             drop(permit);
         });
+        // Replies go out, and requests of others are served, before the next request is looked at.
+        tokio::task::yield_now().await;
     }
 }
 

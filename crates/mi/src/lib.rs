@@ -22,6 +22,7 @@ mod command;
 mod error;
 mod listing;
 mod params;
+mod seldom;
 
 pub use command::{Command, Outcome, Registry, Reply};
 pub use error::MiError;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use common::{PATIENCE, Server, in_runtime, read_http, read_reply};
 use tocsin_json::{Limits, Value, parse};
 use tocsin_mi::fifo::{Fifo, FifoOptions};
-use tocsin_mi::httpd::HttpdOptions;
+use tocsin_mi::httpd::{Credentials, Guard, HttpdOptions};
 use tocsin_mi::jsonrpc::Style;
-use tocsin_mi::{Command, Registry, Reply};
+use tocsin_mi::{Command, Registry, Reply, Room};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram};
 use tokio::time::timeout;
@@ -22,6 +22,14 @@ fn commands() -> Registry {
     registry.add(Command::new("test", "large", &[&["bytes"]], "", |params| {
         let bytes = usize::try_from(params.int("bytes")?).unwrap_or(0);
         Ok(Value::from(vec![b'x'; bytes]))
+    }));
+    registry.add(Command::new("test", "endless", &[&[]], "", |_| {
+        Reply::long(async {
+            let mut room = Room::new(0);
+            loop {
+                room.did(1).await;
+            }
+        })
     }));
     registry.add(Command::new("test", "never", &[&[]], "", |_| Reply::later(std::future::pending())));
     registry
@@ -304,6 +312,100 @@ fn one_connection_too_many_is_closed() {
             reply = server.over_http(post(&call("version", "[]", 2)).as_bytes()).await;
         }
         assert!(reply.ends_with(b"\"id\":2}"));
+    });
+}
+
+#[test]
+fn one_address_has_a_part_of_the_connections() {
+    in_runtime(async {
+        let limits = HttpdOptions { connection_limit: 8, address_limit: 2, ..HttpdOptions::default() };
+        let server = Server::start_with(commands, Style::Compact, limits).await;
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(server.http).await.unwrap();
+            stream.write_all(b"POST /mi HT").await.unwrap();
+            open.push(stream);
+        }
+        let mut third = TcpStream::connect(server.http).await.unwrap();
+        assert!(matches!(timeout(PATIENCE, third.read(&mut [0; 10])).await.unwrap(), Ok(0) | Err(_)));
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(server.http).await.unwrap();
+        other.write_all(post(&call("version", "[]", 7)).as_bytes()).await.unwrap();
+        assert!(read_http(&mut other).await.ends_with(b"\"id\":7}"));
+    });
+}
+
+#[test]
+fn long_replies_that_wait_are_bounded_together() {
+    in_runtime(async {
+        let server = Server::start(commands, Style::Compact).await;
+        let mut unread = TcpStream::connect(server.http).await.unwrap();
+        unread.write_all(post(&call("large", "[20000000]", 1)).as_bytes()).await.unwrap();
+        let mut first = [0; 12];
+        timeout(PATIENCE, unread.read_exact(&mut first)).await.unwrap().unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let busy = server.over_http(post(&call("large", "[5000000]", 2)).as_bytes()).await;
+        assert!(busy.starts_with(b"HTTP/1.1 503 "), "{}", busy[..40].escape_ascii());
+        let small = server.over_http(post(&call("large", "[20000]", 3)).as_bytes()).await;
+        assert!(small.starts_with(b"HTTP/1.1 200 "), "who asks for little is not refused");
+        let mut rest = vec![0; 20_000_000];
+        timeout(PATIENCE, unread.read_exact(&mut rest)).await.unwrap().unwrap();
+        let whole = server.over_http(post(&call("large", "[5000000]", 4)).as_bytes()).await;
+        assert!(whole.starts_with(b"HTTP/1.1 200 "), "there is room again");
+    });
+}
+
+#[test]
+fn names_and_pages_of_others_are_refused() {
+    in_runtime(async {
+        let server = Server::start(commands, Style::Compact).await;
+        let with = |header: &str| {
+            post(&call("version", "[]", 1)).replace("Content-Type", &format!("{header}\r\nContent-Type"))
+        };
+        for header in ["Host: evil.example", "Origin: http://evil.example", "Host: 127.0.0.1\r\nOrigin: null"]
+        {
+            let reply = server.over_http(with(header).as_bytes()).await;
+            assert!(reply.starts_with(b"HTTP/1.1 403 Forbidden\r\n"), "{header}: {}", reply.escape_ascii());
+        }
+        let own = format!("Host: {0}\r\nOrigin: http://{0}", server.http);
+        assert!(server.over_http(with(&own).as_bytes()).await.starts_with(b"HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    in_runtime(async {
+        let credentials = Some(Credentials::new("ops", "Aladdin", "open sesame"));
+        let guard = Guard { credentials, ..Guard::default() };
+        let server =
+            Server::start_with(commands, Style::Compact, HttpdOptions { guard, ..HttpdOptions::default() })
+                .await;
+        let request = post(&call("version", "[]", 1));
+        let reply = String::from_utf8(server.over_http(request.as_bytes()).await).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{reply}");
+        assert!(
+            reply.to_ascii_lowercase().contains("\r\nwww-authenticate: basic realm=\"ops\"\r\n"),
+            "{reply}"
+        );
+        let signed = "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\nContent-Type";
+        let reply = server.over_http(request.replace("Content-Type", signed).as_bytes()).await;
+        assert!(reply.starts_with(b"HTTP/1.1 200 "), "{}", reply.escape_ascii());
+    });
+}
+
+#[test]
+fn a_long_list_holds_up_nobody() {
+    in_runtime(async {
+        let server = Server::start(commands, Style::Compact).await;
+        // A list without an end, as far as other clients can tell: they get their answers meanwhile.
+        let mut long = TcpStream::connect(server.http).await.unwrap();
+        long.write_all(post(&call("endless", "[]", 1)).as_bytes()).await.unwrap();
+        assert_eq!(server.over_fifo(format!(":rep:{}\n", call("endless", "[]", 1)).as_bytes()).await, b"");
+        assert_eq!(server.over_udp(call("endless", "[]", 1).as_bytes()).await, b"");
+        assert!(server.over_http(post(&call("version", "[]", 2)).as_bytes()).await.ends_with(b"\"id\":2}"));
+        let fifo = server.over_fifo(format!(":rep:{}\n", call("version", "[]", 3)).as_bytes()).await;
+        assert_eq!(id_of(&fifo), Some(3));
     });
 }
 

@@ -18,7 +18,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, timeout_at};
 
 pub use framing::{REPLY_NAME_LIMIT, REQUEST_LIMIT};
-pub use replies::{REPLY_TIMEOUT, WAITING_LIMIT};
+pub use replies::{REPLY_TIMEOUT, WAITING_BYTES, WAITING_LIMIT};
 
 use crate::Registry;
 use crate::jsonrpc::{Answer, Progress, Response, Style, begin_value};

@@ -10,13 +10,18 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::unix::pipe::Sender;
 use tokio::time::{sleep, timeout};
 
+use crate::seldom::Seldom;
+
 /// How many replies may be waiting for their readers; beyond, a reply is dropped.
 pub const WAITING_LIMIT: usize = 64;
+
+/// How many bytes they may have together; one alone may have more.
+pub const WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a client may take to open its FIFO and to read its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,22 +33,30 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub(super) struct Replies {
     folder: Rc<Path>,
-    waiting: Rc<RefCell<HashMap<String, VecDeque<Vec<u8>>>>>,
+    waiting: Rc<RefCell<HashMap<String, VecDeque<Rc<[u8]>>>>>,
+    dropped: Rc<RefCell<Seldom>>,
 }
 
 impl Replies {
     /// Replies into FIFOs of `folder`.
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder: folder.into(), waiting: Rc::default() }
+        Self { folder: folder.into(), waiting: Rc::default(), dropped: Rc::default() }
     }
 
     /// Sends a reply into the FIFO `name` of the folder, behind those that wait for the same one.
     pub(super) fn send(&self, name: String, reply: Vec<u8>) {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.values().map(VecDeque::len).sum::<usize>() >= WAITING_LIMIT {
-            tracing::error!("dropped an MI reply: {WAITING_LIMIT} replies are waiting for their readers");
+        let replies = waiting.values().map(VecDeque::len).sum::<usize>();
+        let bytes = waiting.values().flatten().map(|reply| reply.len()).sum::<usize>();
+        if replies >= WAITING_LIMIT || replies > 0 && bytes + reply.len() > WAITING_BYTES {
+            if let Some(times) = self.dropped.borrow_mut().happened(Instant::now()) {
+                tracing::error!(
+                    "dropped {times} MI replies: {replies} with {bytes} bytes are waiting for their readers"
+                );
+            }
             return;
         }
+        let reply = Rc::from(reply);
         if let Some(queue) = waiting.get_mut(&name) {
             queue.push_back(reply);
             return;
