@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram as StdUnixDatagram};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,20 @@ pub async fn serve_unix(socket: StdUnixDatagram, registry: Rc<Registry>, style: 
     socket.set_nonblocking(true)?;
     let sending = socket.try_clone()?;
     serve(UnixSocket { receiving: UnixDatagram::from_std(socket)?, sending }, registry, style).await
+}
+
+/// Whether somebody serves the UNIX socket at `path`.
+///
+/// # Errors
+/// It cannot be told: the socket belongs to another user, or the path is something else.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    match StdUnixDatagram::unbound()?.connect(path) {
+        Ok(()) => Ok(true),
+        // A living socket of another type.
+        Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the two kinds of socket have in common.

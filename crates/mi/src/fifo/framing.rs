@@ -37,8 +37,12 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    /// Takes in what was read.
+    /// Takes in what was read. Where that begins as a request does, what came before ends, though no line end says so: the
+    /// half request of one writer does not swallow the next writer's.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if (self.skipping_line || self.has_part()) && begins_request(bytes) {
+            self.bytes.push(b'\n');
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -120,6 +124,15 @@ impl Framer {
     }
 }
 
+/// Whether the bytes begin with `:name:{`. JSON goes on like that within a string only, and who writes a request in pieces
+/// hardly ever cuts it just there.
+fn begins_request(bytes: &[u8]) -> bool {
+    let Some((b':', rest)) = bytes.split_first() else { return false };
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let length = rest.iter().take(REPLY_NAME_LIMIT).take_while(|byte| is_plain(byte)).count();
+    rest[length..].starts_with(b":{")
+}
+
 /// A plain file name; none when it is empty.
 fn reply_name(name: &[u8]) -> Result<Option<String>, ()> {
     let name = std::str::from_utf8(name).map_err(drop)?;
@@ -196,6 +209,21 @@ mod tests {
         assert_eq!(
             frames(&[&long_text, b"\"\n", b":ok:{}\n"]),
             [Err("request is too long"), request("ok", "{}")]
+        );
+    }
+
+    #[test]
+    fn a_half_request_of_another_writer_swallows_nothing() {
+        let long = [b":r:\"".as_slice(), &[b'x'; REQUEST_LIMIT]].concat();
+        for half in [":r:{\"a\":\"", ":r:{\"a\"", ":r:[1,", ":r", ":", "noise", ":r:not json"] {
+            let found = frames(&[half.as_bytes(), b":ok:{}\n", b":ok:{\"b\":1}"]);
+            assert_eq!(found.len(), 3, "{half}: {found:?}");
+            assert_eq!(found[1..], [request("ok", "{}"), request("ok", "{\"b\":1}")], "{half}");
+        }
+        assert_eq!(frames(&[&long, b":ok:{}\n"]), [Err("request is too long"), request("ok", "{}")]);
+        assert_eq!(
+            frames(&[b":a:{\"x\"", b":1}", b":b:{}"]),
+            [request("a", "{\"x\":1}"), request("b", "{}")]
         );
     }
 

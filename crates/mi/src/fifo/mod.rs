@@ -1,7 +1,7 @@
 //! The FIFO transport: a client makes a FIFO for the reply, writes `:reply_name:{...}` into the server's, and reads.
 //!
-//! One process owns the server's FIFO: it makes it, makes it again when somebody removes it, and takes one request after
-//! the other. A command that waits, or a reader that does, is set aside.
+//! One process owns the server's FIFO: it makes it, makes it again when somebody removes it, removes it at its own end, and
+//! takes one request after the other. A command that waits, or a reader that does, is set aside.
 
 mod framing;
 mod replies;
@@ -28,6 +28,8 @@ use replies::Replies;
 /// How long the rest of a half-written request may take.
 pub const PART_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Requests that came at once and are served before replies go out.
+const REQUESTS_IN_A_ROW: usize = 16;
 /// How often the FIFO is looked for in the file system.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -70,6 +72,29 @@ pub struct Fifo {
     identity: (u64, u64),
 }
 
+/// Whether somebody reads the FIFO at `path`, as a server that lives does.
+///
+/// # Errors
+/// It cannot be told: the FIFO belongs to another user, or the path is something else.
+pub fn is_read(path: &Path) -> io::Result<bool> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        let path = &self.options.path;
+        if path.symlink_metadata().is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+            // Where this process may not do it, the next start does.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 impl Fifo {
     /// Makes the FIFO, in place of one that is there, and opens it. To be called inside the runtime.
     ///
@@ -100,9 +125,16 @@ impl Fifo {
                     self.look_after();
                 }
             }
+            let mut in_a_row: usize = 0;
             while let Some(frame) = framer.next_frame() {
                 match frame {
-                    Frame::Request { reply, json } => self.handle(&registry, &replies, reply, json),
+                    Frame::Request { reply, json } => {
+                        self.handle(&registry, &replies, reply, json);
+                        in_a_row += 1;
+                        if in_a_row.is_multiple_of(REQUESTS_IN_A_ROW) {
+                            tokio::task::yield_now().await;
+                        }
+                    }
                     Frame::Skipped(why) => tracing::error!("MI FIFO: {why}"),
                 }
             }

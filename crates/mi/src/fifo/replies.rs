@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,11 +30,14 @@ pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait before looking again for a reader, and between two replies into the same FIFO.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Replies by the name of the FIFO that they are for.
+type Waiting = HashMap<String, VecDeque<Rc<[u8]>>>;
+
 /// The replies on their way. A copy refers to the same ones.
 #[derive(Clone)]
 pub(super) struct Replies {
     folder: Rc<Path>,
-    waiting: Rc<RefCell<HashMap<String, VecDeque<Rc<[u8]>>>>>,
+    waiting: Rc<RefCell<Waiting>>,
     dropped: Rc<RefCell<Seldom>>,
 }
 
@@ -49,10 +53,10 @@ impl Replies {
         let replies = waiting.values().map(VecDeque::len).sum::<usize>();
         let bytes = waiting.values().flatten().map(|reply| reply.len()).sum::<usize>();
         if replies >= WAITING_LIMIT || replies > 0 && bytes + reply.len() > WAITING_BYTES {
-            if let Some(times) = self.dropped.borrow_mut().happened(Instant::now()) {
-                tracing::error!(
-                    "dropped {times} MI replies: {replies} with {bytes} bytes are waiting for their readers"
-                );
+            // Whoever reads already is not held up by those who do not.
+            let path = self.folder.join(&name);
+            if waiting.contains_key(&name) || !written_at_once(&path, &reply) {
+                self.failed(&format!("{replies} others with {bytes} bytes wait for their readers"), &path);
             }
             return;
         }
@@ -74,8 +78,8 @@ impl Replies {
             let Some(reply) = next else { break };
             match timeout(REPLY_TIMEOUT, write(&path, &reply)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("cannot write the MI reply to {}: {error}", path.display()),
-                Err(_) => tracing::error!("nobody reads the MI reply from {}", path.display()),
+                Ok(Err(error)) => self.failed(&error, &path),
+                Err(_) => self.failed(&"nobody reads", &path),
             }
             let more = self.waiting.borrow_mut().get_mut(&name).is_some_and(|queue| {
                 queue.pop_front();
@@ -89,6 +93,18 @@ impl Replies {
         }
         self.waiting.borrow_mut().remove(&name);
     }
+
+    /// A reply was not written.
+    fn failed(&self, cause: &dyn fmt::Display, path: &Path) {
+        if let Some(times) = self.dropped.borrow_mut().happened(Instant::now()) {
+            tracing::error!("dropped {times} MI replies, the last one for {}: {cause}", path.display());
+        }
+    }
+}
+
+/// Writes a reply if its reader is there and takes all of it now.
+fn written_at_once(path: &Path, reply: &[u8]) -> bool {
+    open(path).is_ok_and(|sender| sender.try_write(reply).is_ok_and(|written| written == reply.len()))
 }
 
 async fn write(path: &Path, mut reply: &[u8]) -> io::Result<()> {
