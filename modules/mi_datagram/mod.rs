@@ -4,7 +4,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::{ToSocketAddrs, UdpSocket};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use tocsin_mi::datagram::{serve_udp, serve_unix};
 use tocsin_mi::jsonrpc::Style;
 use tocsin_net::split_host_port;
-use tocsin_process::Kind;
+use tocsin_process::{Identity, Kind, MadeFile};
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Worker, commands};
@@ -45,7 +45,9 @@ impl Module for MiDatagram {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let socket = Rc::new(open(&setup.parameters)?);
+        let (socket, file) = open(&setup.parameters, &setup.settings.identity)?;
+        setup.files.extend(file);
+        let socket = Rc::new(socket);
         let style = files::style(&setup.parameters);
         setup.processes.push(ProcessGroup {
             kind: Kind::Mi,
@@ -96,15 +98,19 @@ fn children(parameters: &Parameters) -> Result<usize, SetupError> {
     count.ok_or_else(|| wrong("children_count", format!("processes are 1 to {CHILDREN_LIMIT}")))
 }
 
-fn open(parameters: &Parameters) -> Result<Socket, SetupError> {
+/// The socket, and its file if it has one.
+fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<MadeFile>), SetupError> {
     let name = parameters.text("socket_name", "");
     if name.is_empty() {
         let problem = "a socket is needed: give udp:127.0.0.1:8080, or the path of a UNIX socket".to_owned();
         return Err(wrong("socket_name", problem));
     }
     let opened = match name.strip_prefix("udp:") {
-        Some(address) => open_udp(address).map(Socket::Udp),
-        None => open_unix(name.strip_prefix("unix:").unwrap_or(&name), parameters)?.map(Socket::Unix),
+        Some(address) => open_udp(address).map(|socket| (Socket::Udp(socket), None)),
+        None => {
+            let opened = open_unix(name.strip_prefix("unix:").unwrap_or(&name), parameters, identity)?;
+            opened.map(|(socket, file)| (Socket::Unix(socket), Some(file)))
+        }
     };
     opened.map_err(|cause| wrong("socket_name", format!("{name} cannot be opened: {cause}")))
 }
@@ -116,30 +122,38 @@ fn open_udp(address: &str) -> io::Result<UdpSocket> {
     UdpSocket::bind(&(host, port).to_socket_addrs()?.collect::<Vec<_>>()[..])
 }
 
-/// The outer error is that of a parameter, the inner one that of the system.
-fn open_unix(path: &str, parameters: &Parameters) -> Result<io::Result<UnixDatagram>, SetupError> {
+/// The outer error is that of a parameter, the inner one that of the system. Unless the parameters say otherwise the socket
+/// belongs to who the server will run as.
+fn open_unix(
+    path: &str,
+    parameters: &Parameters,
+    identity: &Identity,
+) -> Result<io::Result<(UnixDatagram, MadeFile)>, SetupError> {
     let path = PathBuf::from(path);
-    files::check_place(&path, files::Kind::Socket).map_err(|problem| wrong("socket_name", problem))?;
+    files::make_room(&path, files::Kind::Socket).map_err(|problem| wrong("socket_name", problem))?;
     let mode =
         files::mode(parameters, "unix_socket_mode").map_err(|problem| wrong("unix_socket_mode", problem))?;
     let user =
         files::user(parameters, "unix_socket_user").map_err(|problem| wrong("unix_socket_user", problem))?;
     let group = files::group(parameters, "unix_socket_group")
         .map_err(|problem| wrong("unix_socket_group", problem))?;
-    Ok(bind_unix(&path, mode, user, group))
+    let user = user.or(identity.user.map(|account| account.user));
+    Ok(bind_unix(&path, mode, user, group.or(identity.effective_group())))
 }
 
-fn bind_unix(path: &Path, mode: u32, user: Option<u32>, group: Option<u32>) -> io::Result<UnixDatagram> {
-    match std::fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
-        _ => {}
-    }
+fn bind_unix(
+    path: &Path,
+    mode: u32,
+    user: Option<u32>,
+    group: Option<u32>,
+) -> io::Result<(UnixDatagram, MadeFile)> {
     let socket = UnixDatagram::bind(path)?;
-    if user.is_some() || group.is_some() {
-        chown(path, user, group)?;
-    }
+    let file = MadeFile::at(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    Ok(socket)
+    if user.is_some() || group.is_some() {
+        lchown(path, user, group)?;
+    }
+    Ok((socket, file))
 }
 
 #[cfg(test)]
@@ -151,19 +165,34 @@ mod tests {
         Parameters(list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
 
+    fn open(parameters: &Parameters) -> Result<(Socket, Option<MadeFile>), SetupError> {
+        super::open(parameters, &Identity::default())
+    }
+
     #[test]
-    fn a_unix_socket_takes_the_place_of_an_older_one() {
+    fn a_unix_socket_takes_the_place_of_one_that_was_left_and_of_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mi.sock");
         for name in [path.to_str().unwrap().to_owned(), format!("unix:{}", path.display())] {
+            drop(UnixDatagram::bind(&path).unwrap());
             let list = [("socket_name", Value::str(name)), ("unix_socket_mode", Value::Int(600))];
-            assert!(matches!(open(&given(&list)), Ok(Socket::Unix(_))));
+            let (socket, file) = open(&given(&list)).unwrap();
+            assert!(matches!(socket, Socket::Unix(_)));
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+            let cause = open(&given(&list)).unwrap_err().to_string();
+            assert!(cause.contains("in use by a server that runs"), "{cause}");
+            drop(file);
+            assert!(!path.exists(), "it goes with the server");
         }
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let cause = open(&given(&[("socket_name", Value::from(file.to_str().unwrap()))])).unwrap_err();
-        assert!(cause.to_string().contains("something else") && file.exists(), "{cause}");
+        std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+        let _living = UnixDatagram::bind(&path).unwrap();
+        for name in ["file", "link"] {
+            let name = folder.path().join(name);
+            let cause = open(&given(&[("socket_name", Value::from(name.to_str().unwrap()))])).unwrap_err();
+            assert!(cause.to_string().contains("something else") && name.exists(), "{cause}");
+        }
     }
 
     #[test]
@@ -176,7 +205,7 @@ mod tests {
             "{cause}"
         );
         drop(first);
-        assert!(matches!(open(&given(&[("socket_name", Value::str(name))])), Ok(Socket::Udp(_))));
+        assert!(matches!(open(&given(&[("socket_name", Value::str(name))])), Ok((Socket::Udp(_), None))));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use tocsin_mi::datagram::is_served;
+use tocsin_mi::fifo::is_read;
 use tocsin_mi::jsonrpc::Style;
 use tocsin_process::{lookup_group, lookup_user};
 use tocsin_script::Value;
@@ -20,9 +22,9 @@ pub(crate) enum Kind {
     Socket,
 }
 
-/// Whether the file can be made there: its folder exists, and what has its name is one of the kind, left by an earlier
-/// server.
-pub(crate) fn check_place(path: &Path, kind: Kind) -> Result<(), String> {
+/// Makes room for a file: its folder has to exist, and what has its name is removed if it is one of the kind that a server
+/// left behind, whichever user that was. What a living server uses, and everything else, stays, and is an error.
+pub(crate) fn make_room(path: &Path, kind: Kind) -> Result<(), String> {
     let shown = path.display();
     let folder = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -37,10 +39,20 @@ pub(crate) fn check_place(path: &Path, kind: Kind) -> Result<(), String> {
         Kind::Fifo => found.file_type().is_fifo(),
         Kind::Socket => found.file_type().is_socket(),
     };
-    if same {
-        Ok(())
-    } else {
-        Err(format!("{shown} is there and is something else: remove it, or choose another name"))
+    if !same {
+        return Err(format!("{shown} is there and is something else: remove it, or choose another name"));
+    }
+    let in_use = match kind {
+        Kind::Fifo => is_read(path),
+        Kind::Socket => is_served(path),
+    };
+    match in_use {
+        Ok(true) => Err(format!("{shown} is in use by a server that runs: stop it, or choose another name")),
+        Ok(false) => std::fs::remove_file(path)
+            .map_err(|cause| format!("{shown} was left behind and cannot be removed: {cause}")),
+        Err(cause) => Err(format!(
+            "{shown} is there, and it cannot be told whether a server uses it ({cause}): remove it, or choose another name"
+        )),
     }
 }
 

@@ -38,6 +38,7 @@ impl Module for MiFifo {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let options = options(&setup.parameters)?;
+        make_room(&options)?;
         setup.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: "MI FIFO".to_owned(),
@@ -61,7 +62,6 @@ fn serve(worker: &'static Worker, options: FifoOptions) -> Local<()> {
 }
 
 fn options(parameters: &Parameters) -> Result<FifoOptions, SetupError> {
-    let wrong = |name, problem| SetupError::Parameter { module: "mi_fifo", name, problem };
     let options = FifoOptions {
         path: PathBuf::from(parameters.text("fifo_name", DEFAULT_PATH)),
         mode: files::mode(parameters, "fifo_mode").map_err(|problem| wrong("fifo_mode", problem))?,
@@ -70,12 +70,20 @@ fn options(parameters: &Parameters) -> Result<FifoOptions, SetupError> {
         reply_dir: PathBuf::from(parameters.text("reply_dir", DEFAULT_REPLY_FOLDER)),
         style: files::style(parameters),
     };
-    files::check_place(&options.path, files::Kind::Fifo).map_err(|problem| wrong("fifo_name", problem))?;
     if !options.reply_dir.is_dir() {
         let problem = format!("{} is no folder: clients make their FIFOs there", options.reply_dir.display());
         return Err(wrong("reply_dir", problem));
     }
     Ok(options)
+}
+
+fn wrong(name: &'static str, problem: String) -> SetupError {
+    SetupError::Parameter { module: "mi_fifo", name, problem }
+}
+
+/// Before privileges are dropped: what an earlier server left may be another user's.
+fn make_room(options: &FifoOptions) -> Result<(), SetupError> {
+    files::make_room(&options.path, files::Kind::Fifo).map_err(|problem| wrong("fifo_name", problem))
 }
 
 #[cfg(test)]
@@ -136,7 +144,8 @@ mod tests {
             ("fifo_user", Value::from("no such user")),
             ("fifo_group", Value::from("no such group")),
         ] {
-            let cause = options(&given(&[(name, value)])).unwrap_err().to_string();
+            let read = options(&given(&[(name, value)]));
+            let cause = read.and_then(|options| make_room(&options)).unwrap_err().to_string();
             assert!(cause.starts_with(&format!("modparam mi_fifo:{name}: ")), "{cause}");
         }
     }

@@ -1,9 +1,10 @@
 //! What happens once, around the start: the terminal is left, privileges are dropped, the pid is written down.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd;
@@ -45,20 +46,42 @@ pub struct Identity {
     pub root: Option<PathBuf>,
     /// Working directory (`-w`).
     pub directory: Option<PathBuf>,
-    /// User ID (`-u`).
-    pub user: Option<u32>,
+    /// User (`-u`).
+    pub user: Option<Account>,
     /// Group ID (`-g`).
     pub group: Option<u32>,
 }
 
+/// A user to run as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// User ID.
+    pub user: u32,
+    /// The user's own group, if the user was named. A number stands for a user without one.
+    pub group: Option<u32>,
+}
+
+impl Identity {
+    /// The group to run as: the one that was asked for, or the own one of a user that was named.
+    pub fn effective_group(&self) -> Option<u32> {
+        self.group.or(self.user.and_then(|account| account.group))
+    }
+}
+
 /// Reads `-u`: a name or a number.
-pub fn lookup_user(name: &str) -> Result<u32, LaunchError> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
+pub fn lookup_account(name: &str) -> Result<Account, LaunchError> {
+    if let Ok(user) = name.parse() {
+        return Ok(Account { user, group: None });
     }
     let found =
         unistd::User::from_name(name).map_err(|e| system(format!("look up user {name}"), e.into()))?;
-    found.map(|user| user.uid.as_raw()).ok_or_else(|| LaunchError::NoUser(name.to_owned()))
+    let account = found.map(|user| Account { user: user.uid.as_raw(), group: Some(user.gid.as_raw()) });
+    account.ok_or_else(|| LaunchError::NoUser(name.to_owned()))
+}
+
+/// The number of a user, by name or number.
+pub fn lookup_user(name: &str) -> Result<u32, LaunchError> {
+    lookup_account(name).map(|account| account.user)
 }
 
 /// Reads `-g`: a name or a number.
@@ -81,22 +104,36 @@ pub fn enter(identity: &Identity) -> Result<(), LaunchError> {
         unistd::chdir(directory)
             .map_err(|e| system(format!("chdir to {}", directory.display()), e.into()))?;
     }
-    if let Some(group) = identity.group {
-        let group = unistd::Gid::from_raw(group);
+    let group = identity.effective_group().map(unistd::Gid::from_raw);
+    if let Some(group) = group {
         unistd::setgid(group).map_err(|e| system(format!("become group {group}"), e.into()))?;
     }
-    if let Some(user) = identity.user {
-        let user = unistd::Uid::from_raw(user);
-        if let Ok(Some(entry)) = unistd::User::from_uid(user)
-            && let Ok(name) = CString::new(entry.name)
-        {
-            let group = identity.group.map_or(entry.gid, unistd::Gid::from_raw);
-            unistd::initgroups(&name, group)
-                .map_err(|e| system("join the user's groups".into(), e.into()))?;
+    if let Some(account) = identity.user {
+        let user = unistd::Uid::from_raw(account.user);
+        if group.is_none() && !user.is_root() && unistd::getgid().as_raw() == 0 {
+            tracing::warn!(
+                "runs as user {user} with the group of root: name the user to take its own group, or give one with -g"
+            );
         }
+        join_groups(user, group)?;
         unistd::setuid(user).map_err(|e| system(format!("become user {user}"), e.into()))?;
     }
     Ok(())
+}
+
+/// Leaves the groups of the one who started the server, for those of `user`.
+fn join_groups(user: unistd::Uid, group: Option<unistd::Gid>) -> Result<(), LaunchError> {
+    let failed = |e: nix::Error| system("join the user's groups".into(), e.into());
+    if let Ok(Some(entry)) = unistd::User::from_uid(user)
+        && let Ok(name) = CString::new(entry.name)
+    {
+        return unistd::initgroups(&name, group.unwrap_or(entry.gid)).map_err(failed);
+    }
+    if !unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    // Nobody knows the user: the groups of root are not theirs.
+    unistd::setgroups(group.as_slice()).map_err(failed)
 }
 
 /// The line to the process that the operator started, which waits to hear how the start went.
@@ -146,14 +183,28 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes this process's pid to `path`, unless the file names a process that runs.
+    /// Writes this process's pid to `path`, unless the file names a process that runs. A symbolic link is not followed: it
+    /// is written before privileges are dropped, and who made the link may not be allowed to write where it leads.
     pub fn write(path: &Path) -> Result<Self, LaunchError> {
-        let old = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        let options = |options: &mut OpenOptions| options.custom_flags(libc::O_NOFOLLOW).open(path);
+        let mut old = String::new();
+        let read = options(OpenOptions::new().read(true)).and_then(|mut file| file.read_to_string(&mut old));
+        let old = read.ok().and_then(|_| old.trim().parse::<u32>().ok());
         if let Some(pid) = old.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
             return Err(LaunchError::Running { path: path.to_owned(), pid });
         }
         let writer = system::pid();
-        fs::write(path, format!("{writer}\n")).map_err(|e| system(format!("write {}", path.display()), e))?;
+        let opened = options(OpenOptions::new().write(true).create(true).truncate(true));
+        opened.and_then(|mut file| writeln!(file, "{writer}")).map_err(|e| match e.raw_os_error() {
+            Some(libc::ELOOP) => system(
+                format!("write {}", path.display()),
+                io::Error::new(
+                    e.kind(),
+                    "it is a symbolic link, which is not followed: name the file itself",
+                ),
+            ),
+            _ => system(format!("write {}", path.display()), e),
+        })?;
         Ok(Self { path: path.to_owned(), writer })
     }
 }
@@ -179,8 +230,35 @@ mod tests {
     fn users_by_name_and_number() {
         assert_eq!(lookup_user("root").unwrap(), 0);
         assert_eq!(lookup_user("4711").unwrap(), 4711);
+        assert_eq!(lookup_account("root").unwrap(), Account { user: 0, group: Some(0) });
+        assert_eq!(lookup_account("0").unwrap(), Account { user: 0, group: None });
         assert!(matches!(lookup_user("nobody-of-this-name"), Err(LaunchError::NoUser(_))));
         assert!(matches!(lookup_group("no-group-of-this-name"), Err(LaunchError::NoGroup(_))));
+    }
+
+    #[test]
+    fn a_named_user_brings_its_group_unless_one_is_given() {
+        let identity = |group, of_user| Identity {
+            user: Some(Account { user: 7, group: of_user }),
+            group,
+            ..Identity::default()
+        };
+        assert_eq!(identity(None, Some(8)).effective_group(), Some(8));
+        assert_eq!(identity(Some(9), Some(8)).effective_group(), Some(9));
+        assert_eq!(identity(None, None).effective_group(), None, "by number");
+    }
+
+    #[test]
+    fn a_pid_file_is_no_link() {
+        let path = std::env::temp_dir().join(format!("pidfile-link-{}", system::pid()));
+        let target = path.with_extension("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let cause = PidFile::write(&path).unwrap_err().to_string();
+        assert!(cause.contains("symbolic link"), "{cause}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&target).unwrap();
     }
 
     #[test]

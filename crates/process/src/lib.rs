@@ -10,6 +10,7 @@
 mod backoff;
 mod fork;
 mod launch;
+mod made;
 mod meter;
 mod notify;
 mod plan;
@@ -20,7 +21,11 @@ mod supervisor;
 mod system;
 
 pub use backoff::{Backoff, Decision};
-pub use launch::{Detached, Identity, LaunchError, PidFile, detach, enter, lookup_group, lookup_user};
+pub use launch::{
+    Account, Detached, Identity, LaunchError, PidFile, detach, enter, lookup_account, lookup_group,
+    lookup_user,
+};
+pub use made::MadeFile;
 pub use meter::{Meter, has_private_change, private_bytes, set_private_budget, take_private_change};
 pub use mimalloc::MiMalloc as Mimalloc;
 pub use plan::{Group, Kind, Member, Plan, capacity};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tocsin_event::Transports;
-use tocsin_process::Kind;
+use tocsin_process::{Kind, MadeFile};
 use tocsin_script::{ModuleSpec, Value};
 use tocsin_shm::{Arena, ArenaFull, Sweep};
 use tocsin_sip::Edits;
@@ -141,6 +141,8 @@ pub struct Setup<'a> {
     pub statistics: Statistics,
     /// What the parts of the server say about their readiness.
     pub status: StatusReports,
+    /// Files made for the server, which go when it ends.
+    pub files: Vec<MadeFile>,
     /// Tables whose locks the supervisor sweeps after a death.
     pub tables: Vec<&'static dyn Sweep>,
     /// State that functions find again by its type.

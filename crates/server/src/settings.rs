@@ -276,7 +276,7 @@ impl Settings {
             "chroot" => self.identity.root = Some(PathBuf::from(text)),
             "wdir" => self.identity.directory = Some(PathBuf::from(text)),
             "user" | "uid" => {
-                self.identity.user = Some(tocsin_process::lookup_user(text).map_err(|e| e.to_string())?);
+                self.identity.user = Some(tocsin_process::lookup_account(text).map_err(|e| e.to_string())?);
             }
             "group" | "gid" => {
                 self.identity.group = Some(tocsin_process::lookup_group(text).map_err(|e| e.to_string())?);

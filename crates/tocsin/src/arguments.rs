@@ -130,7 +130,7 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
         root: path("chroot"),
         directory: path("directory"),
         user: text("user")
-            .map(|u| tocsin_process::lookup_user(&u))
+            .map(|u| tocsin_process::lookup_account(&u))
             .transpose()
             .map_err(|e| Answer::error(e.to_string()))?,
         group: text("group")

@@ -49,14 +49,18 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     logging::start(&log_settings(&settings, arguments));
     limits::raise_open_files(settings.open_files);
     let identity = identity(&settings, arguments);
-    let Assembled { server, sweeps } =
+    let Assembled { server, sweeps, mut files } =
         startup::assemble(program, settings, &modules, arguments.given.clone(), announce(arguments))
             .map_err(|cause| explain(cause, &name))?;
     let _pid_file =
         arguments.pid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
     let _pgid_file =
         arguments.pgid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
+    let root = identity.root.as_deref().and_then(|root| root.canonicalize().ok());
     tocsin_process::enter(&identity).map_err(|e| e.to_string())?;
+    if let Some(root) = root {
+        files.iter_mut().for_each(|file| file.seen_from(&root));
+    }
     let family = ServerFamily::new(server, waiting);
     let supervisor = Supervisor::new(server.plan.clone(), server.table, sweeps, family);
     match supervisor.run().map_err(|e| format!("core:main: the supervisor cannot go on: {e}"))? {

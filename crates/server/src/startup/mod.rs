@@ -9,6 +9,7 @@ mod plan;
 use std::rc::Rc;
 
 use tocsin_event::{SharedEdge, Transports};
+use tocsin_process::MadeFile;
 use tocsin_script::{Library, Program, RouteKind, SourceMap};
 use tocsin_shm::{Arena, Sweep};
 
@@ -39,6 +40,8 @@ pub struct Assembled {
     pub server: &'static Server,
     /// Its tables.
     pub sweeps: Vec<&'static dyn Sweep>,
+    /// Files that go with it: they are removed when they are dropped.
+    pub files: Vec<MadeFile>,
 }
 
 impl std::fmt::Debug for Assembled {
@@ -122,6 +125,7 @@ pub fn assemble(
     let scaling = scaling::groups(&plan, &sockets, arena, &mut setup.status)?;
     let turns = Turns::create(arena, program.timer_routes().count() + setup.jobs.len())?;
     let sweeps = std::mem::take(&mut setup.tables);
+    let files = std::mem::take(&mut setup.files);
     let shared_edge = &arena.boot_array(1, |_| SharedEdge::default())?[0];
     let Setup { statistics, status, states, transports, event_routes, caches, processes, .. } = setup;
     let Setup { jobs, deadlines, on_leaving, transactions, databases, security, streams, tcp_paths, .. } =
@@ -164,7 +168,7 @@ pub fn assemble(
         started_at: time::unix_seconds(),
         arguments,
     };
-    Ok(Assembled { server: Box::leak(Box::new(server)), sweeps })
+    Ok(Assembled { server: Box::leak(Box::new(server)), sweeps, files })
 }
 
 /// The modules that the configuration loads, in its order.
@@ -186,6 +190,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         slots,
         settings,
         parameters: Parameters::default(),
+        files: Vec::new(),
         tables: events.sweepers().into_iter().chain(status.sweepers()).collect(),
         status,
         caches: Caches::new(&mut statistics),

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,8 @@ impl Setup {
         };
         let notify = self.dir.path().join("notify.sock");
         let manager = UnixDatagram::bind(&notify).unwrap();
+        // The server may have become another user when it says that it is ready.
+        fs::set_permissions(&notify, fs::Permissions::from_mode(0o777)).unwrap();
         manager.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let spawn = |setup: &Self| setup.command().env("NOTIFY_SOCKET", &notify).spawn().unwrap();
         let child = spawn(&self);
