@@ -159,11 +159,12 @@ fn strange_names_and_pages_of_other_servers_are_refused() {
 #[test]
 fn who_listens_for_everybody_is_warned_unless_there_is_a_password() {
     let open = CONFIG.replace("modparam(\"httpd\", \"ip\", \"127.0.0.1\")\n", "");
-    let server = Setup::new(&open).put("MI_SOCKET", "udp:127.0.0.1:@MI@").start();
+    // A port of all addresses is free only if it is free on each of them.
+    let server = Setup::new(&open).put("MI_SOCKET", "udp:127.0.0.1:@MI@").alone().start();
     assert!(server.log().contains("manages this server without a password"), "{}", server.log());
     server.stop();
     let password = "modparam(\"httpd\", \"auth_username\", \"ops\")\nmodparam(\"httpd\", \"auth_password\", \"secret\")\n";
-    let setup = Setup::new(&open).put("MI_SOCKET", "udp:127.0.0.1:@MI@");
+    let setup = Setup::new(&open).put("MI_SOCKET", "udp:127.0.0.1:@MI@").alone();
     let server = setup.put_before("loadmodule \"mi_http.so\"", password).start();
     assert!(!server.log().contains("without a password") && !server.log().contains("secret"));
     let http = Http::new(server.http_port());

@@ -145,7 +145,10 @@ impl Setup {
             assert!(Instant::now() < deadline, "the server did not become ready");
             let Some(status) = server.child.try_wait().unwrap() else { continue };
             // A port that was free a moment ago may be that of another test's question to a name server now.
-            if server.log().contains("in use by another program") {
+            if ["in use by another program", "Address already in use"]
+                .iter()
+                .any(|line| server.log().contains(line))
+            {
                 pause(Duration::from_millis(50));
                 server.child = spawn(&server.setup);
             } else {
