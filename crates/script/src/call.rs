@@ -86,6 +86,11 @@ pub trait Host: Sized + 'static {
     /// condition is false, a function or route has the return code -1), and the script goes on.
     fn script_error(&mut self, place: Place<'_>, message: &str);
 
+    /// The same about a run as a whole: it was ended here, or had more errors than were reported one by one.
+    fn run_error(&mut self, place: Place<'_>, message: &str) {
+        self.script_error(place, message);
+    }
+
     /// `launch()` was run: carry on with `launch.outcome` beside the script, then run `launch.report`.
     fn launch(&mut self, launch: Launch<Self>);
 

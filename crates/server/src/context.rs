@@ -159,6 +159,10 @@ pub fn received_uri(message: &Message) -> &[u8] {
     }
 }
 
+fn script_text(place: Place<'_>, message: &str) -> String {
+    format!("core: {}:{}: {message}", place.file, place.line)
+}
+
 impl Host for Context {
     fn vars(&mut self) -> &mut ScriptVars {
         &mut self.vars
@@ -173,7 +177,11 @@ impl Host for Context {
     }
 
     fn script_error(&mut self, place: Place<'_>, message: &str) {
-        logging::line(Level::Error, &format!("core: {}:{}: {message}", place.file, place.line));
+        logging::fault_line(Level::Error, "statement", place, || script_text(place, message));
+    }
+
+    fn run_error(&mut self, place: Place<'_>, message: &str) {
+        logging::fault_line(Level::Error, "run", place, || script_text(place, message));
     }
 
     fn launch(&mut self, launch: Launch<Self>) {
@@ -182,14 +190,18 @@ impl Host for Context {
 
     fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {
         let event = event.lossy();
-        let text = match wanted.to_int() {
-            Some(number) => format!("Parameter {number} not found for event {event} - max {given}"),
-            None => {
-                let name = wanted.as_str().unwrap_or_default();
-                format!("Parameter <{}> not found for event <{event}>", String::from_utf8_lossy(name))
+        let (file, line) = self.vars.place().unwrap_or(("", 0));
+        logging::fault_line_untold(Level::Warning, "parameter", Place { file, line }, || {
+            match wanted.to_int() {
+                Some(number) => {
+                    format!("event_route: Parameter {number} not found for event {event} - max {given}")
+                }
+                None => {
+                    let name = String::from_utf8_lossy(wanted.as_str().unwrap_or_default());
+                    format!("event_route: Parameter <{name}> not found for event <{event}>")
+                }
             }
-        };
-        logging::line_untold(Level::Warning, &format!("event_route: {text}"));
+        });
     }
 
     fn between_statements(&mut self) {

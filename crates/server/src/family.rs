@@ -68,6 +68,7 @@ impl Family for ServerFamily {
 
     fn ready(&mut self) {
         logging::untold(|| tracing::info!("serving"));
+        logging::limit_floods();
         if let Some(waiting) = self.waiting.take() {
             waiting.ready();
         }
@@ -82,6 +83,7 @@ impl Family for ServerFamily {
     }
 
     fn tick(&self) {
+        logging::tell_floods();
         self.server.arena.recount();
         memory::look_at_shared(self.server);
         self.private.borrow_mut().look(self.server);

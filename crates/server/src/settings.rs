@@ -93,6 +93,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `xlog_level`.
     pub xlog_level: i32,
+    /// `xlog_escape_control`: what scripts write has its control characters escaped, as the server's own lines have.
+    pub xlog_escape_control: bool,
     /// `disable_503_translation`.
     pub forward_503: bool,
     /// `user`, `group`, `chroot`, `wdir`.
@@ -201,6 +203,7 @@ impl Settings {
             private_bytes: DEFAULT_PRIVATE_MIB << 20,
             log: LogSettings { stderr: false, syslog: Some("tocsin".to_owned()), ..LogSettings::default() },
             xlog_level: Level::Notice as i32,
+            xlog_escape_control: false,
             forward_503: false,
             identity: tocsin_process::Identity::default(),
             open_files: None,
@@ -248,6 +251,7 @@ impl Settings {
             "stderror_enabled" | "log_stderror" => self.log.stderr = truth,
             "syslog_enabled" if !truth => self.log.syslog = None,
             "log_event_enabled" => self.log.events = truth,
+            "xlog_escape_control" => self.xlog_escape_control = truth,
             "disable_503_translation" => self.forward_503 = truth,
             "server_signature" => self.server_signature = truth,
             "debug_mode" => self.debug = truth,
@@ -389,6 +393,7 @@ const SWITCHES: &[(&str, &str)] = &[
     ("sip_warning", "add Warning headers"),
     ("stderror_enabled", "log to standard error"),
     ("syslog_enabled", "log to the system's log"),
+    ("xlog_escape_control", "escape control characters in xlog lines"),
     ("tcp_accept_aliases", "RFC 5923 connection reuse"),
     ("tcp_keepalive", "TCP keep-alive"),
     ("tcp_parallel_read_on_workers", "several workers read one connection"),

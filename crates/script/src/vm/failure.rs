@@ -12,8 +12,11 @@ impl<C: Host> Machine<'_, C> {
         let run = self.run();
         run.errors += 1;
         run.failed_at = run.at;
-        if run.errors <= u64::from(MAX_REPORTED_ERRORS) {
-            self.report(message);
+        let at = run.at;
+        if run.errors <= u64::from(MAX_REPORTED_ERRORS)
+            && let Some(table) = run.table.clone()
+        {
+            self.host.script_error(table.place(at), message);
         }
     }
 
@@ -27,11 +30,12 @@ impl<C: Host> Machine<'_, C> {
         }
     }
 
+    /// Something is to be said of the run as a whole.
     pub(super) fn report(&mut self, message: &str) {
         let run = self.run();
         let at = run.at;
         if let Some(table) = run.table.clone() {
-            self.host.script_error(table.place(at), message);
+            self.host.run_error(table.place(at), message);
         }
     }
 }

@@ -48,6 +48,11 @@ pub fn write_xlog(cx: &Context, level: Level, text: Option<Bytes>) {
         let text = text.unwrap_or_else(|| Bytes::from("<null>"));
         // An event route that logs must not be its own cause.
         let write = if cx.route == RouteKind::Event { logging::line_untold } else { logging::line };
-        write(level, &text.lossy());
+        let text = text.lossy();
+        if cx.server().settings.xlog_escape_control {
+            write(level, &logging::escaped(text.trim_end_matches('\n')));
+        } else {
+            write(level, &text);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use super::{Level, Line, wanted, write};
+use super::{Level, Line, flood, wanted, write};
 
 /// Takes what `tracing` is told.
 pub(super) struct Collector;
@@ -29,14 +29,19 @@ impl Subscriber for Collector {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = String::new();
-        event.record(&mut Words(&mut text));
-        if text.contains(char::is_control) {
-            text = escaped(&text);
-        }
-        let (module, place) = origin(event.metadata().target());
-        let level = level_of(*event.metadata().level());
-        write(&Line { level, module: Some(module), place, text: text.trim_start() });
+        let metadata = event.metadata();
+        let level = level_of(*metadata.level());
+        // There is one for each place in the code.
+        let key = std::ptr::from_ref(metadata).addr() as u64;
+        let place = flood::Place { key, level, target: Some(metadata.target()) };
+        flood::pass(
+            place,
+            || words(event),
+            |text| {
+                let (module, place) = origin(metadata.target());
+                write(&Line { level, module: Some(module), place, text });
+            },
+        );
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -44,8 +49,18 @@ impl Subscriber for Collector {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// What `event` says, on one line.
+fn words(event: &Event<'_>) -> String {
+    let mut text = String::new();
+    event.record(&mut Words(&mut text));
+    if text.contains(char::is_control) {
+        text = escaped(&text);
+    }
+    text.trim_start().to_owned()
+}
+
 /// Text that may quote what came from the network, on one line: nobody forges a line of the log.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
@@ -55,7 +70,7 @@ fn escaped(text: &str) -> String {
 
 /// The module as an operator knows it, and the place in it: `tocsin_modules::tm::relay` is `relay` in the module tm, all
 /// that is no module is the core.
-fn origin(target: &str) -> (&str, Option<&str>) {
+pub(super) fn origin(target: &str) -> (&str, Option<&str>) {
     let (room, place) = target.split_once("::").unwrap_or((target, ""));
     let (module, place) = match room {
         "tocsin_modules" => place.split_once("::").unwrap_or((place, "")),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tocsin_event::{EventId, Events, LogLine};
 use tocsin_shm::identity;
 
-use super::Line;
+use super::{Level, Line};
 
 /// Raises the events.
 struct Teller {
@@ -45,15 +45,18 @@ pub fn untold(write: impl FnOnce()) {
     TELLING.set(told);
 }
 
-/// Raises `line`.
-pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
-    let Some(teller) = TELLER.get() else { return };
-    let unwanted = teller.most != 0 && line.level as i32 > teller.most;
+/// Whether a line of `level` is raised that is written now.
+pub(super) fn is_told(level: Level) -> bool {
     // What a route says about an event would lead to the next one.
     let in_route = tocsin_event::depth() > 0;
-    if unwanted || in_route || SILENT.load(Relaxed) || TELLING.replace(true) {
-        return;
-    }
+    let wanted = |teller: &Teller| teller.most == 0 || level as i32 <= teller.most;
+    TELLER.get().is_some_and(wanted) && !in_route && !SILENT.load(Relaxed) && !TELLING.get()
+}
+
+/// Raises `line`.
+pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
+    let Some(teller) = TELLER.get().filter(|_| is_told(line.level)) else { return };
+    TELLING.set(true);
     let event = LogLine {
         time,
         pid: identity::pid(),

@@ -5,9 +5,11 @@
 
 mod collector;
 mod event;
+mod flood;
 mod level;
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
@@ -18,7 +20,9 @@ use tocsin_shm::identity;
 
 use crate::time;
 use collector::Collector;
+pub use collector::escaped;
 pub use event::{tell_lines, tell_no_lines, untold};
+pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 
 /// Where lines go and which are wanted.
@@ -140,17 +144,45 @@ pub fn line(level: Level, text: &str) {
 /// As [`line()`], and raises no `E_CORE_LOG`.
 pub fn line_untold(level: Level, text: &str) {
     if wanted(level) {
-        put(
-            &Line { level, module: None, place: None, text: text.trim_end_matches('\n') },
-            &time::log_stamp(),
-        );
+        write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
     }
+}
+
+/// Writes one line about what goes wrong in a line of the script, if its level is wanted; of many that come from there
+/// in a second and are about the same kind of thing, some and the number of the others.
+pub fn fault_line(level: Level, kind: &str, at: tocsin_script::Place<'_>, text: impl FnOnce() -> String) {
+    if wanted(level) {
+        flood::pass(script_place(level, kind, at), text, |text| line(level, text));
+    }
+}
+
+/// As [`fault_line()`], and raises no `E_CORE_LOG`.
+pub fn fault_line_untold(
+    level: Level,
+    kind: &str,
+    at: tocsin_script::Place<'_>,
+    text: impl FnOnce() -> String,
+) {
+    if wanted(level) {
+        untold(|| flood::pass(script_place(level, kind, at), text, |text| line_untold(level, text)));
+    }
+}
+
+fn script_place(level: Level, kind: &str, at: tocsin_script::Place<'_>) -> flood::Place {
+    let mut hasher = DefaultHasher::new();
+    (kind, at.file, at.line).hash(&mut hasher);
+    flood::Place { key: hasher.finish(), level, target: None }
 }
 
 fn write(line: &Line<'_>) {
     let stamp = time::log_stamp();
     put(line, &stamp);
     event::tell(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
+}
+
+/// As [`write`], and raises no event.
+fn write_untold(line: &Line<'_>) {
+    put(line, &time::log_stamp());
 }
 
 /// Writes `line` to where lines go.

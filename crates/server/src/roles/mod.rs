@@ -18,6 +18,7 @@ use tocsin_net::Watch;
 use tocsin_process::{Kind, Member, REPLACE_ME, Termination};
 use tocsin_shm::SlotState;
 
+use crate::logging;
 use crate::server::Server;
 use crate::worker::Worker;
 
@@ -70,8 +71,9 @@ pub fn run(server: &'static Server, member: Member) -> i32 {
         }
     };
     let local = tokio::task::LocalSet::new();
+    logging::limit_floods();
     let worker = Worker::new(server, member);
-    local.block_on(&runtime, async move {
+    let code = local.block_on(&runtime, async move {
         match serve(worker, &termination).await {
             Ok(stop) => {
                 server.table.slot(member.slot).set_state(SlotState::Draining);
@@ -83,7 +85,9 @@ pub fn run(server: &'static Server, member: Member) -> i32 {
                 START_FAILED
             }
         }
-    })
+    });
+    logging::tell_last_floods();
+    code
 }
 
 async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
@@ -139,6 +143,7 @@ fn stopping(
                     }
                 }
                 _ = second.tick() => {
+                    logging::tell_floods();
                     worker.server.databases.close_idle();
                     worker.safe_point();
                     if worker.is_full() && !may_go_on(worker) {

@@ -33,6 +33,7 @@ mod memory;
 mod privileges;
 mod python_clients;
 mod scaling;
+mod script_limits;
 mod status_report;
 mod stream_transactions;
 mod subscriptions;
