@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tocsin_script::{Bytes, compile_regex_with};
+use tocsin_script::{Bytes, compile_made_regex_with};
 
 use super::apply::Matching;
 
@@ -127,7 +127,7 @@ impl LookupFlags {
             }
         }
         if let Some((pattern, own_any_case)) = pattern {
-            let regex = compile_regex_with(pattern, any_case || own_any_case, false)?;
+            let regex = compile_made_regex_with(pattern, any_case || own_any_case, false)?;
             flags.user_agent = Some(Box::new(move |user_agent| regex.is_match(user_agent)));
         }
         Ok(flags)

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{
     Accessor, ArgError, Bytes, Call, Function, Index, Param, ParamKind, Routes, Value, Variable,
-    compile_regex,
+    compile_made_regex,
 };
 use tocsin_server::Context;
 use tocsin_sip::{Message, UriRef};
@@ -22,7 +22,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 let Some(params) = params(cx) else { return false.into() };
                 match (&fixed, &arguments[0]) {
                     (Some(expression), _) => expression.is_match(params).into(),
-                    (None, Value::Str(pattern)) => match compile_regex(pattern) {
+                    (None, Value::Str(pattern)) => match compile_made_regex(pattern) {
                         Ok(expression) => expression.is_match(params).into(),
                         Err(problem) => {
                             tracing::error!("check_route_param: {problem}");

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value, compile_regex};
+use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value, compile_made_regex};
 use tocsin_server::context::received_uri;
 use tocsin_server::{Context, time};
 use tocsin_sip::{Edits, HeaderName, Message};
@@ -57,7 +57,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let fixed = site.regex(0);
             let call: Call<Context> = Rc::new(move |cx, arguments| {
                 let made = match (&fixed, &arguments[0]) {
-                    (None, Value::Str(pattern)) => compile_regex(pattern).ok(),
+                    (None, Value::Str(pattern)) => compile_made_regex(pattern).ok(),
                     _ => None,
                 };
                 let Some(expression) = fixed.as_ref().or(made.as_ref()) else {

@@ -57,7 +57,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 let status = shown_status(cx).to_string();
                 match (&fixed, &arguments[0]) {
                     (Some(regex), _) => regex.is_match(status.as_bytes()).into(),
-                    (None, Value::Str(pattern)) => tocsin_script::compile_regex(pattern)
+                    (None, Value::Str(pattern)) => tocsin_script::compile_made_regex(pattern)
                         .is_ok_and(|regex| regex.is_match(status.as_bytes()))
                         .into(),
                     _ => Outcome::FALSE,

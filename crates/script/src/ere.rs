@@ -3,8 +3,13 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// A compiled pattern takes at most this many bytes.
+/// A pattern of the configuration takes at most this many bytes, compiled.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// The same of one that is made at run time, and may come from a message. Matching takes time in proportion to it: half
+/// a second at the worst for this and a subject of 64 KiB, where 1 MiB would take eight.
+const MAX_MADE_BYTES: usize = 128 << 10;
+/// What matching such a pattern may keep from one subject to the next, in each direction.
+const MAX_MADE_STATES_BYTES: usize = 256 << 10;
 
 /// The names of `[:name:]`.
 const CLASSES: &[&str] = &[
@@ -12,36 +17,48 @@ const CLASSES: &[&str] = &[
     "xdigit",
 ];
 
-/// Compiles a POSIX extended regular expression, as `=~` does.
+/// Compiles a POSIX extended regular expression of the configuration, as `=~` does.
 ///
 /// # Errors
 /// What is wrong with the pattern, in words.
 pub fn compile(pattern: &[u8]) -> Result<Regex, String> {
-    compile_with(pattern, true, false)
+    build(builder(pattern, true, false)?.size_limit(MAX_COMPILED_BYTES))
 }
 
-/// Compiles a POSIX extended regular expression: `any_case` matches without regard to case, `lines` lets `^` and `$`
-/// match within the text (the flags of `{re.subst}`).
+/// The same for a pattern that is made at run time, and may come from a message: it may cost less.
 ///
 /// # Errors
 /// What is wrong with the pattern, in words.
-pub fn compile_with(pattern: &[u8], any_case: bool, lines: bool) -> Result<Regex, String> {
+pub fn compile_made(pattern: &[u8]) -> Result<Regex, String> {
+    compile_made_with(pattern, true, false)
+}
+
+/// As [`compile_made`]: `any_case` matches without regard to case, `lines` lets `^` and `$` match within the text (the
+/// flags of `{re.subst}`).
+///
+/// # Errors
+/// What is wrong with the pattern, in words.
+pub fn compile_made_with(pattern: &[u8], any_case: bool, lines: bool) -> Result<Regex, String> {
+    let mut builder = builder(pattern, any_case, lines)?;
+    build(builder.size_limit(MAX_MADE_BYTES).dfa_size_limit(MAX_MADE_STATES_BYTES))
+}
+
+fn builder(pattern: &[u8], any_case: bool, lines: bool) -> Result<RegexBuilder, String> {
     let pattern = Translation { pattern, at: 0, out: String::with_capacity(pattern.len() + 8) }.run()?;
-    RegexBuilder::new(&pattern)
-        .unicode(false)
-        .case_insensitive(any_case)
-        .multi_line(lines)
-        .dot_matches_new_line(true)
-        .size_limit(MAX_COMPILED_BYTES)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
-            error => {
-                let text = error.to_string();
-                let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("bad regular expression: {last}")
-            }
-        })
+    let mut builder = RegexBuilder::new(&pattern);
+    builder.unicode(false).case_insensitive(any_case).multi_line(lines).dot_matches_new_line(true);
+    Ok(builder)
+}
+
+fn build(builder: &RegexBuilder) -> Result<Regex, String> {
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
+        error => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("bad regular expression: {last}")
+        }
+    })
 }
 
 struct Translation<'a> {
@@ -209,6 +226,18 @@ mod tests {
             let error = compile(pattern.as_bytes()).unwrap_err();
             assert!(error.contains("regular expression"), "{pattern}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_message_can_ask_for_is_small() {
+        // Each is below 24 bytes, and takes seconds to match with the limit for patterns of the configuration.
+        for pattern in ["(a|b)*a(a|b){7000}[^ab]", "(a?b?){2800}[^ab]"] {
+            assert!(compile(pattern.as_bytes()).is_ok(), "{pattern}");
+            assert_eq!(compile_made(pattern.as_bytes()).unwrap_err(), "the regular expression is too large");
+        }
+        let words =
+            (0..100).map(|number| format!("user{number}@example\\.com")).collect::<Vec<_>>().join("|");
+        assert!(compile_made(format!("^({words})$").as_bytes()).unwrap().is_match(b"USER77@example.com"));
     }
 
     proptest! {

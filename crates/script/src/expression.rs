@@ -27,8 +27,8 @@ pub enum Fault {
     /// Arithmetic with a string that is no number.
     #[error("an operand is not a number")]
     NotANumber,
-    /// A pattern made at run time that is no regular expression.
-    #[error("bad regular expression")]
+    /// A pattern made at run time that is no regular expression, or takes too much.
+    #[error("bad regular expression, or one that is too large")]
     BadPattern,
     /// More than [`MAX_STRING_BYTES`].
     #[error("the string is longer than {MAX_STRING_BYTES} bytes")]

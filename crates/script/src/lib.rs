@@ -35,7 +35,10 @@ mod testing;
 pub use call::{Call, Host, Launch, NamedParams, Outcome, Place, Resume, Waiting};
 pub use compile::compile;
 pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS};
-pub use ere::{compile as compile_regex, compile_with as compile_regex_with};
+pub use ere::{
+    compile as compile_regex, compile_made as compile_made_regex,
+    compile_made_with as compile_made_regex_with,
+};
 pub use expression::{Expr, Fault, MAX_STRING_BYTES, Operator, Part, Pattern};
 pub use library::{
     Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, RouteKind,

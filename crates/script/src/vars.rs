@@ -12,8 +12,8 @@ use crate::library::RouteKind;
 use crate::program::{RouteId, RouteTable};
 use crate::value::{Bytes, Value};
 
-/// How many regular expressions made at run time are kept compiled.
-const CACHED_PATTERNS: usize = 64;
+/// How many regular expressions made at run time are kept compiled. One takes some KiB, and about 640 at the most.
+const CACHED_PATTERNS: usize = 16;
 /// A buffer larger than this is given back after a format string.
 const KEPT_SCRATCH_BYTES: usize = 64 << 10;
 
@@ -82,7 +82,7 @@ impl ScriptVars {
             if self.patterns.len() >= CACHED_PATTERNS {
                 self.patterns.clear();
             }
-            self.patterns.insert(pattern.clone(), ere::compile(pattern).ok());
+            self.patterns.insert(pattern.clone(), ere::compile_made(pattern).ok());
         }
         self.patterns.get(pattern).and_then(Option::as_ref)
     }

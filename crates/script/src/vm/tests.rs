@@ -118,7 +118,7 @@ fn faults_are_told_and_have_no_effect() {
         ("$var(out) = \"a\" + $var(none);", "x.cfg:1: $var(out) is not assigned: an operand is NULL"),
         ("$var(out) = $rm * 2;", "x.cfg:1: $var(out) is not assigned: an operand is not a number"),
         ("$avp(x) = \"refused\";", "x.cfg:1: $avp(x) is not assigned: it is refused"),
-        ("if ($rm =~ $var(bad)) $var(out) = 1;", "x.cfg:1: bad regular expression"),
+        ("if ($rm =~ $var(bad)) $var(out) = 1;", "x.cfg:1: bad regular expression, or one that is too large"),
         ("say($var(none));", "x.cfg:1: <say> is not called: Param [1] is NULL"),
         ("code($rm);", "x.cfg:1: <code> is not called: Param [1] is not a number"),
         ("route($var(bad));", "x.cfg:1: no route[(]"),
