@@ -42,6 +42,8 @@ pub struct Verdict {
     pub exit: bool,
     /// It ended by `drop`: what would follow is not done.
     pub drop: bool,
+    /// It was ended in the middle, as it ran for too long.
+    pub cut: bool,
 }
 
 /// How far a script got.
@@ -161,7 +163,7 @@ impl Execution {
     }
 
     fn ended<C>(&self) -> Step<C> {
-        Step::Done(Verdict { rc: self.run.rc, exit: true, drop: false })
+        Step::Done(Verdict { rc: self.run.rc, exit: true, drop: false, cut: false })
     }
 
     /// The state changes places with the host's while the script runs, so that variables find it there. A script
@@ -307,8 +309,8 @@ impl<C: Host> Machine<'_, C> {
             return None;
         };
         self.report(&message);
-        self.run().rc = -1;
-        Some(self.end(true, false))
+        self.run().levels.clear();
+        Some(Step::Done(Verdict { rc: -1, exit: true, drop: false, cut: true }))
     }
 
     fn resumed(&mut self, program: &Program<C>, next: Next, outcome: Outcome<C>) -> Step<C> {
@@ -326,7 +328,7 @@ impl<C: Host> Machine<'_, C> {
             },
             Next::Nothing | Next::Start(_) => {
                 let rc = self.run().rc;
-                Step::Done(Verdict { rc, exit: true, drop: false })
+                Step::Done(Verdict { rc, exit: true, drop: false, cut: false })
             }
         }
     }
@@ -354,7 +356,7 @@ impl<C: Host> Machine<'_, C> {
         let run = self.run();
         let rc = run.rc;
         run.levels.clear();
-        Step::Done(Verdict { rc, exit, drop })
+        Step::Done(Verdict { rc, exit, drop, cut: false })
     }
 
     fn begin_async(&mut self, call: &Async<C>, program: &Program<C>) -> Flow<C> {

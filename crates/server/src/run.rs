@@ -25,7 +25,7 @@ pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) 
     cx.worker.take_vars(&mut cx.vars);
     drop(depth);
     match step {
-        Step::Done(verdict) => then(cx, verdict),
+        Step::Done(verdict) => end(cx, verdict, then),
         // Other routes run for what is under way already: their number is bounded by that.
         Step::Wait(_) if cx.route == RouteKind::Request && !cx.worker.may_wait() => give_up(cx, then),
         Step::Wait(pause) => later(cx, execution, pause, then),
@@ -63,23 +63,41 @@ pub fn later(
             worker.take_vars(&mut cx.vars);
             drop(depth);
             match step {
-                Step::Done(verdict) => break then(cx, verdict),
+                Step::Done(verdict) => break end(cx, verdict, then),
                 Step::Wait(next) => pause = next,
             }
         }
     });
 }
 
-/// Ends a route in the middle: it may not wait, or not any longer. A request that nothing else will answer gets 503.
-fn give_up(mut cx: Context, then: impl FnOnce(Context, Verdict)) {
-    if cx.route == RouteKind::Request && !is_looked_after(&cx) {
-        cx.reply_lines.extend_from_slice(RETRY_AFTER);
-        let layer = cx.server().transactions.as_ref();
-        if layer.and_then(|layer| layer.reply(&mut cx, 503, b"Service Unavailable")).is_none() {
-            reply::stateless(&mut cx, 503, b"Service Unavailable");
-        }
+/// A route has ended. If it ran for too long, its request would be sent again and take as long each time: it gets 500.
+fn end(mut cx: Context, verdict: Verdict, then: impl FnOnce(Context, Verdict)) {
+    if verdict.cut {
+        refuse(&mut cx, 500, b"Server Internal Error");
     }
-    then(cx, Verdict { rc: -1, exit: true, drop: false });
+    then(cx, verdict);
+}
+
+/// Ends a route in the middle: it may not wait, or not any longer. Its request gets 503.
+fn give_up(mut cx: Context, then: impl FnOnce(Context, Verdict)) {
+    let before = cx.reply_lines.len();
+    cx.reply_lines.extend_from_slice(RETRY_AFTER);
+    if !refuse(&mut cx, 503, b"Service Unavailable") {
+        cx.reply_lines.truncate(before);
+    }
+    then(cx, Verdict { rc: -1, exit: true, drop: false, cut: false });
+}
+
+/// Answers the request of `cx` if nothing else will, and says whether.
+fn refuse(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
+    if cx.route != RouteKind::Request || is_looked_after(cx) {
+        return false;
+    }
+    let layer = cx.server().transactions.as_ref();
+    if layer.and_then(|layer| layer.reply(cx, status, reason)).is_none() {
+        reply::stateless(cx, status, reason);
+    }
+    true
 }
 
 /// Whether the request of `cx` was answered, or will be without its script.

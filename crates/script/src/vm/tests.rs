@@ -260,7 +260,7 @@ fn routes_take_and_return_values() {
     let (host, verdict) = run(script);
     assert_eq!(host.out, Value::Int(13));
     assert_eq!(host.log, ["note[Int(2), Null, Null]", "note[Str(\"id\"), Int(5), Int(1)]"]);
-    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false });
+    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false, cut: false });
 }
 
 #[test]
@@ -278,14 +278,14 @@ fn the_script_ends_early() {
     let verdict = |body: &str| {
         run(&format!("route {{ {body} note(1); }} route[x] {{ exit; }} route[z] {{ return(0); }}")).1
     };
-    assert_eq!(verdict("exit;"), Verdict { rc: 1, exit: true, drop: false });
-    assert_eq!(verdict("exit();"), Verdict { rc: 1, exit: true, drop: false });
-    assert_eq!(verdict("drop;"), Verdict { rc: 1, exit: true, drop: true });
-    assert_eq!(verdict("route(x);"), Verdict { rc: 1, exit: true, drop: false });
-    assert_eq!(verdict("route(z);"), Verdict { rc: 0, exit: true, drop: false });
-    assert_eq!(verdict("code(0);"), Verdict { rc: 0, exit: true, drop: false });
-    assert_eq!(verdict("return(-5);"), Verdict { rc: -5, exit: false, drop: false });
-    assert_eq!(verdict("return;"), Verdict { rc: 1, exit: false, drop: false });
+    assert_eq!(verdict("exit;"), Verdict { rc: 1, exit: true, drop: false, cut: false });
+    assert_eq!(verdict("exit();"), Verdict { rc: 1, exit: true, drop: false, cut: false });
+    assert_eq!(verdict("drop;"), Verdict { rc: 1, exit: true, drop: true, cut: false });
+    assert_eq!(verdict("route(x);"), Verdict { rc: 1, exit: true, drop: false, cut: false });
+    assert_eq!(verdict("route(z);"), Verdict { rc: 0, exit: true, drop: false, cut: false });
+    assert_eq!(verdict("code(0);"), Verdict { rc: 0, exit: true, drop: false, cut: false });
+    assert_eq!(verdict("return(-5);"), Verdict { rc: -5, exit: false, drop: false, cut: false });
+    assert_eq!(verdict("return;"), Verdict { rc: 1, exit: false, drop: false, cut: false });
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_script_that_multiplies_its_loops_is_ended() {
     program.limit_operations(1000);
     let mut host = TestHost::default();
     let Step::Done(verdict) = program.start(RouteId(0)).run(&program, &mut host) else { panic!("waits") };
-    assert_eq!(verdict, Verdict { rc: -1, exit: true, drop: false });
+    assert_eq!(verdict, Verdict { rc: -1, exit: true, drop: false, cut: true });
     let [.., ended, more] = &host.errors[..] else { panic!("{:?}", host.errors) };
     assert!(ended.contains("ended after 1000 operations") && more.contains("more errors of the same run"));
 }
@@ -370,7 +370,7 @@ fn a_call_that_waits_goes_on_behind_it() {
         panic!("waits")
     };
     assert_eq!(host.log, ["waited -3", "note[Int(9), Int(-3), Null]", "note[Int(2), Null, Null]"]);
-    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false });
+    assert_eq!(verdict, Verdict { rc: 1, exit: false, drop: false, cut: false });
 }
 
 #[test]
