@@ -24,6 +24,10 @@ const LEAST_CHUNKS: u64 = 16;
 const RESERVE_SHARE: u64 = 32;
 /// Most bytes kept for repairs.
 const RESERVE_MAX: u64 = 8 << 20;
+/// Most bytes kept for what operators need while the arena is full: [`Map::create_vital`](crate::Map::create_vital).
+pub const VITAL_BYTES: u64 = 64 << 10;
+/// At most one chunk in this many is kept for it.
+const VITAL_SHARE: u64 = 64;
 const FREE: u32 = 0;
 /// Owner of chunks that hold objects of the start.
 const BOOT: u32 = 1;
@@ -54,6 +58,8 @@ pub struct ArenaFull {
 pub(crate) enum Purpose {
     /// New work, which can be refused.
     Work,
+    /// What operators need while new work is refused; it has a small part of the arena for itself.
+    Vital,
     /// A repair, which may use the reserve.
     Repair,
 }
@@ -66,6 +72,7 @@ pub struct Arena {
     chunk_bytes: usize,
     chunks: usize,
     reserve: usize,
+    vital: usize,
     page: usize,
     /// First chunk.
     area: usize,
@@ -109,6 +116,7 @@ impl Arena {
             chunk_bytes: plan.chunk_bytes,
             chunks: plan.chunks,
             reserve: plan.reserve,
+            vital: plan.vital,
             page: plan.page,
             area: at(plan.area),
             owners: table(plan.owners),
@@ -239,7 +247,11 @@ impl Arena {
 
     /// Takes `n` neighbouring chunks for `owner`. A process that dies in here leaves chunks with the owner's tag.
     pub(crate) fn claim(&self, n: usize, owner: u32, purpose: Purpose) -> Option<NonNull<u8>> {
-        let keep = if purpose == Purpose::Work { self.reserve } else { 0 };
+        let keep = match purpose {
+            Purpose::Work => self.reserve + self.vital,
+            Purpose::Vital => self.reserve,
+            Purpose::Repair => 0,
+        };
         if n == 0 || self.owned.load(Relaxed) + n + keep > self.chunks {
             return None;
         }
@@ -384,6 +396,7 @@ struct Plan {
     chunk_bytes: usize,
     chunks: usize,
     reserve: usize,
+    vital: usize,
     owners: usize,
     links: usize,
     boot: usize,
@@ -434,6 +447,7 @@ impl Plan {
             chunk_bytes: chunk as usize,
             chunks: chunks as usize,
             reserve,
+            vital: (chunks / VITAL_SHARE).min(VITAL_BYTES / chunk).max(1) as usize,
             owners,
             links,
             boot,
@@ -499,6 +513,8 @@ mod tests {
     fn the_reserve_is_for_repairs() {
         let arena = arena(2 << 20);
         while arena.claim(1, 5, Purpose::Work).is_some() {}
+        let vital = (0..).take_while(|_| arena.claim(1, 5, Purpose::Vital).is_some()).count();
+        assert_eq!((vital, arena.vital), (arena.vital, 7), "what operators need has a part of its own");
         assert!(arena.claim(1, 5, Purpose::Repair).is_some());
         while arena.claim(1, 5, Purpose::Repair).is_some() {}
         assert_eq!(arena.owned_by(5), arena.chunks);

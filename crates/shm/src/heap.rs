@@ -30,6 +30,8 @@ pub(crate) struct Heap {
     arena: &'static Arena,
     lock: AtomicPtr<RobustLock>,
     owner: u32,
+    /// What its chunks are for, other than a repair.
+    purpose: Purpose,
     blocks: UnsafeCell<Blocks>,
     /// Bytes of live values.
     used: AtomicUsize,
@@ -45,11 +47,12 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    pub(crate) fn new(arena: &'static Arena) -> Self {
+    pub(crate) fn new(arena: &'static Arena, purpose: Purpose) -> Self {
         Self {
             arena,
             lock: AtomicPtr::default(),
             owner: arena.new_owner(),
+            purpose,
             blocks: UnsafeCell::new(Blocks::new()),
             used: AtomicUsize::new(0),
             used_apart: AtomicUsize::new(0),
@@ -135,7 +138,7 @@ impl Heap {
     }
 
     fn purpose(&self) -> Purpose {
-        if self.repairing.load(Relaxed) { Purpose::Repair } else { Purpose::Work }
+        if self.repairing.load(Relaxed) { Purpose::Repair } else { self.purpose }
     }
 
     #[inline]

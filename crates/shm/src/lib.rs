@@ -23,7 +23,7 @@ mod sys;
 mod text;
 mod vec;
 
-pub use arena::{Arena, ArenaFull, ArenaOptions, MIN_BYTES};
+pub use arena::{Arena, ArenaFull, ArenaOptions, MIN_BYTES, VITAL_BYTES};
 pub use counters::{Counters, Gauges};
 pub use heap::{Alloc, Full};
 pub use lock::RobustLock;
@@ -32,7 +32,7 @@ pub use map::{Edit, Map, MapOptions, Millis, REPAIR_ATTEMPTS};
 pub use processes::{DESCRIPTION_BYTES, ProcessTable, Slot, SlotState};
 pub use safe::{ShmClone, ShmSafe};
 pub use sweep::{Dead, Sweep, Swept};
-pub use sys::monotonic_millis;
+pub use sys::{monotonic_micros, monotonic_millis};
 pub use text::{ShmBytes, ShmString};
 pub use tocsin_shm_derive::{ShmClone, ShmSafe};
 pub use vec::{ShmBox, ShmVec};

@@ -58,9 +58,9 @@ pub fn monotonic_millis() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// Microseconds since 1970.
-pub(crate) fn realtime_micros() -> u64 {
-    let now = clock(libc::CLOCK_REALTIME);
+/// Microseconds of the monotonic clock.
+pub fn monotonic_micros() -> u64 {
+    let now = clock(libc::CLOCK_MONOTONIC);
     now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
 }
 

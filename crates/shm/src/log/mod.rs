@@ -82,8 +82,10 @@ pub enum Read {
         number: u64,
         /// What the writer called it.
         kind: u32,
-        /// When it was written, in microseconds since 1970.
+        /// When it was written, in microseconds of the monotonic clock.
         time: u64,
+        /// What the counter given to [`Log::append_counted`] was before this record; 0 without one.
+        ordinal: u64,
     },
     /// So many records were overwritten before they were read, or their writer died.
     Lost {
@@ -129,6 +131,7 @@ struct Descriptor {
     /// Length in the upper half, kind in the lower.
     shape: AtomicU64,
     time: AtomicU64,
+    ordinal: AtomicU64,
     checksum: AtomicU64,
 }
 
@@ -161,6 +164,25 @@ impl Log {
     /// # Errors
     /// [`TooLarge`] when the payload has more than [`Self::record_bytes_max`].
     pub fn append(&self, kind: u32, parts: &[&[u8]]) -> Result<Appended, TooLarge> {
+        self.write(kind, None, parts)
+    }
+
+    /// As [`Self::append`], and adds one to `counter`, whose former value is kept with the record. While
+    /// [`Self::is_quiet`], each addition has its record, except those of writers that died.
+    ///
+    /// # Errors
+    /// As [`Self::append`]; then nothing was counted.
+    pub fn append_counted(
+        &self,
+        kind: u32,
+        counter: &AtomicU64,
+        parts: &[&[u8]],
+    ) -> Result<Appended, TooLarge> {
+        self.write(kind, Some(counter), parts)
+    }
+
+    #[inline]
+    fn write(&self, kind: u32, counter: Option<&AtomicU64>, parts: &[&[u8]]) -> Result<Appended, TooLarge> {
         let rings = self.rings;
         let bytes = parts.iter().map(|part| part.len() as u64).sum();
         if bytes > rings.most {
@@ -168,10 +190,11 @@ impl Log {
         }
         let intent = rings.intent();
         intent.store(rings.head.load(Relaxed), Relaxed);
-        // Releases the intent: who sees the number taken sees that it is being filled.
+        // Both release the intent: who sees the count or the number taken sees that a record is being filled.
+        let ordinal = counter.map_or(0, |counter| counter.fetch_add(1, SeqCst));
         let number = rings.head.fetch_add(1, SeqCst);
         let offset = rings.bytes_head.fetch_add(bytes.next_multiple_of(8), SeqCst);
-        rings.fill(number, offset, kind, bytes, parts);
+        rings.fill(number, offset, kind, ordinal, bytes, parts);
         intent.store(NONE, Release);
         // The other half of this is in `announce_sleep`: either the reader sees the record, or it is seen sleeping.
         fence(SeqCst);
@@ -206,6 +229,32 @@ impl Log {
     /// The oldest number that is still to be had; [`Self::head`] when there is none.
     pub fn oldest(&self) -> u64 {
         self.rings.oldest(self.head())
+    }
+
+    /// Whether no writer is in the middle of a record. What a counter of [`Self::append_counted`] said before this was
+    /// asked has been written by now, or never will be.
+    pub fn is_quiet(&self) -> bool {
+        self.rings.intents.iter().all(|intent| intent.0.load(Acquire) == NONE)
+    }
+
+    /// Calls `see` with the kind, the time and the ordinal of each complete record from `from` on, as far as it is still
+    /// there. Reads no payload and moves no cursor: for who wants to know what waits.
+    pub fn survey(&self, from: u64, mut see: impl FnMut(u32, u64, u64)) {
+        let head = self.head();
+        let first = from.max(head.saturating_sub(self.rings.descriptors.len() as u64));
+        for number in first..head {
+            let descriptor = self.rings.descriptor(number);
+            if descriptor.stamp.load(Acquire) != number + 1 {
+                continue;
+            }
+            let (shape, time) = (descriptor.shape.load(Relaxed), descriptor.time.load(Relaxed));
+            let ordinal = descriptor.ordinal.load(Relaxed);
+            fence(Acquire);
+            // Another record may have begun to take its place.
+            if self.head() - number <= self.rings.descriptors.len() as u64 {
+                see(shape as u32, time, ordinal);
+            }
+        }
     }
 
     /// Most bytes of a payload.
@@ -245,10 +294,10 @@ impl Rings {
         &self.descriptors[number as usize & (self.descriptors.len() - 1)]
     }
 
-    fn fill(&self, number: u64, offset: u64, kind: u32, bytes: u64, parts: &[&[u8]]) {
+    fn fill(&self, number: u64, offset: u64, kind: u32, ordinal: u64, bytes: u64, parts: &[&[u8]]) {
         let shape = bytes << 32 | u64::from(kind);
-        let time = sys::realtime_micros();
-        let mut sum = Checksum::of(number, offset, shape, time);
+        let time = sys::monotonic_micros();
+        let mut sum = Checksum::of([number, offset, shape, time, ordinal]);
         self.bytes.write(offset, parts, &mut sum);
         if self.head.load(Relaxed) - number >= self.descriptors.len() as u64 {
             // Stopped for a whole round: the place belongs to another record by now.
@@ -258,6 +307,7 @@ impl Rings {
         descriptor.offset.store(offset, Relaxed);
         descriptor.shape.store(shape, Relaxed);
         descriptor.time.store(time, Relaxed);
+        descriptor.ordinal.store(ordinal, Relaxed);
         descriptor.checksum.store(sum.finish(), Relaxed);
         descriptor.stamp.store(number + 1, Release);
     }
@@ -284,18 +334,19 @@ impl Rings {
         let offset = descriptor.offset.load(Relaxed);
         let shape = descriptor.shape.load(Relaxed);
         let time = descriptor.time.load(Relaxed);
+        let ordinal = descriptor.ordinal.load(Relaxed);
         let checksum = descriptor.checksum.load(Relaxed);
         let bytes = shape >> 32;
         if bytes > self.most || self.is_overwritten(offset) {
             return lost(self.oldest(self.head.load(Acquire)));
         }
-        let mut sum = Checksum::of(number, offset, shape, time);
+        let mut sum = Checksum::of([number, offset, shape, time, ordinal]);
         self.bytes.read(offset, bytes as usize, payload, &mut sum);
         if sum.finish() != checksum {
             payload.clear();
             return lost(self.oldest(self.head.load(Acquire)));
         }
-        Read::Record { number, kind: shape as u32, time }
+        Read::Record { number, kind: shape as u32, time, ordinal }
     }
 
     fn is_being_written(&self, number: u64) -> bool {
@@ -331,9 +382,9 @@ struct Checksum(u64);
 impl Checksum {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-    fn of(number: u64, offset: u64, shape: u64, time: u64) -> Self {
+    fn of(head: [u64; 5]) -> Self {
         let mut sum = Self(Self::MULTIPLIER);
-        [number, offset, shape, time].into_iter().for_each(|word| sum.add(word));
+        head.into_iter().for_each(|word| sum.add(word));
         sum
     }
 

@@ -21,7 +21,7 @@ fn records_come_in_order() {
     assert_eq!(log.append(7, &[b"SIP/", b"", b"2.0 200 OK"]).unwrap(), Appended { number: 0, wake: false });
     assert_eq!(log.append(8, &[]).unwrap().number, 1);
     let (met, payload) = read(log, &mut cursor);
-    assert!(matches!(met, Read::Record { number: 0, kind: 7, time } if time > 1_600_000_000_000_000));
+    assert!(matches!(met, Read::Record { number: 0, kind: 7, time, ordinal: 0 } if time > 0));
     assert_eq!(payload, b"SIP/2.0 200 OK");
     let (met, payload) = read(log, &mut cursor);
     assert!(matches!(met, Read::Record { number: 1, kind: 8, .. }) && payload.is_empty());
@@ -96,6 +96,29 @@ fn one_writer_wakes_a_sleeping_reader() {
     log.announce_sleep();
     assert!(log.append(1, &[]).unwrap().wake);
     assert!(!log.append(1, &[]).unwrap().wake);
+}
+
+#[test]
+fn counted_records_know_how_many_came_before() {
+    let log = log(8, 1024);
+    let (one, other) = (AtomicU64::new(0), AtomicU64::new(40));
+    for counter in [&one, &other, &one] {
+        log.append_counted(1, counter, &[b"x"]).unwrap();
+    }
+    assert!(log.append_counted(1, &one, &[&[0; 257]]).is_err());
+    assert_eq!((one.load(Relaxed), other.load(Relaxed)), (2, 41));
+    let mut cursor = Cursor::default();
+    let mut ordinal = || match read(log, &mut cursor).0 {
+        Read::Record { ordinal, .. } => ordinal,
+        met => panic!("{met:?}"),
+    };
+    assert_eq!([ordinal(), ordinal(), ordinal()], [0, 40, 1]);
+    let mut seen = Vec::new();
+    log.survey(1, |kind, _, ordinal| seen.push((kind, ordinal)));
+    assert_eq!(seen, [(1, 40), (1, 1)]);
+    assert!(log.is_quiet());
+    log.rings.intents[1].0.store(3, Relaxed);
+    assert!(!log.is_quiet(), "a writer is in the middle of one");
 }
 
 proptest! {

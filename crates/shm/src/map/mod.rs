@@ -27,7 +27,7 @@ pub use self::repair::REPAIR_ATTEMPTS;
 pub use self::wheel::Millis;
 
 use self::shard::{Held, Shard};
-use crate::arena::{Arena, ArenaFull};
+use crate::arena::{Arena, ArenaFull, Purpose};
 use crate::heap::{Alloc, Full, Heap};
 use crate::{Dead, ShmClone, Sweep, Swept};
 
@@ -81,8 +81,22 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
     /// # Errors
     /// [`ArenaFull`] when there is no room for its fixed tables.
     pub fn create(arena: &'static Arena, options: &MapOptions) -> Result<Self, ArenaFull> {
+        Self::create_for(arena, options, Purpose::Work)
+    }
+
+    /// As [`Self::create`], for records that operators must be able to make while the arena is full:
+    /// [`VITAL_BYTES`](crate::VITAL_BYTES) are kept for all such maps together.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_vital(arena: &'static Arena, options: &MapOptions) -> Result<Self, ArenaFull> {
+        Self::create_for(arena, options, Purpose::Vital)
+    }
+
+    fn create_for(arena: &'static Arena, options: &MapOptions, purpose: Purpose) -> Result<Self, ArenaFull> {
         let buckets = options.buckets.max(1).next_power_of_two();
-        let shards = (0..options.shards.max(1).next_power_of_two()).map(|_| Shard::create(arena, buckets));
+        let shards = 0..options.shards.max(1).next_power_of_two();
+        let shards = shards.map(|_| Shard::create(arena, buckets, purpose));
         let mut shards = shards.collect::<Result<Vec<_>, _>>()?.into_iter();
         let shards = arena.boot_array_of(shards.len(), &mut |_| {
             shards.next().unwrap_or_else(|| unreachable!("as many as were asked for"))
@@ -157,7 +171,23 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.put(key, deadline, true, build)
+        self.put(key, deadline, true, |_, alloc| build(alloc))
+    }
+
+    /// As [`Self::insert`], and `build` sees the value that is replaced, under the same lock.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn replace<Q>(
+        &self,
+        key: &Q,
+        build: impl FnOnce(Option<&V>, Alloc) -> Result<(K, V), Full>,
+    ) -> Result<bool, Full>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.put(key, None, true, build)
     }
 
     /// Puts the record that `build` makes in, unless there is one: then `build` is not called and `false` returned.
@@ -187,7 +217,7 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.put(key, deadline, false, build)
+        self.put(key, deadline, false, |_, alloc| build(alloc))
     }
 
     /// Changes a record in place. A process that dies before `change` returns costs the record; where that must not
@@ -283,7 +313,7 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         key: &Q,
         deadline: Option<Millis>,
         replace: bool,
-        build: impl FnOnce(Alloc) -> Result<(K, V), Full>,
+        build: impl FnOnce(Option<&V>, Alloc) -> Result<(K, V), Full>,
     ) -> Result<bool, Full>
     where
         K: Borrow<Q>,
@@ -296,8 +326,12 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         if !new && !replace {
             return Ok(false);
         }
+        // SAFETY: found under the lock, which is still held.
+        let before = unsafe { found.record.as_ref() };
         held.begin_write();
-        let (built, value) = build(held.alloc())?;
+        // SAFETY: under the lock, nobody changes the value.
+        let before = before.map(|record| unsafe { &*record.value.get() });
+        let (built, value) = build(before, held.alloc())?;
         debug_assert!(built.borrow() == key, "a record goes by its own key");
         held.put(&found, hash, deadline, built, value)?;
         Ok(new)

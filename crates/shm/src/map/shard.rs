@@ -14,7 +14,7 @@ use allocator_api2::boxed::Box as Block;
 use super::repair::repair;
 use super::wheel::{Millis, NEVER, Timer, Wheel};
 use crate::ShmClone;
-use crate::arena::{Arena, ArenaFull};
+use crate::arena::{Arena, ArenaFull, Purpose};
 use crate::heap::{Alloc, Full, Heap};
 use crate::lock::RobustLock;
 use crate::sys;
@@ -57,7 +57,7 @@ pub(super) struct Shard<K: 'static, V: 'static> {
 }
 
 impl<K: 'static, V: 'static> Shard<K, V> {
-    pub(super) fn create(arena: &'static Arena, buckets: usize) -> Result<Self, ArenaFull> {
+    pub(super) fn create(arena: &'static Arena, buckets: usize, purpose: Purpose) -> Result<Self, ArenaFull> {
         let chain = || arena.boot_array_of(buckets, &mut |_| AtomicPtr::new(null_mut()));
         Ok(Self {
             lock: RobustLock::new(),
@@ -66,7 +66,7 @@ impl<K: 'static, V: 'static> Shard<K, V> {
             editing: AtomicPtr::new(null_mut()),
             chains: [chain()?, chain()?],
             wheel: Wheel::new(sys::monotonic_millis()),
-            heaps: [Heap::new(arena), Heap::new(arena)],
+            heaps: [Heap::new(arena, purpose), Heap::new(arena, purpose)],
             attempts: AtomicU32::new(0),
             repairs: AtomicU64::new(0),
             lost: AtomicU64::new(0),

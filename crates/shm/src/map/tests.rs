@@ -41,6 +41,12 @@ fn put_get_replace_remove() {
     assert_eq!(map.insert_new("a", |_| unreachable!("it is there")), Ok(false));
     assert_eq!(map.get("a", |value| value.to_vec()), Some(b"3".to_vec()));
     assert_eq!((map.len(), map.contains("c"), map.get("c", |_| ())), (2, false, None));
+    let doubled = map.replace("a", |before, alloc| {
+        let value = before.unwrap().repeat(2);
+        Ok((ShmString::try_from_str_in("a", alloc)?, ShmBytes::try_from_slice_in(&value, alloc)?))
+    });
+    assert_eq!((doubled, map.get("a", |value| value.to_vec())), (Ok(false), Some(b"33".to_vec())));
+    put(&map, "a", b"3").unwrap();
     assert_eq!(map.update("b", |value, _| value.try_extend_from_slice(b"0")), Some(Ok(())));
     assert_eq!(map.remove("b", |value| value.to_vec()), Some(b"20".to_vec()));
     assert!(!map.remove_if("a", |value| **value == *b"x"));
