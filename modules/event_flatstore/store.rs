@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Sending, Sent, Transport};
+use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 use tocsin_shm::{Arena, ArenaFull};
 
 use super::Options;
@@ -75,7 +75,7 @@ impl Transport for FlatStore {
         Ok(Address::new(scheme, address, Endpoint::Path(path.to_owned())))
     }
 
-    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>> {
+    fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         let Endpoint::Path(path) = &address.endpoint else { return Err(ErrorKind::InvalidInput.into()) };
         if Rc::strong_count(&self.open) > self.options.open_files {
             let why =
@@ -88,6 +88,7 @@ impl Transport for FlatStore {
             rotations: self.rotations,
             rotated: self.rotations.count(path.as_os_str().as_encoded_bytes()),
             options: Rc::clone(&self.options),
+            receipts,
             _open: Rc::clone(&self.open),
         }))
     }
@@ -100,6 +101,7 @@ struct FileOutlet {
     /// The count when the file was opened.
     rotated: u64,
     options: Rc<Options>,
+    receipts: Rc<dyn Receipts>,
     _open: Rc<()>,
 }
 
@@ -118,13 +120,14 @@ impl Outlet for FileOutlet {
             let (file, path, mode) = (self.file.take(), self.path.clone(), self.options.mode);
             let writing = tokio::task::spawn_blocking(move || append(file, &path, mode, &lines));
             match writing.await {
-                Ok((file, sent)) => {
+                Ok((file, whole, result)) => {
                     self.file = file;
-                    sent
+                    self.receipts.delivered(whole);
+                    if let Err(why) = result {
+                        self.receipts.dropped(events.len() - whole, &why);
+                    }
                 }
-                Err(cause) => {
-                    Sent { delivered: 0, dropped: events.len() as u64, error: Some(io::Error::other(cause)) }
-                }
+                Err(cause) => self.receipts.dropped(events.len(), &io::Error::other(cause)),
             }
         })
     }
@@ -137,34 +140,31 @@ struct Lines {
     ends: Vec<usize>,
 }
 
-/// Appends `lines`, to `file` if there is one. Returns the file to go on with. What does not fit is taken back to the
-/// end of the last whole line.
-fn append(file: Option<File>, path: &Path, mode: u32, lines: &Lines) -> (Option<File>, Sent) {
+/// Appends `lines`, to `file` if there is one. Returns the file to go on with, how many lines were written, and why not
+/// all. What does not fit is taken back to the end of the last whole line.
+fn append(
+    file: Option<File>,
+    path: &Path,
+    mode: u32,
+    lines: &Lines,
+) -> (Option<File>, usize, io::Result<()>) {
     let opened = file.map_or_else(|| open(path, mode), Ok);
     let result = opened.and_then(|mut file| {
         let before = file.metadata()?.len();
         let (written, result) = write(&mut file, &lines.bytes);
         Ok((file, before, written, result))
     });
-    let mut sent = Sent::default();
     match result {
         Ok((file, before, written, result)) => {
             let whole = lines.ends.partition_point(|end| *end <= written);
-            sent.delivered = whole as u64;
-            sent.dropped = (lines.ends.len() - whole) as u64;
             let kept = whole.checked_sub(1).and_then(|last| lines.ends.get(last)).copied().unwrap_or(0);
             if written > kept {
                 // Where that fails too, a part of a line stays.
                 let _ = file.set_len(before + kept as u64);
             }
-            sent.error = result.err();
-            (sent.error.is_none().then_some(file), sent)
+            (result.is_ok().then_some(file), whole, result)
         }
-        Err(error) => {
-            sent.dropped = lines.ends.len() as u64;
-            sent.error = Some(error);
-            (None, sent)
-        }
+        Err(error) => (None, 0, Err(error)),
     }
 }
 
@@ -206,6 +206,7 @@ fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_event::Sent;
     use tocsin_shm::ArenaOptions;
 
     use super::super::lines::tests::event;
@@ -238,7 +239,8 @@ mod tests {
         let (store, rotations) = store(Options { mode: 0o640, ..Options::default() });
         let text = path.to_str().unwrap();
         let address = store.parse("flatstore", text).unwrap();
-        let mut outlet = store.open(&address).unwrap();
+        let sent = Rc::new(Sent::default());
+        let mut outlet = store.open(&address, Rc::clone(&sent) as _).unwrap();
         assert!(!path.exists());
         let events = [1, 2].map(|n| {
             event(|p| {
@@ -246,13 +248,14 @@ mod tests {
             })
         });
         in_runtime(async {
-            assert_eq!(outlet.send(&events).await.delivered, 2);
+            outlet.send(&events).await;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
             std::fs::rename(&path, &old).unwrap();
-            assert_eq!(outlet.send(&events[..1]).await.delivered, 1);
+            outlet.send(&events[..1]).await;
+            assert_eq!(sent.counts(), (3, 0));
             assert_eq!(std::fs::read(&old).unwrap(), b"E_TEST,1\nE_TEST,2\nE_TEST,1\n");
             rotations.rotate(text.as_bytes());
-            assert_eq!(outlet.send(&events[1..]).await.delivered, 1);
+            outlet.send(&events[1..]).await;
             assert_eq!(std::fs::read(&path).unwrap(), b"E_TEST,2\n");
         });
     }
@@ -260,11 +263,13 @@ mod tests {
     #[test]
     fn a_full_disk_costs_the_event_and_not_the_file() {
         let (store, _) = store(Options::default());
-        let mut outlet = store.open(&store.parse("flatstore", "/dev/full").unwrap()).unwrap();
+        let sent = Rc::new(Sent::default());
+        let address = store.parse("flatstore", "/dev/full").unwrap();
+        let mut outlet = store.open(&address, Rc::clone(&sent) as _).unwrap();
         let events = [event(|_| {}), event(|_| {})];
-        let sent = in_runtime(outlet.send(&events));
-        assert_eq!((sent.delivered, sent.dropped), (0, 2));
-        assert_eq!(sent.error.unwrap().kind(), ErrorKind::StorageFull);
+        in_runtime(outlet.send(&events));
+        assert_eq!(sent.counts(), (0, 2));
+        assert!(sent.error().unwrap().contains("No space left"));
     }
 
     #[test]
@@ -277,7 +282,8 @@ mod tests {
         assert_eq!(store.parse("flatstore", "e v.log").unwrap().socket, "flatstore:e v.log");
         let open = |name: &str| {
             let path = folder.path().join(name);
-            store.open(&store.parse("flatstore", path.to_str().unwrap()).unwrap())
+            let address = store.parse("flatstore", path.to_str().unwrap()).unwrap();
+            store.open(&address, Rc::new(Sent::default()))
         };
         let one = open("one").unwrap();
         assert!(open("two").is_err_and(|cause| cause.to_string().contains("max_open_sockets")));

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tocsin_event::OwnListener;
 use tocsin_json::Value as Json;
 use tocsin_mi::httpd::{Credentials, Guard, Handler, HttpdOptions, Routes, serve};
 use tocsin_mi::{Command, Registry};
@@ -125,6 +126,7 @@ impl Module for Httpd {
         options.held_limit = held;
         let (listener, shown) = open(&setup.parameters)?;
         let address = listener.local_addr().map_err(|cause| wrong("port", cause.to_string()))?;
+        setup.own_listeners.push(OwnListener::Stream(address));
         let reach =
             Reach { address, shown: shown.clone(), has_password: options.guard.credentials.is_some() };
         let (listener, pages) = (Rc::new(listener), Pages { list: Rc::default(), reach });

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use tocsin_event::OwnListener;
 use tocsin_mi::datagram::{serve_udp, serve_unix};
 use tocsin_mi::jsonrpc::Style;
 use tocsin_net::split_host_port;
@@ -48,6 +49,7 @@ impl Module for MiDatagram {
         let (socket, file) = open(&setup.parameters, &setup.settings.identity)?;
         setup.files.extend(file);
         let socket = Rc::new(socket);
+        setup.own_listeners.extend(socket.as_own_listener());
         let style = files::style(&setup.parameters);
         setup.processes.push(ProcessGroup {
             kind: Kind::Mi,
@@ -64,6 +66,18 @@ impl Module for MiDatagram {
 enum Socket {
     Udp(UdpSocket),
     Unix(UnixDatagram),
+}
+
+impl Socket {
+    fn as_own_listener(&self) -> Option<OwnListener> {
+        match self {
+            Self::Udp(socket) => socket.local_addr().ok().map(OwnListener::Datagram),
+            Self::Unix(socket) => {
+                let address = socket.local_addr().ok()?;
+                address.as_pathname().map(|path| OwnListener::Path(path.to_owned()))
+            }
+        }
+    }
 }
 
 fn serve(worker: &'static Worker, socket: Rc<Socket>, style: Style) -> Local<()> {

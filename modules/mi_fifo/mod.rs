@@ -5,6 +5,7 @@ pub(crate) mod files;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use tocsin_event::OwnListener;
 use tocsin_mi::fifo::{Fifo, FifoOptions};
 use tocsin_process::Kind;
 use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
@@ -39,6 +40,7 @@ impl Module for MiFifo {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let options = options(&setup.parameters)?;
         make_room(&options)?;
+        setup.own_listeners.push(OwnListener::Path(options.path.clone()));
         setup.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: "MI FIFO".to_owned(),

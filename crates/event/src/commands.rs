@@ -11,7 +11,7 @@ use tocsin_shm::{Millis, monotonic_millis};
 use crate::events::{Events, Raised};
 use crate::params::{ParamValue, ParamsWriter};
 use crate::registry::EventId;
-use crate::subscriptions::{DEFAULT_EXPIRE, Left, Subscription};
+use crate::subscriptions::{DEFAULT_EXPIRE, Left, SubscribeError, Subscription};
 use crate::transport::{Address, Transports};
 
 /// Why a command is refused: code, message and data of its error.
@@ -86,7 +86,7 @@ impl Subscribing {
     /// Subscribes, with what the host name was resolved to.
     ///
     /// # Errors
-    /// 400 for a host name that was not resolved; 500 when there is no room for a subscription.
+    /// 400 for a host name that was not resolved and for a place where the server itself listens; 500 when there is no room for a subscription.
     pub fn finish(self, events: &Events, resolved: Option<SocketAddr>) -> Result<Value, Refusal> {
         let address = match resolved {
             Some(to) if self.address.unresolved().is_some() => self.address.resolved(to),
@@ -96,10 +96,11 @@ impl Subscribing {
             Ok(()) => Ok("OK".into()),
             Err(error) => {
                 tracing::error!("event_subscribe to {}: {error}", address.shown);
-                Err(if address.unresolved().is_some() {
-                    BAD_VALUE
-                } else {
-                    Refusal::new(500, "No room for a subscription")
+                Err(match error {
+                    SubscribeError::Unresolved | SubscribeError::Own => BAD_VALUE,
+                    SubscribeError::Limit | SubscribeError::Full => {
+                        Refusal::new(500, "No room for a subscription")
+                    }
                 })
             }
         }
@@ -166,6 +167,38 @@ fn subscriber(subscription: &Subscription, now: Millis) -> Value {
     members.push(("expire", subscription.expire.map_or("never".into(), Value::from)));
     members.extend(ttl.map(|ttl| ("ttl", ttl)));
     Value::object(members)
+}
+
+/// `subscribers_statistics [event [socket]]`: what became of the events of each subscription, the newest first. `raised` is
+/// the sum of the others.
+///
+/// # Errors
+/// 404 for an event that is not published.
+pub fn subscribers_statistics(
+    events: &Events,
+    event: Option<&[u8]>,
+    socket: Option<&[u8]>,
+) -> Result<Value, Refusal> {
+    let find = |event| events.registry().find(event).ok_or(Refusal::new(404, "Event not published"));
+    let id = event.map(find).transpose()?;
+    let list = events.subscriptions().list(monotonic_millis());
+    let wanted = list.iter().filter(|one| id.is_none_or(|id| one.event == id)).filter(|one| {
+        socket.is_none_or(|socket| one.socket.as_bytes() == socket || one.shown.as_bytes() == socket)
+    });
+    let rows = wanted.map(|one| {
+        let counts = events.counts_of(one);
+        let number = |count| Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        Value::object([
+            ("event", Value::from(events.registry().name(one.event).unwrap_or_default())),
+            ("socket", one.shown.clone().into()),
+            ("raised", number(counts.raised)),
+            ("delivered", number(counts.delivered)),
+            ("dropped", number(counts.dropped)),
+            ("lost", number(counts.lost)),
+            ("waiting", number(counts.waiting)),
+        ])
+    });
+    Ok(Value::object([("Subscribers", Value::array(rows))]))
 }
 
 /// `raise_event event [params]`, where `params` is an array of strings and numbers, or a string that holds a JSON object.

@@ -2,10 +2,11 @@
 //!
 //! One process runs it. It reads the log with a cursor, and puts each event into the outbox of every socket that is
 //! subscribed; a task per outbox does the rest, so a subscriber that is slow or dead holds up no other. Once a second it
-//! takes out the subscriptions that ended, notes how far each one has come, and says what was dropped.
+//! takes out the subscriptions that ended, finds what was lost, and says what was dropped.
 //!
-//! A courier that is started again after a death goes on where the noted progress says: events that were on their way are
-//! sent, those of the last second perhaps twice.
+//! What becomes of an event is written into the account of its subscription as soon as it is known ([`crate::account`]). A
+//! courier that is started again after a death goes on where the accounts say: what waited is sent, and of what was just
+//! sent, only what could not be written down any more is sent twice.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,20 +14,19 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tocsin_shm::{Cursor, Millis, Read, monotonic_millis};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::events::{Events, Shared};
+use crate::ledger::{Ledger, Turn};
 use crate::outbox::{Budget, Limits, Outbox};
 use crate::registry::EventId;
-use crate::subscriptions::{Progress, Subscription};
+use crate::subscriptions::Subscription;
 use crate::transport::{Address, Event, Transport, Transports};
 
 /// How many events may wait for one subscriber, unless [`CourierOptions`] says otherwise.
@@ -43,6 +43,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// How many events are taken out of the log before the outboxes have their turn.
 const TURN: usize = 256;
+
+/// How many lines a second the courier logs about subscribers that cost events; the others are counted in one more.
+const LINES: usize = 20;
 
 /// How long to wait for a writer that took a number and has not yet written the event.
 const PENDING_PAUSE: Duration = Duration::from_millis(1);
@@ -89,25 +92,44 @@ pub struct Courier {
     /// The subscriptions as of `generation`.
     followers: HashMap<EventId, Vec<Follower>>,
     generation: u64,
+    /// By the index of the account: those of all subscriptions, and of former ones whose events are on their way.
+    ledgers: HashMap<usize, Rc<Ledger>>,
+    /// Ledgers that are to be written down before anybody else has their turn.
+    changed: Vec<Rc<Ledger>>,
     outboxes: HashMap<String, Open>,
-    /// Outboxes that nobody puts anything into any more, and since when.
-    leaving: Vec<(Instant, JoinHandle<()>)>,
+    /// Outboxes that nobody puts anything into any more.
+    leaving: Vec<Leaving>,
     names: HashMap<EventId, Rc<[u8]>>,
-    /// Rung by outboxes that have become empty.
-    idle: Rc<Notify>,
 }
 
 /// One subscription, as the courier needs it for every event.
 struct Follower {
-    socket: String,
-    outbox: Rc<Outbox>,
-    first: u64,
+    ledger: Rc<Ledger>,
+    /// None if no transport can be found for it.
+    outbox: Option<Rc<Outbox>>,
+    /// The first ordinal of its events.
+    start: u64,
     end: Millis,
+    /// What was settled on its account before it began.
+    before: u64,
 }
 
 struct Open {
     outbox: Rc<Outbox>,
     task: JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Without their courier the events wait for the next one.
+        self.task.abort();
+    }
+}
+
+struct Leaving {
+    since: Instant,
+    socket: String,
+    open: Open,
 }
 
 impl Courier {
@@ -123,6 +145,7 @@ impl Courier {
         options: CourierOptions,
     ) -> io::Result<Self> {
         let shared = events.shared();
+        shared.own_ports.close_all();
         let mut courier = Self {
             shared,
             transports,
@@ -132,16 +155,18 @@ impl Courier {
             cursor: Cursor::at(0),
             followers: HashMap::new(),
             generation: 0,
+            ledgers: HashMap::new(),
+            changed: Vec::new(),
             outboxes: HashMap::new(),
             leaving: Vec::new(),
             names: HashMap::new(),
-            idle: Rc::default(),
         };
-        let subscriptions = courier.shared.subscriptions.list(monotonic_millis());
-        let owed = subscriptions.iter().map(|subscription| subscription.first).min();
-        let owed = owed.unwrap_or_else(|| shared.log.head()).max(shared.totals.settled.load(Relaxed));
-        // What was overwritten meanwhile is found lost, and counted.
-        courier.cursor = Cursor::at(owed);
+        let head = shared.log.head();
+        let taken = shared.accounts.taken();
+        courier.take_stock();
+        courier.give_up_ownerless(&taken);
+        let first = courier.ledgers.values().map(|ledger| ledger.first()).min();
+        courier.cursor = Cursor::at(first.unwrap_or(head).min(head));
         Ok(courier)
     }
 
@@ -162,49 +187,40 @@ impl Courier {
             self.shared.log.announce_sleep();
             // Whatever came between the last look and the announcement has nobody who rings for it.
             if self.read_some(&mut params).await {
-                self.settle();
-                // Ringing, an outbox that became empty, failing and the time of the sweep all mean: look again.
-                let idle = Rc::clone(&self.idle);
-                tokio::select! {
-                    _ = timeout_at(sweep_at, self.hear()) => {}
-                    () = idle.notified() => {}
-                }
+                // Ringing, failing and the time of the sweep all mean: look again.
+                let _ = timeout_at(sweep_at, self.hear()).await;
             }
         }
     }
 
     /// Takes some events out of the log. True if there is none left.
     async fn read_some(&mut self, params: &mut Vec<u8>) -> bool {
-        for _ in 0..TURN {
-            match self.shared.log.read(&mut self.cursor, params) {
-                Read::Record { number, kind, time } => {
-                    self.distribute(kind, number, time, params);
-                }
-                Read::Lost { count } => {
-                    self.shared.totals.lost.fetch_add(count, Relaxed);
-                    tracing::error!(
-                        "{count} events were lost: overwritten in the log, or left unfinished by a dead process"
-                    );
-                }
-                Read::Pending => {
-                    sleep(PENDING_PAUSE).await;
-                    return false;
-                }
-                Read::Empty => return true,
-            }
+        let met = self.read_turn(params);
+        // Before anybody else has their turn, so that what is in the outboxes and what the accounts say is the same.
+        self.changed.drain(..).for_each(|ledger| ledger.write_down());
+        if met == Some(Read::Pending) {
+            sleep(PENDING_PAUSE).await;
         }
-        false
+        met == Some(Read::Empty)
     }
 
-    /// Notes how far everything is delivered, so that a successor sends little twice.
-    fn settle(&self) {
-        if self.outboxes.values().all(|open| open.outbox.first_waiting().is_none()) {
-            self.shared.totals.settled.fetch_max(self.cursor.number(), Relaxed);
+    /// Takes events out of the log until something else is met, or others are to have their turn.
+    fn read_turn(&mut self, params: &mut Vec<u8>) -> Option<Read> {
+        for _ in 0..TURN {
+            match self.shared.log.read(&mut self.cursor, params) {
+                Read::Record { number, kind, time, ordinal } => {
+                    self.distribute(kind, number, time, ordinal, params);
+                }
+                // Whose they were is found out in the next sweep.
+                Read::Lost { .. } => {}
+                met @ (Read::Pending | Read::Empty) => return Some(met),
+            }
         }
+        None
     }
 
     /// Puts an event into the outboxes of its subscribers.
-    fn distribute(&mut self, kind: u32, number: u64, time: u64, params: &[u8]) {
+    fn distribute(&mut self, kind: u32, number: u64, time: u64, ordinal: u64, params: &[u8]) {
         let (id, depth) = EventId::from_kind(kind);
         // Whoever subscribed before this event was raised has changed the generation before that.
         if self.generation != self.shared.subscriptions.generation() {
@@ -213,15 +229,33 @@ impl Courier {
         let Some(followers) = self.followers.get(&id).filter(|followers| !followers.is_empty()) else {
             return;
         };
-        let name =
-            self.names.entry(id).or_insert_with(|| self.shared.registry.name(id).unwrap_or_default().into());
-        let mut event = Event::new(id, Rc::clone(name), number, time, params);
-        event.depth = depth;
-        let event = Rc::new(event);
-        let raised_at = monotonic_time_of(time);
-        for follower in followers {
-            if number >= follower.first && raised_at < follower.end {
-                follower.outbox.push(&event);
+        let mut event = None;
+        for follower in followers.iter().filter(|follower| ordinal >= follower.start) {
+            if time / 1000 >= follower.end {
+                follower.ledger.late();
+                continue;
+            }
+            let turn = follower.ledger.turn(number);
+            if turn == Turn::Done {
+                continue;
+            }
+            let is_new = match &follower.outbox {
+                Some(outbox) => {
+                    let event = event.get_or_insert_with(|| {
+                        let name = self
+                            .names
+                            .entry(id)
+                            .or_insert_with(|| self.shared.registry.name(id).unwrap_or_default().into());
+                        let mut event = Event::new(id, Rc::clone(name), number, time, params);
+                        event.depth = depth;
+                        Rc::new(event)
+                    });
+                    outbox.push(event, &follower.ledger, turn)
+                }
+                None => follower.ledger.refuse(number, turn),
+            };
+            if is_new {
+                self.changed.push(Rc::clone(&follower.ledger));
             }
         }
     }
@@ -235,14 +269,18 @@ impl Courier {
         let mut before = std::mem::take(&mut self.outboxes);
         self.followers.clear();
         for subscription in subscriptions {
-            let Some(outbox) = self.outbox_of(&subscription, &mut before) else { continue };
-            let (first, end) = (subscription.first, subscription.end());
-            let follower = Follower { socket: subscription.socket, outbox, first, end };
+            let Some(account) = self.shared.accounts.get(subscription.account) else { continue };
+            account.open(|| self.shared.registry.raised(subscription.event));
+            let ledger = self.ledgers.entry(subscription.account);
+            let ledger = Rc::clone(ledger.or_insert_with(|| Rc::new(Ledger::resume(account))));
+            let outbox = self.outbox_of(&subscription, &mut before);
+            let (start, end) = (account.start().unwrap_or(u64::MAX), subscription.end());
+            let follower = Follower { ledger, outbox, start, end, before: subscription.before.settled() };
             self.followers.entry(subscription.event).or_default().push(follower);
         }
-        for open in before.into_values() {
+        for (socket, open) in before {
             open.outbox.close();
-            self.leaving.push((Instant::now(), open.task));
+            self.leaving.push(Leaving { since: Instant::now(), socket, open });
         }
     }
 
@@ -270,7 +308,7 @@ impl Courier {
                 return None;
             }
         };
-        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), Rc::clone(&self.idle)));
+        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), self.shared.own_ports));
         let task = tokio::task::spawn_local(Rc::clone(&outbox).deliver(transport, address));
         Some(Open { outbox, task })
     }
@@ -288,41 +326,83 @@ impl Courier {
 
     /// What is done once a second.
     fn sweep(&mut self) {
-        self.shared.subscriptions.expire(monotonic_millis());
-        self.take_stock();
-        let mut counted = HashMap::new();
+        self.close_accounts();
+        let mut told = Told::default();
         for (socket, open) in &self.outboxes {
-            let (counts, error) = open.outbox.take_counts();
-            self.shared.totals.delivered.fetch_add(counts.delivered, Relaxed);
-            self.shared.totals.dropped.fetch_add(counts.dropped, Relaxed);
-            if counts.dropped > 0 {
-                let why = error.unwrap_or_else(|| "the transport gave no reason".into());
-                tracing::error!("dropped {} events for {socket}: {why}", counts.dropped);
-            }
-            counted.insert(socket.as_str(), counts);
+            told.tell(socket, &open.outbox);
         }
-        for (event, followers) in &self.followers {
-            for follower in followers {
-                let counts = counted.get(follower.socket.as_str()).copied().unwrap_or_default();
-                let progress = Progress {
-                    first: follower
-                        .outbox
-                        .first_waiting()
-                        .unwrap_or_else(|| self.cursor.number())
-                        .max(follower.first),
-                    queued: follower.outbox.queued(),
-                    delivered: counts.delivered,
-                    dropped: counts.dropped,
-                };
-                self.shared.subscriptions.note(*event, &follower.socket, progress);
+        self.leaving.retain(|Leaving { since, socket, open }| {
+            let is_over = since.elapsed() >= DRAIN_TIME && !open.task.is_finished();
+            if is_over {
+                open.outbox.give_up("the subscription ended and its subscriber did not take them in time");
             }
-        }
-        self.leaving.retain(|(since, task)| {
-            if since.elapsed() >= DRAIN_TIME {
-                task.abort();
-            }
-            !task.is_finished()
+            told.tell(socket, &open.outbox);
+            !is_over && !open.task.is_finished()
         });
+        told.tell_rest();
+        self.release_ledgers();
+    }
+
+    /// Finds what was lost, and takes out the subscriptions that ended: both when everything was read that was raised.
+    fn close_accounts(&mut self) {
+        let now = monotonic_millis();
+        let raised: Vec<_> =
+            self.followers.keys().map(|event| (*event, self.shared.registry.raised(*event))).collect();
+        // In this order: what was counted before nobody was writing is in the log, and what is in the log was read.
+        if !self.shared.log.is_quiet() || self.shared.log.head() != self.cursor.number() {
+            return;
+        }
+        let (mut lost, mut subscriptions) = (0, 0);
+        for (event, raised) in raised {
+            for follower in self.followers.get(&event).into_iter().flatten() {
+                let raised = raised.saturating_sub(follower.start);
+                let count = follower.ledger.close(self.cursor.number(), raised, follower.before);
+                lost += count;
+                subscriptions += u64::from(count > 0);
+            }
+        }
+        if lost > 0 {
+            tracing::error!(
+                "{lost} events of {subscriptions} subscriptions were lost: overwritten in the log before they were read, \
+                 or left unfinished by a process that died"
+            );
+        }
+        // What comes from here on was raised later, and is not for those that ended.
+        self.shared.subscriptions.expire(now);
+        self.take_stock();
+    }
+
+    /// Gives back the accounts of subscriptions that are gone and have nothing on its way.
+    fn release_ledgers(&mut self) {
+        let followed: std::collections::HashSet<*const Ledger> =
+            self.followers.values().flatten().map(|follower| Rc::as_ptr(&follower.ledger)).collect();
+        self.ledgers.retain(|_, ledger| {
+            let is_needed = followed.contains(&Rc::as_ptr(ledger)) || !ledger.is_empty();
+            if !is_needed {
+                ledger.write_down();
+                ledger.account().free();
+            }
+            is_needed
+        });
+    }
+
+    /// Gives up what waits for subscriptions that were gone when the former courier ended: nobody knows any more where it
+    /// was to go. `taken` are the accounts that were taken before the subscriptions were read.
+    fn give_up_ownerless(&mut self, taken: &[usize]) {
+        let mut dropped = 0;
+        for index in taken.iter().filter(|index| !self.ledgers.contains_key(index)) {
+            let Some(account) = self.shared.accounts.get(*index) else { continue };
+            let mut balance = account.balance();
+            dropped += balance.waiting;
+            (balance.dropped, balance.waiting) = (balance.dropped + balance.waiting, 0);
+            account.write(&balance);
+            account.free();
+        }
+        if dropped > 0 {
+            tracing::error!(
+                "dropped {dropped} events: their subscriptions had ended when their courier died"
+            );
+        }
     }
 
     /// Waits for the bell, and stops it.
@@ -345,9 +425,31 @@ fn listen(ears: OwnedFd) -> io::Result<AsyncFd<File>> {
     AsyncFd::with_interest(File::from(ears), Interest::READABLE)
 }
 
-/// When that was on the monotonic clock, by the present distance of the two clocks.
-fn monotonic_time_of(micros_since_1970: u64) -> Millis {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let ago = u64::try_from(now).unwrap_or(u64::MAX).saturating_sub(micros_since_1970 / 1000);
-    monotonic_millis().saturating_sub(ago)
+/// What was said in this second about events that were dropped.
+#[derive(Default)]
+struct Told {
+    lines: usize,
+    subscribers: u64,
+    events: u64,
+}
+
+impl Told {
+    /// Says what an outbox dropped since the last time, as long as there are not too many that did.
+    fn tell(&mut self, socket: &str, outbox: &Outbox) {
+        let Some((count, why)) = outbox.take_dropped() else { return };
+        if self.lines < LINES {
+            self.lines += 1;
+            tracing::error!("dropped {count} events for {socket}: {why}");
+        } else {
+            self.subscribers += 1;
+            self.events += count;
+        }
+    }
+
+    fn tell_rest(self) {
+        let Self { subscribers, events, .. } = self;
+        if subscribers > 0 {
+            tracing::error!("dropped {events} events for {subscribers} more subscribers");
+        }
+    }
 }

@@ -7,15 +7,19 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_millis};
 
+use crate::account::{Account, Accounts, Balance};
 use crate::depth::{DEPTH_LIMIT, depth, tell_too_deep};
+use crate::own::{OwnListener, OwnPorts};
 use crate::params::{PARAMS_LIMIT, ParamsWriter};
 use crate::registry::{EVENT_LIMIT, EventId, PublishError, Registry, Slot};
-use crate::subscriptions::{SUBSCRIPTION_LIMIT, SubscribeError, Subscriptions};
+use crate::subscriptions::{Owner, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions};
 use crate::transport::Address;
 
 /// The sizes of the tables of the Event Interface.
@@ -23,7 +27,7 @@ use crate::transport::Address;
 pub struct EventOptions {
     /// How many events may be published.
     pub events: usize,
-    /// How many subscriptions there may be.
+    /// How many subscriptions there may be. Each takes 128 bytes from the start, and its texts once it is made.
     pub subscriptions: usize,
     /// How many events the log holds, 64 bytes each.
     pub log_records: usize,
@@ -34,19 +38,22 @@ pub struct EventOptions {
 }
 
 impl EventOptions {
-    /// The usual limits, and a log that takes a fair part of an arena of `bytes`: a 32nd for parameters and a 64th for
-    /// records, up to 16 MiB and 65,536 records.
+    /// The usual limits, in a small arena fewer subscriptions, and a log that takes a fair part of an arena of `bytes`: a
+    /// 32nd for parameters and a 64th for records, up to 16 MiB and 65,536 records.
     pub fn for_arena(bytes: u64, slots: u16) -> Self {
         let part = |of: u64, least: u64, most: u64| 1_usize << (bytes / of).clamp(least, most).ilog2();
         Self {
             events: EVENT_LIMIT,
-            subscriptions: SUBSCRIPTION_LIMIT,
+            subscriptions: part(BYTES_PER_SUBSCRIPTION, 64, SUBSCRIPTION_LIMIT as u64),
             log_records: part(64 * 64, 512, 1 << 16),
             log_bytes: part(32, 64 << 10, 16 << 20),
             slots,
         }
     }
 }
+
+/// An arena has room for a subscription for each so many bytes, up to [`SUBSCRIPTION_LIMIT`].
+const BYTES_PER_SUBSCRIPTION: u64 = 4096;
 
 /// Why the Event Interface could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +89,11 @@ pub struct Events {
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) accounts: Accounts,
     pub(crate) log: Log,
     pub(crate) totals: &'static Totals,
+    pub(crate) own_ports: OwnPorts,
+    own_listeners: OnceLock<Vec<OwnListener>>,
     /// Rings at the courier: an eventfd, or any descriptor that wakes it and never blocks.
     pub(crate) bell: File,
 }
@@ -93,14 +103,10 @@ pub(crate) struct Shared {
 pub(crate) struct Totals {
     pub(crate) too_large: AtomicU64,
     pub(crate) too_deep: AtomicU64,
-    pub(crate) delivered: AtomicU64,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) lost: AtomicU64,
-    /// Events below this number are done with, for every subscriber: a courier that takes over begins here.
-    pub(crate) settled: AtomicU64,
 }
 
-/// A picture of what happened to events since the start.
+/// A picture of what happened to events since the start: `due` is the sum of `delivered`, `dropped`, `lost` and `waiting`,
+/// whenever it is taken and whoever died before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Raised while somebody was subscribed.
@@ -109,12 +115,31 @@ pub struct EventCounts {
     pub too_large: u64,
     /// Refused because event routes raise events for each other too deep.
     pub too_deep: u64,
-    /// Handed to a subscriber's socket, each subscriber counted.
+    /// Raised for subscribers: as `raised`, but once for each subscription there was.
+    pub due: u64,
+    /// Of these, handed to the subscriber's socket; over a connection, acknowledged by the system at its other end.
     pub delivered: u64,
     /// Given up for a subscriber that is gone or does not keep up.
     pub dropped: u64,
     /// Overwritten in the log before the courier came to them, or left unfinished by a process that died.
     pub lost: u64,
+    /// Not delivered yet.
+    pub waiting: u64,
+}
+
+/// What became of the events of one subscription since it began: `raised` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionCounts {
+    /// Raised.
+    pub raised: u64,
+    /// As in [`EventCounts`].
+    pub delivered: u64,
+    /// As in [`EventCounts`].
+    pub dropped: u64,
+    /// As in [`EventCounts`].
+    pub lost: u64,
+    /// As in [`EventCounts`].
+    pub waiting: u64,
 }
 
 impl Events {
@@ -126,12 +151,16 @@ impl Events {
     pub fn create(arena: &'static Arena, options: &EventOptions, bell: OwnedFd) -> Result<Self, SetUpError> {
         let slots = arena.boot_array(options.events, |_| Slot::default())?;
         let registry = Registry::new(slots)?;
+        let accounts = Accounts::create(arena, options.subscriptions)?;
         let log = LogOptions { records: options.log_records, bytes: options.log_bytes, slots: options.slots };
         let shared = Shared {
             registry,
-            subscriptions: Subscriptions::create(arena, options.subscriptions, registry)?,
+            subscriptions: Subscriptions::create(arena, accounts, registry)?,
+            accounts,
             log: Log::create(arena, log)?,
             totals: &arena.boot_array(1, |_| Totals::default())?[0],
+            own_ports: OwnPorts::create(arena)?,
+            own_listeners: OnceLock::new(),
             bell: bell.into(),
         };
         Ok(Self { shared: Box::leak(Box::new(shared)) })
@@ -160,10 +189,49 @@ impl Events {
         address: &Address,
         expire: Option<u32>,
     ) -> Result<(), SubscribeError> {
-        let first = self.shared.log.head();
-        self.shared.subscriptions.subscribe(event, address, expire, monotonic_millis(), first)?;
+        self.subscribe_as(Owner::Client, event, address, expire)
+    }
+
+    /// As [`Self::subscribe`], for the script's own routes: clients that subscribe the same route get a subscription of
+    /// their own.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]
+    pub fn subscribe_route(&self, event: EventId, address: &Address) -> Result<(), SubscribeError> {
+        self.subscribe_as(Owner::Script, event, address, None)
+    }
+
+    fn subscribe_as(
+        &self,
+        owner: Owner,
+        event: EventId,
+        address: &Address,
+        expire: Option<u32>,
+    ) -> Result<(), SubscribeError> {
+        if self.own_listeners().iter().any(|listener| listener.is_at(address)) {
+            return Err(SubscribeError::Own);
+        }
+        let head = self.shared.log.head();
+        self.shared.subscriptions.subscribe(owner, event, address, expire, monotonic_millis(), head)?;
         self.ring();
         Ok(())
+    }
+
+    /// Learns where the server listens: nobody can subscribe these places. To be called once, before the first fork and
+    /// before the first subscription.
+    pub fn know_own_listeners(&self, listeners: Vec<OwnListener>) {
+        let known = self.shared.own_listeners.set(listeners);
+        debug_assert!(known.is_ok(), "told once");
+    }
+
+    fn own_listeners(&self) -> &[OwnListener] {
+        self.shared.own_listeners.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a connection that comes from `remote` and reached this host at `local` was made by the courier. It is not
+    /// worth an event or a line in the log, which might be delivered over the next one.
+    pub fn is_own_connection(&self, remote: SocketAddr, local: SocketAddr) -> bool {
+        self.shared.own_ports.contain(remote, local)
     }
 
     /// The published events.
@@ -178,15 +246,57 @@ impl Events {
 
     /// What happened to events since the start.
     pub fn counts(&self) -> EventCounts {
-        let totals = self.shared.totals;
+        let Shared { registry, accounts, totals, .. } = self.shared;
+        let balances: Vec<_> = accounts.touched().iter().map(Account::balance).collect();
+        let sum = |of: fn(&Balance) -> u64| balances.iter().map(of).sum::<u64>();
+        let [delivered, dropped, lost] =
+            [sum(|balance| balance.delivered), sum(|balance| balance.dropped), sum(|balance| balance.lost)];
+        let unread = self.shared.subscriptions.all().into_iter().map(|subscription| {
+            // Its account may have been taken since.
+            let balance = balances.get(subscription.account).copied().unwrap_or(subscription.before);
+            self.unread(&subscription, &balance)
+        });
+        let waiting = sum(|balance| balance.waiting) + unread.sum::<u64>();
         EventCounts {
-            raised: self.shared.log.head(),
+            raised: registry.all_raised(),
             too_large: totals.too_large.load(Relaxed),
             too_deep: totals.too_deep.load(Relaxed),
-            delivered: totals.delivered.load(Relaxed),
-            dropped: totals.dropped.load(Relaxed),
-            lost: totals.lost.load(Relaxed),
+            due: delivered + dropped + lost + waiting,
+            delivered,
+            dropped,
+            lost,
+            waiting,
         }
+    }
+
+    /// What became of the events of one subscription.
+    pub fn counts_of(&self, subscription: &Subscription) -> SubscriptionCounts {
+        let before = &subscription.before;
+        let account = self.shared.accounts.get(subscription.account);
+        let balance = account.map_or(*before, Account::balance);
+        let delivered = balance.delivered.saturating_sub(before.delivered);
+        let dropped = balance.dropped.saturating_sub(before.dropped);
+        let lost = balance.lost.saturating_sub(before.lost);
+        let waiting = balance.waiting + self.unread(subscription, &balance);
+        let raised = delivered + dropped + lost + waiting;
+        SubscriptionCounts { raised, delivered, dropped, lost, waiting }
+    }
+
+    /// How many events of a subscription the courier has not looked at when its account had this balance.
+    fn unread(&self, subscription: &Subscription, balance: &Balance) -> u64 {
+        let Shared { registry, accounts, log, .. } = self.shared;
+        let Some(start) = accounts.get(subscription.account).and_then(Account::start) else { return 0 };
+        if subscription.end() > monotonic_millis() {
+            let seen = balance.settled().saturating_sub(subscription.before.settled()) + balance.waiting;
+            return registry.raised(subscription.event).saturating_sub(start).saturating_sub(seen);
+        }
+        // The counter of the event goes on, and the subscription has ended.
+        let mut count = 0;
+        log.survey(balance.next, |kind, time, ordinal| {
+            let is_its = EventId::from_kind(kind).0 == subscription.event && ordinal >= start;
+            count += u64::from(is_its && time / 1000 < subscription.end());
+        });
+        count
     }
 
     /// What the supervisor sweeps after a death.
@@ -224,8 +334,10 @@ impl Events {
     ) -> Raised {
         let mut params = ParamsWriter::new(bytes);
         write(&mut params);
-        let appended =
-            params.finish().and_then(|bytes| self.shared.log.append(id.kind(depth()), &[bytes]).ok());
+        let counter = self.shared.registry.counter(id);
+        let appended = params.finish().zip(counter).and_then(|(bytes, counter)| {
+            self.shared.log.append_counted(id.kind(depth()), counter, &[bytes]).ok()
+        });
         let Some(appended) = appended else {
             self.shared.totals.too_large.fetch_add(1, Relaxed);
             return Raised::TooLarge;

@@ -11,13 +11,16 @@
 
 pub mod commands;
 
+mod account;
 mod core_events;
 mod courier;
 mod datagram;
 mod depth;
 mod events;
+mod ledger;
 mod line;
 mod outbox;
+mod own;
 mod pace;
 mod params;
 mod registry;
@@ -26,6 +29,7 @@ mod stream;
 mod subscriptions;
 mod threshold;
 mod transport;
+mod window;
 
 pub use core_events::{
     CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
@@ -34,7 +38,8 @@ pub use core_events::{
 pub use courier::{Courier, CourierOptions, QUEUE_BYTES, QUEUE_EVENTS};
 pub use datagram::{Datagram, parse_host_port};
 pub use depth::{DEPTH_LIMIT, Nested, depth, nest};
-pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError};
+pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError, SubscriptionCounts};
+pub use own::{OwnListener, OwnPorts};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
 pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};
 pub use registry::{EVENT_LIMIT, EventId, NAME_LIMIT, PublishError, Registry};
@@ -45,5 +50,6 @@ pub use subscriptions::{
 };
 pub use threshold::{Edge, Rule, SharedEdge, percentage};
 pub use transport::{
-    Address, AddressError, Endpoint, Event, Outlet, SOCKET_LIMIT, Sending, Sent, Transport, Transports,
+    Address, AddressError, Endpoint, Event, Outlet, Receipts, SOCKET_LIMIT, Sending, Sent, Transport,
+    Transports,
 };

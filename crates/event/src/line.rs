@@ -4,19 +4,27 @@
 //! thrown away; that it has closed is noticed at once, and the next document opens a new connection. While none can be
 //! had, documents wait: attempts follow each other with growing pauses, and when there was none to be had for the line's
 //! whole patience, what was raised before the last attempt is given up. A subscriber that is connected and reads slowly is
-//! waited for, until nobody wants its documents delivered any more. A document that was written in part when the connection
-//! broke goes again, whole, over the next one.
+//! waited for, until nobody wants its documents delivered any more.
+//!
+//! A document is delivered when the system at the other end has acknowledged its last byte ([`crate::window`]): what was
+//! not when the connection ended goes again, whole, over the next one. That the subscriber has read what its system
+//! acknowledged is not known. It has, if it ended the connection in order; after a reset it may not have, and the last
+//! documents go again.
 
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
 
+use tocsin_net::stream::unacknowledged;
+use tocsin_shm::monotonic_micros;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::transport::Sent;
+use crate::own::OwnPorts;
+use crate::window::{Document, Ending, Window};
 
 /// The pause after the first attempt that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -27,41 +35,54 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Reads of what the subscriber sends before others have their turn.
 const READS_IN_A_ROW: usize = 16;
 
-/// Documents in a row, and who wants to know what became of them.
-pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) documents: Vec<Document>,
-    pub(crate) answer: oneshot::Sender<Sent>,
-}
+/// Documents that are written with one system call.
+const SLICES: usize = 64;
 
-/// One document of a [`Batch`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Document {
-    /// Where it ends in the batch's bytes.
-    pub(crate) end: usize,
-    /// When its event was raised, in microseconds since 1970.
-    pub(crate) raised: u64,
-}
+/// The first and the longest time between two looks at what was acknowledged. A system may wait for 40 ms before it says.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LONGEST: Duration = Duration::from_millis(64);
 
-/// Carries `batches` to the subscriber at `to`, until nobody can send more. `patience` is how long one attempt to connect
-/// may take, and how long documents wait for a connection.
-pub(crate) async fn carry(to: SocketAddr, patience: Duration, mut batches: mpsc::Receiver<Batch>) {
-    let mut line = Line { to, patience, connection: None, trouble: None };
+/// Bytes of documents that a line has at once: what comes later waits with its subscriber.
+pub(crate) const LINE_BYTES: usize = 512 << 10;
+
+/// How long a system whose subscriber has closed may take to acknowledge what was sent to it before.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Carries the documents of `batches` to the subscriber at `to`, until nobody can send more. `patience` is how long one
+/// attempt to connect may take, and how long documents wait for a connection. `gone` is rung when somebody no longer waits
+/// for what it gave.
+pub(crate) async fn carry(
+    to: SocketAddr,
+    patience: Duration,
+    mut batches: mpsc::Receiver<Vec<Document>>,
+    gone: Rc<Notify>,
+) {
+    let mut line =
+        Line { to, patience, window: Window::default(), connection: None, trouble: None, look: LOOK_FIRST };
     loop {
-        let next = tokio::select! {
-            next = batches.recv() => next,
-            () = line.listen() => continue,
-        };
-        let Some(Batch { bytes, documents, mut answer }) = next else { return };
-        let sent = tokio::select! {
-            sent = line.deliver(&bytes, &documents) => Some(sent),
-            () = answer.closed() => None,
-        };
-        match sent {
-            // Whoever was told to go in the meantime does not want to know.
-            Some(sent) => drop(answer.send(sent)),
-            // Nobody waits for it any more, and the last document may be there in part: others begin anew.
-            None => line.connection = None,
+        if line.window.is_idle() && line.connection.is_none() {
+            let Some(batch) = batches.recv().await else { return };
+            line.window.take(batch);
+        }
+        // All who gave documents know what became of them, or do not want to know.
+        if batches.is_closed() && batches.is_empty() {
+            return;
+        }
+        while line.window.bytes() < LINE_BYTES
+            && let Ok(batch) = batches.try_recv()
+        {
+            line.window.take(batch);
+        }
+        line.forget();
+        line.work().await;
+        // Cancelling any of these loses nothing.
+        tokio::select! {
+            batch = batches.recv(), if line.window.bytes() < LINE_BYTES => match batch {
+                Some(batch) => line.window.take(batch),
+                None => return,
+            },
+            () = gone.notified() => {}
+            () = line.ready() => {}
         }
     }
 }
@@ -69,14 +90,34 @@ pub(crate) async fn carry(to: SocketAddr, patience: Duration, mut batches: mpsc:
 struct Line {
     to: SocketAddr,
     patience: Duration,
-    connection: Option<TcpStream>,
+    window: Window,
+    connection: Option<Connection>,
     trouble: Option<Trouble>,
+    /// The time until the next look at what was acknowledged.
+    look: Duration,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes written to it.
+    written: u64,
+    /// Since when the subscriber has closed.
+    closed: Option<Instant>,
+    port: Option<(OwnPorts, u16)>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some((ports, port)) = self.port {
+            ports.close(port);
+        }
+    }
 }
 
 /// What is known while documents do not come through.
 struct Trouble {
     since: Instant,
-    /// When the last attempt began, in microseconds since 1970.
+    /// When the last attempt began, in microseconds of the monotonic clock.
     attempt: u64,
     /// When to try again.
     again: Instant,
@@ -86,74 +127,165 @@ struct Trouble {
 }
 
 impl Line {
-    /// Throws away what the subscriber sends, until it has closed.
-    async fn listen(&mut self) {
-        match &self.connection {
-            None => std::future::pending().await,
-            Some(connection) => {
-                while connection.readable().await.is_ok() && drain(connection).is_ok() {
-                    // A subscriber that never stops sending holds up nobody.
-                    tokio::task::yield_now().await;
-                }
-                self.connection = None;
-            }
+    /// Forgets what nobody waits for any more. If a part of it was written, others begin anew.
+    fn forget(&mut self) {
+        if self.window.forget_closed() {
+            self.end(Ending::Orderly, &ErrorKind::TimedOut.into());
         }
     }
 
-    async fn deliver(&mut self, bytes: &[u8], documents: &[Document]) -> Sent {
-        let mut sent = Sent::default();
-        let (mut next, mut start) = (0, 0);
-        while let Some(document) = documents.get(next) {
-            if let Some(error) = self.hopeless(document) {
-                sent.count(Err(error));
-                (next, start) = (next + 1, document.end);
-                continue;
+    /// Does what can be done now.
+    async fn work(&mut self) {
+        self.hear();
+        self.look();
+        self.give_up();
+        if self.window.has_unwritten() {
+            let attempt = monotonic_micros();
+            match self.connect().await {
+                Ok(()) => self.write(),
+                Err(error) => self.failed(attempt, &error),
             }
-            let attempt = now();
-            if let Err(error) = self.connect().await {
-                self.failed(attempt, &error);
-                continue;
+            self.give_up();
+        }
+    }
+
+    /// Waits until there may be something to do.
+    async fn ready(&mut self) {
+        let Some(connection) = &self.connection else {
+            // Trouble is waited for when connecting.
+            if !self.window.has_unwritten() {
+                std::future::pending::<()>().await;
             }
-            let (written, result) = self.write(&bytes[start..]).await;
-            let reached = start + written;
-            while let Some(document) = documents.get(next).filter(|document| document.end <= reached) {
-                sent.count(Ok(()));
-                (next, start) = (next + 1, document.end);
+            return;
+        };
+        let look = Instant::now() + self.look;
+        let interest = match (connection.closed.is_some(), self.window.has_unwritten()) {
+            // It can be read for ever; only the last word is waited for.
+            (true, _) => return sleep_until(look).await,
+            (false, true) => Interest::READABLE | Interest::WRITABLE,
+            (false, false) => Interest::READABLE,
+        };
+        tokio::select! {
+            // Failing is noticed when it is read.
+            _ = connection.stream.ready(interest) => {}
+            () = sleep_until(look), if self.window.awaits_acknowledgement() => {}
+        }
+    }
+
+    /// Throws away what the subscriber sends, and notices that it has closed.
+    fn hear(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        if connection.closed.is_some() {
+            return;
+        }
+        match drain(&connection.stream) {
+            Ok(false) => {}
+            Ok(true) => {
+                connection.closed = Some(Instant::now());
+                self.look = LOOK_FIRST;
+            }
+            Err(error) => self.broken(&error),
+        }
+    }
+
+    /// Looks what the other end's system has acknowledged.
+    fn look(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        let mut progress = false;
+        if self.window.awaits_acknowledgement()
+            && let Ok(open) = unacknowledged(&connection.stream)
+        {
+            progress = self.window.acknowledge(connection.written.saturating_sub(open));
+            if progress {
                 self.trouble = None;
             }
-            if let Err(error) = result {
-                self.connection = None;
-                self.failed(attempt, &error);
-            }
         }
-        sent
+        self.look = if progress { LOOK_FIRST } else { (self.look * 2).min(LOOK_LONGEST) };
+        let Some(since) = connection.closed else { return };
+        match connection.stream.take_error() {
+            Ok(Some(error)) | Err(error) => self.broken(&error),
+            Ok(None) if !self.window.awaits_acknowledgement() || since.elapsed() >= LAST_WORD => {
+                self.end(Ending::Orderly, &ErrorKind::ConnectionReset.into());
+            }
+            Ok(None) => {}
+        }
     }
 
-    /// Why a document has to be given up: after it was raised somebody tried in vain, at the end of the line's patience.
-    fn hopeless(&self, document: &Document) -> Option<io::Error> {
-        let trouble = self.trouble.as_ref()?;
-        let tried = document.raised <= trouble.attempt && trouble.since.elapsed() >= self.patience;
-        tried.then(|| io::Error::new(trouble.kind, trouble.why.clone()))
+    /// The connection ended with an error: after the subscriber has closed in order, or without that.
+    fn broken(&mut self, error: &io::Error) {
+        if let Some(connection) = &self.connection
+            && let Ok(open) = unacknowledged(&connection.stream)
+        {
+            self.window.acknowledge(connection.written.saturating_sub(open));
+        }
+        let closed = self.connection.as_ref().is_some_and(|connection| connection.closed.is_some());
+        // The system says so if the end came in order before the reset.
+        let orderly = closed || error.kind() == ErrorKind::BrokenPipe;
+        self.end(if orderly { Ending::Orderly } else { Ending::Reset }, error);
+    }
+
+    /// The connection is over. It is a failed attempt if anything that was written has to be written again.
+    fn end(&mut self, ending: Ending, why: &io::Error) {
+        self.connection = None;
+        self.look = LOOK_FIRST;
+        if self.window.restart(ending) {
+            self.failed(monotonic_micros(), why);
+        } else if self.window.is_idle() {
+            self.trouble = None;
+        }
+    }
+
+    /// Gives up the documents for which somebody tried in vain, after they were raised, at the end of the line's patience.
+    fn give_up(&mut self) {
+        let Some(trouble) = &self.trouble else { return };
+        if trouble.since.elapsed() >= self.patience {
+            self.window.give_up(trouble.attempt, &io::Error::new(trouble.kind, trouble.why.clone()));
+        }
     }
 
     /// Sees to it that there is a connection; in trouble not before the time to try again.
     async fn connect(&mut self) -> io::Result<()> {
-        if let Some(connection) = &self.connection {
+        if self.connection.is_some() {
             // So that the runtime looks whether the other end has closed just now.
             tokio::task::yield_now().await;
-            if drain(connection).is_err() {
-                self.connection = None;
-            }
+            self.hear();
         }
         if self.connection.is_none() {
             if let Some(trouble) = &self.trouble {
                 sleep_until(trouble.again).await;
             }
-            let connection = timeout(self.patience, TcpStream::connect(self.to)).await??;
-            connection.set_nodelay(true)?;
-            self.connection = Some(connection);
+            self.connection = Some(self.open().await?);
         }
         Ok(())
+    }
+
+    async fn open(&self) -> io::Result<Connection> {
+        let (socket, any) = match self.to {
+            SocketAddr::V4(_) => (TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (TcpSocket::new_v6()?, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        let ports = self.window.own_ports();
+        let mut noted = None;
+        if let Some(ports) = ports {
+            // Known before anybody can accept it.
+            socket.bind(any)?;
+            let port = socket.local_addr()?.port();
+            ports.open(port);
+            noted = Some((ports, port));
+        }
+        let connected = timeout(self.patience, socket.connect(self.to)).await;
+        match connected.map_err(io::Error::from).flatten() {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                Ok(Connection { stream, written: 0, closed: None, port: noted })
+            }
+            Err(error) => {
+                if let Some((ports, port)) = noted {
+                    ports.close(port);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn failed(&mut self, attempt: u64, error: &io::Error) {
@@ -169,48 +301,38 @@ impl Line {
         self.trouble = Some(Trouble { since, attempt, again, pause, why, kind: error.kind() });
     }
 
-    /// Writes, and reads meanwhile: a subscriber that waits until its replies are taken would otherwise take nothing.
-    /// Returns how many bytes were taken, and whether that is all.
-    async fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
-        let Some(connection) = &self.connection else {
-            return (0, Err(ErrorKind::NotConnected.into()));
-        };
-        let mut written = 0;
-        while written < bytes.len() {
-            let ready = match connection.ready(Interest::READABLE | Interest::WRITABLE).await {
-                Ok(ready) => ready,
-                Err(error) => return (written, Err(error)),
-            };
-            if ready.is_readable()
-                && let Err(error) = drain(connection)
-            {
-                return (written, Err(error));
+    /// Writes as much as is taken at once.
+    fn write(&mut self) {
+        while let Some(connection) = self.connection.as_mut().filter(|open| open.closed.is_none()) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.window.unwritten(&mut slices);
+            if count == 0 {
+                return;
             }
-            match connection.try_write(&bytes[written..]) {
-                Ok(count) => written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return (written, Err(error)),
+            match connection.stream.try_write_vectored(&slices[..count]) {
+                Ok(bytes) => {
+                    connection.written += bytes as u64;
+                    self.window.written(bytes, connection.written);
+                    self.look();
+                    self.look = LOOK_FIRST;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => return self.broken(&error),
             }
         }
-        (written, Ok(()))
     }
 }
 
-/// Throws away what can be read. Fails when the other end has closed.
-fn drain(connection: &TcpStream) -> io::Result<()> {
+/// Throws away what can be read. True when the other end has closed.
+fn drain(stream: &TcpStream) -> io::Result<bool> {
     let mut bytes = [0; 4096];
     for _ in 0..READS_IN_A_ROW {
-        match connection.try_read(&mut bytes) {
-            Ok(0) => return Err(ErrorKind::ConnectionReset.into()),
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Ok(true),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(())
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    u64::try_from(now).unwrap_or(u64::MAX)
+    Ok(false)
 }

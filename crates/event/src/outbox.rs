@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use crate::transport::{Address, Event, Outlet, Sent, Transport};
+use crate::ledger::{Ledger, Turn};
+use crate::own::OwnPorts;
+use crate::transport::{Address, Event, Outlet, Receipts, Transport};
 
 /// How many events an outlet is given at once.
 const BATCH: usize = 64;
@@ -48,14 +50,17 @@ impl Budget {
 pub(crate) struct Outbox {
     limits: Limits,
     budget: Rc<Budget>,
+    ports: OwnPorts,
     queue: RefCell<Queue>,
-    /// Of the first event that was given to the outlet and not yet reported.
-    under_way: Cell<Option<u64>>,
+    /// Rung when there is something to do for the task.
     more: Notify,
-    /// Rung when the line has become empty.
-    idle: Rc<Notify>,
+    /// Nothing is put in any more.
     closed: Cell<bool>,
-    counts: Cell<Counts>,
+    /// Nobody waits for what is in it any more.
+    given_up: Cell<bool>,
+    /// What was given up since that was last told.
+    dropped: Cell<u64>,
+    /// The last reason for it.
     error: RefCell<Option<String>>,
 }
 
@@ -68,55 +73,54 @@ pub(crate) struct Limits {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<Rc<Event>>,
-    /// Of the events that wait and of those that the outlet has.
+    entries: VecDeque<Entry>,
+    /// How many of them the outlet has, from the front on.
+    handed: usize,
     bytes: usize,
 }
 
-/// What became of events since it was last asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) delivered: u64,
-    pub(crate) dropped: u64,
+/// An event, and the account of the subscription that it is for.
+struct Entry {
+    event: Rc<Event>,
+    ledger: Rc<Ledger>,
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits, budget: Rc<Budget>, idle: Rc<Notify>) -> Self {
+    pub(crate) fn new(limits: Limits, budget: Rc<Budget>, ports: OwnPorts) -> Self {
         Self {
             limits,
             budget,
+            ports,
             queue: RefCell::default(),
-            under_way: Cell::new(None),
             more: Notify::new(),
-            idle,
             closed: Cell::new(false),
-            counts: Cell::default(),
+            given_up: Cell::new(false),
+            dropped: Cell::new(0),
             error: RefCell::new(None),
         }
     }
 
-    /// Puts an event at the end of the line; drops and counts it when the line is full.
-    pub(crate) fn push(&self, event: &Rc<Event>) {
+    /// Puts an event at the end of the line; drops it when the line is full. Returns what the ledger says: whether there is
+    /// something new to be written down.
+    pub(crate) fn push(&self, event: &Rc<Event>, ledger: &Rc<Ledger>, turn: Turn) -> bool {
         let mut queue = self.queue.borrow_mut();
         let bytes = queue.bytes + event.weight();
-        let is_full = queue.events.len() >= self.limits.events || bytes > self.limits.bytes;
+        let is_full = queue.entries.len() >= self.limits.events || bytes > self.limits.bytes;
         // Whoever keeps up does not lose anything to those who do not.
         let is_over = bytes > OWN_BYTES && !self.budget.has(event.weight());
         if is_full || is_over {
-            drop(queue);
-            self.count(0, 1);
-            let why = match is_full {
-                true => "the subscriber does not keep up and its queue is full",
-                false => "the memory for events that wait is full: some subscriber does not keep up",
-            };
-            *self.error.borrow_mut() = Some(why.into());
-            return;
+            self.note_dropped(1, || match is_full {
+                true => "the subscriber does not keep up and its queue is full".into(),
+                false => "the memory for events that wait is full: some subscriber does not keep up".into(),
+            });
+            return ledger.refuse(event.number, turn);
         }
         queue.bytes = bytes;
         self.budget.take(event.weight());
-        queue.events.push_back(Rc::clone(event));
+        queue.entries.push_back(Entry { event: Rc::clone(event), ledger: Rc::clone(ledger) });
         drop(queue);
         self.more.notify_one();
+        ledger.queue(event.number, turn)
     }
 
     /// Lets the task end when the line is empty.
@@ -125,75 +129,106 @@ impl Outbox {
         self.more.notify_one();
     }
 
-    /// How many events wait.
-    pub(crate) fn queued(&self) -> u64 {
-        self.queue.borrow().events.len() as u64
+    /// Drops everything that is left, of which the task must not hand over any more.
+    pub(crate) fn give_up(&self, why: &str) {
+        self.settle(usize::MAX, false, || why.to_owned());
+        self.given_up.set(true);
     }
 
-    /// The number of the first event that is not delivered, if there is one.
-    pub(crate) fn first_waiting(&self) -> Option<u64> {
-        self.under_way.get().or_else(|| self.queue.borrow().events.front().map(|event| event.number))
-    }
-
-    /// What became of events since this was last called, and the last reason for giving one up.
-    pub(crate) fn take_counts(&self) -> (Counts, Option<String>) {
-        (self.counts.take(), self.error.take())
+    /// How many events were given up since this was last called, and the last reason for it.
+    pub(crate) fn take_dropped(&self) -> Option<(u64, String)> {
+        let count = self.dropped.take();
+        let why = self.error.take().unwrap_or_else(|| "the transport gave no reason".into());
+        (count > 0).then_some((count, why))
     }
 
     /// Hands the events to the subscriber, until the outbox is closed and empty.
     pub(crate) async fn deliver(self: Rc<Self>, transport: Rc<dyn Transport>, address: Address) {
+        let receipts: Rc<dyn Receipts> = Rc::clone(&self) as Rc<dyn Receipts>;
         let mut outlet = None;
         loop {
-            let batch = self.take_batch();
+            let batch = self.next_batch();
             if batch.is_empty() {
-                if self.closed.get() {
+                if self.closed.get() && self.queue.borrow().entries.is_empty() {
                     return;
                 }
                 self.more.notified().await;
                 continue;
             }
-            let sent = match open(&mut outlet, &*transport, &address) {
+            match open(&mut outlet, &*transport, &address, &receipts) {
                 Ok(outlet) => outlet.send(&batch).await,
-                Err(error) => Sent { delivered: 0, dropped: batch.len() as u64, error: Some(error) },
-            };
-            self.under_way.set(None);
-            self.give_back(batch.iter().map(|event| event.weight()).sum());
-            self.count(sent.delivered, sent.dropped);
-            if let Some(error) = sent.error {
-                *self.error.borrow_mut() = Some(error.to_string());
-            }
-            if self.first_waiting().is_none() {
-                self.idle.notify_one();
+                Err(error) => self.dropped(batch.len(), &error),
             }
             // A subscriber that always takes its events at once would otherwise keep the others waiting.
             tokio::task::yield_now().await;
         }
     }
 
-    fn take_batch(&self) -> Vec<Rc<Event>> {
+    /// The next events for the outlet.
+    fn next_batch(&self) -> Vec<Rc<Event>> {
         let mut queue = self.queue.borrow_mut();
         let mut bytes = 0;
         let mut fits = |event: &Rc<Event>| {
             bytes += event.weight();
             bytes <= BATCH_BYTES
         };
-        let least = queue.events.len().min(1);
-        let count = queue.events.iter().take(BATCH).take_while(|event| fits(event)).count().max(least);
-        let batch: Vec<_> = queue.events.drain(..count).collect();
-        self.under_way.set(batch.first().map(|event| event.number));
+        let rest = || queue.entries.iter().skip(queue.handed).map(|entry| &entry.event);
+        let least = rest().len().min(1);
+        let count = rest().take(BATCH).take_while(|event| fits(event)).count().max(least);
+        let batch: Vec<_> = rest().take(count).map(Rc::clone).collect();
+        queue.handed += count;
         batch
     }
 
-    /// Events of so many bytes are no longer kept.
-    fn give_back(&self, bytes: usize) {
-        self.queue.borrow_mut().bytes -= bytes;
-        self.budget.give(bytes);
+    /// Takes the first `count` events out: they are delivered, or given up.
+    fn settle(&self, count: usize, delivered: bool, why: impl FnOnce() -> String) {
+        let mut queue = self.queue.borrow_mut();
+        let count = count.min(queue.entries.len());
+        let mut changed: Option<Rc<Ledger>> = None;
+        for _ in 0..count {
+            let Some(Entry { event, ledger }) = queue.entries.pop_front() else { break };
+            queue.bytes -= event.weight();
+            self.budget.give(event.weight());
+            ledger.settle(delivered);
+            if let Some(other) =
+                changed.replace(Rc::clone(&ledger)).filter(|other| !Rc::ptr_eq(other, &ledger))
+            {
+                other.write_down();
+            }
+        }
+        if let Some(ledger) = changed {
+            ledger.write_down();
+        }
+        queue.handed = queue.handed.saturating_sub(count);
+        if !delivered && count > 0 {
+            self.note_dropped(count as u64, why);
+        }
+        if self.closed.get() && queue.entries.is_empty() {
+            self.more.notify_one();
+        }
     }
 
-    fn count(&self, delivered: u64, dropped: u64) {
-        let counts = self.counts.get();
-        self.counts
-            .set(Counts { delivered: counts.delivered + delivered, dropped: counts.dropped + dropped });
+    fn note_dropped(&self, count: u64, why: impl FnOnce() -> String) {
+        self.dropped.set(self.dropped.get() + count);
+        *self.error.borrow_mut() = Some(why());
+    }
+}
+
+impl Receipts for Outbox {
+    fn delivered(&self, count: usize) {
+        self.settle(count, true, String::new);
+    }
+
+    fn dropped(&self, count: usize, why: &io::Error) {
+        self.settle(count, false, || why.to_string());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.given_up.get()
+    }
+
+    fn own_ports(&self) -> Option<OwnPorts> {
+        Some(self.ports)
     }
 }
 
@@ -207,52 +242,93 @@ fn open<'o>(
     outlet: &'o mut Option<Box<dyn Outlet>>,
     transport: &dyn Transport,
     address: &Address,
+    receipts: &Rc<dyn Receipts>,
 ) -> io::Result<&'o mut Box<dyn Outlet>> {
     if outlet.is_none() {
-        *outlet = Some(transport.open(address)?);
+        *outlet = Some(transport.open(address, Rc::clone(receipts))?);
     }
     outlet.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use tocsin_shm::{Arena, ArenaOptions};
+
     use super::*;
+    use crate::account::tests::accounts;
     use crate::registry::EventId;
 
+    fn ledger() -> Rc<Ledger> {
+        let accounts = accounts(1);
+        accounts.take(0);
+        Rc::new(Ledger::resume(accounts.get(0).unwrap()))
+    }
+
     fn outbox(budget: &Rc<Budget>) -> Outbox {
+        let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 64 << 10 }).unwrap();
         let limits = Limits { events: 1000, bytes: 16 << 20 };
-        Outbox::new(limits, Rc::clone(budget), Rc::default())
+        Outbox::new(limits, Rc::clone(budget), OwnPorts::create(arena).unwrap())
     }
 
     fn event(bytes: usize) -> Rc<Event> {
         Rc::new(Event::new(EventId::THRESHOLD, b"E_X"[..].into(), 0, 0, &vec![0; bytes]))
     }
 
+    fn figures(ledger: &Ledger) -> [u64; 3] {
+        ledger.write_down();
+        let balance = ledger.account().balance();
+        [balance.waiting, balance.delivered, balance.dropped]
+    }
+
     #[test]
     fn an_outlet_is_given_few_large_events_at_once() {
-        let outbox = outbox(&Rc::new(Budget::new(16 << 20)));
+        let (outbox, ledger) = (outbox(&Rc::new(Budget::new(16 << 20))), ledger());
         for bytes in [20_000, 20_000, 20_000, 20_000, BATCH_BYTES, 1] {
-            outbox.push(&event(bytes));
+            outbox.push(&event(bytes), &ledger, Turn::New);
         }
-        let given: Vec<_> = (0..4).map(|_| outbox.take_batch().len()).collect();
+        let given: Vec<_> = (0..4).map(|_| outbox.next_batch().len()).collect();
         assert_eq!(given, [3, 1, 1, 1]);
-        assert!(outbox.take_batch().is_empty());
+        assert!(outbox.next_batch().is_empty());
+        assert_eq!(figures(&ledger), [6, 0, 0], "the outlet has not said what became of them");
     }
 
     #[test]
     fn those_who_do_not_keep_up_share_a_budget_and_the_others_lose_nothing() {
         let budget = Rc::new(Budget::new(1 << 20));
         let (one, two, quick) = (outbox(&budget), outbox(&budget), outbox(&budget));
+        let (first, second, third) = (ledger(), ledger(), ledger());
         for _ in 0..40 {
-            one.push(&event(20_000));
-            two.push(&event(20_000));
+            one.push(&event(20_000), &first, Turn::New);
+            two.push(&event(20_000), &second, Turn::New);
         }
-        assert!(one.take_counts().0.dropped > 10 && two.take_counts().0.dropped > 10);
-        quick.push(&event(20_000));
-        assert_eq!((quick.take_counts().0.dropped, quick.queued()), (0, 1));
+        let [waiting, _, dropped] = figures(&first);
+        assert!(waiting + dropped == 40 && dropped > 10 && figures(&second)[2] > 10);
+        assert_eq!(one.take_dropped().unwrap().0, dropped);
+        quick.push(&event(20_000), &third, Turn::New);
+        assert_eq!(figures(&third), [1, 0, 0]);
         drop((one, two));
         let other = outbox(&budget);
-        (0..20).for_each(|_| other.push(&event(20_000)));
-        assert_eq!(other.take_counts().0.dropped, 0, "what nobody waits for any more is given back");
+        for _ in 0..20 {
+            other.push(&event(20_000), &third, Turn::New);
+        }
+        assert_eq!(figures(&third), [21, 0, 0], "what nobody waits for any more is given back");
+    }
+
+    #[test]
+    fn reports_go_to_the_accounts_of_the_events_in_their_order() {
+        let (outbox, one, other) = (outbox(&Rc::new(Budget::new(16 << 20))), ledger(), ledger());
+        for ledger in [&one, &other, &one, &one, &other] {
+            outbox.push(&event(10), ledger, Turn::New);
+        }
+        assert_eq!(outbox.next_batch().len(), 5);
+        outbox.delivered(2);
+        outbox.dropped(1, &io::ErrorKind::BrokenPipe.into());
+        assert_eq!((figures(&one), figures(&other)), ([1, 1, 1], [1, 1, 0]));
+        outbox.give_up("nobody wants them");
+        assert_eq!((figures(&one), figures(&other)), ([0, 1, 2], [0, 1, 1]));
+        assert_eq!(outbox.take_dropped(), Some((3, "nobody wants them".to_owned())));
+        outbox.delivered(2);
+        assert_eq!(figures(&one), [0, 1, 2], "a report that comes too late changes nothing");
+        assert!(outbox.is_closed() && outbox.take_dropped().is_none());
     }
 }

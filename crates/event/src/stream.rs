@@ -10,18 +10,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::datagram::parse_host_port;
-use crate::line::{Batch, Document, carry};
+use crate::line::carry;
 use crate::render::write_call;
-use crate::transport::{Address, AddressError, Endpoint, Event, Outlet, Sending, Sent, Transport};
+use crate::transport::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
+use crate::window::Document;
 
 /// How long a subscriber may take to be connected to, unless [`StreamOptions`] says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many batches may be on their way to one connection. A subscription has one at a time.
-const BATCHES: usize = 16;
+/// How many batches may be on their way to one connection, beside what it has.
+const BATCHES: usize = 2;
 
 /// How events are sent to stream subscribers.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Default for StreamOptions {
 pub struct Stream {
     options: Rc<StreamOptions>,
     /// The connections that have subscribers. Each is kept by those who can send over it.
-    lines: RefCell<HashMap<SocketAddr, mpsc::WeakSender<Batch>>>,
+    lines: RefCell<HashMap<SocketAddr, (mpsc::WeakSender<Vec<Document>>, Rc<Notify>)>>,
 }
 
 impl Stream {
@@ -53,17 +54,20 @@ impl Stream {
         Self { options: Rc::new(options), lines: RefCell::default() }
     }
 
-    /// The way to what carries texts to `to`; one is set up where there is none.
-    fn line(&self, to: SocketAddr) -> mpsc::Sender<Batch> {
+    /// The way to what carries texts to `to`, and the bell for it; one is set up where there is none.
+    fn line(&self, to: SocketAddr) -> (mpsc::Sender<Vec<Document>>, Rc<Notify>) {
         let mut lines = self.lines.borrow_mut();
-        if let Some(line) = lines.get(&to).and_then(mpsc::WeakSender::upgrade) {
-            return line;
+        if let Some((line, gone)) = lines.get(&to)
+            && let Some(line) = line.upgrade()
+        {
+            return (line, Rc::clone(gone));
         }
-        lines.retain(|_, line| line.strong_count() > 0);
+        lines.retain(|_, (line, _)| line.strong_count() > 0);
         let (line, batches) = mpsc::channel(BATCHES);
-        lines.insert(to, line.downgrade());
-        tokio::task::spawn_local(carry(to, self.options.patience, batches));
-        line
+        let gone = Rc::new(Notify::new());
+        lines.insert(to, (line.downgrade(), Rc::clone(&gone)));
+        tokio::task::spawn_local(carry(to, self.options.patience, batches, Rc::clone(&gone)));
+        (line, gone)
     }
 }
 
@@ -82,66 +86,64 @@ impl Transport for Stream {
         Ok(Address { shown: socket.clone(), socket, ..place })
     }
 
-    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>> {
+    fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         let Endpoint::Socket(to) = address.endpoint else {
             return Err(io::Error::new(ErrorKind::InvalidInput, "host not resolved"));
         };
         let method = address.socket.split_once('/').map(|(_, method)| method.into());
-        Ok(Box::new(StreamOutlet { line: self.line(to), method, options: Rc::clone(&self.options) }))
+        let (line, gone) = self.line(to);
+        Ok(Box::new(StreamOutlet { line, gone, method, options: Rc::clone(&self.options), receipts }))
     }
 }
 
 /// One address's share in a connection.
 struct StreamOutlet {
-    line: mpsc::Sender<Batch>,
+    line: mpsc::Sender<Vec<Document>>,
+    gone: Rc<Notify>,
     method: Option<Box<str>>,
     options: Rc<StreamOptions>,
+    receipts: Rc<dyn Receipts>,
+}
+
+impl Drop for StreamOutlet {
+    fn drop(&mut self) {
+        self.gone.notify_one();
+    }
 }
 
 impl Outlet for StreamOutlet {
     fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
         Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            let mut batch = Batch { bytes: Vec::new(), documents: Vec::with_capacity(events.len()), answer };
-            for event in events {
-                self.write(event, &mut batch.bytes);
-                batch.documents.push(Document { end: batch.bytes.len(), raised: event.time });
+            let documents = events.iter().map(|event| self.document(event)).collect();
+            if self.line.send(documents).await.is_err() {
+                self.receipts.dropped(events.len(), &ErrorKind::NotConnected.into());
             }
-            let sent = match self.line.send(batch).await {
-                Ok(()) => answered.await.ok(),
-                Err(_) => None,
-            };
-            sent.unwrap_or_else(|| Sent {
-                delivered: 0,
-                dropped: events.len() as u64,
-                error: Some(ErrorKind::NotConnected.into()),
-            })
         })
     }
 }
 
 impl StreamOutlet {
-    fn write(&self, event: &Event, out: &mut Vec<u8>) {
+    fn document(&self, event: &Rc<Event>) -> Document {
         let event_param = self.options.event_param.as_deref();
         if self.method.is_none() && event_param.is_none() {
-            out.extend_from_slice(event.json());
-            return;
+            return Document::plain(event, &self.receipts);
         }
         let method = self.method.as_deref().map_or(&*event.name, str::as_bytes);
-        write_call(method, event_param.map(|name| (name, &*event.name)), event.params(), out);
+        let mut text = Vec::new();
+        write_call(method, event_param.map(|name| (name, &*event.name)), event.params(), &mut text);
+        Document::own(text, event, &self.receipts)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{SystemTime, UNIX_EPOCH};
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::params::ParamsWriter;
     use crate::registry::EventId;
+    use crate::transport::Sent;
 
     fn parse(address: &str) -> Result<Address, AddressError> {
         Stream::default().parse("tcp", address)
@@ -160,7 +162,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut params = ParamsWriter::new(&mut bytes);
         params.int("number", number);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+        let now = tocsin_shm::monotonic_micros();
         Rc::new(Event::new(EventId::THRESHOLD, (*b"E_TEST").into(), 1, now, params.finish().unwrap()))
     }
 
@@ -180,8 +182,31 @@ mod tests {
         assert_eq!(String::from_utf8(bytes).unwrap(), text);
     }
 
-    fn outlet(stream: &Stream, place: &str) -> Box<dyn Outlet> {
-        stream.open(&stream.parse("tcp", place).unwrap()).unwrap()
+    /// An outlet, and what became of its events.
+    struct Way {
+        outlet: Box<dyn Outlet>,
+        sent: Rc<Sent>,
+    }
+
+    impl Way {
+        /// Sends events, and waits until all are reported. Returns how many were delivered, and how many given up.
+        async fn send(&mut self, events: &[Rc<Event>]) -> (usize, usize) {
+            let (delivered, dropped) = self.sent.counts();
+            self.outlet.send(events).await;
+            loop {
+                let (now_delivered, now_dropped) = self.sent.counts();
+                if now_delivered + now_dropped == delivered + dropped + events.len() {
+                    return (now_delivered - delivered, now_dropped - dropped);
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    fn outlet(stream: &Stream, place: &str) -> Way {
+        let sent = Rc::new(Sent::default());
+        let address = stream.parse("tcp", place).unwrap();
+        Way { outlet: stream.open(&address, Rc::clone(&sent) as _).unwrap(), sent }
     }
 
     #[test]
@@ -217,8 +242,8 @@ mod tests {
             let mut plain = outlet(&stream, &place);
             let mut method = outlet(&stream, &format!("{place}/my_method"));
             let events = [event(1), event(2)];
-            assert_eq!(plain.send(&events).await.delivered, 2);
-            assert_eq!(method.send(&events[..1]).await.delivered, 1);
+            assert_eq!(plain.send(&events).await, (2, 0));
+            assert_eq!(method.send(&events[..1]).await, (1, 0));
             let (mut subscriber, _) = listener.accept().await.unwrap();
             let texts = [text("E_TEST", 1), text("E_TEST", 2), text("my_method", 1)];
             expect(&mut subscriber, &texts.concat()).await;
@@ -231,7 +256,7 @@ mod tests {
             let (listener, place) = listener().await;
             let options = StreamOptions { event_param: Some(b"name".into()), ..StreamOptions::default() };
             let stream = Stream::new(options);
-            assert_eq!(outlet(&stream, &format!("{place}/m")).send(&[event(1)]).await.delivered, 1);
+            assert_eq!(outlet(&stream, &format!("{place}/m")).send(&[event(1)]).await, (1, 0));
             let (mut subscriber, _) = listener.accept().await.unwrap();
             let text = r#"{"jsonrpc":"2.0","method":"m","params":{"name":"E_TEST","number":1}}"#;
             expect(&mut subscriber, text).await;
@@ -245,7 +270,7 @@ mod tests {
             let stream = Stream::default();
             let mut outlet = outlet(&stream, &place);
             for number in 0..5 {
-                assert_eq!(outlet.send(&[event(number)]).await.delivered, 1);
+                assert_eq!(outlet.send(&[event(number)]).await, (1, 0));
                 let (mut subscriber, _) = listener.accept().await.unwrap();
                 expect(&mut subscriber, &text("E_TEST", number)).await;
             }
@@ -258,11 +283,11 @@ mod tests {
             let (listener, place) = listener().await;
             let stream = Stream::default();
             let mut outlet = outlet(&stream, &place);
-            assert_eq!(outlet.send(&[event(0)]).await.delivered, 1);
+            assert_eq!(outlet.send(&[event(0)]).await, (1, 0));
             let (mut subscriber, _) = listener.accept().await.unwrap();
             // More than any socket holds: this ends only if it is read.
             subscriber.write_all(&vec![b'x'; 16 << 20]).await.unwrap();
-            assert_eq!(outlet.send(&[event(1)]).await.delivered, 1);
+            assert_eq!(outlet.send(&[event(1)]).await, (1, 0));
             expect(&mut subscriber, &[text("E_TEST", 0), text("E_TEST", 1)].concat()).await;
         });
     }
@@ -284,7 +309,7 @@ mod tests {
                 expect(&mut subscriber, &[text("E_TEST", 1), text("E_TEST", 2)].concat()).await;
             };
             let (sent, ()) = tokio::join!(sending, arriving);
-            assert_eq!((sent.delivered, sent.dropped), (2, 0));
+            assert_eq!(sent, (2, 0));
         });
     }
 
@@ -296,13 +321,12 @@ mod tests {
             let patience = Duration::from_millis(120);
             let stream = Stream::new(StreamOptions { patience, event_param: None });
             let mut outlet = outlet(&stream, &place);
-            let sent = outlet.send(&[event(1), event(2)]).await;
-            assert_eq!((sent.delivered, sent.dropped), (0, 2));
-            let why = sent.error.unwrap().to_string();
+            assert_eq!(outlet.send(&[event(1), event(2)]).await, (0, 2));
+            let why = outlet.sent.error().unwrap();
             assert_eq!(why, format!("cannot send to {place}: Connection refused (os error 111)"));
 
             let listener = TcpListener::bind(&place).await.unwrap();
-            assert_eq!(outlet.send(&[event(3)]).await.delivered, 1);
+            assert_eq!(outlet.send(&[event(3)]).await, (1, 0));
             let (mut subscriber, _) = listener.accept().await.unwrap();
             expect(&mut subscriber, &text("E_TEST", 3)).await;
         });
@@ -322,7 +346,7 @@ mod tests {
             };
             // More than any socket holds.
             let events = vec![Rc::clone(&long); 300];
-            let mut sending = outlet.send(&events);
+            let mut sending = std::pin::pin!(outlet.send(&events));
             tokio::select! {
                 biased;
                 _ = &mut sending => panic!("16 MiB were taken by nobody"),
@@ -331,7 +355,7 @@ mod tests {
             let (mut subscriber, _) = listener.accept().await.unwrap();
             let mut all = vec![0; long.json().len() * events.len()];
             let (sent, read) = tokio::join!(sending, subscriber.read_exact(&mut all));
-            assert_eq!((sent.delivered, sent.dropped), (300, 0));
+            assert_eq!(sent, (300, 0));
             assert_eq!(read.unwrap(), all.len());
             assert!(all.chunks(long.json().len()).all(|text| text == long.json()));
         });
@@ -376,7 +400,7 @@ mod tests {
                 rest
             };
             let (sent, rest) = tokio::join!(sending, reading);
-            assert_eq!((sent.delivered, sent.dropped), (200_000, 0));
+            assert_eq!(sent, (200_000, 0));
             let first = 200_000 - rest.matches("E_TEST").count() as i64;
             let expected: String = (first..200_000).map(|number| text("E_TEST", number)).collect();
             assert!(first > 0 && rest == expected, "the second connection begins with a whole text");

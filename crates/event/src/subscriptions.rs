@@ -1,8 +1,10 @@
 //! Who is subscribed to what: a bounded table in shared memory, keyed by event and socket.
 //!
 //! Any process may subscribe; the courier delivers, and takes out what expired. A subscription to the same event and the
-//! same socket, compared exactly, is a refresh of the first. There is no unsubscribing: an expiry of 0 ends it within a
-//! second, as it always did.
+//! same socket, compared exactly, is a refresh of the first; but what the script subscribed for its routes and what clients
+//! subscribed stand beside each other. There is no unsubscribing: an expiry of 0 ends it within a second, as it always did.
+//!
+//! Subscriptions have a small part of the shared memory for themselves, so that an operator can listen when it is full.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{
@@ -12,6 +14,7 @@ use std::sync::atomic::{
 
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, Millis, ShmBytes, ShmClone, ShmSafe};
 
+use crate::account::{Accounts, Balance};
 use crate::registry::{EventId, Registry};
 use crate::transport::Address;
 
@@ -33,6 +36,9 @@ pub enum SubscribeError {
     /// The address has a host name that nobody resolved.
     #[error("the host name is not resolved")]
     Unresolved,
+    /// The server itself listens there: an event could be the cause of the next one.
+    #[error("the server itself listens there")]
+    Own,
 }
 
 /// The table of subscriptions. A copy refers to the same table.
@@ -40,8 +46,17 @@ pub enum SubscribeError {
 pub struct Subscriptions {
     table: Map<ShmBytes, Record>,
     counters: &'static Counters,
-    limit: usize,
+    accounts: Accounts,
     registry: Registry,
+}
+
+/// Whose a subscription is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A client's, or a function's of the script.
+    Client = 0,
+    /// That of a route of the script.
+    Script = 1,
 }
 
 /// Words of the table as a whole.
@@ -70,15 +85,11 @@ pub struct Subscription {
     pub started: Millis,
     /// How many were made before it.
     pub order: u64,
-    /// The first number of the event log that its subscriber may not have been sent.
-    pub first: u64,
-    /// How many events were handed to the subscriber's socket, those of its other subscriptions included. Brought up to
-    /// date every second, as the next two.
-    pub delivered: u64,
-    /// How many events were given up.
-    pub dropped: u64,
-    /// How many events wait to be sent.
-    pub queued: u64,
+    owner: Owner,
+    /// The index of its account.
+    pub(crate) account: usize,
+    /// What the account held before it.
+    pub(crate) before: Balance,
 }
 
 /// How much of a subscription is left.
@@ -118,54 +129,77 @@ impl Subscriptions {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) fn create(arena: &'static Arena, limit: usize, registry: Registry) -> Result<Self, ArenaFull> {
-        let table = Map::create(arena, &MapOptions { name: "subscriptions", shards: 1, buckets: 64 })?;
+    pub(crate) fn create(
+        arena: &'static Arena,
+        accounts: Accounts,
+        registry: Registry,
+    ) -> Result<Self, ArenaFull> {
+        let table = Map::create_vital(arena, &MapOptions { name: "subscriptions", shards: 1, buckets: 64 })?;
         let counters = &arena.boot_array(1, |_| Counters::default())?[0];
-        Ok(Self { table, counters, limit, registry })
+        Ok(Self { table, counters, accounts, registry })
     }
 
-    /// Subscribes `address` to `event` for `expire` seconds, or for ever; or refreshes that subscription. Events with
-    /// numbers from `first` on will be delivered.
+    /// Subscribes `address` to `event` for `expire` seconds, or for ever; or refreshes that subscription. `head` is where
+    /// the event log was before.
     ///
     /// # Errors
     /// [`SubscribeError`]
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
+        owner: Owner,
         event: EventId,
         address: &Address,
         expire: Option<u32>,
         now: Millis,
-        first: u64,
+        head: u64,
     ) -> Result<(), SubscribeError> {
         if address.unresolved().is_some() {
             return Err(SubscribeError::Unresolved);
         }
-        let key = key(event, &address.socket);
-        // What ended and was not yet taken out is no subscription to refresh.
-        let known = self.table.get(&key[..], |record| (record.end() > now).then(|| record.figures()));
-        if known.is_none() && self.table.len() >= self.limit {
-            return Err(SubscribeError::Limit);
-        }
-        let figures = known.flatten().unwrap_or_else(|| {
-            let order = self.counters.made.fetch_add(1, Relaxed);
-            Figures { order, first, ..Figures::default() }
-        });
+        let key = key(event, owner, &address.socket);
+        let (mut account, mut taken, mut is_full) = (0, None, false);
         // Replaced whole, so that a process that dies here costs no subscription.
-        let stored = self.table.insert(&key[..], |alloc| {
-            let record = Record::new(address, expire, now, figures, alloc)?;
+        let stored = self.table.replace(&key[..], |before, alloc| {
+            // What ended and was not yet taken out is no subscription to refresh: its account is closed when its last
+            // events are delivered.
+            let kept = before.filter(|record| record.end() > now).map(|record| record.kept);
+            let kept = kept.or_else(|| {
+                let (index, balance) = self.accounts.take(head)?;
+                taken = Some(index);
+                let order = self.counters.made.fetch_add(1, Relaxed);
+                // At most as many as there are accounts.
+                Some(Kept { order, account: index as u32, before: balance })
+            });
+            is_full = kept.is_none();
+            let kept = kept.ok_or(Full)?;
+            account = kept.account as usize;
+            let record = Record::new(address, expire, now, kept, alloc)?;
             Ok((ShmBytes::try_from_slice_in(&key, alloc)?, record))
         });
-        stored.map_err(|Full { .. }| SubscribeError::Full)?;
+        if stored.is_err() {
+            taken
+                .and_then(|index| self.accounts.get(index))
+                .into_iter()
+                .for_each(crate::account::Account::free);
+            return Err(if is_full { SubscribeError::Limit } else { SubscribeError::Full });
+        }
         self.registry.want(event);
         self.counters.generation.fetch_add(1, AcqRel);
+        // The courier can see it: what is raised from now on will be delivered.
+        if let Some(account) = self.accounts.get(account) {
+            account.open(|| self.registry.raised(event));
+        }
         Ok(())
     }
 
     /// The subscription of one socket to one event, if anything is left of it at `now`.
     pub fn find(&self, event: EventId, socket: &str, now: Millis) -> Option<Subscription> {
-        let key = key(event, socket);
-        let found = self.table.get(&key[..], |record| record.to_subscription(&key))??;
-        Some(found).filter(|subscription| subscription.left(now) != Left::Nothing)
+        let found = |owner| {
+            let key = key(event, owner, socket);
+            let found = self.table.get(&key[..], |record| record.to_subscription(&key))??;
+            Some(found).filter(|subscription| subscription.left(now) != Left::Nothing)
+        };
+        found(Owner::Client).or_else(|| found(Owner::Script))
     }
 
     /// All subscriptions of which something is left at `now`, the newest first.
@@ -186,7 +220,7 @@ impl Subscriptions {
     pub(crate) fn expire(&self, now: Millis) -> usize {
         let over = self.all().into_iter().filter(|subscription| subscription.left(now) == Left::Nothing);
         let removed = over.filter(|subscription| {
-            let key = key(subscription.event, &subscription.socket);
+            let key = key(subscription.event, subscription.owner, &subscription.socket);
             // It may have been refreshed meanwhile.
             self.table.remove_if(&key[..], |record| record.end() <= now)
         });
@@ -217,22 +251,13 @@ impl Subscriptions {
         all
     }
 
-    /// Notes how far the courier has come with a subscription.
-    pub(crate) fn note(&self, event: EventId, socket: &str, progress: Progress) {
-        self.table.get(&key(event, socket)[..], |record| {
-            record.first.store(progress.first, Relaxed);
-            record.queued.store(progress.queued, Relaxed);
-            record.delivered.fetch_add(progress.delivered, Relaxed);
-            record.dropped.fetch_add(progress.dropped, Relaxed);
-        });
-    }
-
     /// What the supervisor sweeps after a death.
     pub(crate) fn sweeper(&self) -> &'static dyn tocsin_shm::Sweep {
         self.table.sweeper()
     }
 
-    fn all(&self) -> Vec<Subscription> {
+    /// All there are, in any order.
+    pub(crate) fn all(&self) -> Vec<Subscription> {
         let mut all = Vec::with_capacity(self.table.len());
         self.table.for_each(|key, record| all.extend(record.to_subscription(key.as_bytes())));
         all
@@ -244,47 +269,27 @@ fn end(started: Millis, expire: Option<u32>) -> Millis {
     expire.map_or(Millis::MAX, |expire| started.saturating_add((u64::from(expire) + 1) * 1000))
 }
 
-/// How far the courier has come with a subscription since it last told.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Progress {
-    /// The first number that may not have been sent.
-    pub(crate) first: u64,
-    /// How many events wait.
-    pub(crate) queued: u64,
-    /// How many more were delivered.
-    pub(crate) delivered: u64,
-    /// How many more were given up.
-    pub(crate) dropped: u64,
+/// The event's id, whose it is, and the socket text.
+fn key(event: EventId, owner: Owner, socket: &str) -> Vec<u8> {
+    [&event.index().to_ne_bytes(), &[owner as u8][..], socket.as_bytes()].concat()
 }
 
-/// The event's id and the socket text.
-fn key(event: EventId, socket: &str) -> Vec<u8> {
-    [&event.index().to_ne_bytes(), socket.as_bytes()].concat()
-}
-
-/// A subscription in shared memory. The numbers that the courier changes are atomic, so that it need not open the record:
-/// what is open when its process dies is lost.
-#[derive(ShmSafe)]
+/// A subscription in shared memory.
+#[derive(ShmSafe, ShmClone)]
 struct Record {
     shown: ShmBytes,
     resolved: Option<SocketAddr>,
     expire: Option<u32>,
     started: Millis,
-    order: u64,
-    first: AtomicU64,
-    delivered: AtomicU64,
-    dropped: AtomicU64,
-    queued: AtomicU64,
+    kept: Kept,
 }
 
 /// What a refresh leaves as it is.
-#[derive(Clone, Copy, Default)]
-struct Figures {
+#[derive(Clone, Copy, ShmSafe, ShmClone)]
+struct Kept {
     order: u64,
-    first: u64,
-    delivered: u64,
-    dropped: u64,
-    queued: u64,
+    account: u32,
+    before: Balance,
 }
 
 impl Record {
@@ -292,34 +297,15 @@ impl Record {
         address: &Address,
         expire: Option<u32>,
         started: Millis,
-        figures: Figures,
+        kept: Kept,
         alloc: Alloc,
     ) -> Result<Self, Full> {
         let resolved = match address.endpoint {
             crate::transport::Endpoint::Socket(to) => Some(to),
             _ => None,
         };
-        Ok(Self {
-            shown: ShmBytes::try_from_slice_in(address.shown.as_bytes(), alloc)?,
-            resolved,
-            expire,
-            started,
-            order: figures.order,
-            first: figures.first.into(),
-            delivered: figures.delivered.into(),
-            dropped: figures.dropped.into(),
-            queued: figures.queued.into(),
-        })
-    }
-
-    fn figures(&self) -> Figures {
-        Figures {
-            order: self.order,
-            first: self.first.load(Relaxed),
-            delivered: self.delivered.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            queued: self.queued.load(Relaxed),
-        }
+        let shown = ShmBytes::try_from_slice_in(address.shown.as_bytes(), alloc)?;
+        Ok(Self { shown, resolved, expire, started, kept })
     }
 
     fn end(&self) -> Millis {
@@ -327,9 +313,9 @@ impl Record {
     }
 
     fn to_subscription(&self, key: &[u8]) -> Option<Subscription> {
-        let (event, socket) = key.split_first_chunk()?;
+        let (event, rest) = key.split_first_chunk()?;
+        let (owner, socket) = rest.split_first()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let Figures { order, first, delivered, dropped, queued } = self.figures();
         Some(Subscription {
             event: EventId::from_kind(u32::from_ne_bytes(*event)).0,
             socket: text(socket),
@@ -337,28 +323,10 @@ impl Record {
             resolved: self.resolved,
             expire: self.expire,
             started: self.started,
-            order,
-            first,
-            delivered,
-            dropped,
-            queued,
-        })
-    }
-}
-
-impl ShmClone for Record {
-    fn try_clone_in(&self, alloc: Alloc) -> Result<Self, Full> {
-        let figures = self.figures();
-        Ok(Self {
-            shown: self.shown.try_clone_in(alloc)?,
-            resolved: self.resolved,
-            expire: self.expire,
-            started: self.started,
-            order: figures.order,
-            first: figures.first.into(),
-            delivered: figures.delivered.into(),
-            dropped: figures.dropped.into(),
-            queued: figures.queued.into(),
+            order: self.kept.order,
+            owner: if *owner == Owner::Script as u8 { Owner::Script } else { Owner::Client },
+            account: self.kept.account as usize,
+            before: self.kept.before,
         })
     }
 }
@@ -375,8 +343,8 @@ mod tests {
     const EVENT: EventId = EventId::THRESHOLD;
 
     fn subscriptions(limit: usize) -> Subscriptions {
-        let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 64 << 10 }).unwrap();
-        Subscriptions::create(arena, limit, registry(16)).unwrap()
+        let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 256 << 10 }).unwrap();
+        Subscriptions::create(arena, Accounts::create(arena, limit).unwrap(), registry(16)).unwrap()
     }
 
     fn udp(address: &str) -> Address {
@@ -391,7 +359,7 @@ mod tests {
     fn the_seconds_of_a_subscription() {
         let table = subscriptions(8);
         let start = 1_000_500;
-        table.subscribe(EVENT, &udp("127.0.0.1:1"), Some(2), start, 0).unwrap();
+        table.subscribe(Owner::Client, EVENT, &udp("127.0.0.1:1"), Some(2), start, 0).unwrap();
         let left = |after: u64| {
             table.find(EVENT, "udp:127.0.0.1:1", start + after).map(|found| found.left(start + after))
         };
@@ -413,7 +381,7 @@ mod tests {
     #[test]
     fn expire_zero_lasts_a_second() {
         let table = subscriptions(8);
-        table.subscribe(EVENT, &udp("127.0.0.1:1"), Some(0), 5_000, 0).unwrap();
+        table.subscribe(Owner::Client, EVENT, &udp("127.0.0.1:1"), Some(0), 5_000, 0).unwrap();
         assert_eq!(
             table.find(EVENT, "udp:127.0.0.1:1", 5_999).map(|found| found.left(5_999)),
             Some(Left::LastSecond)
@@ -425,13 +393,16 @@ mod tests {
     fn a_refresh_keeps_its_place_and_starts_the_countdown_anew() {
         let table = subscriptions(8);
         for port in 1..4 {
-            table.subscribe(EVENT, &udp(&format!("127.0.0.1:{port}")), None, 1000, port).unwrap();
+            table
+                .subscribe(Owner::Client, EVENT, &udp(&format!("127.0.0.1:{port}")), None, 1000, port)
+                .unwrap();
         }
         let generation = table.generation();
-        table.subscribe(EVENT, &udp("127.0.0.1:2"), Some(30), 9000, 77).unwrap();
+        table.subscribe(Owner::Client, EVENT, &udp("127.0.0.1:2"), Some(30), 9000, 77).unwrap();
         let list = table.list(9000);
         assert_eq!(shown(&list), ["udp:127.0.0.1:3", "udp:127.0.0.1:2", "udp:127.0.0.1:1"]);
-        assert_eq!((list[1].left(9000), list[1].first), (Left::Seconds(30), 2));
+        assert_eq!(list[1].left(9000), Left::Seconds(30));
+        assert_eq!((list[1].account, list[1].before.next), (1, 2), "with the account it had");
         assert_eq!(list[0].left(u64::MAX), Left::Always);
         assert!(table.generation() > generation);
     }
@@ -440,9 +411,9 @@ mod tests {
     fn sockets_are_compared_exactly() {
         let table = subscriptions(8);
         for address in ["127.0.0.10:22185", "127.0.0.1:22185", "127.0.0.100:22185", "localhost:22185"] {
-            table.subscribe(EVENT, &udp(address), None, 0, 0).unwrap();
+            table.subscribe(Owner::Client, EVENT, &udp(address), None, 0, 0).unwrap();
         }
-        table.subscribe(EventId::TCP_DISCONNECT, &udp("127.0.0.1:22185"), None, 0, 0).unwrap();
+        table.subscribe(Owner::Client, EventId::TCP_DISCONNECT, &udp("127.0.0.1:22185"), None, 0, 0).unwrap();
         assert_eq!(table.list(0).len(), 5);
         assert_eq!(table.find(EVENT, "udp:127.0.0.1:22185", 0).unwrap().shown, "udp:127.0.0.1:22185");
     }
@@ -450,22 +421,28 @@ mod tests {
     #[test]
     fn the_table_is_bounded() {
         let table = subscriptions(2);
-        let subscribe = |port| table.subscribe(EVENT, &udp(&format!("127.0.0.1:{port}")), Some(1), 0, 0);
+        let subscribe =
+            |port| table.subscribe(Owner::Client, EVENT, &udp(&format!("127.0.0.1:{port}")), Some(1), 0, 0);
         assert_eq!([subscribe(1), subscribe(2), subscribe(3)], [Ok(()), Ok(()), Err(SubscribeError::Limit)]);
         assert_eq!(subscribe(1), Ok(()), "a refresh needs no room");
         assert_eq!(table.expire(10_000), 2);
+        assert_eq!(subscribe(3), Err(SubscribeError::Limit), "their last events may be on their way");
+        table.accounts.touched().iter().for_each(crate::account::Account::free);
         assert_eq!(subscribe(3), Ok(()));
         let named = udp("host.example:5");
-        assert_eq!(table.subscribe(EVENT, &named, None, 0, 0), Err(SubscribeError::Unresolved));
+        assert_eq!(
+            table.subscribe(Owner::Client, EVENT, &named, None, 0, 0),
+            Err(SubscribeError::Unresolved)
+        );
         let resolved = named.resolved("192.0.2.1:5".parse().unwrap());
-        assert_eq!(table.subscribe(EVENT, &resolved, None, 0, 0), Ok(()));
+        assert_eq!(table.subscribe(Owner::Client, EVENT, &resolved, None, 0, 0), Ok(()));
         assert_eq!(table.list(0)[0].resolved, Some("192.0.2.1:5".parse().unwrap()));
     }
 
     #[test]
     fn taking_stock_corrects_what_is_wanted() {
         let table = subscriptions(8);
-        table.subscribe(EVENT, &udp("127.0.0.1:1"), Some(1), 0, 0).unwrap();
+        table.subscribe(Owner::Client, EVENT, &udp("127.0.0.1:1"), Some(1), 0, 0).unwrap();
         let wants = table.registry.wants(EVENT);
         table.registry.unwant(EVENT, wants);
         assert_eq!(table.take_stock().len(), 1);
@@ -476,13 +453,30 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_kept_by_a_refresh() {
+    fn the_scripts_route_and_a_clients_stand_beside_each_other() {
         let table = subscriptions(8);
-        table.subscribe(EVENT, &udp("127.0.0.1:1"), None, 0, 5).unwrap();
-        table.note(EVENT, "udp:127.0.0.1:1", Progress { first: 9, queued: 1, delivered: 2, dropped: 3 });
-        table.note(EVENT, "udp:127.0.0.1:1", Progress { first: 10, queued: 0, delivered: 2, dropped: 0 });
-        table.subscribe(EVENT, &udp("127.0.0.1:1"), Some(5), 0, 50).unwrap();
-        let found = &table.list(0)[0];
-        assert_eq!((found.first, found.queued, found.delivered, found.dropped), (10, 0, 4, 3));
+        let route = Address::new("route", "E_X", crate::transport::Endpoint::Text);
+        table.subscribe(Owner::Script, EVENT, &route, None, 0, 0).unwrap();
+        table.subscribe(Owner::Client, EVENT, &route, Some(1), 0, 0).unwrap();
+        assert_eq!(shown(&table.list(0)), ["route:E_X", "route:E_X"]);
+        assert_eq!(table.find(EVENT, "route:E_X", 0).unwrap().expire, Some(1));
+        assert_eq!(table.expire(10_000), 1);
+        assert_eq!(table.find(EVENT, "route:E_X", 10_000).unwrap().left(10_000), Left::Always);
+    }
+
+    #[test]
+    fn a_subscription_is_made_when_shared_memory_is_full() {
+        let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 256 << 10 }).unwrap();
+        let accounts = Accounts::create(arena, 64).unwrap();
+        let table = Subscriptions::create(arena, accounts, registry(16)).unwrap();
+        let other: Map<u64, ShmBytes> =
+            Map::create(arena, &MapOptions { name: "other", shards: 1, buckets: 8 }).unwrap();
+        let fill = |n: u64| {
+            other.insert(&n, |alloc| Ok((n, ShmBytes::try_from_slice_in(&[0; 1000], alloc)?))).is_ok()
+        };
+        assert!((0..).take_while(|n| fill(*n)).count() > 1000);
+        for port in 1..20 {
+            table.subscribe(Owner::Client, EVENT, &udp(&format!("127.0.0.1:{port}")), None, 0, 0).unwrap();
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! an address happens in whatever process subscribes and never waits; a host name is left to be resolved by the caller.
 //! Delivery happens in the courier alone, through one [`Outlet`] per subscriber.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use crate::own::OwnPorts;
 use crate::params::Params;
 use crate::registry::EventId;
 use crate::render::write_event;
@@ -27,43 +28,89 @@ pub trait Transport {
     /// Why this is not an address of that scheme.
     fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError>;
 
-    /// Opens the way to one subscriber. Called in the courier, inside its runtime; does not wait.
+    /// Opens the way to one subscriber, whose events are reported to `receipts`. Called in the courier, inside its runtime;
+    /// does not wait.
     ///
     /// # Errors
     /// What the system answered; the courier tries again at the next event.
-    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>>;
+    fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>>;
 }
 
 /// The way to one subscriber.
 pub trait Outlet {
-    /// Delivers `events` in order, at the pace the subscriber takes. May wait: only this subscriber is held up.
+    /// Delivers `events` in order, at the pace the subscriber takes. May wait: only this subscriber is held up. Ends when
+    /// more events may be given; what became of these is reported as soon as it is known, before or after that.
     fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a>;
 }
 
 /// The future of [`Outlet::send`].
-pub type Sending<'a> = Pin<Box<dyn Future<Output = Sent> + 'a>>;
+pub type Sending<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// What became of a batch of events.
+/// Where an outlet reports what became of its events: once for each, in the order in which they were given. A report is
+/// written down before it returns, so it should follow at once on what it says: between the two, a courier that is killed
+/// leaves the event to its successor, which sends it again.
+pub trait Receipts {
+    /// The next `count` events were taken by the subscriber's side.
+    fn delivered(&self, count: usize);
+
+    /// The next `count` events are given up.
+    fn dropped(&self, count: usize, why: &io::Error);
+
+    /// Whether nobody waits for reports any more: what was not delivered may be forgotten.
+    fn is_closed(&self) -> bool;
+
+    /// Where the ports of the courier's own connections are noted, if anybody wants to know.
+    fn own_ports(&self) -> Option<OwnPorts> {
+        None
+    }
+
+    /// Reports one event.
+    fn report(&self, result: io::Result<()>) {
+        match result {
+            Ok(()) => self.delivered(1),
+            Err(why) => self.dropped(1, &why),
+        }
+    }
+}
+
+/// Receipts that are counted and nothing else, for who uses a transport without a courier.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// How many were handed to the subscriber's socket.
-    pub delivered: u64,
-    /// How many were given up.
-    pub dropped: u64,
-    /// The last reason for giving one up.
-    pub error: Option<io::Error>,
+    delivered: Cell<usize>,
+    dropped: Cell<usize>,
+    error: RefCell<Option<String>>,
+    closed: Cell<bool>,
 }
 
 impl Sent {
-    /// Counts one event.
-    pub fn count(&mut self, result: io::Result<()>) {
-        match result {
-            Ok(()) => self.delivered += 1,
-            Err(error) => {
-                self.dropped += 1;
-                self.error = Some(error);
-            }
-        }
+    /// How many events were delivered, and how many given up.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.delivered.get(), self.dropped.get())
+    }
+
+    /// The last reason for giving one up.
+    pub fn error(&self) -> Option<String> {
+        self.error.borrow().clone()
+    }
+
+    /// Nobody waits for reports any more.
+    pub fn close(&self) {
+        self.closed.set(true);
+    }
+}
+
+impl Receipts for Sent {
+    fn delivered(&self, count: usize) {
+        self.delivered.set(self.delivered.get() + count);
+    }
+
+    fn dropped(&self, count: usize, why: &io::Error) {
+        self.dropped.set(self.dropped.get() + count);
+        *self.error.borrow_mut() = Some(why.to_string());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 }
 
@@ -201,7 +248,7 @@ pub struct Event {
     pub name: Rc<[u8]>,
     /// Its number in the event log.
     pub number: u64,
-    /// When it was raised, in microseconds since 1970.
+    /// When it was raised, in microseconds of the monotonic clock.
     pub time: u64,
     /// How deep it lies in other events: see [`crate::nest`].
     pub depth: u8,
@@ -250,7 +297,7 @@ mod tests {
             Ok(Address::new(scheme, address, Endpoint::Text))
         }
 
-        fn open(&self, _: &Address) -> io::Result<Box<dyn Outlet>> {
+        fn open(&self, _: &Address, _: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
             Err(io::ErrorKind::Unsupported.into())
         }
     }

@@ -70,6 +70,21 @@ pub fn read(stream: &impl AsFd, buffer: &mut Vec<u8>) -> io::Result<bool> {
     receive(stream, buffer, 0)
 }
 
+/// How many of the bytes that were written to a connection the system at its other end has not acknowledged, those that
+/// did not leave yet included. Also to be asked after the connection was reset.
+///
+/// # Errors
+/// What the system answered.
+pub fn unacknowledged(stream: &impl AsFd) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request (SIOCOUTQ, tcp(7)) writes one int, to which the pointer leads.
+    let answer = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
 fn receive(stream: &impl AsFd, buffer: &mut Vec<u8>, flags: i32) -> io::Result<bool> {
     let count =
         SockRef::from(stream).recv_with_flags(buffer.spare_capacity_mut(), flags | libc::MSG_DONTWAIT)?;

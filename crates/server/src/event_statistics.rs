@@ -4,8 +4,7 @@ use tocsin_event::Events;
 
 use crate::statistics::Statistics;
 
-/// Registers `raised`, `too_large`, `too_deep`, `delivered`, `dropped` and `lost`, as [`tocsin_event::EventCounts`] has
-/// them.
+/// Registers what [`tocsin_event::EventCounts`] has, by the same names.
 pub(crate) fn register(statistics: &mut Statistics, events: Events) {
     statistics.computed("events", move |each| {
         let counts = events.counts();
@@ -13,8 +12,10 @@ pub(crate) fn register(statistics: &mut Statistics, events: Events) {
         tell("raised", counts.raised);
         tell("too_large", counts.too_large);
         tell("too_deep", counts.too_deep);
+        tell("due", counts.due);
         tell("delivered", counts.delivered);
         tell("dropped", counts.dropped);
         tell("lost", counts.lost);
+        tell("waiting", counts.waiting);
     });
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tocsin_event::Transports;
+use tocsin_event::{OwnListener, Transports};
 use tocsin_process::{Kind, MadeFile};
 use tocsin_script::{ModuleSpec, Value};
 use tocsin_shm::{Arena, ArenaFull, Sweep};
@@ -151,6 +151,8 @@ pub struct Setup<'a> {
     pub events: Vec<&'static str>,
     /// Ways to deliver events.
     pub transports: Transports,
+    /// Where modules listen, beside the `socket=` lines: nobody can subscribe events for these places.
+    pub own_listeners: Vec<OwnListener>,
     /// Those who run event routes, if a module has them run.
     pub event_routes: Option<Rc<EventRoutes>>,
     /// Key-value stores.

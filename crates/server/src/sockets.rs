@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use tocsin_event::OwnListener;
 use tocsin_net::locate::Protocols;
 use tocsin_net::{Hop, Protocol, UdpGroup};
 use tocsin_process::Profile;
@@ -99,6 +100,19 @@ impl Sockets {
     /// All listeners, in order.
     pub fn all(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// The places at which what is sent comes to this server, those included that it has for others.
+    pub(crate) fn as_own_listeners(&self) -> impl Iterator<Item = OwnListener> {
+        self.listeners.iter().flat_map(|listener| {
+            let (host, port) = &listener.advertised;
+            let advertised = host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, *port));
+            let is_udp = listener.udp().is_some();
+            [Some(listener.address), advertised].into_iter().flatten().map(move |address| match is_udp {
+                true => OwnListener::Datagram(address),
+                false => OwnListener::Stream(address),
+            })
+        })
     }
 
     /// The listener with this ID; the first one for an ID of another server.

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tocsin_event::{
-    Courier, CourierOptions, Datagram, EventId, EventOptions, Events, ParamsWriter, Raised, Transport,
-    Transports,
+    Courier, CourierOptions, Datagram, EventCounts, EventId, EventOptions, Events, ParamsWriter, Raised,
+    SubscriptionCounts, Transport, Transports,
 };
 use tocsin_shm::{Arena, ArenaOptions};
 use tokio::task::{JoinHandle, LocalSet};
@@ -54,14 +54,24 @@ impl Interface {
         Self { events, transports, ears, courier }
     }
 
-    /// Ends the courier, as if its process had died.
-    pub fn kill_courier(&self) {
+    /// Ends the courier and the tasks that it began, as if its process had died.
+    pub async fn kill_courier(&self) {
         self.courier.abort();
+        while !self.courier.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Starts another courier.
     pub fn restart_courier(&mut self) {
-        self.courier = run(self.events, &self.transports, &self.ears, CourierOptions::default());
+        self.restart_courier_with(CourierOptions::default());
+    }
+
+    pub fn restart_courier_with(&mut self, options: CourierOptions) {
+        self.courier = run(self.events, &self.transports, &self.ears, options);
     }
 
     pub fn id(&self, name: &str) -> EventId {
@@ -71,6 +81,23 @@ impl Interface {
     pub fn subscribe(&self, name: &str, socket: &str, expire: Option<u32>) {
         let address = self.transports.parse(socket.as_bytes()).unwrap();
         self.events.subscribe(self.id(name), &address, expire).unwrap();
+    }
+
+    /// The accounts of the subscriptions, the newest first.
+    pub fn accounts(&self) -> Vec<SubscriptionCounts> {
+        let list = self.events.subscriptions().list(0);
+        list.iter().map(|subscription| self.events.counts_of(subscription)).collect()
+    }
+
+    /// The account of everything, which must add up.
+    pub fn counts(&self) -> EventCounts {
+        let counts = self.events.counts();
+        assert_eq!(
+            counts.due,
+            counts.delivered + counts.dropped + counts.lost + counts.waiting,
+            "{counts:?}"
+        );
+        counts
     }
 
     /// Raises an event with its number for a parameter.

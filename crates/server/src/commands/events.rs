@@ -1,4 +1,4 @@
-//! `events_list`, `event_subscribe`, `subscribers_list`, `raise_event`: what the Event Interface offers, as commands.
+//! `events_list`, `event_subscribe`, `subscribers_list`, `subscribers_statistics`, `raise_event`: what the Event Interface offers, as commands.
 
 use tocsin_event::commands::{self, Refusal, Subscribing};
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry, Reply};
@@ -45,6 +45,17 @@ pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
         "raises an event through the Event Interface; Params: event [ params ]",
         move |params: Params| -> Outcome {
             commands::raise_event(&server.events, &params.text("event")?, params.value("params"))
+                .map_err(refused)
+        },
+    ));
+    registry.add(Command::new(
+        "core",
+        "subscribers_statistics",
+        &[&[], &["event"], &["event", "socket"]],
+        "tells what became of the events of each subscriber",
+        move |params: Params| -> Outcome {
+            let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
+            commands::subscribers_statistics(&server.events, event.as_deref(), socket.as_deref())
                 .map_err(refused)
         },
     ));

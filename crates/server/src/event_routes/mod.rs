@@ -185,7 +185,7 @@ pub(crate) fn subscribe(
             .registry()
             .publish(name)
             .map_err(|cause| cause.to_string())
-            .and_then(|event| events.subscribe(event, &address, None).map_err(|cause| cause.to_string()));
+            .and_then(|event| events.subscribe_route(event, &address).map_err(|cause| cause.to_string()));
         subscribed.map_err(|cause| format!("event_route[{shown}]: {cause}"))?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Sending, Sent, Transport};
+use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 
 use super::EventRoutes;
 
@@ -27,11 +27,11 @@ impl Transport for RouteTransport {
         }
     }
 
-    fn open(&self, address: &Address) -> io::Result<Box<dyn Outlet>> {
+    fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         let name = address.socket.strip_prefix("route:").ok_or(ErrorKind::InvalidInput)?;
         // Routes are spread over the workers; which one is whose does not matter.
         let home = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        Ok(Box::new(RouteOutlet { routes: Rc::clone(&self.0), name: name.into(), home: home >> 1 }))
+        Ok(Box::new(RouteOutlet { routes: Rc::clone(&self.0), name: name.into(), home: home >> 1, receipts }))
     }
 }
 
@@ -39,16 +39,15 @@ struct RouteOutlet {
     routes: Rc<EventRoutes>,
     name: Box<str>,
     home: usize,
+    receipts: Rc<dyn Receipts>,
 }
 
 impl Outlet for RouteOutlet {
     fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
         Box::pin(async move {
-            let mut sent = Sent::default();
             for event in events {
-                sent.count(self.post(event).await);
+                self.receipts.report(self.post(event).await);
             }
-            sent
         })
     }
 }

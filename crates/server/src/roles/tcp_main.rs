@@ -219,6 +219,14 @@ impl Desk {
     /// Takes a new connection in for `keeper`, if the limits allow it.
     fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr, keeper: Keeper) {
         let server = self.worker.server;
+        let local = std::net::TcpStream::from(stream);
+        // The address that the peer connected to, where the listener is for more than one.
+        let address = local.local_addr().unwrap_or(listener.address);
+        if server.events.is_own_connection(remote, address) {
+            // An event on its way to the server itself. It ends here, without another one and without a line of the log:
+            // either could be its successor.
+            return;
+        }
         let settings = &server.settings.tcp;
         let source = Source::of(remote.ip());
         let most = settings.max_connections_per_source;
@@ -231,9 +239,6 @@ impl Desk {
         if self.is_full(keeper) {
             return self.refuse(remote, "no TCP worker has private memory left for it (-M)");
         }
-        let local = std::net::TcpStream::from(stream);
-        // The address that the peer connected to, where the listener is for more than one.
-        let address = local.local_addr().unwrap_or(listener.address);
         let profile = profile_for(self.worker, listener.protocol, remote, address, Opening::Accepted);
         let claim = Claim {
             protocol: listener.protocol,

@@ -115,6 +115,8 @@ pub fn assemble(
 
     let sockets = open_sockets(&settings, &program, &setup.streams)?;
     network_statistics::listen(&sockets);
+    setup.own_listeners.extend(sockets.as_own_listeners());
+    events.know_own_listeners(std::mem::take(&mut setup.own_listeners));
     let plan = plan::plan(&setup.processes, &sockets, &settings, slots)?;
     exchange.seat(&plan);
     let routes = event_routes::names(&program);
@@ -198,6 +200,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         states: States::default(),
         events: Vec::new(),
         transports: Transports::default(),
+        own_listeners: Vec::new(),
         event_routes: None,
         processes: Vec::new(),
         jobs: Vec::new(),

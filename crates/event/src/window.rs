@@ -1,0 +1,332 @@
+//! The documents of one connection, from their being given until nobody needs them: to be written, written and not
+//! acknowledged, and the last ones that were.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+
+use crate::own::OwnPorts;
+use crate::transport::{Event, Receipts};
+
+/// Bytes of acknowledged documents that are kept for the case that the connection is reset.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
+
+/// Over how many connections a document is sent that was acknowledged each time, before a reset. A subscriber that takes
+/// one document and resets its connection would else never come to the next.
+pub(crate) const MOST_TRIES: u8 = 3;
+
+/// One text for a subscriber.
+pub(crate) struct Document {
+    text: Text,
+    /// When its event was raised, in microseconds of the monotonic clock.
+    raised: u64,
+    /// Who wants to know what becomes of it; nobody once that was said.
+    receipts: Option<Rc<dyn Receipts>>,
+    /// Where it ends among the bytes of the connection.
+    end: u64,
+    /// Over how many connections it was acknowledged.
+    tries: u8,
+}
+
+enum Text {
+    Event(Rc<Event>),
+    Own(Box<[u8]>),
+}
+
+impl Document {
+    /// The text of the event as it is.
+    pub(crate) fn plain(event: &Rc<Event>, receipts: &Rc<dyn Receipts>) -> Self {
+        Self::new(Text::Event(Rc::clone(event)), event, receipts)
+    }
+
+    /// Another text for the event.
+    pub(crate) fn own(text: Vec<u8>, event: &Event, receipts: &Rc<dyn Receipts>) -> Self {
+        Self::new(Text::Own(text.into()), event, receipts)
+    }
+
+    fn new(text: Text, event: &Event, receipts: &Rc<dyn Receipts>) -> Self {
+        Self { text, raised: event.time, receipts: Some(Rc::clone(receipts)), end: 0, tries: 0 }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.text {
+            Text::Event(event) => event.json(),
+            Text::Own(text) => text,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.receipts.as_ref().is_some_and(|receipts| receipts.is_closed())
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The subscriber closed after it had read what had come until then, or nobody needs the connection any more.
+    Orderly,
+    /// Without that: what its system acknowledged may not have been read.
+    Reset,
+}
+
+/// The documents, in the order in which they are written: acknowledged ones, written ones, and the others.
+#[derive(Default)]
+pub(crate) struct Window {
+    documents: VecDeque<Document>,
+    /// How many are acknowledged.
+    acknowledged: usize,
+    /// Their bytes.
+    kept: usize,
+    /// How many are written in whole.
+    written: usize,
+    /// How many bytes of the next one are written.
+    part: usize,
+    /// Bytes of those that are not acknowledged.
+    bytes: usize,
+}
+
+impl Window {
+    /// Takes documents at the end.
+    pub(crate) fn take(&mut self, documents: Vec<Document>) {
+        self.bytes += documents.iter().map(|document| document.bytes().len()).sum::<usize>();
+        self.documents.extend(documents);
+    }
+
+    /// Bytes of the documents that are not acknowledged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is nothing to be written or acknowledged.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.acknowledged == self.documents.len()
+    }
+
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.written < self.documents.len()
+    }
+
+    pub(crate) fn awaits_acknowledgement(&self) -> bool {
+        self.acknowledged < self.written || self.part > 0
+    }
+
+    /// Where the port of a connection for these documents is noted.
+    pub(crate) fn own_ports(&self) -> Option<OwnPorts> {
+        self.documents.iter().find_map(|document| document.receipts.as_ref()?.own_ports())
+    }
+
+    /// Fills in what is to be written next. Returns how many slices that are.
+    pub(crate) fn unwritten<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let rest = self.documents.iter().skip(self.written);
+        let mut part = self.part;
+        let pairs = slices.iter_mut().zip(rest);
+        pairs
+            .map(|(slice, document)| *slice = IoSlice::new(&document.bytes()[std::mem::take(&mut part)..]))
+            .count()
+    }
+
+    /// So many bytes were written, which makes `total` over the whole connection.
+    pub(crate) fn written(&mut self, bytes: usize, total: u64) {
+        self.part += bytes;
+        let mut end = total - self.part as u64;
+        while let Some(document) = self.documents.get_mut(self.written) {
+            let length = document.bytes().len();
+            if length > self.part {
+                break;
+            }
+            end += length as u64;
+            document.end = end;
+            self.part -= length;
+            self.written += 1;
+        }
+    }
+
+    /// The other end's system has acknowledged so many bytes of the connection. Reports the documents that this delivers.
+    /// True if there are any.
+    pub(crate) fn acknowledge(&mut self, total: u64) -> bool {
+        let mut progress = false;
+        let mut told: Option<(Rc<dyn Receipts>, usize)> = None;
+        while let Some(document) = self.documents.get_mut(self.acknowledged) {
+            if self.acknowledged >= self.written || document.end > total {
+                break;
+            }
+            progress = true;
+            self.acknowledged += 1;
+            document.tries = document.tries.saturating_add(1);
+            self.bytes -= document.bytes().len();
+            self.kept += document.bytes().len();
+            let Some(receipts) = document.receipts.take() else { continue };
+            told = match told {
+                Some((other, count)) if Rc::ptr_eq(&other, &receipts) => Some((other, count + 1)),
+                Some((other, count)) => {
+                    other.delivered(count);
+                    Some((receipts, 1))
+                }
+                None => Some((receipts, 1)),
+            };
+        }
+        if let Some((receipts, count)) = told {
+            receipts.delivered(count);
+        }
+        while self.kept > KEPT_BYTES {
+            self.drop_first_kept();
+        }
+        progress
+    }
+
+    /// The connection ended: what was not acknowledged is to be written again, and after a reset the last of what was.
+    /// True if any of that was written before.
+    pub(crate) fn restart(&mut self, ending: Ending) -> bool {
+        if ending == Ending::Orderly {
+            while self.acknowledged > 0 {
+                self.drop_first_kept();
+            }
+        }
+        let begun = self.written > 0 || self.part > 0;
+        let kept = std::mem::take(&mut self.acknowledged);
+        (self.written, self.part) = (0, 0);
+        self.bytes += std::mem::take(&mut self.kept);
+        // Those in front were sent as often or more often than those behind.
+        for at in (0..kept).rev() {
+            if self.documents[at].tries >= MOST_TRIES {
+                self.remove(at);
+            }
+        }
+        begun && !self.is_idle()
+    }
+
+    /// Drops the documents that nobody waits for any more. True if a part of one was written.
+    pub(crate) fn forget_closed(&mut self) -> bool {
+        let mut begun = false;
+        for at in (self.acknowledged..self.documents.len()).rev() {
+            if self.documents[at].is_closed() {
+                begun |= at == self.written && self.part > 0;
+                self.remove(at);
+            }
+        }
+        begun
+    }
+
+    /// Gives up what was raised before `attempt`.
+    pub(crate) fn give_up(&mut self, attempt: u64, why: &io::Error) {
+        if self.written > 0 || self.part > 0 {
+            return;
+        }
+        while self.documents.front().is_some_and(|document| document.raised <= attempt) {
+            let Some(document) = self.documents.pop_front() else { return };
+            self.bytes -= document.bytes().len();
+            if let Some(receipts) = document.receipts {
+                receipts.dropped(1, why);
+            }
+        }
+    }
+
+    fn drop_first_kept(&mut self) {
+        if let Some(document) = self.documents.pop_front() {
+            self.acknowledged -= 1;
+            self.written -= 1;
+            self.kept -= document.bytes().len();
+        }
+    }
+
+    /// Takes out a document that is not acknowledged, or was and is to be written again.
+    fn remove(&mut self, at: usize) {
+        if let Some(document) = self.documents.remove(at) {
+            self.bytes -= document.bytes().len();
+            self.written -= usize::from(at < self.written);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::EventId;
+    use crate::transport::Sent;
+
+    fn window(lengths: &[usize], sent: &Rc<Sent>) -> Window {
+        let receipts: Rc<dyn Receipts> = Rc::clone(sent) as _;
+        let mut window = Window::default();
+        let documents = lengths.iter().enumerate().map(|(at, length)| {
+            let event = Event::new(EventId::THRESHOLD, (*b"E_X").into(), at as u64, at as u64, &[]);
+            Document::own(vec![b'0' + at as u8; *length], &event, &receipts)
+        });
+        window.take(documents.collect());
+        window
+    }
+
+    fn next(window: &Window) -> String {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = window.unwritten(&mut slices);
+        slices[..count].iter().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_acknowledged_in_whole_is_delivered() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[3, 3, 3], &sent);
+        assert_eq!(next(&window), "000111222");
+        window.written(4, 4);
+        assert_eq!((next(&window).as_str(), window.acknowledge(2), sent.counts()), ("11222", false, (0, 0)));
+        assert!(window.acknowledge(4));
+        assert_eq!(sent.counts(), (1, 0));
+        window.written(5, 9);
+        window.acknowledge(8);
+        assert_eq!((sent.counts(), window.awaits_acknowledgement()), ((2, 0), true));
+        window.acknowledge(9);
+        assert_eq!((sent.counts(), window.is_idle(), window.bytes()), ((3, 0), true, 0));
+    }
+
+    #[test]
+    fn after_an_orderly_end_what_was_not_acknowledged_goes_again() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[3, 3, 3], &sent);
+        window.written(7, 7);
+        window.acknowledge(5);
+        assert!(window.restart(Ending::Orderly));
+        assert_eq!(next(&window), "111222");
+        window.written(6, 6);
+        window.acknowledge(6);
+        assert_eq!(sent.counts(), (3, 0));
+        assert!(!window.restart(Ending::Orderly) && window.is_idle());
+    }
+
+    #[test]
+    fn after_a_reset_the_last_ones_go_again_but_not_for_ever() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[3, 3, 3], &sent);
+        for _ in 1..MOST_TRIES {
+            window.written(9, 9);
+            window.acknowledge(6);
+            assert!(window.restart(Ending::Reset));
+            assert_eq!((next(&window).as_str(), sent.counts()), ("000111222", (2, 0)));
+        }
+        window.written(9, 9);
+        window.acknowledge(6);
+        assert!(window.restart(Ending::Reset));
+        assert_eq!(next(&window), "222", "it was never acknowledged");
+    }
+
+    #[test]
+    fn few_bytes_are_kept() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[KEPT_BYTES / 2; 8], &sent);
+        let all = 8 * KEPT_BYTES / 2;
+        window.written(all, all as u64);
+        window.acknowledge(all as u64);
+        assert_eq!((sent.counts(), window.documents.len()), ((8, 0), 2));
+    }
+
+    #[test]
+    fn what_is_given_up_is_reported_once() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[3, 3, 3], &sent);
+        window.written(4, 4);
+        window.acknowledge(3);
+        window.restart(Ending::Reset);
+        window.give_up(1, &io::ErrorKind::ConnectionRefused.into());
+        assert_eq!((sent.counts(), next(&window).as_str()), ((1, 1), "222"));
+        sent.close();
+        assert!(!window.forget_closed() && window.is_idle());
+    }
+}
