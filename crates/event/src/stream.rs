@@ -45,7 +45,16 @@ impl Default for StreamOptions {
 pub struct Stream {
     options: Rc<StreamOptions>,
     /// The connections that have subscribers. Each is kept by those who can send over it.
-    lines: RefCell<HashMap<SocketAddr, (mpsc::WeakSender<Vec<Document>>, Rc<Notify>)>>,
+    lines: RefCell<HashMap<SocketAddr, SharedLine>>,
+}
+
+/// A connection that several subscribers may share.
+#[derive(Debug)]
+struct SharedLine {
+    /// Where batches go; gone with the last subscriber.
+    batches: mpsc::WeakSender<Vec<Document>>,
+    /// Rings when a subscriber is gone.
+    gone: Rc<Notify>,
 }
 
 impl Stream {
@@ -57,15 +66,15 @@ impl Stream {
     /// The way to what carries texts to `to`, and the bell for it; one is set up where there is none.
     fn line(&self, to: SocketAddr) -> (mpsc::Sender<Vec<Document>>, Rc<Notify>) {
         let mut lines = self.lines.borrow_mut();
-        if let Some((line, gone)) = lines.get(&to)
-            && let Some(line) = line.upgrade()
+        if let Some(shared) = lines.get(&to)
+            && let Some(line) = shared.batches.upgrade()
         {
-            return (line, Rc::clone(gone));
+            return (line, Rc::clone(&shared.gone));
         }
-        lines.retain(|_, (line, _)| line.strong_count() > 0);
+        lines.retain(|_, shared| shared.batches.strong_count() > 0);
         let (line, batches) = mpsc::channel(BATCHES);
         let gone = Rc::new(Notify::new());
-        lines.insert(to, (line.downgrade(), Rc::clone(&gone)));
+        lines.insert(to, SharedLine { batches: line.downgrade(), gone: Rc::clone(&gone) });
         tokio::task::spawn_local(carry(to, self.options.patience, batches, Rc::clone(&gone)));
         (line, gone)
     }
