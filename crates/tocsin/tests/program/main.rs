@@ -18,6 +18,7 @@ mod deaths;
 mod demo;
 mod destinations;
 mod diagnose;
+mod event_accounts;
 mod event_delivery;
 mod event_flatstore;
 mod event_route;
