@@ -7,7 +7,8 @@
 //! [`Edge`] is a plain value: each process keeps one for its private memory, and [`SharedEdge`] keeps the one of the
 //! shared memory for all of them.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use tocsin_shm::ShmSafe;
 
@@ -55,18 +56,19 @@ impl Edge {
 pub struct SharedEdge(AtomicU32);
 
 impl SharedEdge {
-    /// As [`Edge::observe`]; among processes that observe at the same time, one is told to raise.
-    pub fn observe(&self, rule: Rule, usage: u8) -> bool {
-        let mut before = self.0.load(Relaxed);
+    /// As [`Edge::observe`]; among processes that observe at the same time, one has to raise. `measure` reads the percentage:
+    /// it is asked again when another process observes in between, so that no process reports what was true before.
+    pub fn observe(&self, rule: Rule, mut measure: impl FnMut() -> u8) -> bool {
+        let mut before = self.0.load(Acquire);
         loop {
             let [seen, told, ..] = before.to_le_bytes();
             let mut edge = Edge { seen, told };
-            let tell = edge.observe(rule, usage);
+            let tell = edge.observe(rule, measure());
             let after = u32::from_le_bytes([edge.seen, edge.told, 0, 0]);
             if after == before {
                 return tell;
             }
-            match self.0.compare_exchange_weak(before, after, Relaxed, Relaxed) {
+            match self.0.compare_exchange_weak(before, after, AcqRel, Acquire) {
                 Ok(_) => return tell,
                 Err(now) => before = now,
             }
@@ -102,7 +104,7 @@ mod tests {
             .copied()
             .filter(|&usage| {
                 let tell = edge.observe(rule, usage);
-                assert_eq!(shared.observe(rule, usage), tell, "shared and private differ at {usage}");
+                assert_eq!(shared.observe(rule, || usage), tell, "shared and private differ at {usage}");
                 tell
             })
             .collect()

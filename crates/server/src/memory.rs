@@ -49,10 +49,15 @@ pub fn look_at_shared(server: &Server) {
 
 #[cold]
 fn tell_shared(server: &Server) {
-    let (used, size) = (server.arena.used_bytes(), server.arena.size_bytes());
-    let usage = percentage(used, size);
+    let size = server.arena.size_bytes();
+    let (mut used, mut usage) = (0, 0);
     let rule = server.settings.shared_rule();
-    if server.shared_edge.observe(rule, usage) {
+    let measure = || {
+        used = server.arena.used_bytes();
+        usage = percentage(used, size);
+        usage
+    };
+    if server.shared_edge.observe(rule, measure) {
         events::shared_memory(server, &ShmThreshold { usage, threshold: rule.threshold, used, size });
     }
 }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Authority, Desk, Line, PATIENCE, Request, SlowClient, Streams, descriptors, free_tcp_port, pause,
-    web_handshake,
+    A_MOMENT, Authority, Desk, Line, PATIENCE, Request, SlowClient, Streams, descriptors, free_tcp_port,
+    pause, until, web_handshake,
 };
 
 /// Clients that send a byte now and then: over TCP, and over TLS.
@@ -53,6 +53,15 @@ impl Victim {
     /// The open descriptors of each process.
     fn descriptors(&self) -> BTreeMap<i32, usize> {
         self.streams.server.ps().iter().map(|process| (process.pid, descriptors(process.pid))).collect()
+    }
+
+    /// The same once nothing changes: the connection that asked for something last may not be closed yet.
+    fn steady_descriptors(&self) -> BTreeMap<i32, usize> {
+        until("no descriptor comes or goes", || {
+            let now = self.descriptors();
+            pause(A_MOMENT);
+            (self.descriptors() == now).then_some(now)
+        })
     }
 
     /// What the statistics say of connections that are there: by protocol, and as the difference of begins and ends.
@@ -171,7 +180,7 @@ fn no_attack_leaves_a_descriptor_or_a_connection_behind() {
     let end = victim.streams.end_of_tcp(first.port());
     drop(first);
     victim.streams.told_once([end]);
-    let before = victim.descriptors();
+    let before = victim.steady_descriptors();
     let in_order = |attack: fn(&Victim), what| {
         attack(&victim);
         victim.until_as(&before, what);
