@@ -85,6 +85,46 @@ pub fn unacknowledged(stream: &impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
+/// How many bytes of the stream have been taken out of the kernel's queue since the connection was established, by
+/// whichever process; perhaps one more once the stream has ended. `None` when the system cannot say (tcp(7), `TCP_INFO` with
+/// `tcpi_bytes_received`, since Linux 4.1).
+pub fn consumed(stream: &impl AsFd) -> Option<u64> {
+    /// Tries to find no byte arriving between two questions.
+    const TRIES: usize = 100;
+    let mut received = received(stream)?;
+    for _ in 0..TRIES {
+        let queued = queued(stream)?;
+        let again = self::received(stream)?;
+        if again == received {
+            return received.checked_sub(queued);
+        }
+        received = again;
+    }
+    None
+}
+
+/// How many bytes of the stream have come so far.
+fn received(stream: &impl AsFd) -> Option<u64> {
+    // SAFETY: tcp_info is plain data for which all zero bytes are valid.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `info`, and how many those were to `length`.
+    let answer = unsafe {
+        let into = (&raw mut info).cast();
+        libc::getsockopt(stream.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length)
+    };
+    let known = std::mem::offset_of!(libc::tcp_info, tcpi_bytes_received) + size_of::<u64>();
+    (answer == 0 && length as usize >= known).then_some(info.tcpi_bytes_received)
+}
+
+/// How many of them nobody has taken yet.
+fn queued(stream: &impl AsFd) -> Option<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request (SIOCINQ, tcp(7)) writes one int, to which the pointer leads.
+    let answer = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    (answer == 0).then(|| u64::try_from(bytes).ok()).flatten()
+}
+
 fn receive(stream: &impl AsFd, buffer: &mut Vec<u8>, flags: i32) -> io::Result<bool> {
     let count =
         SockRef::from(stream).recv_with_flags(buffer.spare_capacity_mut(), flags | libc::MSG_DONTWAIT)?;
@@ -219,6 +259,24 @@ mod tests {
         let mut buffer = Vec::with_capacity(4);
         while let Ok(true) | Err(_) = peek(&server, &mut buffer) {}
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn the_kernel_says_how_much_was_taken() {
+        let (mut client, server) = pair();
+        assert_eq!(consumed(&server), Some(0));
+        client.write_all(b"onetwo").unwrap();
+        seen(&server, 6);
+        assert_eq!(consumed(&server), Some(0));
+        discard(&server, 3).unwrap();
+        assert_eq!(consumed(&server), Some(3));
+        client.shutdown(Shutdown::Write).unwrap();
+        read(&server, &mut Vec::with_capacity(10)).unwrap();
+        // The end of the stream can be read once it is here.
+        server.set_nonblocking(false).unwrap();
+        assert_eq!(server.peek(&mut [0; 1]).unwrap(), 0);
+        assert!(consumed(&server).is_some_and(|bytes| (6..=7).contains(&bytes)), "{:?}", consumed(&server));
+        assert_eq!(consumed(&std::net::UdpSocket::bind("127.0.0.1:0").unwrap()), None);
     }
 
     #[test]

@@ -170,6 +170,10 @@ struct Row {
     remote: Address,
     local: Address,
     idle_until: AtomicU64,
+    /// Bytes of the stream that were taken out of the kernel.
+    taken: AtomicU64,
+    /// Bytes of the stream that were served. Ahead of `taken` only between the two.
+    served: AtomicU64,
 }
 
 /// An address in words that can be read while they are written: a torn one is noticed by the ID around it.
@@ -249,6 +253,8 @@ impl Connections {
             remote: Address::default(),
             local: Address::default(),
             idle_until: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            served: AtomicU64::new(0),
         };
         Ok(Self {
             rows: arena.boot_array(most.clamp(1, ROWS_MAX), empty)?,
@@ -288,6 +294,8 @@ impl Connections {
         row.marks.store(claim.marks, Relaxed);
         row.deaths.store(0, Relaxed);
         row.idle_until.store(claim.idle_until, Relaxed);
+        row.taken.store(0, Relaxed);
+        row.served.store(0, Relaxed);
         let id = uses << ROW_BITS | at as u64;
         row.id.store(id, Release);
         row.keeper.store(keeper.word(), Release);
@@ -469,6 +477,40 @@ impl Own {
     /// Our address, known once an own connect has succeeded.
     pub fn local(&self, address: SocketAddr) {
         self.row.local.store(address);
+    }
+
+    /// The first `length` bytes in the kernel's queue are served: a successor does not serve them again. To be followed
+    /// by [`Self::took`], once they are taken out.
+    pub fn serves(&self, length: usize) {
+        // One writer, here and below.
+        self.row.served.store(self.row.taken.load(Relaxed) + length as u64, Release);
+    }
+
+    /// `length` bytes were taken out of the kernel's queue.
+    pub fn took(&self, length: usize) {
+        let taken = self.row.taken.load(Relaxed) + length as u64;
+        if self.row.served.load(Relaxed) < taken {
+            self.row.served.store(taken, Relaxed);
+        }
+        self.row.taken.store(taken, Release);
+    }
+
+    /// How many bytes at the front of the kernel's queue a dead predecessor has served and not taken out. `consumed` asks
+    /// the kernel how many bytes of the stream have been taken out so far; it may be off by one, as some kernels count the
+    /// end of the stream as a byte. Without an answer there is nothing to skip: a message that comes twice is better than one
+    /// that is lost.
+    pub fn left_behind(&self, consumed: impl FnOnce() -> Option<u64>) -> usize {
+        let (taken, served) = (self.row.taken.load(Acquire), self.row.served.load(Acquire));
+        if served <= taken {
+            return 0;
+        }
+        let is_taken = consumed().is_none_or(|consumed| consumed.abs_diff(served) < consumed.abs_diff(taken));
+        if is_taken {
+            // It died before it could say so.
+            self.row.taken.store(served, Release);
+            return 0;
+        }
+        usize::try_from(served - taken).unwrap_or(0)
     }
 
     /// What came of it was served to its end: deaths over that are over.

@@ -164,3 +164,29 @@ fn a_row_that_has_an_id_and_no_keeper_yet_is_no_connection() {
     assert_eq!(table.row(id).map(|_| ()), None);
     assert!(table.claim(KEEPER, &claim(2)).is_some());
 }
+
+#[test]
+fn a_successor_serves_what_was_not_served_and_nothing_twice() {
+    let table = table(1);
+    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    let own = table.own(id).unwrap();
+    let left = |consumed| own.left_behind(|| consumed);
+    assert_eq!(own.left_behind(|| panic!("nothing was served")), 0);
+    own.took(100);
+    assert_eq!(own.left_behind(|| panic!("all that was served was taken")), 0);
+    // Served, and not taken.
+    own.serves(40);
+    assert_eq!((left(Some(100)), left(Some(101))), (40, 40));
+    own.took(40);
+    // Served and taken, before it was said; with the end of the stream, which may count as a byte.
+    for consumed in [Some(152), Some(165)] {
+        own.serves(12);
+        assert_eq!((left(consumed), left(Some(0))), (0, 0));
+    }
+    // The kernel cannot say: all of it is served again.
+    own.serves(12);
+    assert_eq!((left(None), left(Some(0))), (0, 0));
+    table.release(id);
+    let next = table.claim(KEEPER, &claim(2)).unwrap();
+    assert_eq!(table.own(next).unwrap().left_behind(|| panic!("a new connection")), 0);
+}

@@ -173,11 +173,16 @@ fn may_go_on(worker: &Worker) -> bool {
     has_spare && tocsin_process::private_bytes() < budget.saturating_mul(BEYOND_PERCENT) / 100
 }
 
-/// Rings once a second; one that was missed is not made up for.
+/// Ticks once a second; a missed tick is not made up for.
 fn each_second() -> tokio::time::Interval {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    second
+    each(Duration::from_secs(1))
+}
+
+/// Ticks once in `period`; a missed tick is not made up for.
+fn each(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }
 
 /// From here on the supervisor counts this process as serving.

@@ -30,7 +30,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let bell = Watch::new(mailbox.bell())?;
     let mut buffer = vec![0; LETTER_MAX];
     // What was posted for a predecessor comes before what TCP main still has for it.
-    while !read_some(worker, mailbox, &mut buffer)? {}
+    while !read_some(worker, me.index, mailbox, &mut buffer)? {}
     worker.streams.tell_orphans(worker);
     running(worker);
     worker.streams.to_main(worker, &Letter::Started { keeper: me });
@@ -43,7 +43,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             biased;
             stop = &mut stop => {
                 if super::leaves(worker) {
-                    leave(worker, mailbox, &mut buffer).await?;
+                    leave(worker, me.index, mailbox, &mut buffer).await?;
                 }
                 part(worker).await;
                 return Ok(stop);
@@ -51,7 +51,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             _ = second.tick() => worker.streams.tick(worker),
             readable = bell.readable() => {
                 let readable = readable?;
-                if read_some(worker, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
+                if read_some(worker, me.index, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
                 tokio::task::yield_now().await;
             }
         }
@@ -59,7 +59,12 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
 }
 
 /// Reads letters. `true` when the box was emptied.
-fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
+fn read_some(
+    worker: &'static Worker,
+    index: u16,
+    mailbox: &Mailbox,
+    buffer: &mut [u8],
+) -> std::io::Result<bool> {
     let mut emptied = false;
     for _ in 0..LETTERS_IN_A_ROW {
         let Some(length) = mailbox.look(buffer)? else {
@@ -71,9 +76,7 @@ fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> s
             let Some(letter) = mailbox.take(buffer)? else { break };
             worker.streams.read(worker, &buffer[..letter.length], letter.enclosed);
         } else {
-            // Who dies over a message leaves it to the successor: nothing repeats it over a stream.
-            worker.streams.read(worker, &buffer[..length], None);
-            worker.flush();
+            read_in_place(worker, index, &buffer[..length]);
             mailbox.discard()?;
         }
     }
@@ -82,16 +85,33 @@ fn read_some(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> s
     Ok(emptied)
 }
 
+/// Serves a letter that is still in the mailbox of the worker `index`: if this process dies over a message, its successor
+/// finds it, as nothing repeats it over a stream. What a predecessor has served and not taken out is not served again.
+fn read_in_place(worker: &'static Worker, index: u16, bytes: &[u8]) {
+    let letters = &worker.server.exchange.letters;
+    let number = Letter::number(bytes);
+    if !letters.is_served(index, number) {
+        worker.streams.read(worker, bytes, None);
+        worker.flush();
+        letters.note(index, number);
+    }
+}
+
 /// Lets others go on with the connections, each as soon as that is possible, and keeps those that only this process can
 /// serve until they end: nobody follows.
-async fn leave(worker: &'static Worker, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<()> {
+async fn leave(
+    worker: &'static Worker,
+    index: u16,
+    mailbox: &Mailbox,
+    buffer: &mut [u8],
+) -> std::io::Result<()> {
     let since = tokio::time::Instant::now();
     let mut quiet_since = since;
     let mut ticked = since;
     while super::leaves(worker) && since.elapsed() < LEAVE {
         worker.streams.let_go();
         let has_letters = !mailbox.is_empty()?;
-        read_some(worker, mailbox, buffer)?;
+        read_some(worker, index, mailbox, buffer)?;
         worker.streams.unpark_lost(worker);
         if has_letters || !worker.streams.is_empty() || worker.waiting() > 0 {
             quiet_since = tokio::time::Instant::now();

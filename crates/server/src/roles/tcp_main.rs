@@ -35,6 +35,8 @@ const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 const FULL_PERCENT: u64 = 75;
 /// Duplicates that may wait for room in the mailbox of the worker that is to keep them: further ones go a second later.
 const HELD_AT_ONCE: usize = 64;
+/// Time between two looks at new connections: one that stays for two of them gets a holder.
+const LOOK_AT_NEW: Duration = Duration::from_millis(250);
 /// Keepers that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
@@ -53,6 +55,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
+    let mut look = super::each(LOOK_AT_NEW);
     let mut buffer = vec![0; LETTER_MAX];
     running(worker);
     loop {
@@ -60,6 +63,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
         tokio::select! {
             biased;
             stop = &mut stop => return Ok(stop),
+            _ = look.tick() => desk.borrow_mut().look_at_new(),
             _ = second.tick() => {
                 desk.borrow_mut().tick();
                 desk.borrow().forward(&mut buffer);
@@ -148,17 +152,16 @@ struct Entry {
     duplicate: Duplicate,
     /// The worker that keeps another duplicate, for the case that its owner and this process die together.
     holder: Option<Keeper>,
-    /// It was here at the last look: what ends at once needs no holder.
+    /// It was here at the last look at new connections: what ends at once needs no holder.
     has_stayed: bool,
 }
 
 impl Entry {
-    /// Its duplicate, if it can go on with another worker, was here at the last look already, and nobody else keeps one.
-    fn wants_holder(&mut self, is_alive: impl Fn(Keeper) -> bool) -> Option<Rc<OwnedFd>> {
+    /// Its duplicate, if it can go on with another worker, has stayed for a while, and no other worker keeps one.
+    fn wants_holder(&self, is_alive: impl Fn(Keeper) -> bool) -> Option<Rc<OwnedFd>> {
         let Duplicate::Kept(stream) = &self.duplicate else { return None };
-        let stayed = std::mem::replace(&mut self.has_stayed, true);
         let is_held = self.holder.is_some_and(|holder| holder.index != self.index && is_alive(holder));
-        (stayed && !is_held).then(|| Rc::clone(stream))
+        (self.has_stayed && !is_held).then(|| Rc::clone(stream))
     }
 }
 
@@ -196,6 +199,10 @@ struct Desk {
     accepted: u32,
     /// The same by where they come from.
     sources: HashMap<Source, u32>,
+    /// Connections since the last look at new ones.
+    new: Vec<ConnectionId>,
+    /// Those between the look before and that one.
+    young: Vec<ConnectionId>,
     /// Connections whose keeper was dead at the last look, and that nobody has a duplicate of.
     stale: HashSet<ConnectionId>,
     /// When it was last logged that connections are refused.
@@ -211,6 +218,8 @@ impl Desk {
             counts: vec![0; workers],
             accepted: 0,
             sources: HashMap::new(),
+            new: Vec::new(),
+            young: Vec::new(),
             stale: HashSet::new(),
             told: 0,
         }
@@ -308,6 +317,7 @@ impl Desk {
             *self.sources.entry(source).or_default() += 1;
         }
         self.entries.insert(id, Entry { index, source, duplicate, holder: None, has_stayed: false });
+        self.new.push(id);
     }
 
     fn leave(&mut self, id: ConnectionId) {
@@ -521,28 +531,44 @@ impl Desk {
             }
         }
         self.stale = stale;
-        self.entrust();
+        self.entrust_all();
         let gone: Vec<_> =
             self.entries.keys().filter(|id| exchange.connections.view(**id).is_none()).copied().collect();
         gone.into_iter().for_each(|id| self.leave(id));
     }
 
-    /// Gives a third process a duplicate of each connection that can go on with another worker and has none there yet.
-    fn entrust(&mut self) {
+    /// Four times a second: connections that have stayed since the last look get a holder.
+    fn look_at_new(&mut self) {
+        let new = std::mem::take(&mut self.new);
+        for id in std::mem::replace(&mut self.young, new) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.has_stayed = true;
+                self.entrust(id);
+            }
+        }
+    }
+
+    /// Gives a third process duplicates of the connections whose holder has died, or was not to be found.
+    fn entrust_all(&mut self) {
         let server = self.worker.server;
         let is_alive = |holder| server.exchange.is_alive(server.table, holder);
-        let wanting = self
-            .entries
-            .iter_mut()
-            .filter_map(|(id, entry)| entry.wants_holder(is_alive).map(|stream| (*id, entry.index, stream)));
-        for (id, index, stream) in wanting.collect::<Vec<_>>() {
-            let Some(holder) = self.holder_for(index) else { continue };
-            let to = Addressee::Worker(holder.index);
-            let is_posted =
-                self.worker.streams.post(self.worker, to, &Letter::Hold { id }, Some(stream as _), None);
-            if let Some(entry) = self.entries.get_mut(&id).filter(|_| is_posted) {
-                entry.holder = Some(holder);
-            }
+        let wanting = self.entries.iter().filter(|(_, entry)| entry.wants_holder(is_alive).is_some());
+        let wanting: Vec<_> = wanting.map(|(id, _)| *id).collect();
+        wanting.into_iter().for_each(|id| self.entrust(id));
+    }
+
+    /// Gives a third process a duplicate of a connection that can go on with another worker, if it has none there yet.
+    fn entrust(&mut self, id: ConnectionId) {
+        let server = self.worker.server;
+        let is_alive = |holder| server.exchange.is_alive(server.table, holder);
+        let Some(entry) = self.entries.get(&id) else { return };
+        let index = entry.index;
+        let Some((stream, holder)) = entry.wants_holder(is_alive).zip(self.holder_for(index)) else { return };
+        let to = Addressee::Worker(holder.index);
+        let is_posted =
+            self.worker.streams.post(self.worker, to, &Letter::Hold { id }, Some(stream as _), None);
+        if let Some(entry) = self.entries.get_mut(&id).filter(|_| is_posted) {
+            entry.holder = Some(holder);
         }
     }
 

@@ -162,6 +162,9 @@ impl Connection {
         } else if !self.protocol.is_websocket() || self.own.marks() & marks::READY != 0 {
             self.become_ready();
         }
+        if let Err(end) = self.skip_served() {
+            self.stop_with(Stop::End(end));
+        }
         self.live().await;
     }
 

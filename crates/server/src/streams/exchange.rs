@@ -9,6 +9,7 @@ use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
 
 use super::ledger::Ledger;
+use super::served::ServedLetters;
 use crate::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
@@ -69,6 +70,8 @@ pub struct Exchange {
     pub workers: Vec<Mailbox>,
     /// Who waits for messages that lie in one process alone.
     pub(super) ledger: Ledger,
+    /// Which letters were served.
+    pub(crate) letters: ServedLetters,
     /// The process slot of each TCP worker.
     slots: Vec<u16>,
 }
@@ -88,6 +91,7 @@ impl Exchange {
             main: Mailbox::open()?,
             workers: (0..workers).map(|_| Mailbox::open()).collect::<Result<_, _>>()?,
             ledger: Ledger::create(arena)?,
+            letters: ServedLetters::create(arena, workers)?,
             slots: Vec::new(),
         })
     }

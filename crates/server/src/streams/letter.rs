@@ -9,7 +9,9 @@ use crate::security::Wish;
 use crate::sockets::SocketId;
 
 /// Bytes before the texts of a letter.
-const HEAD: usize = 36;
+const HEAD: usize = 40;
+/// Where the number of a letter stands.
+const NUMBER_AT: usize = 32;
 /// The longest name in a letter.
 const NAME_MAX: usize = 1_024;
 
@@ -74,6 +76,18 @@ impl<'a> Letter<'a> {
         matches!(Letter::read(bytes), Some(Letter::Adopt { .. } | Letter::Hold { .. }))
     }
 
+    /// Gives the letter that `bytes` begins with a number by which it is known among all.
+    pub(crate) fn set_number(bytes: &mut [u8], number: u64) {
+        if let Some(place) = bytes.get_mut(NUMBER_AT..HEAD) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// The number of the letter that `bytes` is; 0 if it has none.
+    pub(crate) fn number(bytes: &[u8]) -> u64 {
+        bytes.get(NUMBER_AT..).and_then(<[u8]>::first_chunk).map_or(0, |number| u64::from_le_bytes(*number))
+    }
+
     /// Reads a letter; `None` for bytes that are none.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, mut rest) = bytes.split_at_checked(HEAD)?;
@@ -102,7 +116,8 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// Kind (1), flags (1), a listener (2), the connection (8), a number (8), a ticket (8 + 1); the rest is spare.
+/// Kind (1), flags (1), a listener (2), the connection (8), a number (8), a ticket (8 + 1), spare (3), the number of the
+/// letter (8).
 #[derive(Clone, Copy)]
 struct Head([u8; HEAD]);
 
@@ -235,6 +250,8 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             letter.write(&mut bytes);
+            Letter::set_number(&mut bytes, u64::MAX - 5);
+            assert_eq!(Letter::number(&bytes), u64::MAX - 5);
             assert_eq!(Letter::read(&bytes), Some(letter));
         }
     }

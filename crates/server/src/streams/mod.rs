@@ -18,6 +18,7 @@ mod opening;
 mod output;
 mod parking;
 mod post_office;
+mod served;
 mod switchboard;
 
 pub use alias::force_alias;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Desk, Line, Phone, Request, Server, Setup};
+use crate::harness::{Desk, Line, Phone, Request, Server, Setup, Tracer, until};
 
 /// A server that relays by the Request-URI, and a callee that accepts connections.
 fn scene() -> (Server, Desk, String) {
@@ -111,5 +111,41 @@ fn a_request_for_a_connection_that_its_worker_is_only_asked_to_open_goes_over_it
     callee.expect_request("INVITE");
     callee.expect_request("INVITE");
     (0..70).for_each(|_| _ = first.expect_request("INVITE"));
+    server.stop();
+}
+
+/// A message without a transaction, such as the ACK to a 2xx: nothing but the order of the worker's steps says that it has
+/// left. A strict callee aborts the call over a second one.
+#[test]
+fn what_a_killed_worker_has_served_does_not_leave_again() {
+    let (server, desk, _) = scene();
+    let uri = format!("sip:stateless@127.0.0.1:{};transport=tcp", desk.port());
+    let worker = || server.ps().into_iter().find(|process| process.kind == "TCP receiver").map(|it| it.pid);
+    let mut line = Line::open(SocketAddr::from(([127, 0, 0, 1], server.http_port())));
+    let phone = Phone::new();
+    let over_tcp = |line: &mut Line, method| {
+        line.send(Request::over("TCP", line.port(), method, &uri).text());
+    };
+    let over_udp = |method| phone.send(server.address(), Request::new(&phone, method, &uri).text());
+    over_tcp(&mut line, "OPTIONS");
+    let mut callee = desk.accept();
+    callee.expect_request("OPTIONS");
+    for through in ["a connection", "a letter"] {
+        let killed = worker().unwrap();
+        let tracer = Tracer::attach(killed);
+        match through {
+            "a connection" => over_tcp(&mut line, "ACK"),
+            _ => over_udp("ACK"),
+        }
+        tracer.kill_at_taking_off();
+        callee.expect_request("ACK");
+        until("the worker has a successor", || worker().filter(|now| *now != killed));
+        over_tcp(&mut line, "MESSAGE");
+        over_udp("INFO");
+        let next = [callee.receive(), callee.receive()];
+        let mut methods = next.each_ref().map(|message| message.method().unwrap_or_default());
+        methods.sort_unstable();
+        assert_eq!(methods, ["INFO", "MESSAGE"], "through {through}");
+    }
     server.stop();
 }

@@ -362,6 +362,7 @@ impl Switchboard {
     ) -> bool {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
+        Letter::set_number(&mut bytes, worker.server.exchange.letters.number());
         self.post_mail(worker, to, Mail::new(bytes, enclosed, ticket))
     }
 

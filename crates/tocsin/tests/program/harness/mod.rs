@@ -17,6 +17,7 @@ mod stream;
 mod streams;
 mod subscriber;
 mod tools;
+mod tracer;
 
 pub(crate) use authority::Authority;
 pub(crate) use browser::Browser;
@@ -35,6 +36,7 @@ pub(crate) use stream::{A_MOMENT, Desk, Line, Web, descriptors, web_frame, web_h
 pub(crate) use streams::{Streams, disconnected};
 pub(crate) use subscriber::{Subscriber, UnixSubscriber};
 pub(crate) use tools::{python, run_tool};
+pub(crate) use tracer::Tracer;
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
