@@ -108,7 +108,7 @@ impl RouteBits {
     }
 
     pub(super) fn route(self, program: &Program<Context>) -> Option<RouteId> {
-        (self != Self::NONE).then_some(self.0).and_then(|bits| RouteId::from_bits(bits, program))
+        (self != Self::NONE).then_some(self.0).and_then(|bits| program.route_from_bits(bits))
     }
 }
 

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use crate::call::Host;
 use crate::format;
-use crate::library::{ModuleSpec, Routes, Transform, Transformation, Variable};
+use crate::library::{ModuleSpec, Transform, Transformation, Variable};
 use crate::reference::{IndexText, Reference, TransformationText};
+use crate::route::Routes;
 use crate::site::{ArgError, TransformationSite, VarSite};
 use crate::value::{Bytes, Value};
 use crate::variable::{Bound, BoundIndex, Index, SubName};

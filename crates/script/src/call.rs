@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
 
-use crate::program::RouteId;
+use crate::route::RouteId;
+use crate::source::Place;
 use crate::value::{Bytes, Value};
 use crate::vars::ScriptVars;
 
@@ -42,15 +43,6 @@ pub type Waiting<C> = Pin<Box<dyn Future<Output = Resume<C>>>>;
 
 /// The rest of a function that has waited.
 pub type Resume<C> = Box<dyn FnOnce(&mut C) -> Outcome<C>>;
-
-/// A line of a file, for messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// Name of the file.
-    pub file: &'a str,
-    /// Line, from 1.
-    pub line: u32,
-}
 
 /// What `launch()` set going (manual, "Script Async"): the host drives it beside the script.
 pub struct Launch<C> {

@@ -12,18 +12,20 @@ use std::rc::Rc;
 
 use crate::bind::Names;
 use crate::call::Host;
+use crate::code::Op;
 use crate::diagnostics::{Diagnostics, Errors, did_you_mean};
-use crate::library::{Function, Library, ModParamKind, ModuleSpec, RouteKind, Routes};
+use crate::global::{GlobalSetting, GlobalValue};
+use crate::library::{Function, Library, ModParamKind, ModuleSpec};
 use crate::parser;
-use crate::program::{
-    DEFAULT_MAX_WHILE_LOOPS, Entry, GlobalSetting, GlobalValue, ModuleSetting, Program, RouteId, RouteTable,
-};
+use crate::program::{DEFAULT_MAX_WHILE_LOOPS, Entry, ModuleSetting, Program};
+use crate::route::{RouteId, RouteTable};
+use crate::route::{RouteKind, Routes};
 use crate::site::ArgError;
+use crate::source::Mark;
 use crate::source::{SourceMap, Span};
 use crate::tree::{ParameterTree, RouteTree, Spanned, Tree};
 use crate::value::{Bytes, Value};
-use crate::vars::Mark;
-use crate::vm::{DEFAULT_MAX_OPERATIONS, DEFAULT_MAX_STRETCH, Op};
+use crate::vm::{DEFAULT_MAX_OPERATIONS, DEFAULT_MAX_STRETCH};
 
 /// Makes a program of a configuration.
 ///

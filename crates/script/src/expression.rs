@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 use thiserror::Error;
 
 use crate::call::Host;
-use crate::tree::Binary;
+use crate::operator::Binary;
 use crate::value::{Bytes, Value};
 use crate::variable::Bound;
 

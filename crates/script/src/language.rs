@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::call::Host;
 use crate::library::Variable;
-use crate::program::{RouteId, RouteTable};
+use crate::route::{RouteId, RouteTable};
 use crate::site::ArgError;
 use crate::value::{Bytes, Value};
 use crate::variable::{Accessor, Index, Store, SubName, WriteError};

@@ -8,18 +8,23 @@
 #![forbid(unsafe_code)]
 
 mod bind;
+mod builtin;
 mod call;
+mod code;
 mod compile;
 mod diagnostics;
 mod ere;
 mod expression;
 mod format;
+mod global;
 mod language;
 mod lexer;
 mod library;
+mod operator;
 mod parser;
 mod program;
 mod reference;
+mod route;
 mod site;
 mod source;
 mod strings;
@@ -32,7 +37,7 @@ mod vm;
 #[cfg(test)]
 mod testing;
 
-pub use call::{Call, Host, Launch, NamedParams, Outcome, Place, Resume, Waiting};
+pub use call::{Call, Host, Launch, NamedParams, Outcome, Resume, Waiting};
 pub use compile::compile;
 pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS};
 pub use ere::{
@@ -40,18 +45,19 @@ pub use ere::{
     compile_made_with as compile_made_regex_with,
 };
 pub use expression::{Expr, Fault, MAX_STRING_BYTES, Operator, Part, Pattern};
+pub use global::{GlobalSetting, GlobalValue, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
-    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, RouteKind,
-    Routes, Transform, Transformation, Variable,
+    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Transform,
+    Transformation, Variable,
 };
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
-pub use program::{
-    DEFAULT_MAX_WHILE_LOOPS, GlobalSetting, GlobalValue, ModuleSetting, ProfileSpec, Program, RouteId,
-    SocketOption, SocketSpec, Statement,
-};
+pub use program::{DEFAULT_MAX_WHILE_LOOPS, ModuleSetting, Program, Statement};
 pub use reference::{Context, MAX_NESTED_VARIABLES};
+pub use route::{RouteId, RouteKind, Routes};
 pub use site::{ArgError, Site, TransformationArgument, TransformationSite, VarSite};
-pub use source::{MAX_FILE_BYTES, MAX_FILES, MAX_INCLUDE_DEPTH, Position, SourceFile, SourceMap, Span};
+pub use source::{
+    MAX_FILE_BYTES, MAX_FILES, MAX_INCLUDE_DEPTH, Place, Position, SourceFile, SourceMap, Span,
+};
 pub use value::{Bytes, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};
 pub use vars::ScriptVars;

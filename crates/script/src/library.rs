@@ -4,100 +4,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use bitflags::bitflags;
-
 use crate::call::{Call, Host};
-use crate::language;
+use crate::route::{RouteKind, Routes};
 use crate::site::{ArgError, Site, TransformationSite, VarSite};
-use crate::strings;
 use crate::value::Value;
 use crate::variable::Accessor;
-
-/// The types of routes (manual, "Types of routes").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RouteKind {
-    /// `route`: requests, and with a name the sub-routes that any route may call.
-    Request,
-    /// `branch_route`: each branch of a request before it is sent.
-    Branch,
-    /// `failure_route`: transactions with negative replies only.
-    Failure,
-    /// `onreply_route`: replies.
-    Reply,
-    /// `error_route`: requests that could not be parsed.
-    Error,
-    /// `local_route`: requests the server itself makes.
-    Local,
-    /// `startup_route`: once, before any message.
-    Startup,
-    /// `timer_route`: every so many seconds.
-    Timer,
-    /// `event_route`: an event was raised.
-    Event,
-}
-
-impl RouteKind {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Request,
-        Self::Branch,
-        Self::Failure,
-        Self::Reply,
-        Self::Error,
-        Self::Local,
-        Self::Startup,
-        Self::Timer,
-        Self::Event,
-    ];
-
-    /// The word it is written with.
-    pub fn keyword(self) -> &'static str {
-        match self {
-            Self::Request => "route",
-            Self::Branch => "branch_route",
-            Self::Failure => "failure_route",
-            Self::Reply => "onreply_route",
-            Self::Error => "error_route",
-            Self::Local => "local_route",
-            Self::Startup => "startup_route",
-            Self::Timer => "timer_route",
-            Self::Event => "event_route",
-        }
-    }
-}
-
-bitflags! {
-    /// The types of routes a function may be used in.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Routes: u16 {
-        /// [`RouteKind::Request`]
-        const REQUEST = 1;
-        /// [`RouteKind::Branch`]
-        const BRANCH = 1 << 1;
-        /// [`RouteKind::Failure`]
-        const FAILURE = 1 << 2;
-        /// [`RouteKind::Reply`]
-        const REPLY = 1 << 3;
-        /// [`RouteKind::Error`]
-        const ERROR = 1 << 4;
-        /// [`RouteKind::Local`]
-        const LOCAL = 1 << 5;
-        /// [`RouteKind::Startup`]
-        const STARTUP = 1 << 6;
-        /// [`RouteKind::Timer`]
-        const TIMER = 1 << 7;
-        /// [`RouteKind::Event`]
-        const EVENT = 1 << 8;
-        /// Everywhere.
-        const ANY = 0x1ff;
-    }
-}
-
-impl From<RouteKind> for Routes {
-    fn from(kind: RouteKind) -> Self {
-        Self::from_bits_truncate(1 << kind as u16)
-    }
-}
 
 /// A global parameter.
 #[derive(Clone, Debug)]
@@ -300,22 +211,6 @@ pub struct Library<C: Host> {
 }
 
 impl<C: Host> Library<C> {
-    /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
-    /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line`, `$cfg_file`, and
-    /// the `s.` transformations.
-    pub fn new() -> Self {
-        let mut library =
-            Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
-        library.global(Global {
-            name: "max_while_loops",
-            kind: GlobalKind::Int,
-            doc: "how often a loop may run before it is stopped",
-        });
-        library.core.variables = language::variables();
-        library.core.transformations = strings::transformations();
-        library
-    }
-
     /// Adds a global parameter.
     pub fn global(&mut self, global: Global) {
         self.globals.insert(global.name, global);
@@ -344,11 +239,5 @@ impl<C: Host> Library<C> {
     /// The global parameters, by name.
     pub fn globals(&self) -> impl Iterator<Item = &Global> {
         self.globals.values()
-    }
-}
-
-impl<C: Host> Default for Library<C> {
-    fn default() -> Self {
-        Self::new()
     }
 }

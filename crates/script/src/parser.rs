@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostics::{Errors, did_you_mean};
 use crate::lexer::{Kind, Lexer, Token};
-use crate::library::{GlobalKind, RouteKind};
+use crate::library::GlobalKind;
+use crate::route::RouteKind;
 use crate::source::{SourceMap, Span};
 use crate::tree::{ParameterTree, RouteTree, Spanned, Tree};
 use crate::value::Value;

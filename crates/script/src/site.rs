@@ -5,12 +5,14 @@ use std::rc::Rc;
 use regex::bytes::Regex;
 
 use crate::bind::Names;
-use crate::call::{Host, Place};
+use crate::call::Host;
 use crate::diagnostics::did_you_mean;
 use crate::format;
-use crate::library::{Param, Routes};
-use crate::program::RouteId;
+use crate::library::Param;
 use crate::reference::Context;
+use crate::route::RouteId;
+use crate::route::Routes;
+use crate::source::Place;
 use crate::value::{Bytes, Value, decimal};
 use crate::variable::{Bound, Index, SubName};
 

@@ -155,6 +155,22 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// A line of a file, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Name of the file.
+    pub file: &'a str,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+/// A line of the script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) file: u32,
+    pub(crate) line: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::call::{Host, Launch, Outcome, Place};
+use crate::call::{Host, Launch, Outcome};
 use crate::compile::compile;
 use crate::diagnostics::Diagnostics;
-use crate::library::{Function, Library, Param, ParamKind, RouteKind, Routes, Variable};
+use crate::library::{Function, Library, Param, ParamKind, Variable};
 use crate::program::Program;
+use crate::route::{RouteKind, Routes};
+use crate::source::Place;
 use crate::source::SourceMap;
 use crate::value::Value;
 use crate::variable::{Accessor, Index, Store, WriteError};

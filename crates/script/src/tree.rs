@@ -1,9 +1,10 @@
 //! The configuration as it is written: what the parser makes and the checker reads. Every node has its span.
 
+use crate::global::GlobalValue;
 use crate::lexer::Text;
-use crate::library::RouteKind;
-use crate::program::GlobalValue;
+use crate::operator::Binary;
 use crate::reference::Reference;
+use crate::route::RouteKind;
 use crate::source::Span;
 
 /// Something with its place.
@@ -117,31 +118,6 @@ pub(crate) enum Unary {
     Not,
     Minus,
     Complement,
-}
-
-/// Operators with two operands (manual, "Script Operators" and "Script Statements").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Binary {
-    Or,
-    And,
-    Equal,
-    Unequal,
-    Match,
-    NoMatch,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-    BitOr,
-    BitAnd,
-    BitXor,
-    ShiftLeft,
-    ShiftRight,
 }
 
 /// `=`, `:=`, or an operator joined with `=`.

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use regex::bytes::Regex;
 use smallvec::SmallVec;
 
-use crate::call::Place;
 use crate::ere;
-use crate::library::RouteKind;
-use crate::program::{RouteId, RouteTable};
+use crate::route::RouteKind;
+use crate::route::{RouteId, RouteTable};
+use crate::source::Place;
 use crate::value::{Bytes, Value};
 
 /// How many regular expressions made at run time are kept compiled. One takes some KiB, and about 640 at the most.
@@ -153,13 +153,6 @@ impl Run {
         let at = self.names.iter().position(|known| known.as_deref() == Some(name));
         at.and_then(|at| self.params.get(at)).cloned().unwrap_or_default()
     }
-}
-
-/// A line of the script.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) file: u32,
-    pub(crate) line: u32,
 }
 
 /// One route of the call stack.

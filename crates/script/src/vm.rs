@@ -5,13 +5,14 @@
 
 mod call;
 mod failure;
-mod op;
 mod stretch;
 
 use crate::call::{Host, Launch, NamedParams, Outcome, Resume, Waiting};
+use crate::code::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 use crate::expression::Expr;
-use crate::library::RouteKind;
-use crate::program::{Entry, Program, RouteId};
+use crate::program::{Entry, Program};
+use crate::route::RouteId;
+use crate::route::RouteKind;
 use crate::value::{Bytes, Value};
 use crate::variable::{Index, Store};
 use crate::vars::{Level, Run};
@@ -19,11 +20,8 @@ use smallvec::SmallVec;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-pub(crate) use call::{Argument, ArgumentKind, Arguments, CallSite};
 pub use failure::MAX_REPORTED_ERRORS;
 pub use stretch::DEFAULT_MAX_STRETCH;
-
-pub(crate) use op::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 
 /// Routes call each other at most this deep.
 pub const MAX_ROUTE_DEPTH: usize = 100;
@@ -91,6 +89,15 @@ enum Next {
 pub struct Execution {
     run: Run,
     next: Next,
+}
+
+impl<C: Host> Program<C> {
+    /// A run of a route, not yet begun: see [`Execution::run`].
+    pub fn start(&self, route: RouteId) -> Execution {
+        let mut execution = Execution::new();
+        execution.restart(route, NamedParams::new());
+        execution
+    }
 }
 
 impl Execution {

@@ -1,15 +1,16 @@
 //! Calls of the host's functions: the name, where it may be used, and each argument against its parameter.
 
 use super::{Checked, Compiler, Reported, constant};
-use crate::call::{Host, Place};
+use crate::call::Host;
+use crate::code::{Argument, ArgumentKind, Arguments, CallSite};
 use crate::diagnostics::did_you_mean;
 use crate::expression::{Expr, Part};
 use crate::library::{Function, Param, ParamKind};
 use crate::site::{ArgumentSite, Site};
+use crate::source::Place;
 use crate::source::Span;
 use crate::tree::{self, CallTree, ExprKind};
 use crate::value::Value;
-use crate::vm::{Argument, ArgumentKind, Arguments, CallSite};
 
 /// An argument with what `prepare` is told of it.
 struct Checking<C: Host> {

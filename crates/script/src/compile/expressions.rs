@@ -8,9 +8,10 @@ use crate::ere;
 use crate::expression::{Expr, Operator, Pattern, arithmetic, compare, complement, is_arithmetic};
 use crate::format;
 use crate::lexer::Text;
+use crate::operator::Binary;
 use crate::reference::Reference;
 use crate::source::Span;
-use crate::tree::{self, Binary, ExprKind, Spanned, Unary};
+use crate::tree::{self, ExprKind, Spanned, Unary};
 use crate::value::{Bytes, Value};
 use crate::variable::Bound;
 

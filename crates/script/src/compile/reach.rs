@@ -1,8 +1,8 @@
 //! From which types of routes each route can be reached, through `route()`, `async()` and `launch()`.
 
 use crate::lexer::Text;
-use crate::library::{RouteKind, Routes};
-use crate::program::{RouteId, RouteTable};
+use crate::route::{RouteId, RouteTable};
+use crate::route::{RouteKind, Routes};
 use crate::tree::{CallTree, Expr, ExprKind, RouteCallTree, RouteTree, Statement, StatementKind};
 
 /// For each route of the table, its own type and those of the routes that lead to it. A route with a name may also

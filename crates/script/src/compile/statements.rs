@@ -4,16 +4,17 @@ use std::rc::Rc;
 
 use super::{Checked, Compiler, Reported};
 use crate::call::Host;
+use crate::code::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 use crate::expression::Operator;
-use crate::library::{RouteKind, Routes};
 use crate::reference::Reference;
+use crate::route::{RouteKind, Routes};
 use crate::source::Span;
 use crate::tree::{
     AssignOperator, CallTree, Case, Expr, ExprKind, RouteCallTree, Spanned, Statement, StatementKind,
 };
 use crate::value::Value;
 use crate::variable::{Bound, Store};
-use crate::vm::{Assignment, Async, Each, Launched, MAX_ROUTE_ARGUMENTS, Op, RouteCall, RouteTarget, Switch};
+use crate::vm::MAX_ROUTE_ARGUMENTS;
 
 impl<C: Host> Compiler<'_, C> {
     /// A block; what is wrong in one statement does not keep the next from being checked.
@@ -205,7 +206,7 @@ impl<C: Host> Compiler<'_, C> {
     fn route_name(
         &mut self,
         name: &Expr,
-    ) -> Checked<Result<crate::program::RouteId, crate::expression::Expr<C>>> {
+    ) -> Checked<Result<crate::route::RouteId, crate::expression::Expr<C>>> {
         let expr = self.argument_value(name)?;
         match expr.constant().map(|value| value.to_bytes().unwrap_or_default()) {
             Some(text) => Ok(Ok(self.find_route(RouteKind::Request, &text, name.span)?)),
@@ -213,7 +214,7 @@ impl<C: Host> Compiler<'_, C> {
         }
     }
 
-    fn fixed_route(&mut self, name: &Expr) -> Checked<crate::program::RouteId> {
+    fn fixed_route(&mut self, name: &Expr) -> Checked<crate::route::RouteId> {
         match self.route_name(name)? {
             Ok(id) => Ok(id),
             Err(_) => self.fail(name.span, "the name of a route expected"),
@@ -302,7 +303,8 @@ impl<C: Host> Compiler<'_, C> {
     /// Leaves the truth of a condition in the register. Functions and routes are called in turn, as far as the
     /// operators around need them; what has no calls is one test.
     pub(super) fn condition(&mut self, condition: &Expr) -> Checked<()> {
-        use crate::tree::{Binary, Unary};
+        use crate::operator::Binary;
+        use crate::tree::Unary;
         if !has_calls(condition) {
             let test = self.value(condition)?;
             self.emit(Op::Test(test));

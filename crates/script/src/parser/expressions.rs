@@ -3,7 +3,8 @@
 
 use super::{MAX_OPERATORS, Parsed, Parser};
 use crate::lexer::Kind;
-use crate::tree::{Binary, Expr, ExprKind, Spanned, Unary};
+use crate::operator::Binary;
+use crate::tree::{Expr, ExprKind, Spanned, Unary};
 
 /// Signs and words of the binary operators with how tight they bind.
 const OPERATORS: &[(&str, Binary, u8)] = &[

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::{Parsed, Parser};
+use crate::global::{GlobalValue, ProfileSpec, SocketOption, SocketSpec};
 use crate::lexer::Kind;
 use crate::library::GlobalKind;
-use crate::program::{GlobalValue, ProfileSpec, SocketOption, SocketSpec};
 use crate::source::Span;
 use crate::tree::{Spanned, Tree};
 use crate::value::Bytes;

@@ -2,10 +2,11 @@
 
 use super::{MAX_NESTING, Parsed, Parser, Reported};
 use crate::lexer::Kind;
+use crate::operator::Binary;
 use crate::reference::Reference;
 use crate::source::Span;
 use crate::tree::{
-    Argument, AssignOperator, Binary, CallTree, Case, Expr, RouteCallTree, Spanned, Statement, StatementKind,
+    Argument, AssignOperator, CallTree, Case, Expr, RouteCallTree, Spanned, Statement, StatementKind,
 };
 
 impl Parser<'_> {

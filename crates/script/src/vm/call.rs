@@ -3,45 +3,14 @@
 use smallvec::SmallVec;
 
 use super::Machine;
-use crate::call::{Call, Host, Outcome, Resume, Waiting};
-use crate::expression::{Expr, Fault};
-use crate::library::RouteKind;
+use crate::call::{Host, Outcome, Resume, Waiting};
+use crate::code::{Argument, ArgumentKind, Arguments, CallSite};
+use crate::expression::Fault;
 use crate::program::Program;
 use crate::value::Value;
 
 /// Arguments of this many parameters are kept on the stack.
 const USUAL_ARGUMENTS: usize = 6;
-
-/// A prepared function at one place of the script.
-pub(crate) struct CallSite<C: Host> {
-    pub(crate) name: &'static str,
-    pub(crate) call: Call<C>,
-    pub(crate) arguments: Arguments<C>,
-}
-
-pub(crate) enum Arguments<C> {
-    /// All known when the script was loaded.
-    Fixed(Box<[Value]>),
-    Mixed(Box<[Argument<C>]>),
-}
-
-/// One argument; what is missing has become a constant NULL.
-pub(crate) struct Argument<C> {
-    pub(crate) kind: ArgumentKind,
-    pub(crate) optional: bool,
-    pub(crate) value: Expr<C>,
-}
-
-/// What a value is made before the function is given it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ArgumentKind {
-    /// It is a constant already.
-    Ready,
-    Str,
-    Int,
-    StrOrInt,
-    Route(RouteKind),
-}
 
 enum Wrong {
     Fault(Fault),

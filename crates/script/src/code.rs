@@ -1,12 +1,12 @@
-//! The operations of the machine.
+//! The code of a program: the operations of the machine, and what they carry.
 
 use std::rc::Rc;
 
-use super::CallSite;
-use crate::call::Host;
+use crate::call::{Call, Host};
 use crate::expression::{Expr, Fault, Operator, arithmetic, compare};
-use crate::program::RouteId;
-use crate::tree::Binary;
+use crate::operator::Binary;
+use crate::route::RouteId;
+use crate::route::RouteKind;
 use crate::value::Value;
 use crate::variable::{Bound, Store};
 
@@ -51,7 +51,7 @@ pub(crate) struct Assignment<C> {
 }
 
 impl<C: Host> Assignment<C> {
-    pub(super) fn value(&self, host: &mut C) -> Result<Value, Fault> {
+    pub(crate) fn value(&self, host: &mut C) -> Result<Value, Fault> {
         match self.combine {
             None => Ok(self.value.value(host)?.into_owned()),
             Some(Operator(operator)) => {
@@ -82,7 +82,7 @@ pub(crate) struct Switch<C> {
 }
 
 impl<C> Switch<C> {
-    pub(super) fn target(&self, value: &Value) -> u32 {
+    pub(crate) fn target(&self, value: &Value) -> u32 {
         let case = self.cases.iter().find(|(case, _)| compare(Binary::Equal, value, case));
         case.map_or(self.otherwise, |(_, target)| *target)
     }
@@ -108,4 +108,35 @@ pub(crate) struct Launched<C: Host> {
     pub(crate) site: CallSite<C>,
     pub(crate) report: Option<RouteId>,
     pub(crate) text: Option<Expr<C>>,
+}
+
+/// A prepared function at one place of the script.
+pub(crate) struct CallSite<C: Host> {
+    pub(crate) name: &'static str,
+    pub(crate) call: Call<C>,
+    pub(crate) arguments: Arguments<C>,
+}
+
+pub(crate) enum Arguments<C> {
+    /// All known when the script was loaded.
+    Fixed(Box<[Value]>),
+    Mixed(Box<[Argument<C>]>),
+}
+
+/// One argument; what is missing has become a constant NULL.
+pub(crate) struct Argument<C> {
+    pub(crate) kind: ArgumentKind,
+    pub(crate) optional: bool,
+    pub(crate) value: Expr<C>,
+}
+
+/// What a value is made before the function is given it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArgumentKind {
+    /// It is a constant already.
+    Ready,
+    Str,
+    Int,
+    StrOrInt,
+    Route(RouteKind),
 }

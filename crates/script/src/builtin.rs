@@ -1,0 +1,32 @@
+//! The names that belong to the language itself.
+
+use std::collections::BTreeMap;
+
+use crate::call::Host;
+use crate::language;
+use crate::library::{Global, GlobalKind, Library, ModuleSpec};
+use crate::strings;
+
+impl<C: Host> Library<C> {
+    /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
+    /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line`, `$cfg_file`, and
+    /// the `s.` transformations.
+    pub fn new() -> Self {
+        let mut library =
+            Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
+        library.global(Global {
+            name: "max_while_loops",
+            kind: GlobalKind::Int,
+            doc: "how often a loop may run before it is stopped",
+        });
+        library.core.variables = language::variables();
+        library.core.transformations = strings::transformations();
+        library
+    }
+}
+
+impl<C: Host> Default for Library<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
