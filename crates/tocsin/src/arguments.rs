@@ -1,10 +1,7 @@
 //! The command line: the peer's flags, with the peer's exit status for what is wrong with them.
 
 use std::ffi::OsString;
-use std::fmt;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -12,10 +9,8 @@ use tocsin_process::Identity;
 use tocsin_script::SocketSpec;
 use tocsin_server::settings::Overrides;
 
+use crate::answer::Answer;
 use crate::{demo, events};
-
-/// Exit status for everything that is wrong before the server runs, as the peer's.
-pub(crate) const FAILED: u8 = 255;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -34,55 +29,6 @@ pub(crate) struct Arguments {
     pub(crate) overrides: Overrides,
     /// As it was given, for the management interface.
     pub(crate) given: Vec<String>,
-}
-
-/// Text to print instead of running.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    text: String,
-    failed: bool,
-}
-
-impl Answer {
-    fn error(text: impl Into<String>) -> Self {
-        Self {
-            text: format!("ERROR:core:main: {}\nNOTICE:core:main: Exiting....\n", text.into()),
-            failed: true,
-        }
-    }
-
-    /// Something to read, which was asked for.
-    pub(crate) fn text(text: String) -> Self {
-        Self { text, failed: false }
-    }
-
-    /// What was wrong with the use of a tool of this program.
-    pub(crate) fn error_of(tool: &str, message: &str) -> Self {
-        Self { text: format!("tocsin {tool}: {message}\n"), failed: true }
-    }
-
-    /// What the command line of a tool of this program led to: its help, or an error.
-    pub(crate) fn of_clap(error: &clap::Error) -> Self {
-        Self { text: error.to_string(), failed: error.kind() != ErrorKind::DisplayHelp }
-    }
-
-    /// Prints it and returns the exit status.
-    pub(crate) fn give(&self) -> ExitCode {
-        // Nobody is left to be told if the terminal is gone.
-        if self.failed {
-            let _ = std::io::stderr().write_all(self.text.as_bytes());
-            ExitCode::from(FAILED)
-        } else {
-            let _ = write!(std::io::stdout(), "{}", self.text);
-            ExitCode::SUCCESS
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// What the program is asked to be.

@@ -3,6 +3,7 @@
 //! The program: command line, start-up order, and the modules linked in. Everything else is in the rooms below.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod arguments;
 mod demo;
 mod embedded;

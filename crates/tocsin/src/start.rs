@@ -11,7 +11,8 @@ use tocsin_server::logging::{self, Level, LogSettings};
 use tocsin_server::startup::{self, Assembled, StartError};
 use tocsin_server::{Server, settings::Settings};
 
-use crate::arguments::{Arguments, FAILED};
+use crate::answer::FAILED;
+use crate::arguments::Arguments;
 use crate::{embedded, limits};
 
 /// Runs what the command line asks for, to its end.

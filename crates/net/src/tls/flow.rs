@@ -5,7 +5,7 @@ use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 
-use super::TlsError;
+use super::error::TlsError;
 use super::records::{APPLICATION_DATA, Admission, first_record};
 
 /// Plaintext of one record (RFC 8446 section 5.1).

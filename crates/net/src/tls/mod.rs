@@ -5,6 +5,7 @@
 //! the client's hello and waits for its configuration ([`Progress::Hello`], [`Session::answer`]). A session keeps no buffers:
 //! only what has come of a record that is not complete.
 
+mod error;
 mod facts;
 mod flow;
 mod records;
@@ -20,19 +21,13 @@ use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, CommonState, ServerConfig, SignatureScheme};
-use thiserror::Error;
 
 use flow::{Flow, Word};
 
+pub use error::{PENDING_LIMIT, SEND_LIMIT, TlsError};
 pub use facts::Facts;
 pub use suite::{SUITES, Suite};
 pub use verdict::Verdict;
-
-/// Bytes of records that wait for their rest, at the most. One record has at most 18,437 bytes (RFC 8446 section 5.2,
-/// RFC 5246 section 6.2.3); a message of the handshake may stretch over several.
-pub const PENDING_LIMIT: usize = 64 << 10;
-/// Plaintext that one [`Session::send`] takes, in bytes.
-pub const SEND_LIMIT: usize = 1 << 20;
 
 /// The fatal alert `unrecognized_name` (RFC 6066 section 3) in a record of its own, as it is sent before the handshake.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -86,29 +81,6 @@ pub enum Progress {
     Open,
     /// The peer said that it will send nothing more (`close_notify`).
     Closed,
-}
-
-/// Why a session ended.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// The peer broke the protocol, or nothing could be agreed on, or a certificate was not accepted.
-    #[error("{0}")]
-    Protocol(#[from] rustls::Error),
-    /// A record came without the type of protected ones (RFC 8446 section 5.2).
-    #[error("the peer sent a TLS record of type {0} where only protected ones may come")]
-    UnexpectedRecord(u8),
-    /// The peer sends a record or a message of the handshake that has no end.
-    #[error("the peer sent more than {PENDING_LIMIT} bytes of one TLS message")]
-    PendingLimit,
-    /// The session is not open for plaintext.
-    #[error("the TLS session is not open")]
-    NotOpen,
-    /// More plaintext at once than [`SEND_LIMIT`].
-    #[error("more than {SEND_LIMIT} bytes at once")]
-    SendLimit,
-    /// The keys may not be used for more (RFC 8446 section 5.5).
-    #[error("the keys of the TLS session are used up")]
-    Exhausted,
 }
 
 impl Session {

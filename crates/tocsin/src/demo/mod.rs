@@ -7,6 +7,7 @@
 mod causes;
 mod names;
 mod phone;
+mod promised;
 mod server;
 mod stage;
 
@@ -15,12 +16,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, Command};
-use tocsin_event::{CORE_EVENTS, Description};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
-use crate::arguments::Answer;
+use crate::answer::Answer;
 use crate::events::ear::Heard;
 use causes::Cause;
 use server::Server;
@@ -28,9 +28,6 @@ use stage::Stage;
 
 /// How long an event may take after its cause.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The events that the demo is about: those that operators of the peer know.
-const PROMISED: usize = 6;
 
 /// What `tocsin demo` is asked for.
 #[derive(Debug)]
@@ -109,11 +106,6 @@ async fn show(asked: &Asked) -> Result<bool, String> {
     Ok(missed.is_empty())
 }
 
-/// The six events.
-fn promised() -> impl Iterator<Item = &'static Description> {
-    CORE_EVENTS.iter().take(PROMISED)
-}
-
 /// Does what leads to the event, until it has come.
 async fn bring_about(cause: &Cause, server: &mut Server) -> Result<Heard, String> {
     let mut acting = (cause.act)(server.place());
@@ -136,6 +128,7 @@ async fn bring_about(cause: &Cause, server: &mut Server) -> Result<Heard, String
 
 #[cfg(test)]
 mod tests {
+    use super::promised::promised;
     use super::*;
 
     #[test]

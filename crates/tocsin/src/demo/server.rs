@@ -15,7 +15,8 @@ use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{names, promised};
+use super::names;
+use super::promised::promised;
 use crate::events::ear::{Ear, Heard};
 
 const CONFIG: &str = include_str!("demo.cfg");

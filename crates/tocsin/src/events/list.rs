@@ -6,7 +6,8 @@ use tocsin_event::{CORE_EVENTS, Description, Field, FieldKind};
 use tocsin_json::Value;
 use tocsin_mi::client::{self, Place};
 
-use super::{pretty, tail};
+use super::output::pretty;
+use super::tail;
 
 /// The core's events.
 fn core(json: bool) -> Vec<u8> {

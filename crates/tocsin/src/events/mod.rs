@@ -2,18 +2,19 @@
 
 pub(crate) mod ear;
 mod list;
+mod output;
 mod schema;
 mod show;
 mod tail;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tocsin_mi::client::Place;
 
-use crate::arguments::Answer;
+use crate::answer::Answer;
+use output::{pretty, print};
 
 /// Where the embedded configuration answers.
 const USUAL_PLACE: &str = "http://127.0.0.1:8888/mi";
@@ -79,23 +80,6 @@ fn usual_place() -> Place {
 }
 
 /// A value on lines of its own, as `jq` shows it.
-fn pretty(value: &tocsin_json::Value) -> Vec<u8> {
-    let mut text = Vec::new();
-    value.write_pretty(&mut text);
-    text.push(b'\n');
-    text
-}
-
-/// Writes to standard output. `false`: whoever read it is gone, which is no failure.
-fn print(text: &[u8]) -> Result<bool, String> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(cause) => Err(cause.to_string()),
-    }
-}
-
 fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
     let server = Arg::new("server")

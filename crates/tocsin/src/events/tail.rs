@@ -14,7 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ear::Ear;
-use super::{print, show};
+use super::output::print;
+use super::show;
 
 /// How long the server keeps a subscription of somebody who does not refresh it, in seconds.
 const EXPIRE: i64 = 60;

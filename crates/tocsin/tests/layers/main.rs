@@ -3,7 +3,7 @@
 //! Reads the sources of every crate, finds which file names which, and fails on a circle of files that is larger than the
 //! crate may have. Tests are left out. A facade (`pub use`) is followed to the file that defines the name.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that reports what it found")]
+#![expect(clippy::unwrap_used, reason = "it fails by panicking")]
 
 mod circles;
 mod sources;
@@ -17,8 +17,8 @@ use sources::Sources;
 /// the language: the index of a variable is an expression, whose parts are texts with variables in them. What is left in
 /// `server` is the knot around the context of a message.
 const LARGEST: [(&str, usize); 11] = [
-    ("crates/shm", 1),
-    ("crates/sip", 1),
+    ("crates/shm", 4),
+    ("crates/sip", 3),
     ("crates/json", 1),
     ("crates/net", 1),
     ("crates/process", 1),

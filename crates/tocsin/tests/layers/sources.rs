@@ -199,19 +199,19 @@ impl Paths<'_> {
                 TokenTree::Ident(name) => path.push(name.to_string()),
                 TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {}
                 other => {
-                    self.note_whole(std::mem::take(&mut path));
+                    self.note_whole(&std::mem::take(&mut path));
                     if let TokenTree::Group(group) = other {
                         self.note_tokens(group.stream());
                     }
                 }
             }
         }
-        self.note_whole(path);
+        self.note_whole(&path);
     }
 
-    fn note_whole(&mut self, path: Names) {
+    fn note_whole(&mut self, path: &[String]) {
         if path.first().is_some_and(|first| matches!(first.as_str(), "crate" | "super")) {
-            self.note(&path);
+            self.note(path);
         }
     }
 }
