@@ -9,10 +9,10 @@ use std::rc::Rc;
 use tocsin_db::{Finished, Limits, Scheme, Url};
 use tocsin_event::EventId;
 use tocsin_script::ModuleSpec;
-use tocsin_server::databases::Engine;
+use tocsin_server::Context;
+use tocsin_server::databases::{Engine, QueryReports};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::slow_queries::{self, Names};
-use tocsin_server::{Context, Server};
 
 use parameters::Settings;
 
@@ -53,24 +53,24 @@ impl Engine for Mysql {
         self.settings.limits.clone()
     }
 
-    fn finished(&self, server: &Server, finished: &Finished<'_>) {
+    fn finished(&self, reports: QueryReports<'_>, finished: &Finished<'_>) {
         if let Some(complaint) = slow_queries::complaint(finished) {
             tracing::error!("{complaint}");
         }
-        if let Some(slow) = slow_queries::measure(server, NAMES, self.settings.threshold_us, finished) {
+        if let Some(slow) = slow_queries::measure(reports, NAMES, self.settings.threshold_us, finished) {
             tracing::warn!("{slow}");
         }
     }
 
-    fn connected(&self, server: &Server, url: &Url, connected: bool) {
+    fn connected(&self, reports: QueryReports<'_>, url: &Url, connected: bool) {
         let event = match self.event.get() {
             Some(event) => *event,
-            None => match server.events.registry().find(CONNECTION_EVENT.as_bytes()) {
+            None => match reports.events.registry().find(CONNECTION_EVENT.as_bytes()) {
                 Some(event) => *self.event.get_or_init(|| event),
                 None => return,
             },
         };
-        server.events.raise(event, |params| {
+        reports.events.raise(event, |params| {
             params
                 .text("url", url.to_string())
                 .text("status", if connected { "connected" } else { "disconnected" });

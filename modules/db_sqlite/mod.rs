@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tocsin_db::{Finished, Limits, Scheme};
 use tocsin_script::{ModParam, ModuleSpec};
-use tocsin_server::databases::Engine;
+use tocsin_server::Context;
+use tocsin_server::databases::{Engine, QueryReports};
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
 use tocsin_server::parameters::{number, text};
 use tocsin_server::slow_queries::{self, Names};
-use tocsin_server::{Context, Server};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -79,11 +79,11 @@ impl Engine for Sqlite {
         self.limits.clone()
     }
 
-    fn finished(&self, server: &Server, finished: &Finished<'_>) {
+    fn finished(&self, reports: QueryReports<'_>, finished: &Finished<'_>) {
         if let Some(complaint) = slow_queries::complaint(finished) {
             tracing::error!("{complaint}");
         }
-        if let Some(slow) = slow_queries::measure(server, NAMES, self.threshold_us, finished) {
+        if let Some(slow) = slow_queries::measure(reports, NAMES, self.threshold_us, finished) {
             tracing::warn!("{slow}");
         }
     }

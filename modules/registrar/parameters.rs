@@ -1,7 +1,7 @@
 //! The module's parameters.
 
 use tocsin_script::{Bytes, ModParam, ModParamKind, Value};
-use tocsin_server::core::FlagNames;
+use tocsin_server::flag_names::FlagNames;
 use tocsin_server::module::{Parameters, SetupError};
 
 const fn number(name: &'static str) -> ModParam {

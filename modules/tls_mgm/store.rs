@@ -12,6 +12,7 @@ use tocsin_net::connections::Guise;
 use tocsin_script::Value;
 use tocsin_server::Server;
 use tocsin_server::avps::Avps;
+use tocsin_server::keyed_hash::KeyedHash;
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_server::security::{NoDomain, Security, Wish};
 
@@ -28,6 +29,7 @@ pub(super) struct Store {
     settings: Settings,
     published: Published,
     own: RefCell<Own>,
+    hash: KeyedHash,
 }
 
 /// What this process has made of one edition.
@@ -69,7 +71,7 @@ impl Store {
         published.publish(&content).map_err(|cause| failed(cause.into()))?;
         // Nobody else publishes before the first fork: every process inherits what was made here.
         own.edition = published.edition();
-        Ok(Rc::new(Self { settings, published, own: RefCell::new(own) }))
+        Ok(Rc::new(Self { settings, published, own: RefCell::new(own), hash: KeyedHash::of(setup.arena) }))
     }
 
     /// Whether there is a database.
@@ -240,7 +242,6 @@ fn load(domain: &Domain) -> Result<(Material, Config), LoadError> {
 impl Security for Store {
     fn server_config(
         &self,
-        _: &'static Server,
         local: SocketAddr,
         server_name: Option<&str>,
     ) -> Result<Arc<ServerConfig>, NoDomain> {
@@ -249,7 +250,6 @@ impl Security for Store {
 
     fn client_config(
         &self,
-        _: &'static Server,
         remote: SocketAddr,
         wish: &Wish,
         host: Option<&str>,
@@ -257,11 +257,11 @@ impl Security for Store {
         self.client(remote, wish, host)
     }
 
-    fn guise(&self, server: &'static Server, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise {
+    fn guise(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise {
         let own = self.current();
         let Ok(at) = own.client_domain(remote, wish) else { return Guise::NONE };
         // Never 0, which means nothing.
-        let hash = |name: &str| server.keyed_hash(&[name.to_ascii_lowercase().as_bytes()]) as u32 | 1;
+        let hash = |name: &str| self.hash.hash(&[name.to_ascii_lowercase().as_bytes()]) as u32 | 1;
         let name = host.filter(|host| host.parse::<IpAddr>().is_err());
         Guise { domain: hash(&own.domains[at].name), name: name.map_or(0, hash) }
     }

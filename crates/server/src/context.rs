@@ -1,16 +1,15 @@
 //! What a script runs for: one message on its way through the server.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU32;
 
 use tocsin_net::connections::ConnectionId;
-use tocsin_script::{Bytes, Host, Launch, NamedParams, Place, RouteId, RouteKind, ScriptVars, Value};
+use tocsin_script::{Bytes, NamedParams, RouteId, RouteKind, ScriptVars};
 use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
 use crate::flow::Flow;
-use crate::logging::{self, Level};
 use crate::server::Server;
+use crate::slowest::Slowest;
 use crate::sockets::SocketId;
 use crate::target::Targets;
 use crate::worker::Worker;
@@ -99,8 +98,8 @@ pub struct Context {
     pub vars: ScriptVars,
     /// Monotonic nanoseconds at which the message was read; 0 when nobody wants to know.
     pub began_ns: u64,
-    /// The slowest functions so far: name, line, microseconds.
-    pub slowest: Vec<(String, u32, u64)>,
+    /// The slowest functions so far.
+    pub slowest: Slowest,
 }
 
 impl Context {
@@ -128,7 +127,7 @@ impl Context {
             event_depth: 0,
             vars: ScriptVars::default(),
             began_ns: 0,
-            slowest: Vec::new(),
+            slowest: Slowest::default(),
         }
     }
 
@@ -156,64 +155,5 @@ pub fn received_uri(message: &Message) -> &[u8] {
     match message.kind() {
         Kind::Request { uri, .. } => uri,
         Kind::Reply { .. } => b"",
-    }
-}
-
-fn script_text(place: Place<'_>, message: &str) -> String {
-    format!("core: {}:{}: {message}", place.file, place.line)
-}
-
-impl Host for Context {
-    fn vars(&mut self) -> &mut ScriptVars {
-        &mut self.vars
-    }
-
-    fn position(&self) -> &'static AtomicU32 {
-        &self.server().table.slot(self.worker.member.slot).position
-    }
-
-    fn now_ms(&self) -> u64 {
-        crate::time::coarse_ms()
-    }
-
-    fn script_error(&mut self, place: Place<'_>, message: &str) {
-        logging::fault_line(Level::Error, "statement", place, || script_text(place, message));
-    }
-
-    fn run_error(&mut self, place: Place<'_>, message: &str) {
-        logging::fault_line(Level::Error, "run", place, || script_text(place, message));
-    }
-
-    fn launch(&mut self, launch: Launch<Self>) {
-        crate::run::beside(self, launch);
-    }
-
-    fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {
-        let event = event.lossy();
-        let (file, line) = self.vars.place().unwrap_or(("", 0));
-        logging::fault_line_untold(Level::Warning, "parameter", Place { file, line }, || {
-            match wanted.to_int() {
-                Some(number) => {
-                    format!("event_route: Parameter {number} not found for event {event} - max {given}")
-                }
-                None => {
-                    let name = String::from_utf8_lossy(wanted.as_str().unwrap_or_default());
-                    format!("event_route: Parameter <{name}> not found for event <{event}>")
-                }
-            }
-        });
-    }
-
-    fn between_statements(&mut self) {
-        self.worker.safe_point();
-    }
-
-    fn action_starts(&mut self) -> u64 {
-        crate::time::now_ns()
-    }
-
-    fn action_done(&mut self, name: &str, line: u32, started: u64) {
-        let took = crate::time::now_ns().saturating_sub(started) / 1000;
-        crate::slow::note(&mut self.slowest, name, line, took);
     }
 }

@@ -9,9 +9,21 @@ use std::rc::Rc;
 
 use thiserror::Error;
 use tocsin_db::{Finished, Limits, Observer, Pool, QueryError, Rows, Scheme, Source, Url};
+use tocsin_event::Events;
 
-use crate::module::SetupError;
-use crate::server::Server;
+use crate::setup_error::SetupError;
+use crate::statistics::{CoreCounters, Statistics};
+
+/// What queries are counted and reported with.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryReports<'a> {
+    /// The Event Interface.
+    pub events: &'a Events,
+    /// Statistics.
+    pub statistics: &'a Statistics,
+    /// The counters of queries among them.
+    pub counters: &'a CoreCounters,
+}
 
 /// What a module that speaks to databases does for those who use them.
 pub trait Engine {
@@ -22,11 +34,11 @@ pub trait Engine {
     fn limits(&self) -> Limits;
 
     /// A query ended.
-    fn finished(&self, server: &Server, finished: &Finished<'_>);
+    fn finished(&self, reports: QueryReports<'_>, finished: &Finished<'_>);
 
     /// The connection of this process was lost (`false`), or is there again.
-    fn connected(&self, server: &Server, url: &Url, connected: bool) {
-        let _ = (server, url, connected);
+    fn connected(&self, reports: QueryReports<'_>, url: &Url, connected: bool) {
+        let _ = (reports, url, connected);
     }
 }
 
@@ -126,38 +138,38 @@ impl Databases {
     /// A [`DatabaseError`].
     pub async fn query(
         &self,
-        server: &Server,
+        reports: QueryReports<'_>,
         database: DatabaseId,
         text: &[u8],
         source: Source,
     ) -> Result<Rows, DatabaseError> {
         let (pool, engine) = self.open.get(database.0).ok_or(DatabaseError::Unknown)?;
-        Ok(pool.query(text, source, &Watch { server, engine: &**engine }).await?)
+        Ok(pool.query(text, source, &Watch { reports, engine: &**engine }).await?)
     }
 
     /// The connections of this process to a database, and who is to be told of queries over them.
     pub fn pool<'a>(
         &'a self,
-        server: &'a Server,
+        reports: QueryReports<'a>,
         database: DatabaseId,
     ) -> Option<(&'a Pool, impl Observer + use<'a>)> {
         let (pool, engine) = self.open.get(database.0)?;
-        Some((pool, Watch { server, engine: &**engine }))
+        Some((pool, Watch { reports, engine: &**engine }))
     }
 }
 
 struct Watch<'a> {
-    server: &'a Server,
+    reports: QueryReports<'a>,
     engine: &'a dyn Engine,
 }
 
 impl Observer for Watch<'_> {
     fn finished(&self, finished: &Finished<'_>) {
-        self.engine.finished(self.server, finished);
+        self.engine.finished(self.reports, finished);
     }
 
     fn connected(&self, url: &Url, connected: bool) {
-        self.engine.connected(self.server, url, connected);
+        self.engine.connected(self.reports, url, connected);
     }
 }
 
@@ -178,7 +190,7 @@ mod tests {
             Limits::default()
         }
 
-        fn finished(&self, _: &Server, _: &Finished<'_>) {}
+        fn finished(&self, _: QueryReports<'_>, _: &Finished<'_>) {}
     }
 
     #[test]

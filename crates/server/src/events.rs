@@ -7,25 +7,23 @@ use tocsin_event::{
 use tocsin_net::connections::View;
 use tocsin_process::{Cause, Exit};
 
-use crate::server::Server;
-
 /// `E_CORE_THRESHOLD`: `source` took `micros` for `extra`.
-pub fn threshold(server: &Server, source: &str, micros: u64, extra: &[u8]) -> Raised {
-    server.events.tell(EventId::THRESHOLD, &Threshold { source, time: micros, extra })
+pub fn threshold(events: &Events, source: &str, micros: u64, extra: &[u8]) -> Raised {
+    events.tell(EventId::THRESHOLD, &Threshold { source, time: micros, extra })
 }
 
 /// `E_CORE_PKG_THRESHOLD`: a process's private memory.
-pub fn private_memory(server: &Server, event: &PkgThreshold) -> Raised {
-    server.events.tell(EventId::PKG_THRESHOLD, event)
+pub fn private_memory(events: &Events, event: &PkgThreshold) -> Raised {
+    events.tell(EventId::PKG_THRESHOLD, event)
 }
 
 /// `E_CORE_SHM_THRESHOLD`: the shared memory.
-pub fn shared_memory(server: &Server, event: &ShmThreshold) -> Raised {
-    server.events.tell(EventId::SHM_THRESHOLD, event)
+pub fn shared_memory(events: &Events, event: &ShmThreshold) -> Raised {
+    events.tell(EventId::SHM_THRESHOLD, event)
 }
 
 /// `E_CORE_TCP_DISCONNECT`: a connection ended. The far end is the source, also of one that this server opened.
-pub fn disconnected(server: &Server, view: &View) -> Raised {
+pub fn disconnected(events: &Events, view: &View) -> Raised {
     let event = TcpDisconnect {
         src_ip: view.remote.ip(),
         src_port: view.remote.port(),
@@ -33,12 +31,12 @@ pub fn disconnected(server: &Server, view: &View) -> Raised {
         dst_port: view.local.port(),
         proto: view.protocol.name(),
     };
-    server.events.tell(EventId::TCP_DISCONNECT, &event)
+    events.tell(EventId::TCP_DISCONNECT, &event)
 }
 
 /// `E_CORE_PROC_AUTO_SCALE`: a process was forked (`up`) or asked to leave (`down`).
-pub(crate) fn auto_scaled(server: &Server, event: &ProcAutoScale<'_>) -> Raised {
-    server.events.tell(EventId::PROC_AUTO_SCALE, event)
+pub(crate) fn auto_scaled(events: &Events, event: &ProcAutoScale<'_>) -> Raised {
+    events.tell(EventId::PROC_AUTO_SCALE, event)
 }
 
 /// `E_CORE_SR_STATUS_CHANGED`: the status of an identifier went from one number to another.
@@ -47,8 +45,8 @@ pub(crate) fn status_changed(events: &Events, event: &SrStatusChanged<'_>) -> Ra
 }
 
 /// `E_CORE_PROC_EXIT`: a child ended, and what that cost.
-pub fn process_exit(server: &Server, exit: &Exit, group: &str) -> Raised {
-    let Some(id) = server.events.registry().find(ProcExit::DESCRIPTION.name.as_bytes()) else {
+pub fn process_exit(events: &Events, exit: &Exit, group: &str) -> Raised {
+    let Some(id) = events.registry().find(ProcExit::DESCRIPTION.name.as_bytes()) else {
         return Raised::Unheard;
     };
     let (signal, code) = match exit.cause {
@@ -63,5 +61,5 @@ pub fn process_exit(server: &Server, exit: &Exit, group: &str) -> Raised {
         group,
         records_lost: exit.records_lost.into(),
     };
-    server.events.tell(id, &event)
+    events.tell(id, &event)
 }

@@ -12,7 +12,7 @@ use crate::scaling::Rounds;
 use crate::server::Server;
 use crate::status_report::CoreState;
 use crate::traffic::Traffic;
-use crate::{events, logging, memory, roles};
+use crate::{events, logging, roles};
 
 /// The server's processes.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Family for ServerFamily {
         if decision != Decision::ForkAfter(Duration::ZERO) {
             self.traffic.settle();
         }
-        events::process_exit(self.server, exit, group.kind.name());
+        events::process_exit(&self.server.events, exit, group.kind.name());
     }
 
     fn ready(&mut self) {
@@ -85,8 +85,8 @@ impl Family for ServerFamily {
     fn tick(&self) {
         logging::tell_floods();
         self.server.arena.recount();
-        memory::look_at_shared(self.server);
-        self.private.borrow_mut().look(self.server);
+        self.server.memory.look_at_shared(&self.server.events);
+        self.private.borrow_mut().look(&self.server.memory, &self.server.events);
         self.traffic.look(|group| self.rounds.scales(group));
     }
 
@@ -118,7 +118,7 @@ impl Family for ServerFamily {
         let what = &group.description;
         tracing::info!("process {} ({what}) has finished what it had, and left", exit.pid);
         if relieved {
-            events::process_exit(self.server, exit, group.kind.name());
+            events::process_exit(&self.server.events, exit, group.kind.name());
         }
     }
 }

@@ -8,11 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tocsin_event::{OwnListener, Transports};
 use tocsin_process::{Kind, MadeFile};
 use tocsin_script::{ModuleSpec, Value};
-use tocsin_shm::{Arena, ArenaFull, Sweep};
+use tocsin_shm::{Arena, Sweep};
 use tocsin_sip::Edits;
 
 use crate::caches::Caches;
@@ -22,6 +21,7 @@ use crate::event_routes::EventRoutes;
 use crate::security::Security;
 use crate::server::Server;
 use crate::settings::Settings;
+pub use crate::setup_error::SetupError;
 use crate::sockets::Listener;
 use crate::statistics::Statistics;
 use crate::status_report::StatusReports;
@@ -42,39 +42,6 @@ pub trait Module {
     fn commands(&self, server: &'static Server, registry: &mut tocsin_mi::Registry) {
         let _ = (server, registry);
     }
-}
-
-/// Why a module could not start.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    /// A parameter has a value that cannot be used.
-    #[error("modparam {module}:{name}: {problem}")]
-    Parameter {
-        /// The module.
-        module: &'static str,
-        /// The parameter.
-        name: &'static str,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
-    /// One of the values of a parameter that may be given several times cannot be used.
-    #[error("modparam {module}:{name}: {problem}")]
-    Value {
-        /// The module.
-        module: &'static str,
-        /// The parameter.
-        name: &'static str,
-        /// Which of its values, from 0.
-        nth: usize,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
-    /// Shared memory is too small for what the module needs from the start.
-    #[error("shared memory is too small: start with a larger -m ({0})")]
-    Memory(#[from] ArenaFull),
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
 }
 
 /// A future that runs in one process.

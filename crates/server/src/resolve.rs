@@ -64,6 +64,6 @@ fn looked_up(server: &'static Server, name: &str, micros: u64) {
     if limit > 0 && micros > limit {
         server.statistics.add(server.counters.dns_slow, 1);
         tracing::warn!("threshold exceeded : dns took too long - {micros} us.Source : {name}");
-        events::threshold(server, "dns", micros, name.as_bytes());
+        events::threshold(&server.events, "dns", micros, name.as_bytes());
     }
 }

@@ -9,7 +9,6 @@ use thiserror::Error;
 use tocsin_net::connections::Guise;
 
 use crate::avps::Avps;
-use crate::server::Server;
 
 /// A TLS layer: it knows the TLS domains, and which of them a connection belongs to.
 pub trait Security {
@@ -19,7 +18,6 @@ pub trait Security {
     /// [`NoDomain`] when no server domain is for it: the connection is to be refused.
     fn server_config(
         &self,
-        server: &'static Server,
         local: SocketAddr,
         server_name: Option<&str>,
     ) -> Result<Arc<ServerConfig>, NoDomain>;
@@ -31,7 +29,6 @@ pub trait Security {
     /// [`NoDomain`] when no client domain is for it: the connection is not to be opened.
     fn client_config(
         &self,
-        server: &'static Server,
         remote: SocketAddr,
         wish: &Wish,
         host: Option<&str>,
@@ -39,7 +36,7 @@ pub trait Security {
 
     /// In which guise a connection to `remote` would be opened: only one that was opened in the same may be used
     /// instead. [`Guise::NONE`] when none could be opened.
-    fn guise(&self, server: &'static Server, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise;
+    fn guise(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise;
 
     /// What the script wishes of connections that are opened for a message, by the pairs of that message.
     fn wish(&self, avps: &Avps) -> Wish;

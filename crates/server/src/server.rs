@@ -1,12 +1,9 @@
 //! The server as every process sees it: made once, before the first fork, and never changed.
 
-use std::hash::Hasher;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
-use siphasher::sip::SipHasher13;
-use tocsin_event::SharedEdge;
 use tocsin_event::{Events, Transports};
 use tocsin_process::Plan;
 use tocsin_script::{Program, RouteId};
@@ -15,8 +12,10 @@ use tocsin_shm::{Arena, ProcessTable};
 use crate::blocklist::Blocklists;
 use crate::caches::Caches;
 use crate::context::Context;
-use crate::databases::Databases;
+use crate::databases::{Databases, QueryReports};
 use crate::event_routes::EventRoutes;
+use crate::keyed_hash::KeyedHash;
+use crate::memory::MemoryWatch;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
 use crate::scaling::ScaledGroup;
 use crate::security::Security;
@@ -105,8 +104,8 @@ pub struct Server {
     pub jobs: Vec<Job>,
     /// Tables with deadlines.
     pub deadlines: Vec<Rc<dyn Deadlines>>,
-    /// When shared memory was last told of.
-    pub shared_edge: &'static SharedEdge,
+    /// What memory is watched against.
+    pub memory: MemoryWatch,
     /// Destinations never to send to.
     pub blocklists: Blocklists,
     /// Shared words.
@@ -136,6 +135,11 @@ impl Server {
         self.states.find().expect("the state of a loaded module")
     }
 
+    /// What a query to a database is counted and reported with.
+    pub fn query_reports(&self) -> QueryReports<'_> {
+        QueryReports { events: &self.events, statistics: &self.statistics, counters: &self.counters }
+    }
+
     /// Whether the server as a whole is ending: what ends with it is not news.
     pub fn is_ending(&self) -> bool {
         self.words.ending.load(std::sync::atomic::Ordering::Acquire) != 0
@@ -148,15 +152,8 @@ impl Server {
         self.program.statement(position).map(|statement| statement.to_string())
     }
 
-    /// A hash of `parts` that nobody outside can compute: for identifiers that must be the same each time.
+    /// See [`KeyedHash::hash`].
     pub fn keyed_hash(&self, parts: &[&[u8]]) -> u64 {
-        let [k0, k1] = self.arena.hash_key();
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        for part in parts {
-            hasher.write(part);
-            // Keeps "ab","c" apart from "a","bc".
-            hasher.write_u8(0xff);
-        }
-        hasher.finish()
+        KeyedHash::of(self.arena).hash(parts)
     }
 }

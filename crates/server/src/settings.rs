@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use tocsin_event::Rule;
 use tocsin_process::Profile;
-use tocsin_script::{Bytes, Global, GlobalKind, GlobalValue, Program, SocketSpec, Value};
+use tocsin_script::{Bytes, Global, GlobalKind, GlobalSetting, GlobalValue, SocketSpec, Value};
 use tocsin_sip::Limits;
 
 use crate::blocklist::Definition;
-use crate::context::Context;
-use crate::core::FlagNames;
 use crate::dns_settings::DnsSettings;
+use crate::flag_names::FlagNames;
 use crate::logging::{Level, LogSettings};
 use crate::scaling::ScalingSettings;
 use crate::tcp_settings::TcpSettings;
@@ -121,17 +120,17 @@ pub struct BadSetting {
 }
 
 impl Settings {
-    /// Reads the values of `program`, with `overrides` on top. `flag_names` are those that its script uses.
+    /// Reads the values of `globals`, with `overrides` on top. `flag_names` are those that the script uses.
     pub fn new(
-        program: &Program<Context>,
+        globals: &[GlobalSetting],
         overrides: &Overrides,
         flag_names: FlagNames,
     ) -> Result<Self, BadSetting> {
-        let scaling = ScalingSettings::new(program);
+        let scaling = ScalingSettings::new(globals);
         let mut settings = Self { flag_names, scaling, ..Self::defaults() };
         let mut udp_workers = overrides.udp_workers.unwrap_or(8);
         let mut udp_profile = None;
-        for global in program.globals() {
+        for global in globals {
             let wrong = |problem: String| BadSetting { name: global.name.clone(), problem };
             match (global.name.as_str(), &global.value) {
                 ("udp_workers" | "children", GlobalValue::Workers { count, profile }) => {

@@ -4,19 +4,8 @@
 use crate::context::Context;
 use crate::events;
 use crate::server::Server;
+use crate::slowest::Action;
 use crate::time::now_ns;
-
-/// Actions that a warning names.
-const NAMED: usize = 5;
-
-/// Keeps `name` if it is among the slowest so far.
-pub(crate) fn note(slowest: &mut Vec<(String, u32, u64)>, name: &str, line: u32, micros: u64) {
-    let at = slowest.partition_point(|(_, _, took)| *took >= micros);
-    if at < NAMED {
-        slowest.insert(at, (name.to_owned(), line, micros));
-        slowest.truncate(NAMED);
-    }
-}
 
 /// `message` was there to be sent at `since`, and the kernel has taken it: raises the event if that took longer than
 /// `limit` microseconds.
@@ -27,7 +16,7 @@ pub(crate) fn sent(server: &Server, limit: u64, since: u64, message: &[u8]) {
             "threshold exceeded : tcp took too long : send={took}. Source : {}",
             String::from_utf8_lossy(first_line(message))
         );
-        events::threshold(server, "tcp ops", took, message);
+        events::threshold(&server.events, "tcp ops", took, message);
     }
 }
 
@@ -48,27 +37,12 @@ pub(crate) fn check(cx: &Context) {
         "threshold exceeded : msg processing took too long - {took} us.Source : {}",
         String::from_utf8_lossy(first_line(text))
     );
-    for (rank, (name, line, micros)) in cx.slowest.iter().enumerate() {
+    for (rank, Action { name, line, micros }) in cx.slowest.actions().iter().enumerate() {
         tracing::warn!("#{} is a module action : {name} - {micros}us - line {line}", rank + 1);
     }
-    events::threshold(server, "msg processing", took, text);
+    events::threshold(&server.events, "msg processing", took, text);
 }
 
 fn first_line(message: &[u8]) -> &[u8] {
     message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slowest_are_kept_in_order() {
-        let mut slowest = vec![];
-        for (line, micros) in [(1, 5), (2, 50), (3, 1), (4, 20), (5, 7), (6, 9)] {
-            note(&mut slowest, "f", line, micros);
-        }
-        let lines: Vec<_> = slowest.iter().map(|(_, line, _)| *line).collect();
-        assert_eq!(lines, [2, 4, 6, 5, 1]);
-    }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tocsin_db::{Finished, QueryError, Source, Url};
 
+use crate::databases::QueryReports;
 use crate::events;
-use crate::server::Server;
 
 /// Bytes of SQL that an event tells; the rest is cut off.
 const TEXT_LIMIT: usize = 60_000;
@@ -44,15 +44,15 @@ pub struct Slow<'a> {
 /// Counts a query, and raises the event if it took more than `threshold` microseconds; 0 switches that off. What it
 /// returns is for the log.
 pub fn measure<'a>(
-    server: &Server,
+    reports: QueryReports<'_>,
     names: Names,
     threshold: u64,
     finished: &Finished<'a>,
 ) -> Option<Slow<'a>> {
-    server.statistics.add(server.counters.sql_total, 1);
+    reports.statistics.add(reports.counters.sql_total, 1);
     let slow = Slow::new(names, threshold, finished)?;
-    server.statistics.add(server.counters.sql_slow, 1);
-    events::threshold(server, slow.source, slow.micros, slow.text.as_bytes());
+    reports.statistics.add(reports.counters.sql_slow, 1);
+    events::threshold(reports.events, slow.source, slow.micros, slow.text.as_bytes());
     Some(slow)
 }
 

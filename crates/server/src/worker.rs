@@ -17,7 +17,7 @@ use tocsin_sip::Message;
 
 use crate::context::{Context, Received};
 use crate::flow::Envelope;
-use crate::memory::{PrivateWatch, look_at_shared};
+use crate::memory::PrivateWatch;
 use crate::random::Identifiers;
 use crate::server::Server;
 use crate::sockets::{Endpoint, SocketId};
@@ -203,13 +203,14 @@ impl Worker {
         self.private.borrow().is_over()
     }
 
-    /// Between two messages, or two statements of a script: nothing is locked, so what waits to be told is told.
+    /// Safe point, between two messages or two statements of a script: no lock is held here, so pending memory events are
+    /// raised.
     #[inline]
     pub fn safe_point(&self) {
         if tocsin_process::has_private_change() {
-            self.private.borrow_mut().look(self.server);
+            self.private.borrow_mut().look(&self.server.memory, &self.server.events);
         }
-        look_at_shared(self.server);
+        self.server.memory.look_at_shared(&self.server.events);
     }
 
     /// A buffer for a message, large enough for any.

@@ -12,8 +12,6 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
-
 use thiserror::Error;
 use tocsin_net::Hop;
 use tocsin_shm::{Arena, ArenaFull, Millis, Sweep};
@@ -22,8 +20,6 @@ pub use directive::{Definition, DirectiveError, ListFlags, RULE_LIMIT};
 pub use learned::{ADDRESS_RULES, WIDE_RULES};
 pub use rule::{Network, PATTERN_LIMIT, Probe, Rule, RuleError, Scope, protocol};
 
-use crate::module::Deadlines;
-use crate::worker::Worker;
 use learned::Learned;
 
 /// Lists that a server may have: bits of the word that a message carries.
@@ -223,9 +219,9 @@ impl Blocklists {
         self.learned.into_iter().flat_map(|learned| learned.sweepers())
     }
 
-    /// The end of rules, for the TIMER workers; `None` if no rule ends.
-    pub fn deadlines(&self) -> Option<Rc<dyn Deadlines>> {
-        self.learned.map(|learned| Rc::new(Expiry(learned)) as Rc<dyn Deadlines>)
+    /// The rules that end, for the TIMER workers; `None` if none does.
+    pub(crate) fn expiring(&self) -> Option<Expiring> {
+        self.learned.map(Expiring)
     }
 
     fn add_list(&mut self, arena: &'static Arena, definition: Definition) -> Result<(), BlocklistError> {
@@ -275,19 +271,23 @@ impl Blocklists {
     }
 }
 
-/// Ends rules whose time is over.
-struct Expiry(Learned);
+/// Rules whose time ends, shard by shard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiring(Learned);
 
-impl Deadlines for Expiry {
-    fn shards(&self) -> usize {
+impl Expiring {
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
         self.0.shards()
     }
 
-    fn next_due(&self, shard: usize) -> u64 {
+    /// When the shard's next rule is due, in milliseconds of the monotonic clock.
+    pub(crate) fn next_due(&self, shard: usize) -> Millis {
         self.0.next_due(shard)
     }
 
-    fn expire(&self, _: &'static Worker, shard: usize, now: u64) {
+    /// Ends rules of the shard whose time is over.
+    pub(crate) fn expire(&self, shard: usize, now: Millis) {
         self.0.expire(shard, now, EXPIRE_BATCH);
     }
 }

@@ -16,9 +16,9 @@ use std::rc::Rc;
 use tocsin_script::{Accessor, Bytes, Index, Library, Store, Value, Variable, WriteError};
 
 use crate::context::Context;
+use crate::flag_names::FlagNames;
 
 pub(crate) use events::WrittenNames;
-pub use flags::FlagNames;
 pub use log::write_xlog;
 pub use routing::destination_uri;
 

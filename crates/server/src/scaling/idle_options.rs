@@ -48,7 +48,7 @@ mod tests {
     use crate::core;
 
     fn lines(config: &str) -> Vec<String> {
-        let library = core::library(&core::WrittenNames::default(), &core::FlagNames::default());
+        let library = core::library(&core::WrittenNames::default(), &crate::flag_names::FlagNames::default());
         let source = SourceMap::from_text("t.cfg", format!("{config}\nroute {{ exit; }}\n"));
         idle_options(&tocsin_script::compile(source, &library).expect("a configuration"))
     }

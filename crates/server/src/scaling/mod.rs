@@ -20,9 +20,8 @@ pub use board::{Board, CYCLES_SHOWN, Cycle};
 pub(crate) use explain::explain;
 pub(crate) use idle_options::idle_options;
 pub use profiles::ScalingSettings;
-pub(crate) use rounds::Rounds;
+pub(crate) use rounds::{Rounds, report};
 
-use crate::server::Server;
 use crate::sockets::Sockets;
 use crate::status_report::{Identifier, IdentifierId, Owner, StatusError, StatusReports};
 
@@ -80,16 +79,6 @@ pub(crate) fn groups(
         scaled.push(ScaledGroup { group, kind, filter, board, identifier });
     }
     Ok(scaled)
-}
-
-/// Reports the steps of the groups that nobody has reported yet. Any process but the supervisor may.
-pub(crate) fn report(server: &Server) {
-    for scaled in &server.scaling {
-        while let Some(done) = scaled.board.next_unreported() {
-            // A report that finds no room is lost; the event and the log tell the same.
-            let _ = server.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
-        }
-    }
 }
 
 /// Why groups cannot be scaled.

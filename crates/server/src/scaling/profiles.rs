@@ -1,9 +1,7 @@
 //! The profiles of the configuration, and which group is scaled by which.
 
 use tocsin_process::{Profile, Shrink};
-use tocsin_script::{GlobalValue, ProfileSpec, Program, SocketOption, SocketSpec};
-
-use crate::context::Context;
+use tocsin_script::{GlobalSetting, GlobalValue, ProfileSpec, SocketOption, SocketSpec};
 
 /// The longest cycle, in seconds: as far back as the load of a process is known by the second.
 const CYCLE_MOST: u32 = 60;
@@ -20,9 +18,9 @@ pub struct ScalingSettings {
 }
 
 impl ScalingSettings {
-    /// Reads the profiles of `program`; they may stand behind their use.
-    pub(crate) fn new(program: &Program<Context>) -> Self {
-        let profiles = program.globals().iter().filter_map(|global| match &global.value {
+    /// Reads the profiles among `globals`; they may stand behind their use.
+    pub(crate) fn new(globals: &[GlobalSetting]) -> Self {
+        let profiles = globals.iter().filter_map(|global| match &global.value {
             GlobalValue::Profile(spec) => Some(profile(spec)),
             _ => None,
         });

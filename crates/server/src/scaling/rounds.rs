@@ -150,6 +150,16 @@ impl Round {
             process_id: member.slot.into(),
             pid,
         };
-        events::auto_scaled(server, &event);
+        events::auto_scaled(&server.events, &event);
+    }
+}
+
+/// Reports the steps of the groups that nobody has reported yet. Any process but the supervisor may.
+pub(crate) fn report(server: &Server) {
+    for scaled in &server.scaling {
+        while let Some(done) = scaled.board.next_unreported() {
+            // A report that finds no room is lost; the event and the log tell the same.
+            let _ = server.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
+        }
     }
 }

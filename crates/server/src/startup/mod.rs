@@ -1,6 +1,7 @@
 //! From a configuration to a server that only has to be forked: the ground is laid ([`ground`]), the modules start upon it,
 //! the sockets are opened ([`listeners`]), and it is known which processes there will be ([`plan`]).
 
+mod deadlines;
 mod error;
 mod ground;
 mod listeners;
@@ -20,7 +21,9 @@ use crate::blocklist::Blocklists;
 use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
-use crate::module::{Module, Parameters, Setup, States};
+use crate::flag_names::FlagNames;
+use crate::memory::MemoryWatch;
+use crate::module::{Deadlines, Module, Parameters, Setup, States};
 use crate::server::Server;
 use crate::settings::{Overrides, Settings, SocketSetting};
 use crate::statistics::{CoreCounters, Statistics};
@@ -51,11 +54,7 @@ impl std::fmt::Debug for Assembled {
 }
 
 /// The names that a configuration may use with these modules linked in.
-fn library(
-    modules: &[Rc<dyn Module>],
-    written: &core::WrittenNames,
-    flags: &core::FlagNames,
-) -> Library<Context> {
+fn library(modules: &[Rc<dyn Module>], written: &core::WrittenNames, flags: &FlagNames) -> Library<Context> {
     let mut library = core::library(written, flags);
     modules.iter().for_each(|module| library.module(module.spec()));
     library
@@ -68,10 +67,10 @@ pub fn check(
     overrides: &Overrides,
 ) -> Result<(Program<Context>, Settings), StartError> {
     let written = core::WrittenNames::default();
-    let flags = core::FlagNames::default();
+    let flags = FlagNames::default();
     let program =
         tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
-    let mut settings = Settings::new(&program, overrides, flags)?;
+    let mut settings = Settings::new(program.globals(), overrides, flags)?;
     settings.written_events = written.take();
     settings.written_events.extend(event_routes::names(&program));
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
@@ -103,7 +102,7 @@ pub fn assemble(
     start(&loaded, &mut setup, &program)?;
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     setup.tables.extend(blocklists.sweepers());
-    setup.deadlines.extend(blocklists.deadlines());
+    setup.deadlines.extend(blocklists.expiring().map(|rules| Rc::new(rules) as Rc<dyn Deadlines>));
     let mut exchange = exchange(arena, &settings, &mut setup.statistics)?;
     setup.tables.push(exchange.connections.sweeper());
     process_statistics::register_processes(&mut setup.statistics, table, settings.private_bytes);
@@ -128,7 +127,14 @@ pub fn assemble(
     let turns = Turns::create(arena, program.timer_routes().count() + setup.jobs.len())?;
     let sweeps = std::mem::take(&mut setup.tables);
     let files = std::mem::take(&mut setup.files);
-    let shared_edge = &arena.boot_array(1, |_| SharedEdge::default())?[0];
+    let memory = MemoryWatch {
+        arena,
+        shared_rule: settings.shared_rule(),
+        shared_edge: &arena.boot_array(1, |_| SharedEdge::default())?[0],
+        private_bytes: settings.private_bytes,
+        private_rule: settings.private_rule(),
+        started: ground.words.started,
+    };
     let Setup { statistics, status, states, transports, event_routes, caches, processes, .. } = setup;
     let Setup { jobs, deadlines, on_leaving, transactions, databases, security, streams, tcp_paths, .. } =
         setup;
@@ -163,7 +169,7 @@ pub fn assemble(
         caches,
         jobs,
         deadlines,
-        shared_edge,
+        memory,
         blocklists,
         words: ground.words,
         on_ready,

@@ -104,7 +104,7 @@ pub(crate) fn report(server: &'static Server, id: ConnectionId, end: &End) {
     let was_open = view.marks & marks::OPEN != 0;
     server.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
     if was_open && view.marks & marks::TOLD == 0 && !server.is_ending() {
-        events::disconnected(server, &view);
+        events::disconnected(&server.events, &view);
         // Whoever dies before the row is free leaves one whose end was told.
         if let Some(own) = connections.own(id) {
             own.mark(marks::TOLD, 0);

@@ -182,7 +182,7 @@ impl Connection {
         let server = self.worker.server;
         let security = server.security.as_ref().ok_or(End::NoSecurity)?;
         let local = server.sockets.listener(self.received.socket).address;
-        match security.server_config(server, local, server_name) {
+        match security.server_config(local, server_name) {
             Ok(config) => self.tls(|session, held, out| session.answer(config, held, out)),
             Err(cause) => {
                 if let Some(session) = self.session.borrow_mut().as_mut() {

@@ -197,7 +197,7 @@ fn web_host(name: &str, view: &View) -> String {
 fn begin_tls(worker: &'static Worker, connection: &Connection, errand: &Errand) -> Result<(), End> {
     let security = worker.server.security.as_ref().ok_or(End::NoSecurity)?;
     let host = (!errand.host.is_empty()).then_some(errand.host.as_str());
-    let (config, name) = security.client_config(worker.server, connection.remote(), &errand.wish, host)?;
+    let (config, name) = security.client_config(connection.remote(), &errand.wish, host)?;
     *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));
     connection.decrypt(&[]).map(|_| ())
 }

@@ -138,7 +138,7 @@ fn guise(worker: &Worker, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
     let Some(security) = worker.server.security.as_ref().filter(|_| matters) else { return Guise::NONE };
     let host = Some(envelope.host).filter(|host| !host.is_empty());
     let none = Wish::default();
-    security.guise(worker.server, hop.to, envelope.wish.unwrap_or(&none), host)
+    security.guise(hop.to, envelope.wish.unwrap_or(&none), host)
 }
 
 /// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.

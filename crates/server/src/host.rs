@@ -1,0 +1,68 @@
+//! What the language asks of the message under way.
+
+use std::sync::atomic::AtomicU32;
+
+use tocsin_script::{Bytes, Host, Launch, Place, ScriptVars, Value};
+
+use crate::context::Context;
+use crate::logging::{self, Level};
+use crate::{run, time};
+
+fn script_text(place: Place<'_>, message: &str) -> String {
+    format!("core: {}:{}: {message}", place.file, place.line)
+}
+
+impl Host for Context {
+    fn vars(&mut self) -> &mut ScriptVars {
+        &mut self.vars
+    }
+
+    fn position(&self) -> &'static AtomicU32 {
+        &self.server().table.slot(self.worker.member.slot).position
+    }
+
+    fn now_ms(&self) -> u64 {
+        time::coarse_ms()
+    }
+
+    fn script_error(&mut self, place: Place<'_>, message: &str) {
+        logging::fault_line(Level::Error, "statement", place, || script_text(place, message));
+    }
+
+    fn run_error(&mut self, place: Place<'_>, message: &str) {
+        logging::fault_line(Level::Error, "run", place, || script_text(place, message));
+    }
+
+    fn launch(&mut self, launch: Launch<Self>) {
+        run::beside(self, launch);
+    }
+
+    fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {
+        let event = event.lossy();
+        let (file, line) = self.vars.place().unwrap_or(("", 0));
+        logging::fault_line_untold(Level::Warning, "parameter", Place { file, line }, || {
+            match wanted.to_int() {
+                Some(number) => {
+                    format!("event_route: Parameter {number} not found for event {event} - max {given}")
+                }
+                None => {
+                    let name = String::from_utf8_lossy(wanted.as_str().unwrap_or_default());
+                    format!("event_route: Parameter <{name}> not found for event <{event}>")
+                }
+            }
+        });
+    }
+
+    fn between_statements(&mut self) {
+        self.worker.safe_point();
+    }
+
+    fn action_starts(&mut self) -> u64 {
+        time::now_ns()
+    }
+
+    fn action_done(&mut self, name: &str, line: u32, started: u64) {
+        let took = time::now_ns().saturating_sub(started) / 1000;
+        self.slowest.note(name, line, took);
+    }
+}
