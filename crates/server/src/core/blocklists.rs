@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
 
-use super::as_text;
+use super::values::as_text;
 use crate::blocklist::{Network, PATTERN_LIMIT, Probe, Rule, RuleError, Scope, protocol};
 use crate::context::Context;
 use crate::time::now_ms;

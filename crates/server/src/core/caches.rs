@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{Bound, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
 
-use super::as_text;
+use super::values::as_text;
 use crate::caches::{Cache, CacheError};
 use crate::context::Context;
 

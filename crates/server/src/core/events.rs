@@ -8,7 +8,7 @@ use tocsin_script::{
     ArgError, Bound, Bytes, Call, Function, Index, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
 };
 
-use super::as_text;
+use super::values::as_text;
 use crate::context::Context;
 use crate::server::Server;
 

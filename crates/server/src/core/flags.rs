@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{ArgError, Call, Function, Param, ParamKind, Routes, Site, Value, Variable};
 
-use super::computed;
+use super::values::computed;
 use crate::context::Context;
 use crate::flag_names::FlagNames;
 

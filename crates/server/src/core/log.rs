@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, RouteKind, Routes, Value};
 
-use super::as_text;
+use super::values::as_text;
 use crate::context::Context;
 use crate::logging::{self, Level};
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tocsin_script::{Accessor, ArgError, Bytes, Index, Store, SubName, Value, VarSite, Variable, WriteError};
 use tocsin_sip::{HeaderName, Kind, NameAddrRef, UriRef, unfold};
 
-use super::{computed, refused, text};
+use super::values::{computed, refused, text};
 use crate::avps::Avps;
 use crate::context::Context;
 

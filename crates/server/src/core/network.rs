@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tocsin_script::{Accessor, ArgError, Bytes, Index, Value, Variable};
 use tocsin_shm::identity;
 
-use super::{computed, refused, settable};
+use super::values::{computed, refused, settable};
 use crate::context::Context;
 use crate::sockets::Listener;
 

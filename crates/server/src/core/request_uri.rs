@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value, Variable, WriteError};
 use tocsin_sip::{UriParts, UriRef};
 
-use super::{as_text, computed, refused, settable, text};
+use super::values::{as_text, computed, refused, settable, text};
 use crate::context::Context;
 
 /// The longest URI that a script may make (the peer's MAX_URI_SIZE).

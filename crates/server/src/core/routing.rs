@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
 use tocsin_sip::UriRef;
 
-use super::as_text;
+use super::values::as_text;
 use crate::context::Context;
 use crate::forward;
 use crate::server::Server;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Routes, Value};
 
-use super::as_text;
+use super::values::as_text;
 use crate::context::Context;
 use crate::status_report::{ALL, StatusReports};
 

@@ -192,6 +192,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
     let mut statistics = Statistics::default();
     process_statistics::register_shared(&mut statistics, arena);
     let counters = CoreCounters::register(&mut statistics);
+    network_statistics::register(&mut statistics);
     event_statistics::register(&mut statistics, events);
     let setup = Setup {
         arena,

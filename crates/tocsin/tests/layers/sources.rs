@@ -93,7 +93,11 @@ impl Sources {
         let mut names = names.clone();
         // A facade may lead to a facade.
         for _ in 0..8 {
-            let on = (1..=names.len()).find_map(|length| Some((length, self.facades.get(&names[..length])?)));
+            // A facade may give on a function with the name of a module.
+            let leads = |length: &usize| !self.modules.contains_key(&names[..*length]);
+            let on = (1..=names.len())
+                .filter(leads)
+                .find_map(|length| Some((length, self.facades.get(&names[..length])?)));
             let Some((length, to)) = on else { break };
             names = to.iter().chain(&names[length..]).cloned().collect();
         }

@@ -10,7 +10,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_shm::identity;
 
-use super::{Level, Line, event, write, write_untold};
+use super::event;
+use super::level::Level;
+use super::line::{Line, origin};
+use super::output::{write, write_untold};
 use crate::time::coarse_ms;
 
 /// Lines of one place that a process writes in a second; those beyond are counted.
@@ -80,7 +83,7 @@ fn tell(look: impl FnOnce(&mut Floods, &mut Vec<Report>)) {
     FLOODS.with_borrow_mut(|floods| look(floods, &mut reports));
     for report in reports {
         let text = format!("{} more such lines in the last second: {}", report.counted, report.quoted);
-        let (module, place) = report.place.target.map(super::collector::origin).unzip();
+        let (module, place) = report.place.target.map(origin).unzip();
         let line = Line { level: report.place.level, module, place: place.flatten(), text: &text };
         if report.is_told { write(&line) } else { write_untold(&line) }
     }

@@ -5,7 +5,7 @@ use tocsin_event::Events;
 use crate::statistics::Statistics;
 
 /// Registers what [`tocsin_event::EventCounts`] has, by the same names.
-pub(crate) fn register(statistics: &mut Statistics, events: Events) {
+pub fn register(statistics: &mut Statistics, events: Events) {
     statistics.computed("events", move |each| {
         let counts = events.counts();
         let mut tell = |name, count| each(name, i64::try_from(count).unwrap_or(i64::MAX));

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use super::{Level, Line, flood, wanted, write};
+use super::flood;
+use super::level::Level;
+use super::line::{Line, origin};
+use super::output::{wanted, write};
 
 /// Takes what `tracing` is told.
 pub(super) struct Collector;
@@ -68,17 +71,6 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// The module as an operator knows it, and the place in it: `tocsin_modules::tm::relay` is `relay` in the module tm, all
-/// that is no module is the core.
-pub(super) fn origin(target: &str) -> (&str, Option<&str>) {
-    let (room, place) = target.split_once("::").unwrap_or((target, ""));
-    let (module, place) = match room {
-        "tocsin_modules" => place.split_once("::").unwrap_or((place, "")),
-        _ => ("core", place),
-    };
-    (module, (!place.is_empty()).then_some(place))
-}
-
 fn level_of(level: tracing::Level) -> Level {
     match level {
         tracing::Level::ERROR => Level::Error,
@@ -107,13 +99,5 @@ mod tests {
     #[test]
     fn a_line_stays_one_line() {
         assert_eq!(escaped("a\r\nNov 22 CRITICAL\u{1b}[31mé"), "a\\r\\nNov 22 CRITICAL\\u{1b}[31mé");
-    }
-
-    #[test]
-    fn the_module_is_the_one_that_operators_know() {
-        assert_eq!(origin("tocsin_modules::tm::relay"), ("tm", Some("relay")));
-        assert_eq!(origin("tocsin_modules::tm"), ("tm", None));
-        assert_eq!(origin("tocsin_server::commands::events"), ("core", Some("commands::events")));
-        assert_eq!(origin("hyper"), ("core", None));
     }
 }

@@ -257,7 +257,6 @@ impl CoreCounters {
         statistics.computed("core", move |each| {
             each("timestamp", crate::time::unix_seconds().saturating_sub(started) as i64);
         });
-        crate::network_statistics::register(statistics);
         let dns_total = statistics.counter("dns", "dns_total_queries");
         let dns_slow = statistics.counter("dns", "dns_slow_queries");
         let sql_total = statistics.counter("sql", "sql_total_queries");

@@ -35,12 +35,12 @@ pub fn disconnected(events: &Events, view: &View) -> Raised {
 }
 
 /// `E_CORE_PROC_AUTO_SCALE`: a process was forked (`up`) or asked to leave (`down`).
-pub(crate) fn auto_scaled(events: &Events, event: &ProcAutoScale<'_>) -> Raised {
+pub fn auto_scaled(events: &Events, event: &ProcAutoScale<'_>) -> Raised {
     events.tell(EventId::PROC_AUTO_SCALE, event)
 }
 
 /// `E_CORE_SR_STATUS_CHANGED`: the status of an identifier went from one number to another.
-pub(crate) fn status_changed(events: &Events, event: &SrStatusChanged<'_>) -> Raised {
+pub fn status_changed(events: &Events, event: &SrStatusChanged<'_>) -> Raised {
     events.tell(EventId::SR_STATUS_CHANGED, event)
 }
 

@@ -8,7 +8,7 @@ use crate::statistics::Statistics;
 use crate::time::now_ns;
 
 /// The group shmem, and rpmem, which is always empty here: nothing outlives a restart.
-pub(crate) fn register_shared(statistics: &mut Statistics, arena: &'static Arena) {
+pub fn register_shared(statistics: &mut Statistics, arena: &'static Arena) {
     statistics.computed("shmem", move |each| {
         let (size, used) = (arena.size_bytes(), arena.used_bytes());
         each("total_size", size as i64);
@@ -25,7 +25,7 @@ pub(crate) fn register_shared(statistics: &mut Statistics, arena: &'static Arena
 }
 
 /// The groups load and pkmem, with members for each process.
-pub(crate) fn register_processes(statistics: &mut Statistics, table: &'static ProcessTable, budget: u64) {
+pub fn register_processes(statistics: &mut Statistics, table: &'static ProcessTable, budget: u64) {
     // Time in which a process waits for something counts, as it does where a process stands still meanwhile: it is the load
     // by which groups are scaled.
     statistics.computed("load", move |each| {
@@ -68,6 +68,6 @@ pub(crate) fn register_processes(statistics: &mut Statistics, table: &'static Pr
 }
 
 /// The processes that live, with the IDs that `ps` shows.
-pub(crate) fn living(table: &'static ProcessTable) -> impl Iterator<Item = (usize, &'static Slot)> {
+pub fn living(table: &'static ProcessTable) -> impl Iterator<Item = (usize, &'static Slot)> {
     table.living().map(|(id, slot)| (usize::from(id), slot))
 }

@@ -21,8 +21,8 @@ use crate::events;
 use crate::time::unix_seconds;
 use shared::Shared;
 
-/// The most identifiers, of all groups together.
-pub const IDENTIFIER_LIMIT: usize = 1024;
+pub use shared::IDENTIFIER_LIMIT;
+
 /// The most bytes of the name of a group or an identifier.
 pub const NAME_LIMIT: usize = 128;
 /// The most bytes of details and of the text of a report; the rest is cut off.

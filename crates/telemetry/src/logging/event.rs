@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tocsin_event::{EventId, Events, LogLine};
 use tocsin_shm::identity;
 
-use super::{Level, Line};
+use super::level::Level;
+use super::line::Line;
 
 /// Raises the events.
 struct Teller {

@@ -1,15 +1,6 @@
-//! The log: one line, one write, to standard error or to the system's log.
-//!
-//! Every process of the family writes to the same descriptor; a line that goes out in one system call is never mixed
-//! with another's. The level is a number in shared memory, so that the management interface can change it for all.
-
-mod collector;
-mod event;
-mod flood;
-mod level;
+//! Where lines go: to standard error, to the system's log, and to the event `E_CORE_LOG`.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
@@ -18,12 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_shm::identity;
 
+use super::event;
+use super::level::Level;
+use super::line::Line;
 use crate::time;
-use collector::Collector;
-pub use collector::escaped;
-pub use event::{tell_lines, tell_no_lines, untold};
-pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
-pub use level::Level;
 
 /// Where lines go and which are wanted.
 #[derive(Debug, Clone)]
@@ -79,13 +68,6 @@ static EARLY_LEVEL: AtomicI32 = AtomicI32::new(Level::Notice as i32);
 static SHARED_LEVEL: OnceLock<&'static AtomicI32> = OnceLock::new();
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Lets lines go to standard error until the configuration is known.
-pub fn start_early(settings: &LogSettings) {
-    EARLY_LEVEL.store(settings.level, Relaxed);
-    // A second start finds the collector in place, which is as good.
-    let _ = tracing::subscriber::set_global_default(Collector);
-}
-
 /// Starts the log as configured.
 pub fn start(settings: &LogSettings) {
     EARLY_LEVEL.store(settings.level, Relaxed);
@@ -124,64 +106,20 @@ pub fn wanted(level: Level) -> bool {
     level as i32 <= self::level()
 }
 
-/// One line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Line<'a> {
-    level: Level,
-    /// Who wrote it: a module or the core; the script has no name.
-    module: Option<&'a str>,
-    place: Option<&'a str>,
-    text: &'a str,
+/// The level until the configuration is known.
+pub(super) fn start_early(settings: &LogSettings) {
+    EARLY_LEVEL.store(settings.level, Relaxed);
 }
 
-/// Writes one line of the script, if its level is wanted. `text` may hold any characters; line ends inside are kept.
-pub fn line(level: Level, text: &str) {
-    if wanted(level) {
-        write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
-    }
-}
-
-/// As [`line()`], and raises no `E_CORE_LOG`.
-pub fn line_untold(level: Level, text: &str) {
-    if wanted(level) {
-        write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
-    }
-}
-
-/// Writes one line about what goes wrong in a line of the script, if its level is wanted; of many that come from there
-/// in a second and are about the same kind of thing, some and the number of the others.
-pub fn fault_line(level: Level, kind: &str, at: tocsin_script::Place<'_>, text: impl FnOnce() -> String) {
-    if wanted(level) {
-        flood::pass(script_place(level, kind, at), text, |text| line(level, text));
-    }
-}
-
-/// As [`fault_line()`], and raises no `E_CORE_LOG`.
-pub fn fault_line_untold(
-    level: Level,
-    kind: &str,
-    at: tocsin_script::Place<'_>,
-    text: impl FnOnce() -> String,
-) {
-    if wanted(level) {
-        untold(|| flood::pass(script_place(level, kind, at), text, |text| line_untold(level, text)));
-    }
-}
-
-fn script_place(level: Level, kind: &str, at: tocsin_script::Place<'_>) -> flood::Place {
-    let mut hasher = DefaultHasher::new();
-    (kind, at.file, at.line).hash(&mut hasher);
-    flood::Place { key: hasher.finish(), level, target: None }
-}
-
-fn write(line: &Line<'_>) {
+/// Writes one line, and raises its event.
+pub(super) fn write(line: &Line<'_>) {
     let stamp = time::log_stamp();
     put(line, &stamp);
     event::tell(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
 }
 
 /// As [`write`], and raises no event.
-fn write_untold(line: &Line<'_>) {
+pub(super) fn write_untold(line: &Line<'_>) {
     put(line, &time::log_stamp());
 }
 

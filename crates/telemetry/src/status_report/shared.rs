@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe, Sweep};
 
-use super::IDENTIFIER_LIMIT;
+/// The most identifiers, of all groups together.
+pub const IDENTIFIER_LIMIT: usize = 1024;
 
 /// The status of an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,69 @@
+//! The log: one line, one write, to standard error or to the system's log.
+//!
+//! Every process of the family writes to the same descriptor; a line that goes out in one system call is never mixed
+//! with another's. The level is a number in shared memory, so that the management interface can change it for all.
+
+mod collector;
+mod event;
+mod flood;
+mod level;
+mod line;
+mod output;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use line::Line;
+use output::{write, write_untold};
+
+pub use collector::escaped;
+pub use event::{tell_lines, tell_no_lines, untold};
+pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
+pub use level::Level;
+pub use output::{LogSettings, level, set_level, share_level, start, wanted};
+
+/// Lets lines go to standard error until the configuration is known.
+pub fn start_early(settings: &LogSettings) {
+    output::start_early(settings);
+    // A second start finds the collector in place, which is as good.
+    let _ = tracing::subscriber::set_global_default(collector::Collector);
+}
+
+/// Writes one line of the script, if its level is wanted. `text` may hold any characters; line ends inside are kept.
+pub fn line(level: Level, text: &str) {
+    if wanted(level) {
+        write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+    }
+}
+
+/// As [`line()`], and raises no `E_CORE_LOG`.
+pub fn line_untold(level: Level, text: &str) {
+    if wanted(level) {
+        write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+    }
+}
+
+/// Writes one line about what goes wrong in a line of the script, if its level is wanted; of many that come from there
+/// in a second and are about the same kind of thing, some and the number of the others.
+pub fn fault_line(level: Level, kind: &str, at: tocsin_script::Place<'_>, text: impl FnOnce() -> String) {
+    if wanted(level) {
+        flood::pass(script_place(level, kind, at), text, |text| line(level, text));
+    }
+}
+
+/// As [`fault_line()`], and raises no `E_CORE_LOG`.
+pub fn fault_line_untold(
+    level: Level,
+    kind: &str,
+    at: tocsin_script::Place<'_>,
+    text: impl FnOnce() -> String,
+) {
+    if wanted(level) {
+        untold(|| flood::pass(script_place(level, kind, at), text, |text| line_untold(level, text)));
+    }
+}
+
+fn script_place(level: Level, kind: &str, at: tocsin_script::Place<'_>) -> flood::Place {
+    let mut hasher = DefaultHasher::new();
+    (kind, at.file, at.line).hash(&mut hasher);
+    flood::Place { key: hasher.finish(), level, target: None }
+}
