@@ -82,7 +82,7 @@ fn function(name: &'static str, notes_received: bool) -> Function<Context> {
 fn add(cx: &mut Context, user: Option<&[u8]>, notes_received: bool) {
     let server = cx.server();
     let double = server.state::<Settings>().double;
-    let inbound = server.sockets.listener(cx.received.socket);
+    let inbound = server.network.sockets.listener(cx.received.socket);
     let outbound = outbound::leaving_by(cx).filter(|id| *id != inbound.id);
     let entry = Entry {
         user,
@@ -90,7 +90,7 @@ fn add(cx: &mut Context, user: Option<&[u8]>, notes_received: bool) {
         keeps_flow: notes_received && is_first_hop_of_flow(cx),
     };
     let mut value = Vec::with_capacity(128);
-    match outbound.map(|id| server.sockets.listener(id)) {
+    match outbound.map(|id| server.network.sockets.listener(id)) {
         None => entry.write(inbound.into(), false, &mut value),
         Some(outbound) if double => entry.write_pair(outbound.into(), inbound.into(), &mut value),
         // The registrar must be able to come back.

@@ -16,7 +16,8 @@ pub(super) fn leaving_by(cx: &Context) -> Option<SocketId> {
     }
     let next_hop = cx.targets.main.next_hop.as_deref().unwrap_or_else(|| cx.request_uri());
     let uri = UriRef::parse(next_hop).ok()?;
-    let choose = |protocol| choose(&cx.server().sockets, cx.received.socket, protocol, uri.host_address());
+    let choose =
+        |protocol| choose(&cx.server().network.sockets, cx.received.socket, protocol, uri.host_address());
     asked_for(&uri).iter().copied().find_map(choose)
 }
 

@@ -8,7 +8,7 @@ const OTHER: &str = "socket=udp:127.0.0.1:0\nsocket=udp:127.0.0.1:0 as other.exa
 /// The Path lines of a request that a script has forwarded; `@S@` for the server's address, `@C@` for the client's.
 fn paths(parameters: &str, script: &str, lines: &str) -> Vec<String> {
     let bench = Bench::new(&format!("{LOAD}{parameters}"), &format!("route {{ {script} forward(); }}"));
-    let own = bench.worker.server.sockets.all()[0].address.to_string();
+    let own = bench.worker.server.network.sockets.all()[0].address.to_string();
     let sent = bench.serve(&request("REGISTER", "", lines), 1).remove(0);
     let client = sent.lines().next().unwrap().split(' ').nth(1).unwrap().rsplit('@').next().unwrap();
     let lines = sent.lines().filter_map(|line| line.strip_prefix("Path: "));
@@ -61,7 +61,7 @@ fn a_device_that_manages_its_flows_is_told_that_they_are_kept() {
 fn next_hop(parameters: &str, route: &str) -> String {
     let script = "route { loose_route(); $var(seen) = \"$du\"; sl_send_reply(200, \"$var(seen)\"); }";
     let bench = Bench::new(&format!("{LOAD}{parameters}"), script);
-    let own = bench.worker.server.sockets.all()[0].address.to_string();
+    let own = bench.worker.server.network.sockets.all()[0].address.to_string();
     let lines = format!("Route: {}\r\n", route.replace("@S@", &own));
     let answer = bench.serve(&request("INVITE", "", &lines), 1).remove(0);
     answer.lines().next().unwrap().trim_start_matches("SIP/2.0 200 ").to_owned()

@@ -87,7 +87,7 @@ mod tests {
             ),
             "route { exit; }",
         );
-        let streams = &bench.worker.server.streams;
+        let streams = &bench.worker.server.network.options;
         let expected = StreamOptions {
             default_port: 5065,
             send_timeout: Duration::from_millis(200),

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn another_default_port_is_for_sockets_without_one() {
         let bench = Bench::new("modparam(\"proto_udp\", \"udp_port\", 5080)", "route { exit; }");
-        assert_eq!(bench.worker.server.streams[Protocol::Udp].default_port, 5080);
+        assert_eq!(bench.worker.server.network.options[Protocol::Udp].default_port, 5080);
         let problem =
             Bench::start("modparam(\"proto_udp\", \"udp_port\", 0)", "route { exit; }").err().unwrap();
         assert!(problem.contains("proto_udp:udp_port: give a port from 1 to 65535"), "{problem}");

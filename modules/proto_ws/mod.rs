@@ -77,7 +77,7 @@ mod tests {
             require_origin: false,
             ..StreamOptions::of(Protocol::Ws)
         };
-        assert_eq!(bench.worker.server.streams[Protocol::Ws], expected);
+        assert_eq!(bench.worker.server.network.options[Protocol::Ws], expected);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Flow {
 /// Lets the connection that a registration came by live as long as its contacts do, whatever happens on it.
 pub(super) fn keep_connection(cx: &Context, seconds: u32) {
     if cx.received.connection.is_some() {
-        cx.worker.streams.keep(cx.worker, cx.received.connection, seconds);
+        cx.worker.streams().keep(cx.received.connection, seconds);
     }
 }
 

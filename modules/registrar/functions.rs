@@ -152,7 +152,7 @@ fn add_sock_hdr() -> Function<Context> {
                 tracing::error!("add_sock_hdr: `{}` cannot be the name of a header field", name.lossy());
                 return Outcome::FALSE;
             }
-            let socket = &cx.server().sockets.listener(cx.received.socket).name;
+            let socket = &cx.server().network.sockets.listener(cx.received.socket).name;
             cx.edits.append_header(&cx.message, &name, socket.as_bytes());
             Outcome::TRUE
         });

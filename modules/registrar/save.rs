@@ -161,7 +161,7 @@ fn surroundings<'a>(
         }
     }
     if cx.message.is_request() {
-        let protocol = cx.server().sockets.listener(cx.received.socket).protocol;
+        let protocol = cx.server().network.sockets.listener(cx.received.socket).protocol;
         all.flow = Flow::of(&cx.message, protocol, cx.received.source, flags.path);
     }
     all.attr = first_avp(cx, state.settings.attr_avp.as_ref()).unwrap_or_default();
@@ -192,5 +192,5 @@ fn listener_named(server: &'static Server, text: &str) -> Option<&'static Listen
     let (protocol, address) = text.split_once(':')?;
     let protocol = tocsin_net::Protocol::parse(protocol.as_bytes())?;
     let (host, port) = tocsin_net::split_host_port(address).ok()?;
-    server.sockets.find(Some(protocol), host, port)
+    server.network.sockets.find(Some(protocol), host, port)
 }

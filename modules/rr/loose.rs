@@ -47,7 +47,7 @@ fn loose_route(cx: &mut Context) -> bool {
 /// The listener that a URI of this server names; one without a transport is UDP's, if UDP has one there.
 fn socket_of(server: &Server, uri: &UriRef<'_>) -> Option<SocketId> {
     let host = std::str::from_utf8(uri.host()).ok()?.trim_matches(['[', ']']);
-    let find = |protocol| server.sockets.find(protocol, host, uri.port());
+    let find = |protocol| server.network.sockets.find(protocol, host, uri.port());
     let named = uri.param(b"transport").and_then(|param| Protocol::parse(param.value?));
     find(Some(named.unwrap_or(Protocol::Udp))).or_else(|| find(None)).map(|listener| listener.id)
 }

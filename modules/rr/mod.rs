@@ -64,5 +64,6 @@ impl Module for Rr {
 
 /// Whether a URI of a route set names this server.
 fn is_own(server: &Server, uri: &UriRef<'_>) -> bool {
-    matches!(uri.scheme(), Scheme::Sip | Scheme::Sips) && server.sockets.is_myself(uri.host(), uri.port())
+    matches!(uri.scheme(), Scheme::Sip | Scheme::Sips)
+        && server.network.sockets.is_myself(uri.host(), uri.port())
 }

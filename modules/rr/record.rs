@@ -79,14 +79,14 @@ fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), BadParams> {
         params: &params,
     };
     let mut value = Text::new();
-    entry.write(&address(server.sockets.listener(cx.received.socket)), false, &mut value);
+    entry.write(&address(server.network.sockets.listener(cx.received.socket)), false, &mut value);
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
     Ok(())
 }
 
 /// A request leaves by `outbound`: where it came by another socket, its Record-Route becomes a pair, one for each side.
 pub(super) fn double(cx: &Context, outbound: &Listener, edits: &mut Edits) {
-    let inbound = cx.server().sockets.listener(cx.received.socket);
+    let inbound = cx.server().network.sockets.listener(cx.received.socket);
     if outbound.id == inbound.id || !cx.server().state::<Settings>().double {
         return;
     }
@@ -192,7 +192,7 @@ fn check(text: &[u8]) -> Result<(), BadParams> {
 
 fn names_us(cx: &Context, preset: &[u8]) -> bool {
     let uri = [b"sip:", preset].concat();
-    UriRef::parse(&uri).is_ok_and(|uri| cx.server().sockets.is_myself(uri.host(), uri.port()))
+    UriRef::parse(&uri).is_ok_and(|uri| cx.server().network.sockets.is_myself(uri.host(), uri.port()))
 }
 
 /// The user of the Request-URI.

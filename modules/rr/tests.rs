@@ -11,7 +11,7 @@ fn bench(parameters: &str, script: &str) -> Bench {
 /// All Record-Route values that a request leaves with, `@S@` for the server's address.
 fn recorded(bench: &Bench, to_tag: &str) -> Vec<String> {
     let sent = bench.serve(&request("INVITE", to_tag, ""), 1).remove(0);
-    let own = bench.worker.server.sockets.all()[0].address.to_string();
+    let own = bench.worker.server.network.sockets.all()[0].address.to_string();
     let lines = sent.lines().filter_map(|line| line.strip_prefix("Record-Route: "));
     lines.map(|line| line.replace(&own, "@S@")).collect()
 }
@@ -64,7 +64,7 @@ fn two_sockets_make_two_entries() {
 /// What a script sees of a request with a route set: it answers with a reason phrase.
 fn seen(script: &str, to_tag: &str, route: &str) -> String {
     let bench = bench("", &format!("{script} sl_send_reply(200, \"$var(seen)\");"));
-    let own = bench.worker.server.sockets.all()[0].address.to_string();
+    let own = bench.worker.server.network.sockets.all()[0].address.to_string();
     let answer = bench.serve(&request("BYE", to_tag, &route.replace("@S@", &own)), 1).remove(0);
     first_line(&answer).strip_prefix("SIP/2.0 200 ").unwrap_or_default().replace(&own, "@S@")
 }
@@ -104,7 +104,7 @@ fn what_is_no_direction_is_refused_at_the_start() {
 #[test]
 fn a_request_leaves_without_our_route() {
     let bench = bench("", "loose_route(); forward();");
-    let own = bench.worker.server.sockets.all()[0].address;
+    let own = bench.worker.server.network.sockets.all()[0].address;
     let sent = bench
         .serve(&request("BYE", ";tag=2", &format!("Route: <sip:{own};lr>, <sip:@C@;lr>\r\n")), 1)
         .remove(0);

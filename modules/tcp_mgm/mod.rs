@@ -157,7 +157,7 @@ mod tests {
     fn lifetime(server: &Server, remote: &str) -> u64 {
         let general = TcpProfile::new(&server.settings.tcp, &StreamOptions::of(Protocol::Tcp));
         let local = "192.0.2.1:5060".parse().unwrap();
-        let paths = server.tcp_paths.as_ref().unwrap();
+        let paths = server.network.paths.as_ref().unwrap();
         let remote = remote.parse().unwrap();
         paths.profile_for(Protocol::Tcp, remote, local, Opening::Accepted, general).lifetime.as_secs()
     }

@@ -54,6 +54,7 @@ impl Module for TlsMgm {
             ));
         }
         setup.states.put(Rc::clone(&store));
+        setup.tls_wishes = Some(Rc::clone(&store) as _);
         setup.security = Some(store);
         Ok(())
     }

@@ -15,6 +15,7 @@ use tocsin_server::avps::Avps;
 use tocsin_server::keyed_hash::KeyedHash;
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_server::security::{NoDomain, Security, Wish};
+use tocsin_server::tls_wishes::TlsWishes;
 
 use super::configs::Config;
 use super::files::{BadFile, Material};
@@ -265,7 +266,9 @@ impl Security for Store {
         let name = host.filter(|host| host.parse::<IpAddr>().is_err());
         Guise { domain: hash(&own.domains[at].name), name: name.map_or(0, hash) }
     }
+}
 
+impl TlsWishes for Store {
     fn wish(&self, avps: &Avps) -> Wish {
         let text = |name: &Option<String>| {
             let value = avps.values(name.as_ref()?.as_bytes()).next().and_then(Value::to_bytes)?;

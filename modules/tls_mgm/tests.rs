@@ -20,7 +20,8 @@ use tocsin_net::tls::{Facts, Progress, Session, Verdict};
 use tocsin_script::Value;
 use tocsin_server::avps::Avps;
 use tocsin_server::commands;
-use tocsin_server::security::{NoDomain, Security, Wish};
+use tocsin_server::security::{NoDomain, Wish};
+use tocsin_server::tls_wishes::TlsWishes;
 
 use super::store::Store;
 use super::variables::value_of;

@@ -115,7 +115,7 @@ fn all() -> impl Iterator<Item = (&'static str, Reads)> {
 
 /// The session that the message of `cx` came by.
 fn facts(cx: &Context) -> Option<Rc<Facts>> {
-    cx.worker.tls_facts(cx.received.connection)
+    cx.worker.streams().facts(cx.received.connection)
 }
 
 fn flag(is: bool) -> Value {

@@ -156,7 +156,7 @@ impl Doing<'_> {
     }
 
     fn is_stream(&self, flow: Flow) -> bool {
-        self.server.sockets.listener(flow.socket).protocol.is_stream()
+        self.server.network.sockets.listener(flow.socket).protocol.is_stream()
     }
 
     fn send_request(&mut self, t: &Transaction, branch: BranchId) {
@@ -171,7 +171,7 @@ impl Doing<'_> {
         if !self.is_stream(b.flow) {
             return self.send(b.flow, bytes);
         }
-        let hop = b.flow.hop(&self.server.sockets);
+        let hop = b.flow.hop(&self.server.network.sockets);
         self.after.unsent.push(Unsent {
             flow: b.flow,
             wish: wish_for(self.server, &hop, || Avps::decode(&t.avps)),

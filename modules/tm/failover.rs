@@ -44,7 +44,8 @@ fn replace(worker: &'static Worker, id: TransactionId, branch: BranchId) -> bool
         let Some(prepared) = failed.prepare_next(worker, id) else { return false };
         match store(worker, id, branch, failed.next_number, &prepared) {
             Stored::Yes => {
-                let (from, to) = (failed.flow.hop(&server.sockets), prepared.flow.hop(&server.sockets));
+                let (from, to) =
+                    (failed.flow.hop(&server.network.sockets), prepared.flow.hop(&server.network.sockets));
                 tracing::info!("{from} failed with {}: the request goes to {to}", failed.status);
                 server.blocklists.remember_failure(&from, now_ms());
                 server.statistics.add(state.counters.uac, 1);
@@ -130,7 +131,7 @@ impl Failed {
         let message = parse(server, &self.request)?;
         let (text, length) = branch_text(id, self.next_number);
         for (left, hop) in self.hops.iter().enumerate().rev() {
-            let Some(listener) = server.sockets.outgoing(self.flow.socket, hop) else { continue };
+            let Some(listener) = server.network.sockets.outgoing(self.flow.socket, hop) else { continue };
             let request = with_via(&message, &listener.via_prefix, &text[..length])?;
             if server.blocklists.is_blocked(self.blocklists, hop, &request) {
                 tracing::warn!("nothing is sent to {hop}: it is in a blocklist");

@@ -317,7 +317,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let state = server.state::<State>();
     let now = now_ms();
     let kind = if cx.message.method() == Method::Invite { Kind::Invite } else { Kind::NonInvite };
-    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let mut machine = Machine::new(kind, protocol.is_stream(), now, &state.settings.timers)
         .with_policy(state.settings.policy);
     for prepared in ready {

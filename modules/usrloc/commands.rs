@@ -239,7 +239,7 @@ fn full(server: &Server, contact: &Contact<'_>, now: u64) -> Value {
     members.push(("Flags", Value::from(contact.flags)));
     members.push(("Cflags", Value::from(flag_numbers(contact.cflags))));
     if let Some(id) = contact.socket {
-        members.push(("Socket", Value::from(server.sockets.listener(id).name.clone())));
+        members.push(("Socket", Value::from(server.network.sockets.listener(id).name.clone())));
     }
     members.push(("Methods", Value::from(contact.methods)));
     let mut optional = |name, bytes: &[u8]| {

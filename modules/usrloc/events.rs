@@ -71,7 +71,7 @@ impl Events {
             Change::Deleted | Change::Expired => self.delete,
         };
         server.events.raise(id, |params| {
-            let socket = contact.socket.map(|id| server.sockets.listener(id).name.as_str());
+            let socket = contact.socket.map(|id| server.network.sockets.listener(id).name.as_str());
             write(params, domain, aor, contact, socket);
         });
     }

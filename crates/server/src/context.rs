@@ -1,36 +1,14 @@
 //! What a script runs for: one message on its way through the server.
 
-use std::net::SocketAddr;
-
-use tocsin_net::connections::ConnectionId;
 use tocsin_script::{Bytes, NamedParams, RouteId, RouteKind, ScriptVars};
 use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
-use crate::flow::Flow;
+use crate::flow::Received;
 use crate::server::Server;
 use crate::slowest::Slowest;
-use crate::sockets::SocketId;
 use crate::target::Targets;
 use crate::worker::Worker;
-
-/// Where a message came from and where it arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// The sender.
-    pub source: SocketAddr,
-    /// The listener it arrived on.
-    pub socket: SocketId,
-    /// The connection it came by; none for a datagram.
-    pub connection: ConnectionId,
-}
-
-impl Received {
-    /// As the way back to the sender.
-    pub fn flow(&self) -> Flow {
-        Flow { connection: self.connection, ..Flow::new(self.socket, self.source) }
-    }
-}
 
 /// Routes that the script armed for the transaction to come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::target::{NextHop, NoRoute, Target};
 /// # Errors
 /// [`NoRoute`] when the URI leads nowhere.
 pub fn next_hop(cx: &Context, target: &Target) -> Result<NextHop, NoRoute> {
-    let usable = cx.server().sockets.protocols();
+    let usable = cx.server().network.sockets.protocols();
     if let Some(hop) = &target.next_hop {
         return NextHop::of(hop, usable);
     }
@@ -60,7 +60,7 @@ pub fn first_way(
     let preferred = target.socket.unwrap_or(cx.received.socket);
     let mut cause = if hops.is_empty() { NoWay::Nowhere } else { NoWay::NoListener };
     for (at, hop) in hops.iter().enumerate() {
-        let Some(listener) = server.sockets.outgoing(preferred, hop) else { continue };
+        let Some(listener) = server.network.sockets.outgoing(preferred, hop) else { continue };
         out.clear();
         write(cx, target, listener, branch, out);
         if !server.blocklists.is_blocked(cx.blocklists, hop, out) {
@@ -133,8 +133,8 @@ pub fn wish_for<A: std::borrow::Borrow<Avps>>(
     hop: &Hop,
     avps: impl FnOnce() -> A,
 ) -> Option<Wish> {
-    let security = server.security.as_ref().filter(|_| hop.protocol.is_secure())?;
-    Some(security.wish(avps().borrow()))
+    let layer = server.tls_wishes.as_ref().filter(|_| hop.protocol.is_secure())?;
+    Some(layer.wish(avps().borrow()))
 }
 
 /// Sends the request to the first of `hops` that will do.

@@ -6,6 +6,7 @@
 //! modules add they add through [`module`].
 #![forbid(unsafe_code)]
 
+mod alias;
 pub mod avps;
 pub mod blocklist;
 pub mod caches;
@@ -17,12 +18,10 @@ pub mod dns_settings;
 pub mod event_routes;
 pub mod family;
 pub mod flag_names;
-pub mod flow;
 pub mod forward;
 mod host;
-pub mod keyed_hash;
 pub mod module;
-mod network_statistics;
+mod owner;
 pub mod parameters;
 mod random;
 pub mod receive;
@@ -31,32 +30,32 @@ pub mod resolve;
 pub mod roles;
 pub mod run;
 pub mod scaling;
-pub mod security;
 pub mod server;
 pub mod settings;
 pub mod setup_error;
 mod slow;
 pub mod slow_queries;
 mod slowest;
-pub mod sockets;
 mod spreading;
 mod stalls;
 pub mod startup;
-pub mod stream_options;
-pub mod streams;
 pub mod tables;
 pub mod target;
-pub mod tcp_profile;
-pub mod tcp_settings;
+pub mod tls_wishes;
 mod traffic;
 pub mod transaction;
 pub mod turns;
 pub mod worker;
 
-pub use context::{Context, Received, TransactionRef};
+pub use alias::force_alias;
+pub use context::{Context, TransactionRef};
 pub use module::Module;
 pub use server::Server;
 pub use worker::Worker;
 
 pub(crate) use tocsin_telemetry::{event_statistics, process_statistics};
 pub use tocsin_telemetry::{events, logging, memory, statistics, status_report, time};
+
+pub use tocsin_streams::flow::{self, Received};
+pub(crate) use tocsin_streams::network_statistics;
+pub use tocsin_streams::{keyed_hash, security, sockets, stream_options, tcp_profile, tcp_settings};

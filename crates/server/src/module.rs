@@ -27,6 +27,7 @@ use crate::statistics::Statistics;
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::tcp_profile::TcpPaths;
+use crate::tls_wishes::TlsWishes;
 use crate::transaction::Transactions;
 use crate::worker::Worker;
 
@@ -138,6 +139,8 @@ pub struct Setup<'a> {
     pub databases: Databases,
     /// The TLS layer, if a module is one.
     pub security: Option<Rc<dyn Security>>,
+    /// What scripts select of it.
+    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
     /// How connections of each protocol are served.
     pub streams: StreamOptionsByProtocol,
     /// The module that knows paths of connections, if one does.

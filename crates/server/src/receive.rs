@@ -6,12 +6,12 @@ use tocsin_net::connections::ConnectionId;
 use tocsin_script::{RouteKind, Verdict};
 use tocsin_sip::{Kind, Message, Method, Rejection};
 
-use crate::context::{Context, Received};
+use crate::context::Context;
+use crate::flow::Received;
 use crate::reply;
 use crate::run::run;
 use crate::slow;
 use crate::sockets::SocketId;
-use crate::streams;
 use crate::worker::Worker;
 
 /// Serves one datagram that came from `source` to the listener `socket`.
@@ -59,7 +59,7 @@ fn request(mut cx: Context) {
         return refuse(cx, rejection);
     }
     if cx.received.connection.is_some() {
-        streams::note_alias(&cx);
+        crate::alias::note_alias(&cx);
     }
     match server.main_route {
         Some(route) => run(cx, route, request_served),

@@ -6,8 +6,9 @@ use tocsin_net::connections::{ConnectionId, View};
 use tocsin_net::{Hop, Protocol};
 use tocsin_sip::{Edits, Message, Method, ReplyBuilder, Rport, ViaRef};
 
-use crate::context::{Context, Received};
+use crate::context::Context;
 use crate::flow::Flow;
+use crate::flow::Received;
 
 /// The way back for the response to a request that carried `via` on top (RFC 3261 section 18.2.2, RFC 3581 section 4):
 /// over the connection it came by, and if that is gone over one to the Via's port. `symmetric`: to the source port even
@@ -86,7 +87,7 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     }
     let Ok(via) = cx.message.via() else { return false };
     let server = cx.server();
-    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let flow = destination(&via, protocol, &cx.received, cx.symmetric)
         .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
     let response = Response { status, reason, tag, lines: &cx.reply_lines };
@@ -129,11 +130,12 @@ pub fn forward_response(cx: &mut Context) -> bool {
     let Some(to) = vias.nth(1).and_then(Result::ok).and_then(|next| upstream(&next)) else { return false };
     drop(vias);
     remove_top_via(&cx.message, &mut cx.edits);
-    let Some(listener) = cx.server().sockets.outgoing(cx.received.socket, &to) else { return false };
+    let Some(listener) = cx.server().network.sockets.outgoing(cx.received.socket, &to) else { return false };
     // What is written in a Via anybody may write: it has to agree with where the response goes anyway.
     let agrees = |view: &View| view.protocol == to.protocol && view.remote.ip() == to.to.ip();
     let connection = cx
         .server()
+        .network
         .exchange
         .connections
         .view(noted)
@@ -162,7 +164,7 @@ pub fn remove_top_via(message: &Message, edits: &mut Edits) {
 }
 
 fn is_ours(cx: &Context, via: &ViaRef<'_>) -> bool {
-    cx.server().sockets.is_myself(via.host(), via.port())
+    cx.server().network.sockets.is_myself(via.host(), via.port())
 }
 
 /// The reason phrase of a status code (RFC 3261 section 21 and its extensions).

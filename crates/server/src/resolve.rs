@@ -18,9 +18,9 @@ pub async fn hops(worker: &'static Worker, name: &ServiceName, most: usize) -> H
     let server = worker.server;
     let dns = &server.settings.dns;
     let options = Options {
-        usable: server.sockets.protocols(),
+        usable: server.network.sockets.protocols(),
         naptr: dns.naptr,
-        ipv4: server.sockets.has_ipv4(),
+        ipv4: server.network.sockets.has_ipv4(),
         ipv6: dns.ipv6,
         hops: most,
     };

@@ -8,24 +8,20 @@ use tocsin_event::{Events, Transports};
 use tocsin_process::Plan;
 use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
+use tocsin_streams::Network;
 
 use crate::blocklist::Blocklists;
 use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::{Databases, QueryReports};
 use crate::event_routes::EventRoutes;
-use crate::keyed_hash::KeyedHash;
 use crate::memory::MemoryWatch;
 use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
 use crate::scaling::ScaledGroup;
-use crate::security::Security;
 use crate::settings::Settings;
-use crate::sockets::Sockets;
 use crate::statistics::{CoreCounters, Statistics};
 use crate::status_report::StatusReports;
-use crate::stream_options::StreamOptionsByProtocol;
-use crate::streams::Exchange;
-use crate::tcp_profile::TcpPaths;
+use crate::tls_wishes::TlsWishes;
 use crate::transaction::Transactions;
 use crate::turns::Turns;
 
@@ -58,10 +54,8 @@ pub struct Server {
     pub main_route: Option<RouteId>,
     /// The unnamed `onreply_route`.
     pub reply_route: Option<RouteId>,
-    /// Listening addresses.
-    pub sockets: Sockets,
-    /// Connections, and mailboxes for those who serve them.
-    pub exchange: Exchange,
+    /// Where the server listens, its connections, and how they are served.
+    pub network: Network,
     /// Groups whose size follows their load.
     pub scaling: Vec<ScaledGroup>,
     /// Who does periodic work, each time it is due.
@@ -71,7 +65,7 @@ pub struct Server {
     /// The loaded modules, in the order of the configuration.
     pub modules: Vec<Rc<dyn Module>>,
     /// Statistics.
-    pub statistics: Statistics,
+    pub statistics: Rc<Statistics>,
     /// The core's counters among them.
     pub counters: CoreCounters,
     /// What the parts of the server say about their readiness.
@@ -86,12 +80,8 @@ pub struct Server {
     pub transactions: Option<Rc<dyn Transactions>>,
     /// The databases that modules use.
     pub databases: Databases,
-    /// The TLS layer, if one is loaded.
-    pub security: Option<Rc<dyn Security>>,
-    /// How connections of each protocol are served.
-    pub streams: StreamOptionsByProtocol,
-    /// The module that knows paths of connections, if one is loaded.
-    pub tcp_paths: Option<Rc<dyn TcpPaths>>,
+    /// What scripts select of the TLS layer, if one is loaded.
+    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
     /// Processes of the modules, by their group.
     pub processes: Vec<ProcessGroup>,
     /// What modules do to a request that leaves.
@@ -152,8 +142,8 @@ impl Server {
         self.program.statement(position).map(|statement| statement.to_string())
     }
 
-    /// See [`KeyedHash::hash`].
+    /// See [`KeyedHash::hash`](crate::keyed_hash::KeyedHash::hash).
     pub fn keyed_hash(&self, parts: &[&[u8]]) -> u64 {
-        KeyedHash::of(self.arena).hash(parts)
+        self.network.hash.hash(parts)
     }
 }

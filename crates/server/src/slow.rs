@@ -1,24 +1,9 @@
-//! Slow messages (`exec_msg_threshold`) and slow sending (`tcp_threshold`): the event, and the log lines that name the
-//! culprits.
+//! Slow messages (`exec_msg_threshold`): the event, and the log lines that name the culprits.
 
 use crate::context::Context;
 use crate::events;
-use crate::server::Server;
 use crate::slowest::Action;
 use crate::time::now_ns;
-
-/// `message` was there to be sent at `since`, and the kernel has taken it: raises the event if that took longer than
-/// `limit` microseconds.
-pub(crate) fn sent(server: &Server, limit: u64, since: u64, message: &[u8]) {
-    let took = now_ns().saturating_sub(since) / 1000;
-    if took > limit {
-        tracing::warn!(
-            "threshold exceeded : tcp took too long : send={took}. Source : {}",
-            String::from_utf8_lossy(first_line(message))
-        );
-        events::threshold(&server.events, "tcp ops", took, message);
-    }
-}
 
 /// The message of `cx` is done: raises the event if that took longer than allowed.
 pub(crate) fn check(cx: &Context) {

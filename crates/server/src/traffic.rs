@@ -35,7 +35,7 @@ impl Traffic {
     pub(crate) fn new(server: &'static Server) -> Self {
         let members = server.plan.members();
         let stalls = RefCell::new(vec![Stall::default(); members.len()]);
-        let spreading = RefCell::new(server.sockets.datagrams().map(|_| Spreading::new()).collect());
+        let spreading = RefCell::new(server.network.sockets.datagrams().map(|_| Spreading::new()).collect());
         Self { server, members, spreading, stalls, looked: Cell::new(0) }
     }
 
@@ -74,7 +74,7 @@ impl Traffic {
 
     fn each_address(&self, mut observe: impl FnMut(&mut Spreading, usize)) {
         let groups = self.server.plan.groups.iter().enumerate().filter(|(_, group)| group.kind == Kind::Udp);
-        let addresses = groups.zip(self.server.sockets.datagrams());
+        let addresses = groups.zip(self.server.network.sockets.datagrams());
         for (((group, _), (listener, sockets)), spreading) in
             addresses.zip(self.spreading.borrow_mut().iter_mut())
         {

@@ -1,27 +1,25 @@
 //! What one process of the family has for itself: its outbox, its buffers, its variables, its runtime's tasks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::rc::Rc;
 
 use tocsin_event::percentage;
-use tocsin_net::connections::ConnectionId;
-use tocsin_net::tls::Facts;
+use tocsin_net::connections::{ConnectionId, Keeper};
 use tocsin_net::{Inbox, Outbox, Resolver};
-use tocsin_process::Member;
+use tocsin_process::{Kind, Member};
 use tocsin_script::{RouteKind, ScriptVars};
 use tocsin_shm::Slot;
 use tocsin_sip::Message;
 
-use crate::context::{Context, Received};
-use crate::flow::Envelope;
+use crate::context::Context;
+use crate::flow::{Envelope, Received};
 use crate::memory::PrivateWatch;
 use crate::random::Identifiers;
 use crate::server::Server;
 use crate::sockets::{Endpoint, SocketId};
-use crate::streams::Switchboard;
+use tocsin_streams::WorkerStreams;
 
 /// Messages whose script may wait at one time in one process; further ones are refused with 503.
 pub const WAITING_LIMIT: usize = 10_000;
@@ -46,8 +44,7 @@ pub struct Worker {
     pub member: Member,
     /// Name look-ups.
     pub resolver: Resolver,
-    /// Connections of this process, and the way to those of others.
-    pub streams: Switchboard,
+    streams: OnceCell<WorkerStreams>,
     pub(crate) inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     vars: RefCell<ScriptVars>,
@@ -74,7 +71,7 @@ impl Worker {
             server,
             member,
             resolver: Resolver::new(server.settings.dns.resolver.clone()),
-            streams: Switchboard::default(),
+            streams: OnceCell::new(),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
             vars: RefCell::new(ScriptVars::default()),
@@ -87,17 +84,22 @@ impl Worker {
         }))
     }
 
+    /// Connections of this process, and the way to those of others.
+    pub fn streams(&'static self) -> &'static WorkerStreams {
+        self.streams.get_or_init(|| WorkerStreams::new(&self.server.network, self, keeper_of(self)))
+    }
+
     /// Queues one message. It leaves at the next [`Self::flush`].
     pub fn send(&'static self, envelope: &Envelope<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         let flow = &envelope.flow;
-        match &self.server.sockets.listener(flow.socket).endpoint {
+        match &self.server.network.sockets.listener(flow.socket).endpoint {
             Endpoint::Datagrams(group) => {
                 self.outbox.borrow_mut().push(group.socket(self.member.index).as_fd(), flow.peer, write);
             }
             Endpoint::Stream(_) => {
                 let mut bytes = Vec::new();
                 write(&mut bytes);
-                self.streams.send(self, envelope, bytes);
+                self.streams().send(envelope, bytes);
             }
         }
     }
@@ -106,7 +108,9 @@ impl Worker {
     /// once, and whose answers come through another process.
     pub fn flush(&self) {
         self.flush_datagrams();
-        self.streams.flush();
+        if let Some(streams) = self.streams.get() {
+            streams.flush();
+        }
         self.slot().turn();
     }
 
@@ -218,11 +222,6 @@ impl Worker {
         self.inbox.borrow_mut().lend()
     }
 
-    /// What TLS agreed on for the connection that a message came by; `None` for other ways.
-    pub fn tls_facts(&self, connection: ConnectionId) -> Option<Rc<Facts>> {
-        self.streams.facts(connection)
-    }
-
     /// Gives the buffer of a message that is done back to the receive path.
     pub fn recycle(&self, buffer: Vec<u8>) {
         self.inbox.borrow_mut().give_back(buffer);
@@ -247,4 +246,11 @@ impl Worker {
     pub(crate) fn take_vars(&self, from: &mut ScriptVars) {
         *self.vars.borrow_mut() = std::mem::take(from);
     }
+}
+
+/// What this process is to connections, if it is a TCP worker.
+pub(crate) fn keeper_of(worker: &Worker) -> Option<Keeper> {
+    let member = worker.member;
+    (worker.server.plan.groups[member.group].kind == Kind::Tcp)
+        .then_some(Keeper { index: member.index as u16, generation: member.generation })
 }

@@ -139,11 +139,11 @@ fn announce(arguments: &Arguments) -> fn(&'static Server) {
 
 fn greet(server: &'static Server) {
     let mut text = format!("\nTocsin {} serves.\n\n", env!("CARGO_PKG_VERSION"));
-    for listener in server.sockets.all() {
+    for listener in server.network.sockets.all() {
         text += &format!("  SIP          {}\n", listener.name);
     }
     text += "  management   http://127.0.0.1:8888/mi  (JSON-RPC 2.0)\n\nTry, in another terminal:\n\n";
-    if let Some(listener) = server.sockets.all().first() {
+    if let Some(listener) = server.network.sockets.all().first() {
         text += &format!("  sipsak -vv -s sip:{}\n", listener.address);
     }
     text += "  curl -s -H 'Content-Type: application/json' http://127.0.0.1:8888/mi \\\n    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ps\"}'\n\n";

@@ -26,7 +26,7 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
         settable(
             "socket_out",
             |cx| match cx.targets.main.socket {
-                Some(id) => Value::Str(Bytes::from(cx.server().sockets.listener(id).name.as_str())),
+                Some(id) => Value::Str(Bytes::from(cx.server().network.sockets.listener(id).name.as_str())),
                 None => Value::Null,
             },
             |cx, value| {
@@ -80,7 +80,7 @@ impl Accessor<Context> for SocketIn {
 }
 
 fn listener(cx: &Context) -> &'static Listener {
-    cx.server().sockets.listener(cx.received.socket)
+    cx.server().network.sockets.listener(cx.received.socket)
 }
 
 fn printed(thing: impl std::fmt::Display) -> Value {

@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::forward;
 use crate::server::Server;
 use crate::sockets::Listener;
-use crate::streams;
 use crate::target::Target;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
@@ -40,7 +39,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let host = as_text(&arguments[0]).unwrap_or_default();
                 let port = arguments[1].to_int().and_then(|n| u16::try_from(n).ok());
-                cx.server().sockets.is_myself(&host, port).into()
+                cx.server().network.sockets.is_myself(&host, port).into()
             });
             Ok(call)
         }),
@@ -57,7 +56,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let port = arguments[0].to_int().and_then(|n| u16::try_from(n).ok());
                 let port = port.or_else(|| cx.message.via().ok().and_then(|via| via.port()));
-                streams::force_alias(cx, port).into()
+                crate::alias::force_alias(cx, port).into()
             });
             Ok(call)
         }),
@@ -116,5 +115,5 @@ pub(crate) fn listener_named(server: &'static Server, name: &str) -> Option<&'st
         None => (None, name),
     };
     let (host, port) = tocsin_net::split_host_port(rest).ok()?;
-    server.sockets.find(protocol, host, port)
+    server.network.sockets.find(protocol, host, port)
 }

@@ -15,18 +15,17 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use tocsin_event::{Address, Endpoint, Event, Events, Transport};
+use tocsin_event::{Address, Endpoint, Event, Events};
 use tocsin_net::Mailbox;
 use tocsin_process::{Kind, Plan};
-use tocsin_script::{Bytes, Program, RouteKind};
+use tocsin_script::{Bytes, Host, Program, RouteKind};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, ShmSafe, SlotState};
 
 use self::hold::Reader;
 use self::letter::Letter;
-use self::transport::RouteTransport;
-use crate::context::Context;
 
 pub(crate) use self::reader::{hand_over, serve, take_over};
+pub use self::transport::transport;
 
 /// How many workers in a row may die over one event; then the event is given up.
 pub const ATTEMPTS: u32 = 3;
@@ -92,11 +91,6 @@ impl EventRoutes {
         Ok(Rc::new(Self { seats: seats.collect::<io::Result<_>>()?, known: OnceCell::new() }))
     }
 
-    /// The way for events to the routes.
-    pub fn transport(self: &Rc<Self>) -> Rc<dyn Transport> {
-        Rc::new(RouteTransport(Rc::clone(self)))
-    }
-
     /// Learns which slots the workers have and which routes there are. To be called once, before the first fork.
     pub(crate) fn know(&self, table: &'static ProcessTable, plan: &Plan, names: Vec<Bytes>) {
         let timer = plan.members().into_iter().filter(|member| plan.groups[member.group].kind == Kind::Timer);
@@ -158,7 +152,7 @@ impl Begun {
 }
 
 /// The events that have a route in the script, in the order in which the routes are written.
-pub(crate) fn names(program: &Program<Context>) -> Vec<Bytes> {
+pub(crate) fn names<C: Host>(program: &Program<C>) -> Vec<Bytes> {
     let routes = program.routes().filter(|route| program.route_kind(*route) == RouteKind::Event);
     routes.filter_map(|route| program.route_name(route).cloned()).collect()
 }

@@ -12,7 +12,12 @@ use super::EventRoutes;
 const AGAIN: Duration = Duration::from_millis(2);
 
 /// Delivers to `route:` sockets.
-pub(super) struct RouteTransport(pub(super) Rc<EventRoutes>);
+struct RouteTransport(Rc<EventRoutes>);
+
+/// The way for events to the routes.
+pub fn transport(routes: &Rc<EventRoutes>) -> Rc<dyn Transport> {
+    Rc::new(RouteTransport(Rc::clone(routes)))
+}
 
 impl Transport for RouteTransport {
     fn schemes(&self) -> &[&'static str] {

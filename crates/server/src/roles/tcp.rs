@@ -7,8 +7,9 @@ use tocsin_net::{LETTER_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::{Stop, running};
-use crate::streams::{Letter, keeper_of};
 use crate::worker::Worker;
+use crate::worker::keeper_of;
+use tocsin_streams::Letter;
 
 /// Letters read before connections get their turn.
 const LETTERS_IN_A_ROW: usize = 64;
@@ -20,7 +21,7 @@ const LAST_LETTERS: Duration = Duration::from_millis(200);
 const PARTING: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let exchange = &worker.server.exchange;
+    let exchange = &worker.server.network.exchange;
     let Some((me, mailbox)) =
         keeper_of(worker).and_then(|me| Some((me, exchange.workers.get(usize::from(me.index))?)))
     else {
@@ -31,9 +32,9 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let mut buffer = vec![0; LETTER_MAX];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
-    worker.streams.tell_orphans(worker);
+    worker.streams().tell_orphans();
     running(worker);
-    worker.streams.to_main(worker, &Letter::Started { keeper: me });
+    worker.streams().to_main(&Letter::Started { keeper: me });
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
@@ -48,7 +49,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
                 part(worker).await;
                 return Ok(stop);
             }
-            _ = second.tick() => worker.streams.tick(worker),
+            _ = second.tick() => worker.streams().tick(),
             readable = bell.readable() => {
                 let readable = readable?;
                 if read_some(worker, me.index, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
@@ -68,13 +69,13 @@ fn read_some(
     let mut emptied = false;
     for _ in 0..LETTERS_IN_A_ROW {
         let Some(length) = mailbox.look(buffer)? else {
-            worker.streams.note_all_read();
+            worker.streams().note_all_read();
             emptied = true;
             break;
         };
         if Letter::has_enclosure(&buffer[..length]) {
             let Some(letter) = mailbox.take(buffer)? else { break };
-            worker.streams.read(worker, &buffer[..letter.length], letter.enclosed);
+            worker.streams().read(&buffer[..letter.length], letter.enclosed);
         } else {
             read_in_place(worker, index, &buffer[..length]);
             mailbox.discard()?;
@@ -88,10 +89,10 @@ fn read_some(
 /// Serves a letter that is still in the mailbox of the worker `index`: if this process dies over a message, its successor
 /// finds it, as nothing repeats it over a stream. What a predecessor has served and not taken out is not served again.
 fn read_in_place(worker: &'static Worker, index: u16, bytes: &[u8]) {
-    let letters = &worker.server.exchange.letters;
+    let letters = &worker.server.network.exchange.letters;
     let number = Letter::number(bytes);
     if !letters.is_served(index, number) {
-        worker.streams.read(worker, bytes, None);
+        worker.streams().read(bytes, None);
         worker.flush();
         letters.note(index, number);
     }
@@ -109,17 +110,17 @@ async fn leave(
     let mut quiet_since = since;
     let mut ticked = since;
     while super::leaves(worker) && since.elapsed() < LEAVE {
-        worker.streams.let_go();
+        worker.streams().let_go();
         let has_letters = !mailbox.is_empty()?;
         read_some(worker, index, mailbox, buffer)?;
-        worker.streams.unpark_lost(worker);
-        if has_letters || !worker.streams.is_empty() || worker.waiting() > 0 {
+        worker.streams().unpark_lost();
+        if has_letters || !worker.streams().is_empty() || worker.waiting() > 0 {
             quiet_since = tokio::time::Instant::now();
         } else if quiet_since.elapsed() >= LAST_LETTERS {
             break;
         }
         if ticked.elapsed() >= Duration::from_secs(1) {
-            worker.streams.tick(worker);
+            worker.streams().tick();
             ticked = tokio::time::Instant::now();
         }
         tokio::time::sleep(super::LOOK_EVERY).await;
@@ -129,15 +130,15 @@ async fn leave(
 
 /// Gives the connections away: the server goes on without this process, or ends as a whole.
 async fn part(worker: &'static Worker) {
-    worker.streams.hand_over(true);
+    worker.streams().hand_over(true);
     let deadline = tokio::time::Instant::now() + PARTING;
-    while !worker.streams.is_empty() && tokio::time::Instant::now() < deadline {
+    while !worker.streams().is_empty() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(2)).await;
         // What was in the middle of a message may have come to its end.
-        worker.streams.let_go();
+        worker.streams().let_go();
     }
-    worker.streams.hand_over(false);
-    worker.streams.bequeath(worker);
+    worker.streams().hand_over(false);
+    worker.streams().bequeath();
     // Their tasks hear of it.
     tokio::task::yield_now().await;
 }

@@ -15,10 +15,10 @@ use tocsin_process::Termination;
 use super::tcp_source::Source;
 use super::{Stop, running};
 use crate::sockets::Listener;
-use crate::streams::{Addressee, End, Exchange, Letter, Mail, profile_for, report};
 use crate::tcp_profile::Opening;
 use crate::time::now_ms;
 use crate::worker::Worker;
+use tocsin_streams::{Addressee, End, Exchange, Letter, Mail};
 
 /// Connections accepted from one listener before the others get their turn.
 const ACCEPTS_IN_A_ROW: usize = 64;
@@ -41,14 +41,14 @@ const LOOK_AT_NEW: Duration = Duration::from_millis(250);
 const DEATHS_MOST: u32 = 3;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let exchange = &worker.server.exchange;
+    let exchange = &worker.server.network.exchange;
     super::startup::run_or_await(worker).await;
     let desk = Rc::new(RefCell::new(Desk::new(worker)));
     // A predecessor had duplicates: the workers make them again.
     for mailbox in &exchange.workers {
         tokio::task::spawn_local(announce(mailbox));
     }
-    for (listener, socket) in worker.server.sockets.streams() {
+    for (listener, socket) in worker.server.network.sockets.streams() {
         tokio::task::spawn_local(accept(Rc::clone(&desk), listener, socket));
     }
     let bell = Watch::new(exchange.main.bell())?;
@@ -211,7 +211,7 @@ struct Desk {
 
 impl Desk {
     fn new(worker: &'static Worker) -> Self {
-        let workers = worker.server.exchange.workers.len();
+        let workers = worker.server.network.exchange.workers.len();
         Self {
             worker,
             entries: HashMap::new(),
@@ -248,7 +248,7 @@ impl Desk {
         if self.is_full(keeper) {
             return self.refuse(remote, "no TCP worker has private memory left for it (-M)");
         }
-        let profile = profile_for(self.worker, listener.protocol, remote, address, Opening::Accepted);
+        let profile = server.network.profile_for(listener.protocol, remote, address, Opening::Accepted);
         let claim = Claim {
             protocol: listener.protocol,
             remote,
@@ -258,11 +258,11 @@ impl Desk {
             idle_until: now_ms() + profile.lifetime.as_millis() as u64,
             guise: Guise::NONE,
         };
-        let connections = &server.exchange.connections;
+        let connections = &server.network.exchange.connections;
         let Some(id) = connections.claim(keeper, &claim) else {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         };
-        server.statistics.add(server.exchange.counters.accepted, 1);
+        server.statistics.add(server.network.exchange.counters.accepted, 1);
         connections.lead(id);
         self.enter(id, keeper.index, Some(source), Duplicate::of(Some(local.into())));
         self.hand(id, keeper);
@@ -270,7 +270,7 @@ impl Desk {
 
     fn refuse(&mut self, remote: SocketAddr, why: &str) {
         let server = self.worker.server;
-        server.statistics.add(server.exchange.counters.refused, 1);
+        server.statistics.add(server.network.exchange.counters.refused, 1);
         let now = now_ms();
         if now.saturating_sub(self.told) >= 1000 {
             self.told = now;
@@ -289,23 +289,24 @@ impl Desk {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
-            .filter_map(|index| server.exchange.keeper(server.table, index));
+            .filter_map(|index| server.network.exchange.keeper(server.table, index));
         serving.min_by_key(|keeper| {
-            let is_avoided = self.is_full(*keeper) || server.exchange.is_stalled(server.table, keeper.index);
+            let is_avoided =
+                self.is_full(*keeper) || server.network.exchange.is_stalled(server.table, keeper.index);
             (is_avoided, self.behind(*keeper), self.counts[usize::from(keeper.index)])
         })
     }
 
     /// Letters that wait for room in the worker's mailbox.
     fn behind(&self, keeper: Keeper) -> usize {
-        self.worker.streams.waiting_for(keeper.index)
+        self.worker.streams().waiting_for(keeper.index)
     }
 
     /// Whether the worker has too little private memory left for more connections.
     fn is_full(&self, keeper: Keeper) -> bool {
         let server = self.worker.server;
         let most = server.settings.private_bytes / 100 * FULL_PERCENT;
-        server.exchange.private_bytes(server.table, keeper.index) >= most
+        server.network.exchange.private_bytes(server.table, keeper.index) >= most
     }
 
     fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Duplicate) {
@@ -338,7 +339,9 @@ impl Desk {
     /// Posts the connection to the worker that is to serve it, as soon as that has room. One that nobody can go on with is
     /// buried.
     fn hand(&mut self, id: ConnectionId, to: Keeper) {
-        let Some(view) = self.worker.server.exchange.connections.view(id) else { return self.leave(id) };
+        let Some(view) = self.worker.server.network.exchange.connections.view(id) else {
+            return self.leave(id);
+        };
         let found = self.entries.get_mut(&id).and_then(|entry| Some((entry.duplicate.here()?, entry)));
         let Some((stream, entry)) = found else { return self.bury(id, &End::WorkerEnded) };
         if view.protocol.is_secure() {
@@ -351,7 +354,7 @@ impl Desk {
             entry.index = to.index;
         }
         let letter = Letter::Adopt { id, from: view.keeper };
-        if !self.worker.streams.post(self.worker, Addressee::Worker(to.index), &letter, Some(stream), None) {
+        if !self.worker.streams().post(Addressee::Worker(to.index), &letter, Some(stream), None) {
             self.bury(id, &End::WorkerEnded);
         }
     }
@@ -375,7 +378,7 @@ impl Desk {
 
     /// Enters a connection that is not known yet, or of which there is no duplicate yet.
     fn learn(&mut self, id: ConnectionId, enclosed: Option<OwnedFd>) {
-        let Some(view) = self.worker.server.exchange.connections.view(id) else { return };
+        let Some(view) = self.worker.server.network.exchange.connections.view(id) else { return };
         match self.entries.get_mut(&id) {
             None => {
                 let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
@@ -390,8 +393,14 @@ impl Desk {
 
     /// A duplicate of a connection whose owner is dead came from the worker that held it: another one goes on with it.
     fn rescue_orphan(&mut self, id: ConnectionId) {
-        let view =
-            self.worker.server.exchange.connections.view(id).filter(|view| !self.is_alive(view.keeper));
+        let view = self
+            .worker
+            .server
+            .network
+            .exchange
+            .connections
+            .view(id)
+            .filter(|view| !self.is_alive(view.keeper));
         if let Some((view, to)) = view.zip(self.choose(None))
             && self.can_move(&view)
         {
@@ -401,7 +410,7 @@ impl Desk {
 
     /// Finds a connection whose worker lets go of it another one.
     fn pass_on(&mut self, id: ConnectionId) {
-        let connections = &self.worker.server.exchange.connections;
+        let connections = &self.worker.server.network.exchange.connections;
         let Some(view) = connections.view(id) else { return self.leave(id) };
         match self.choose(Some(view.keeper.index)).or_else(|| self.choose(None)) {
             // From here on it is that worker's, which misses it if this process dies before the letter is posted.
@@ -414,7 +423,7 @@ impl Desk {
     /// Gives letters for workers that have left to one that serves.
     fn forward(&self, buffer: &mut [u8]) {
         let server = self.worker.server;
-        for mailbox in server.exchange.unread(server.table) {
+        for mailbox in server.network.exchange.unread(server.table) {
             while let Ok(Some(length)) = mailbox.look(buffer) {
                 let Some(keeper) = self.choose(None).filter(|keeper| self.behind(*keeper) == 0) else {
                     return;
@@ -436,7 +445,7 @@ impl Desk {
                 if !matches!(Letter::read(bytes), Some(Letter::Announce)) {
                     let enclosed = letter.enclosed.map(|stream| Rc::new(stream) as _);
                     let mail = Mail::new(bytes.to_vec(), enclosed, None);
-                    self.worker.streams.post_mail(self.worker, Addressee::Worker(keeper.index), mail);
+                    self.worker.streams().post_mail(Addressee::Worker(keeper.index), mail);
                 }
                 if !Letter::has_enclosure(bytes) && mailbox.discard().is_err() {
                     return;
@@ -449,12 +458,12 @@ impl Desk {
     /// finishes what is left.
     fn adopt_orphans(&mut self, keeper: Keeper) {
         let server = self.worker.server;
-        let is_vacant = server.exchange.is_vacant(server.table, keeper.index);
+        let is_vacant = server.network.exchange.is_vacant(server.table, keeper.index);
         let keeper_now = if is_vacant { self.choose(None).unwrap_or(keeper) } else { keeper };
         let of_it: Vec<_> =
             self.entries.iter().filter(|(_, entry)| entry.index == keeper.index).map(|(id, _)| *id).collect();
         for id in of_it {
-            match self.worker.server.exchange.connections.view(id) {
+            match self.worker.server.network.exchange.connections.view(id) {
                 None => self.leave(id),
                 Some(view) if self.is_alive(view.keeper) => {}
                 Some(view) => self.rescue(&view, keeper_now),
@@ -463,7 +472,7 @@ impl Desk {
     }
 
     fn is_alive(&self, keeper: Keeper) -> bool {
-        self.worker.server.exchange.is_alive(self.worker.server.table, keeper)
+        self.worker.server.network.exchange.is_alive(self.worker.server.table, keeper)
     }
 
     /// Whether another worker could go on with the connection.
@@ -474,7 +483,7 @@ impl Desk {
 
     /// Finds the connection of a dead keeper a new one, if that is possible.
     fn rescue(&mut self, view: &View, to: Keeper) {
-        let connections = &self.worker.server.exchange.connections;
+        let connections = &self.worker.server.network.exchange.connections;
         let deaths = connections.own(view.id).map_or(0, |own| own.deaths());
         if !self.can_move(view) {
             self.bury(view.id, &End::WorkerEnded);
@@ -493,7 +502,7 @@ impl Desk {
 
     /// Closes a connection that nobody can serve any more, and tells its end.
     fn bury(&mut self, id: ConnectionId, end: &End) {
-        let connections = &self.worker.server.exchange.connections;
+        let connections = &self.worker.server.network.exchange.connections;
         if let Some(view) = connections.view(id)
             && !connections.move_to(id, view.keeper, Keeper::UNDERTAKER)
         {
@@ -503,14 +512,14 @@ impl Desk {
         if let Some(duplicate) = self.entries.get(&id).and_then(|entry| entry.duplicate.here()) {
             tocsin_net::stream::shut(&duplicate);
         }
-        report(self.worker.server, id, end);
+        self.worker.server.network.report(id, end);
         self.leave(id);
     }
 
     /// Once a second: what a death at a bad moment left behind is put in order.
     fn tick(&mut self) {
         let server = self.worker.server;
-        let exchange = &server.exchange;
+        let exchange = &server.network.exchange;
         let is_alive = |keeper| exchange.is_alive(server.table, keeper);
         exchange.connections.free_unfinished(|pid| Exchange::runs(server.table, pid));
         let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
@@ -551,7 +560,7 @@ impl Desk {
     /// Gives a third process duplicates of the connections whose holder has died, or was not to be found.
     fn entrust_all(&mut self) {
         let server = self.worker.server;
-        let is_alive = |holder| server.exchange.is_alive(server.table, holder);
+        let is_alive = |holder| server.network.exchange.is_alive(server.table, holder);
         let wanting = self.entries.iter().filter(|(_, entry)| entry.wants_holder(is_alive).is_some());
         let wanting: Vec<_> = wanting.map(|(id, _)| *id).collect();
         wanting.into_iter().for_each(|id| self.entrust(id));
@@ -560,13 +569,12 @@ impl Desk {
     /// Gives a third process a duplicate of a connection that can go on with another worker, if it has none there yet.
     fn entrust(&mut self, id: ConnectionId) {
         let server = self.worker.server;
-        let is_alive = |holder| server.exchange.is_alive(server.table, holder);
+        let is_alive = |holder| server.network.exchange.is_alive(server.table, holder);
         let Some(entry) = self.entries.get(&id) else { return };
         let index = entry.index;
         let Some((stream, holder)) = entry.wants_holder(is_alive).zip(self.holder_for(index)) else { return };
         let to = Addressee::Worker(holder.index);
-        let is_posted =
-            self.worker.streams.post(self.worker, to, &Letter::Hold { id }, Some(stream as _), None);
+        let is_posted = self.worker.streams().post(to, &Letter::Hold { id }, Some(stream as _), None);
         if let Some(entry) = self.entries.get_mut(&id).filter(|_| is_posted) {
             entry.holder = Some(holder);
         }
@@ -577,7 +585,7 @@ impl Desk {
         let server = self.worker.server;
         let count = self.counts.len() as u16;
         let others = (1..count).map(|step| (index + step) % count);
-        let mut serving = others.filter_map(|other| server.exchange.keeper(server.table, other));
+        let mut serving = others.filter_map(|other| server.network.exchange.keeper(server.table, other));
         serving.find(|holder| self.behind(*holder) < HELD_AT_ONCE)
     }
 }

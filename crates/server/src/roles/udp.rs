@@ -84,5 +84,5 @@ fn listener_of(worker: &Worker) -> Option<(&'static Listener, &'static UdpGroup)
     let plan = &worker.server.plan;
     let before =
         plan.groups[..worker.member.group].iter().filter(|g| g.kind == tocsin_process::Kind::Udp).count();
-    worker.server.sockets.datagrams().nth(before)
+    worker.server.network.sockets.datagrams().nth(before)
 }

@@ -11,7 +11,7 @@ use crate::module::SetupError;
 use crate::scaling::ScalingError;
 use crate::settings::BadSetting;
 use crate::status_report::StatusError;
-use crate::streams::ExchangeError;
+use tocsin_streams::ExchangeError;
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]

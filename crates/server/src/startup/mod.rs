@@ -22,6 +22,7 @@ use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
 use crate::flag_names::FlagNames;
+use crate::keyed_hash::KeyedHash;
 use crate::memory::MemoryWatch;
 use crate::module::{Deadlines, Module, Parameters, Setup, States};
 use crate::server::Server;
@@ -29,11 +30,11 @@ use crate::settings::{Overrides, Settings, SocketSetting};
 use crate::statistics::{CoreCounters, Statistics};
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
-use crate::streams::{Exchange, ExchangeError};
 use crate::turns::Turns;
 use crate::{
     core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, time,
 };
+use tocsin_streams::{Exchange, ExchangeError, Network};
 
 pub use error::StartError;
 
@@ -136,8 +137,33 @@ pub fn assemble(
         started: ground.words.started,
     };
     let Setup { statistics, status, states, transports, event_routes, caches, processes, .. } = setup;
-    let Setup { jobs, deadlines, on_leaving, transactions, databases, security, streams, tcp_paths, .. } =
-        setup;
+    let Setup {
+        jobs,
+        deadlines,
+        on_leaving,
+        transactions,
+        databases,
+        security,
+        tls_wishes,
+        streams,
+        tcp_paths,
+        ..
+    } = setup;
+    let statistics = Rc::new(statistics);
+    let network = Network {
+        sockets,
+        exchange,
+        security,
+        options: streams,
+        paths: tcp_paths,
+        tcp: settings.tcp.clone(),
+        limits: settings.limits,
+        table,
+        statistics: Rc::clone(&statistics),
+        events,
+        hash: KeyedHash::of(arena),
+        ending: ground.words.ending,
+    };
     let server = Server {
         arena,
         table,
@@ -146,8 +172,7 @@ pub fn assemble(
         reply_route: program.route(RouteKind::Reply, b""),
         program,
         settings,
-        sockets,
-        exchange,
+        network,
         scaling,
         turns,
         states,
@@ -160,9 +185,7 @@ pub fn assemble(
         ears: ground.ears,
         transactions,
         databases,
-        security,
-        streams,
-        tcp_paths,
+        tls_wishes,
         processes,
         on_leaving,
         event_routes,
@@ -216,6 +239,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         transactions: None,
         databases: Databases::default(),
         security: None,
+        tls_wishes: None,
         streams: StreamOptionsByProtocol::default(),
         tcp_paths: None,
     };

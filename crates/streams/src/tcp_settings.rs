@@ -110,7 +110,7 @@ impl TcpSettings {
     ///
     /// # Errors
     /// What is wrong with the value, and what would be right.
-    pub(crate) fn number(&mut self, name: &str, number: i64) -> Result<(), String> {
+    pub fn number(&mut self, name: &str, number: i64) -> Result<(), String> {
         match name {
             "tcp_workers" => self.workers = within(number, 1, MOST_WORKERS, "processes")?,
             "tcp_connect_timeout" => self.connect_timeout = Some(Duration::from_millis(millis(number)?)),
@@ -140,7 +140,7 @@ impl TcpSettings {
     }
 
     /// Takes a global whose value is yes or no; others are left alone.
-    pub(crate) fn switch(&mut self, name: &str, truth: bool) {
+    pub fn switch(&mut self, name: &str, truth: bool) {
         match name {
             "tcp_accept_aliases" => self.accept_aliases = truth,
             "tcp_keepalive" => self.keepalive.on = truth,
@@ -153,11 +153,7 @@ impl TcpSettings {
     ///
     /// # Errors
     /// Those of `bit`.
-    pub(crate) fn flag(
-        &mut self,
-        name: &str,
-        bit: impl FnOnce() -> Result<u32, String>,
-    ) -> Result<(), String> {
+    pub fn flag(&mut self, name: &str, bit: impl FnOnce() -> Result<u32, String>) -> Result<(), String> {
         match name {
             "tcp_no_new_conn_bflag" => self.no_new_connection_bflag = bit()?,
             "tcp_no_new_conn_rplflag" => self.no_new_connection_rplflag = bit()?,
@@ -173,7 +169,7 @@ impl TcpSettings {
     }
 
     /// `debug_mode`: few processes, to follow them by eye.
-    pub(crate) fn debug_mode(&mut self) {
+    pub fn debug_mode(&mut self) {
         self.workers = self.workers.min(DEBUG_WORKERS);
     }
 

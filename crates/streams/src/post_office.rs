@@ -22,7 +22,7 @@ pub(super) const POST_AGAIN: Duration = Duration::from_millis(5);
 
 /// Whose mailbox a letter is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Addressee {
+pub enum Addressee {
     /// The process that accepts.
     Main,
     /// The TCP worker of this index.
@@ -61,20 +61,20 @@ impl Addressee {
 }
 
 /// A letter, and what goes with it.
-pub(crate) struct Mail {
+pub struct Mail {
     /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// A connection that is enclosed; held until the letter is posted.
-    pub(crate) enclosed: Option<Rc<dyn AsFd>>,
+    pub enclosed: Option<Rc<dyn AsFd>>,
     /// Who waits for what it carries.
-    pub(crate) ticket: Option<Ticket>,
+    pub ticket: Option<Ticket>,
     /// The same, should this process die before it is posted.
     noted: Option<Noted>,
 }
 
 impl Mail {
     /// The letter `bytes`, with what is enclosed, for whoever has the ticket.
-    pub(crate) fn new(bytes: Vec<u8>, enclosed: Option<Rc<dyn AsFd>>, ticket: Option<Ticket>) -> Self {
+    pub fn new(bytes: Vec<u8>, enclosed: Option<Rc<dyn AsFd>>, ticket: Option<Ticket>) -> Self {
         Self { bytes, enclosed, ticket, noted: None }
     }
 }

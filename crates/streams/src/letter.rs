@@ -17,32 +17,79 @@ const NAME_MAX: usize = 1_024;
 
 /// A letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Letter<'a> {
+pub enum Letter<'a> {
     /// To a worker: serve the connection that is enclosed, which was `from`'s.
-    Adopt { id: ConnectionId, from: Keeper },
+    Adopt {
+        /// The connection.
+        id: ConnectionId,
+        /// Its owner before.
+        from: Keeper,
+    },
     /// To a worker: send this over a connection of yours.
-    Send { flow: Flow, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
+    Send {
+        /// Which way.
+        flow: Flow,
+        /// Whose message it is.
+        ticket: Option<Ticket>,
+        /// The name that led to the address.
+        host: &'a str,
+        /// What the script selects of TLS.
+        wish: Wish,
+        /// The message.
+        bytes: &'a [u8],
+    },
     /// To a worker: open a connection of yours, then send this over it.
-    Open { id: ConnectionId, ticket: Option<Ticket>, host: &'a str, wish: Wish, bytes: &'a [u8] },
+    Open {
+        /// The connection.
+        id: ConnectionId,
+        /// Whose message it is.
+        ticket: Option<Ticket>,
+        /// The name that led to the address.
+        host: &'a str,
+        /// What the script selects of TLS.
+        wish: Wish,
+        /// The message.
+        bytes: &'a [u8],
+    },
     /// To a worker: TCP main has begun anew and has no duplicates.
     Announce,
     /// To a worker: keep the enclosed duplicate of a connection that another worker serves.
-    Hold { id: ConnectionId },
+    Hold {
+        /// The connection.
+        id: ConnectionId,
+    },
     /// To a worker: let the connection live `seconds` without traffic.
-    Keep { id: ConnectionId, seconds: u32 },
+    Keep {
+        /// The connection.
+        id: ConnectionId,
+        /// For how long.
+        seconds: u32,
+    },
     /// To TCP main: the worker has begun, and has read what was posted before.
-    Started { keeper: Keeper },
+    Started {
+        /// The worker.
+        keeper: Keeper,
+    },
     /// To TCP main: a connection that you may not know; a duplicate of it is enclosed if it can outlive the worker.
-    Opened { id: ConnectionId },
+    Opened {
+        /// The connection.
+        id: ConnectionId,
+    },
     /// To TCP main: the connection has ended.
-    Ended { id: ConnectionId },
+    Ended {
+        /// The connection.
+        id: ConnectionId,
+    },
     /// To TCP main: another worker is to go on with the connection, which is enclosed.
-    Released { id: ConnectionId },
+    Released {
+        /// The connection.
+        id: ConnectionId,
+    },
 }
 
 impl<'a> Letter<'a> {
     /// Appends the letter's bytes to `out`.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         let mut head = Head::default();
         match self {
             Self::Adopt { id, from } => head.set(1, *id).keeper(*from),
@@ -72,24 +119,24 @@ impl<'a> Letter<'a> {
     }
 
     /// Whether a connection is enclosed in the letter to a worker that these are the bytes of.
-    pub(crate) fn has_enclosure(bytes: &[u8]) -> bool {
+    pub fn has_enclosure(bytes: &[u8]) -> bool {
         matches!(Letter::read(bytes), Some(Letter::Adopt { .. } | Letter::Hold { .. }))
     }
 
     /// Gives the letter that `bytes` begins with a number by which it is known among all.
-    pub(crate) fn set_number(bytes: &mut [u8], number: u64) {
+    pub fn set_number(bytes: &mut [u8], number: u64) {
         if let Some(place) = bytes.get_mut(NUMBER_AT..HEAD) {
             place.copy_from_slice(&number.to_le_bytes());
         }
     }
 
     /// The number of the letter that `bytes` is; 0 if it has none.
-    pub(crate) fn number(bytes: &[u8]) -> u64 {
+    pub fn number(bytes: &[u8]) -> u64 {
         bytes.get(NUMBER_AT..).and_then(<[u8]>::first_chunk).map_or(0, |number| u64::from_le_bytes(*number))
     }
 
     /// Reads a letter; `None` for bytes that are none.
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, mut rest) = bytes.split_at_checked(HEAD)?;
         let head = Head(head.try_into().ok()?);
         let id = head.id();

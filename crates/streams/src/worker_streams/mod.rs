@@ -3,6 +3,7 @@
 mod holding;
 mod leaving;
 mod sending;
+mod serving;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,20 +12,20 @@ use std::rc::Rc;
 
 use tocsin_net::connections::{ConnectionId, Keeper, View};
 use tocsin_net::tls::Facts;
-use tocsin_process::Kind;
 
-use super::connection::Connection;
-use super::end::{End, report};
-use super::exchange::Exchange;
-use super::letter::Letter;
-use super::lingering::Lingering;
-use super::opening::{Errand, Outgoing};
-use super::parking::Parking;
-use super::post_office::{Addressee, Mail, POST_AGAIN, PostOffice, Posted};
+use crate::connection::Connection;
+use crate::end::End;
+use crate::exchange::Exchange;
 use crate::flow::{Envelope, Ticket};
+use crate::letter::Letter;
+use crate::local::Local;
+use crate::network::Network;
+use crate::opening::{Errand, Outgoing};
+use crate::owner::Owner;
+use crate::parking::Parking;
+use crate::post_office::{Addressee, Mail, POST_AGAIN, PostOffice, Posted};
 use crate::tcp_profile::AliasMode;
-use crate::time::now_ms;
-use crate::worker::Worker;
+use tocsin_telemetry::time::now_ms;
 
 /// Looks, one each second, after which a connection that never came is given up.
 const LOOKS_MOST: u32 = 2;
@@ -41,13 +42,14 @@ enum Kept {
 }
 
 /// The streams of one process.
-#[derive(Debug, Default)]
-pub struct Switchboard {
+pub struct WorkerStreams {
+    /// What its connections share.
+    local: Local,
+    /// What it is as a keeper, if it is a TCP worker.
+    me: Option<Keeper>,
     kept: RefCell<HashMap<ConnectionId, Kept>>,
     /// Duplicates of connections that other workers serve.
     held: RefCell<HashMap<ConnectionId, Rc<OwnedFd>>>,
-    /// Those with something to write.
-    listed: RefCell<Vec<ConnectionId>>,
     parking: Parking,
     /// Connections that are this process's and were not here when it looked, and how often that was so.
     missed: RefCell<HashMap<ConnectionId, u32>>,
@@ -55,12 +57,39 @@ pub struct Switchboard {
     has_read_all: Cell<bool>,
     /// This process ends: what it keeps goes to others.
     is_leaving: Cell<bool>,
-    /// Those that have ended and are not closed yet.
-    pub(super) lingering: Lingering,
     post_office: PostOffice,
 }
 
-impl Switchboard {
+impl std::fmt::Debug for WorkerStreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerStreams")
+            .field("me", &self.me)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WorkerStreams {
+    /// The connections of the process `owner`; `me`: what it is as a keeper, if it is a TCP worker.
+    pub fn new(network: &'static Network, owner: &'static dyn Owner, me: Option<Keeper>) -> Self {
+        Self {
+            local: Local::new(network, owner),
+            me,
+            kept: RefCell::default(),
+            held: RefCell::default(),
+            parking: Parking::default(),
+            missed: RefCell::default(),
+            has_read_all: Cell::new(false),
+            is_leaving: Cell::new(false),
+            post_office: PostOffice::default(),
+        }
+    }
+
+    /// Whether the connection belongs to the process in this process's place.
+    fn is_of_this_place(&self, view: &View) -> bool {
+        self.me.is_some_and(|me| me.index == view.keeper.index)
+    }
+
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(Kept::Open(Rc::clone(connection))),
@@ -69,141 +98,137 @@ impl Switchboard {
     }
 
     /// Opens the connection `id` of this process.
-    fn begin(&self, worker: &'static Worker, id: ConnectionId, errand: Errand) {
-        let connections = &worker.server.exchange.connections;
+    fn begin(&'static self, id: ConnectionId, errand: Errand) {
+        let connections = &self.local.network.exchange.connections;
         let Some((own, view)) = connections.own(id).zip(connections.view(id)) else {
-            return self.all_failed(worker, errand);
+            return self.all_failed(errand);
         };
-        let most = worker.server.streams[view.protocol].max_postponed;
-        let opening = Rc::new(Outgoing::new(worker.server.exchange.ledger, id, most, errand));
+        let most = self.local.network.options[view.protocol].max_postponed;
+        let opening = Rc::new(Outgoing::new(self.local.network.exchange.ledger, id, most, errand));
         self.kept.borrow_mut().insert(id, Kept::Outgoing(Rc::clone(&opening)));
-        let task = tokio::task::spawn_local(Rc::clone(&opening).run(worker, own, view));
+        let task = tokio::task::spawn_local(self.open_and_serve(Rc::clone(&opening), own, view));
         opening.runs_as(task.abort_handle());
-        self.unpark(worker, id);
+        self.unpark(id);
     }
 
     /// Serves a connection that was accepted, or that another process kept before.
-    pub(crate) fn adopt(&self, worker: &'static Worker, id: ConnectionId, from: Keeper, stream: OwnedFd) {
-        let connections = &worker.server.exchange.connections;
-        let Some(me) = keeper_of(worker) else { return };
+    pub fn adopt(&'static self, id: ConnectionId, from: Keeper, stream: OwnedFd) {
+        let connections = &self.local.network.exchange.connections;
+        let Some(me) = self.me else { return };
         if self.kept.borrow().contains_key(&id) || (from != me && !connections.move_to(id, from, me)) {
             return;
         }
         let Some((own, view)) = connections.own(id).zip(connections.view(id)) else { return };
-        match Connection::new(worker, own, &view, stream.into()) {
+        match Connection::new(&self.local, own, &view, stream.into()) {
             Ok(connection) => {
                 self.enter(&connection);
-                tokio::task::spawn_local(connection.serve());
-                self.unpark(worker, id);
+                tokio::task::spawn_local(self.serve(connection));
+                self.unpark(id);
             }
             Err(cause) => {
-                report(worker.server, id, &End::Broken(cause));
-                self.forget(worker, id);
+                self.local.network.report(id, &End::Broken(cause));
+                self.forget(id);
             }
         }
     }
 
     /// A connection came without its descriptor: this process has no room for one more.
-    fn lost(&self, worker: &'static Worker, id: ConnectionId, from: Keeper) {
+    fn lost(&'static self, id: ConnectionId, from: Keeper) {
         tracing::error!("a connection is closed: no descriptor is left for it; raise open_files_limit");
-        let connections = &worker.server.exchange.connections;
-        let mine = keeper_of(worker).is_some_and(|me| from == me || connections.move_to(id, from, me));
+        let connections = &self.local.network.exchange.connections;
+        let mine = self.me.is_some_and(|me| from == me || connections.move_to(id, from, me));
         if mine {
-            report(worker.server, id, &End::WorkerEnded);
-            self.forget(worker, id);
+            self.local.network.report(id, &End::WorkerEnded);
+            self.forget(id);
         }
     }
 
     /// Sends what waited for `id`.
-    fn unpark(&self, worker: &'static Worker, id: ConnectionId) {
+    fn unpark(&'static self, id: ConnectionId) {
         let due = self.parking.leave(id);
-        due.into_iter().for_each(|message| self.send_parked(worker, message));
+        due.into_iter().for_each(|message| self.send_parked(message));
     }
 
     /// Sends what waited for connections that do not come here any more: over those they have become, or others.
-    pub(crate) fn unpark_lost(&self, worker: &'static Worker) {
-        let connections = &worker.server.exchange.connections;
+    pub fn unpark_lost(&'static self) {
+        let connections = &self.local.network.exchange.connections;
         let lost = self.parking.leave_lost(|id| {
-            connections.view(id).is_none_or(|view| view.is_ending() || !is_of_this_place(worker, &view))
+            connections.view(id).is_none_or(|view| view.is_ending() || !self.is_of_this_place(&view))
         });
-        lost.into_iter().for_each(|message| self.send_parked(worker, message));
+        lost.into_iter().for_each(|message| self.send_parked(message));
     }
 
     /// Reads one letter of this worker's mailbox.
-    pub(crate) fn read(&self, worker: &'static Worker, bytes: &[u8], enclosed: Option<OwnedFd>) {
+    pub fn read(&'static self, bytes: &[u8], enclosed: Option<OwnedFd>) {
         match Letter::read(bytes) {
             Some(Letter::Adopt { id, from }) => match enclosed {
-                Some(stream) => self.adopt(worker, id, from, stream),
-                None => self.lost(worker, id, from),
+                Some(stream) => self.adopt(id, from, stream),
+                None => self.lost(id, from),
             },
-            Some(Letter::Send { ticket, .. } | Letter::Open { ticket, .. })
-                if Self::left_before(worker, ticket) => {}
+            Some(Letter::Send { ticket, .. } | Letter::Open { ticket, .. }) if self.left_before(ticket) => {}
             Some(Letter::Send { flow, ticket, host, wish, bytes }) => {
-                self.send(worker, &Envelope { flow, wish: Some(&wish), host, ticket }, bytes.to_vec());
+                self.send(&Envelope { flow, wish: Some(&wish), host, ticket }, bytes.to_vec());
             }
             Some(Letter::Open { id, ticket, host, wish, bytes }) => {
-                self.begin_adopted(worker, id, Errand::new(host, wish, bytes.to_vec(), ticket));
+                self.begin_adopted(id, Errand::new(host, wish, bytes.to_vec(), ticket));
             }
             Some(Letter::Announce) => {
-                self.announce(worker);
-                self.announce_held(worker);
+                self.announce();
+                self.announce_held();
             }
             Some(Letter::Hold { id }) => self.hold(id, enclosed),
-            Some(Letter::Keep { id, seconds }) => self.keep(worker, id, seconds),
+            Some(Letter::Keep { id, seconds }) => self.keep(id, seconds),
             Some(_) | None => tracing::error!("a letter that is not for a TCP worker was dropped"),
         }
     }
 
     /// Whether the request of a letter has left already: a predecessor died before it took the letter out, or the sender
     /// died and its successor posted the request again.
-    fn left_before(worker: &'static Worker, ticket: Option<Ticket>) -> bool {
-        let layer = worker.server.transactions.as_ref();
-        ticket.zip(layer).is_some_and(|(ticket, layer)| layer.has_left(worker, ticket))
+    fn left_before(&'static self, ticket: Option<Ticket>) -> bool {
+        ticket.is_some_and(|ticket| self.local.owner.has_left(ticket))
     }
 
     /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
-    fn begin_adopted(&self, worker: &'static Worker, id: ConnectionId, errand: Errand) {
+    fn begin_adopted(&'static self, id: ConnectionId, errand: Errand) {
         if let Some(kept) = self.kept(id) {
             // The first message of several that a predecessor left opens it.
-            return errand
-                .messages
-                .into_iter()
-                .for_each(|(bytes, ticket)| self.push(worker, &kept, bytes, ticket));
+            return errand.messages.into_iter().for_each(|(bytes, ticket)| self.push(&kept, bytes, ticket));
         }
-        let connections = &worker.server.exchange.connections;
-        let mine = keeper_of(worker)
+        let connections = &self.local.network.exchange.connections;
+        let mine = self
+            .me
             .zip(connections.view(id))
             .is_some_and(|(me, view)| view.keeper == me || connections.move_to(id, view.keeper, me));
         if mine {
-            self.begin(worker, id, errand);
+            self.begin(id, errand);
         } else {
-            self.all_failed(worker, errand);
+            self.all_failed(errand);
         }
     }
 
     /// Gives TCP main a duplicate of each connection that can outlive this process.
-    fn announce(&self, worker: &'static Worker) {
+    fn announce(&'static self) {
         let open: Vec<_> = self.kept.borrow().values().filter_map(Kept::open).collect();
-        open.iter().for_each(|connection| self.opened_at_main(worker, connection));
+        open.iter().for_each(|connection| self.opened_at_main(connection));
     }
 
     /// TCP main is to know of `connection`, and to have a duplicate if it can outlive this process.
-    pub(super) fn opened_at_main(&self, worker: &'static Worker, connection: &Rc<Connection>) {
+    pub(crate) fn opened_at_main(&'static self, connection: &Rc<Connection>) {
         let letter = Letter::Opened { id: connection.id() };
         if connection.protocol.is_secure() {
-            self.to_main(worker, &letter);
+            self.to_main(&letter);
         } else {
-            self.to_main_with(worker, &letter, connection);
+            self.to_main_with(&letter, connection);
         }
     }
 
     /// Ends connections that were given to this process and never came: whoever gave them died over it.
-    fn give_up_missed(&self, worker: &'static Worker) {
-        let connections = &worker.server.exchange.connections;
-        let Some(me) = keeper_of(worker) else { return };
+    fn give_up_missed(&'static self) {
+        let connections = &self.local.network.exchange.connections;
+        let Some(me) = self.me else { return };
         // Only who has read every letter knows that one never came.
         let is_read = || {
-            let mailbox = worker.server.exchange.workers.get(usize::from(me.index));
+            let mailbox = self.local.network.exchange.workers.get(usize::from(me.index));
             mailbox.is_some_and(|mailbox| matches!(mailbox.is_empty(), Ok(true)))
         };
         if !self.has_read_all.take() && !is_read() {
@@ -217,29 +242,29 @@ impl Switchboard {
             if looks < most {
                 self.missed.borrow_mut().insert(view.id, looks);
             } else {
-                report(worker.server, view.id, &End::WorkerEnded);
-                self.forget(worker, view.id);
+                self.local.network.report(view.id, &End::WorkerEnded);
+                self.forget(view.id);
             }
         }
     }
 
     /// The mailbox was read to its end.
-    pub(crate) fn note_all_read(&self) {
+    pub fn note_all_read(&self) {
         self.has_read_all.set(true);
     }
 
     /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
-    pub fn keep(&self, worker: &'static Worker, id: ConnectionId, seconds: u32) {
-        let Some(view) = worker.server.exchange.connections.view(id) else { return };
-        if keeper_of(worker).is_none_or(|me| me.index != view.keeper.index) {
-            self.to_worker(worker, view.keeper.index, &Letter::Keep { id, seconds }, None);
+    pub fn keep(&'static self, id: ConnectionId, seconds: u32) {
+        let Some(view) = self.local.network.exchange.connections.view(id) else { return };
+        if self.me.is_none_or(|me| me.index != view.keeper.index) {
+            self.to_worker(view.keeper.index, &Letter::Keep { id, seconds }, None);
             return;
         }
         match self.kept(id) {
             Some(Kept::Open(connection)) => connection.keep(seconds),
             // It is on its way here, and brings along what its row says.
             _ => {
-                if let Some(own) = worker.server.exchange.connections.own(id) {
+                if let Some(own) = self.local.network.exchange.connections.own(id) {
                     own.idle_until(now_ms() + u64::from(seconds) * 1000);
                 }
             }
@@ -255,7 +280,7 @@ impl Switchboard {
     }
 
     /// When a connection of this process may carry requests back to another port.
-    pub(super) fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
+    pub fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(connection.profile.aliases),
             Kept::Outgoing(_) => None,
@@ -273,26 +298,19 @@ impl Switchboard {
     }
 
     /// Puts `connection` among those that this process keeps.
-    pub(super) fn enter(&self, connection: &Rc<Connection>) {
+    pub(crate) fn enter(&self, connection: &Rc<Connection>) {
         self.held.borrow_mut().remove(&connection.id());
         self.kept.borrow_mut().insert(connection.id(), Kept::Open(Rc::clone(connection)));
     }
 
     /// An opening is over, one way or the other.
-    pub(super) fn opened(&self, opening: &Outgoing) {
+    pub(crate) fn opened(&self, opening: &Outgoing) {
         self.kept.borrow_mut().remove(&opening.id);
     }
 
-    /// `connection` has something to write at the next flush.
-    pub(super) fn list(&self, connection: &Connection) {
-        if connection.enlist() {
-            self.listed.borrow_mut().push(connection.id());
-        }
-    }
-
-    /// Writes what is listed.
-    pub(crate) fn flush(&self) {
-        while let Some(id) = { self.listed.borrow_mut().pop() } {
+    /// Writes what connections have to write.
+    pub fn flush(&self) {
+        while let Some(id) = self.local.take_dirty() {
             if let Some(Kept::Open(connection)) = self.kept(id) {
                 connection.write_out();
             }
@@ -300,61 +318,61 @@ impl Switchboard {
     }
 
     /// A connection of this process has ended, and that was told.
-    pub(super) fn ended(&self, worker: &'static Worker, connection: &Connection) {
-        self.forget(worker, connection.id());
+    pub(crate) fn ended(&'static self, connection: &Connection) {
+        self.forget(connection.id());
         let output = connection.output.take();
         for ticket in output.into_unsent() {
-            self.failed(worker, Some(ticket));
+            self.failed(Some(ticket));
         }
     }
 
     /// Takes a connection that has ended out, here and at TCP main.
-    pub(super) fn forget(&self, worker: &'static Worker, id: ConnectionId) {
+    pub fn forget(&'static self, id: ConnectionId) {
         self.kept.borrow_mut().remove(&id);
-        self.to_main(worker, &Letter::Ended { id });
+        self.to_main(&Letter::Ended { id });
     }
 
     /// Tells whoever waits for the messages of an errand that they could not be sent.
-    pub(super) fn all_failed(&self, worker: &'static Worker, errand: Errand) {
+    pub(crate) fn all_failed(&'static self, errand: Errand) {
         for (_, ticket) in errand.messages {
-            self.failed(worker, ticket);
+            self.failed(ticket);
         }
     }
 
     /// Tells whoever waits for a message that it could not be sent.
-    pub(super) fn failed(&self, worker: &'static Worker, ticket: Option<Ticket>) {
-        let Some((ticket, layer)) = ticket.zip(worker.server.transactions.clone()) else { return };
-        // Not here and now: the caller may be in the middle of that transaction.
-        worker.spawn(async move { layer.send_failed(worker, ticket) });
+    pub fn failed(&'static self, ticket: Option<Ticket>) {
+        ticket.into_iter().for_each(|ticket| self.local.owner.not_sent(ticket));
     }
 
     /// Tells whoever waits for messages that lay in the memory of processes that died.
-    pub(crate) fn tell_orphans(&self, worker: &'static Worker) {
-        let server = worker.server;
-        let Some(layer) = server.transactions.clone() else { return };
-        for noted in server.exchange.ledger.take_orphans(|pid| Exchange::runs(server.table, pid)) {
-            let layer = layer.clone();
-            worker.spawn(async move { layer.send_failed(worker, noted.ticket()) });
+    pub fn tell_orphans(&'static self) {
+        for noted in self
+            .local
+            .network
+            .exchange
+            .ledger
+            .take_orphans(|pid| Exchange::runs(self.local.network.table, pid))
+        {
+            self.local.owner.not_sent(noted.ticket());
         }
     }
 
     /// Posts a letter to TCP main.
-    pub(crate) fn to_main(&self, worker: &'static Worker, letter: &Letter<'_>) {
-        self.post(worker, Addressee::Main, letter, None, None);
+    pub fn to_main(&'static self, letter: &Letter<'_>) {
+        self.post(Addressee::Main, letter, None, None);
     }
 
-    fn to_main_with(&self, worker: &'static Worker, letter: &Letter<'_>, connection: &Rc<Connection>) {
-        self.post(worker, Addressee::Main, letter, Some(Rc::clone(connection) as _), None);
+    fn to_main_with(&'static self, letter: &Letter<'_>, connection: &Rc<Connection>) {
+        self.post(Addressee::Main, letter, Some(Rc::clone(connection) as _), None);
     }
 
-    fn to_worker(&self, worker: &'static Worker, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
-        self.post(worker, Addressee::Worker(index), letter, None, ticket);
+    fn to_worker(&'static self, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
+        self.post(Addressee::Worker(index), letter, None, ticket);
     }
 
     /// Posts a letter, at once or as soon as its mailbox has room. `false` when it was given up; `ticket` knows then.
-    pub(crate) fn post(
-        &self,
-        worker: &'static Worker,
+    pub fn post(
+        &'static self,
         to: Addressee,
         letter: &Letter<'_>,
         enclosed: Option<Rc<dyn AsFd>>,
@@ -362,52 +380,52 @@ impl Switchboard {
     ) -> bool {
         let mut bytes = Vec::new();
         letter.write(&mut bytes);
-        Letter::set_number(&mut bytes, worker.server.exchange.letters.number());
-        self.post_mail(worker, to, Mail::new(bytes, enclosed, ticket))
+        Letter::set_number(&mut bytes, self.local.network.exchange.letters.number());
+        self.post_mail(to, Mail::new(bytes, enclosed, ticket))
     }
 
     /// As [`Self::post`], with a letter that is written already.
-    pub(crate) fn post_mail(&self, worker: &'static Worker, to: Addressee, mail: Mail) -> bool {
+    pub fn post_mail(&'static self, to: Addressee, mail: Mail) -> bool {
         // The other process may be faster than this one: what was to be said before is said before.
-        worker.flush_datagrams();
+        self.local.owner.flush_datagrams();
         let ticket = mail.ticket;
-        match self.post_office.post(&worker.server.exchange, to, mail) {
+        match self.post_office.post(&self.local.network.exchange, to, mail) {
             Posted::Done | Posted::Kept { first: false } => true,
             Posted::Kept { first: true } => {
-                worker.spawn(async move { worker.streams.post_again(worker).await });
+                self.local.owner.spawn(Box::pin(self.post_again()));
                 true
             }
             Posted::Refused => {
-                self.failed(worker, ticket);
+                self.failed(ticket);
                 false
             }
         }
     }
 
     /// Posts letters that were kept, until none are.
-    async fn post_again(&self, worker: &'static Worker) {
+    async fn post_again(&'static self) {
         while !self.post_office.is_empty() {
             tokio::time::sleep(POST_AGAIN).await;
-            for ticket in self.post_office.post_again(&worker.server.exchange) {
-                self.failed(worker, Some(ticket));
+            for ticket in self.post_office.post_again(&self.local.network.exchange) {
+                self.failed(Some(ticket));
             }
         }
     }
 
     /// Letters of this process that wait for the mailbox of the worker `index`.
-    pub(crate) fn waiting_for(&self, index: u16) -> usize {
+    pub fn waiting_for(&self, index: u16) -> usize {
         self.post_office.waiting_for(Addressee::Worker(index))
     }
 
     /// Once a second: connections that never came are given up, and messages that wait for them go another way.
-    pub(crate) fn tick(&self, worker: &'static Worker) {
-        self.give_up_missed(worker);
-        self.drop_ended(worker);
+    pub fn tick(&'static self) {
+        self.give_up_missed();
+        self.drop_ended();
         for message in self.parking.leave_late(now_ms()) {
-            self.failed(worker, message.ticket());
+            self.failed(message.ticket());
         }
-        self.unpark_lost(worker);
-        self.tell_orphans(worker);
+        self.unpark_lost();
+        self.tell_orphans();
     }
 }
 
@@ -425,16 +443,4 @@ impl Kept {
             Self::Outgoing(opening) => Some(Rc::clone(opening)),
         }
     }
-}
-
-/// Whether the connection is for whoever is in this process's place.
-fn is_of_this_place(worker: &Worker, view: &View) -> bool {
-    keeper_of(worker).is_some_and(|me| me.index == view.keeper.index)
-}
-
-/// This process as a keeper, if it is a TCP worker.
-pub(crate) fn keeper_of(worker: &Worker) -> Option<Keeper> {
-    let member = worker.member;
-    (worker.server.plan.groups[member.group].kind == Kind::Tcp)
-        .then_some(Keeper { index: member.index as u16, generation: member.generation })
 }

@@ -2,22 +2,21 @@
 
 use std::rc::Rc;
 
-use super::super::connection::Connection;
-use super::super::letter::Letter;
-use super::super::parking::Parked;
-use super::{Kept, Switchboard, keeper_of};
-use crate::worker::Worker;
+use super::{Kept, WorkerStreams};
+use crate::connection::Connection;
+use crate::letter::Letter;
+use crate::parking::Parked;
 
-impl Switchboard {
+impl WorkerStreams {
     /// Another worker is to go on with `connection`.
-    pub(in crate::streams) fn leave(&self, worker: &'static Worker, connection: &Rc<Connection>) {
+    pub(crate) fn leave(&'static self, connection: &Rc<Connection>) {
         self.kept.borrow_mut().remove(&connection.id());
         // Enclosed, for TCP main may begin anew and have no duplicate before it reads this.
-        self.to_main_with(worker, &Letter::Released { id: connection.id() }, connection);
+        self.to_main_with(&Letter::Released { id: connection.id() }, connection);
     }
 
     /// Lets others go on with the connections that they can go on with now; takes no new ones.
-    pub(crate) fn let_go(&self) {
+    pub fn let_go(&self) {
         self.is_leaving.set(true);
         for kept in self.kept.borrow().values() {
             if let Kept::Open(connection) = kept {
@@ -28,7 +27,7 @@ impl Switchboard {
 
     /// Gives up every connection: movable ones go to other workers, the others end; `soon`, not at once, those that only
     /// have something to write.
-    pub(crate) fn hand_over(&self, soon: bool) {
+    pub fn hand_over(&self, soon: bool) {
         self.is_leaving.set(true);
         let all: Vec<_> = self.kept.borrow().keys().copied().collect();
         for id in all {
@@ -39,32 +38,22 @@ impl Switchboard {
     }
 
     /// Leaves what waits for connections that are not open, or not here yet, to the successor.
-    pub(crate) fn bequeath(&self, worker: &'static Worker) {
-        let Some(me) = keeper_of(worker) else { return };
+    pub fn bequeath(&'static self) {
+        let Some(me) = self.me else { return };
         let openings: Vec<_> = self.kept.borrow().values().filter_map(Kept::outgoing).collect();
         for opening in openings {
             self.opened(&opening);
             let (id, errand) = (opening.id, opening.give_up());
             for (bytes, ticket) in errand.messages {
                 let (host, wish) = (errand.host.as_str(), errand.wish.clone());
-                self.to_worker(
-                    worker,
-                    me.index,
-                    &Letter::Open { id, ticket, host, wish, bytes: &bytes },
-                    ticket,
-                );
+                self.to_worker(me.index, &Letter::Open { id, ticket, host, wish, bytes: &bytes }, ticket);
             }
         }
         for message in self.parking.leave_lost(|_| true) {
             let ticket = message.ticket();
             let Parked { flow, host, wish, bytes, .. } = &message;
             let wish = wish.clone().unwrap_or_default();
-            self.to_worker(
-                worker,
-                me.index,
-                &Letter::Send { flow: *flow, ticket, host, wish, bytes },
-                ticket,
-            );
+            self.to_worker(me.index, &Letter::Send { flow: *flow, ticket, host, wish, bytes }, ticket);
         }
     }
 }

@@ -8,8 +8,6 @@ use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
 use tocsin_net::connections::Guise;
 
-use crate::avps::Avps;
-
 /// A TLS layer: it knows the TLS domains, and which of them a connection belongs to.
 pub trait Security {
     /// The configuration for a connection that arrived at the listener `local` and asks for `server_name`.
@@ -37,9 +35,6 @@ pub trait Security {
     /// In which guise a connection to `remote` would be opened: only one that was opened in the same may be used
     /// instead. [`Guise::NONE`] when none could be opened.
     fn guise(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise;
-
-    /// What the script wishes of connections that are opened for a message, by the pairs of that message.
-    fn wish(&self, avps: &Avps) -> Wish;
 }
 
 /// What a script wishes of a TLS connection. One that is open already is used if it was opened with the same wish.

@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 use tocsin_net::Protocol;
 
 use crate::sockets::Sockets;
-use crate::statistics::Statistics;
+use tocsin_telemetry::statistics::Statistics;
 
 /// Where the server listens; known when its sockets are open.
 static LISTENERS: OnceLock<Vec<(Protocol, SocketAddr)>> = OnceLock::new();
 
 /// Registers `waiting_udp`, `waiting_tcp` (with WebSocket) and `waiting_tls` (with WebSocket over TLS).
-pub(crate) fn register(statistics: &mut Statistics) {
+pub fn register(statistics: &mut Statistics) {
     statistics.computed("net", |each| {
         each("waiting_udp", waiting(&["udp", "udp6"], &[Protocol::Udp]));
         each("waiting_tcp", waiting(&["tcp", "tcp6"], &[Protocol::Tcp, Protocol::Ws]));
@@ -23,7 +23,7 @@ pub(crate) fn register(statistics: &mut Statistics) {
 }
 
 /// Takes the addresses of the listeners.
-pub(crate) fn listen(sockets: &Sockets) {
+pub fn listen(sockets: &Sockets) {
     let all = sockets.all().iter().map(|listener| (listener.protocol, listener.address));
     // Set once: a process has one server.
     let _ = LISTENERS.set(all.collect());

@@ -12,15 +12,16 @@ use tocsin_net::websocket::Offer;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use super::connection::{Connection, profile_of};
+use super::connection::Connection;
 use super::cut::Cutter;
-use super::end::{End, report};
+use super::end::End;
 use super::ledger::{Ledger, Noted};
 use super::output::WAITING_BYTES;
 use crate::flow::Ticket;
+use crate::local::Local;
+use crate::network::Network;
 use crate::security::Wish;
 use crate::sockets::SocketId;
-use crate::worker::Worker;
 
 /// What is to be known for opening a connection, beside its row.
 #[derive(Debug, Default)]
@@ -101,38 +102,21 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Opens the connection and serves it to its end.
-    pub(super) async fn run(self: Rc<Self>, worker: &'static Worker, own: Own, view: View) {
-        let opened = open(worker, &own, &view).await;
-        let errand = self.errand.take();
-        worker.streams.opened(&self);
-        let started = match opened {
-            Ok(stream) => start(worker, own, &view, stream, &errand),
-            Err(end) => Err(end),
-        };
-        match started {
-            Ok(connection) => {
-                for (message, ticket) in errand.messages {
-                    connection.push(message, ticket);
-                }
-                worker.flush();
-                self.noted.take();
-                connection.live().await;
-            }
-            Err(end) => {
-                report(worker.server, self.id, &end);
-                worker.streams.forget(worker, self.id);
-                worker.streams.all_failed(worker, errand);
-                self.noted.take();
-            }
-        }
+    /// It is open, or cannot be opened: what it was to bring.
+    pub(super) fn take_errand(&self) -> Errand {
+        self.errand.take()
+    }
+
+    /// Its messages have left, or their transactions know that they cannot.
+    pub(super) fn forget_noted(&self) {
+        self.noted.take();
     }
 }
 
 /// Connects, in the time that the profile allows.
-async fn open(worker: &'static Worker, own: &Own, view: &View) -> Result<TcpStream, End> {
-    let from = worker.server.sockets.listener(SocketId(view.listener)).address;
-    let limit = profile_of(worker, view).connect_timeout;
+pub(super) async fn open(network: &Network, own: &Own, view: &View) -> Result<TcpStream, End> {
+    let from = network.sockets.listener(SocketId(view.listener)).address;
+    let limit = network.profile_of(view).connect_timeout;
     let connect = async {
         let stream = TcpStream::from_std(stream::connect(from, view.remote)?)?;
         stream.writable().await?;
@@ -148,34 +132,32 @@ async fn open(worker: &'static Worker, own: &Own, view: &View) -> Result<TcpStre
     };
     own.local(stream.local_addr().map_err(End::Refused)?);
     own.mark(marks::OPEN, 0);
-    worker.server.statistics.add(worker.server.exchange.counters.opened, 1);
+    network.statistics.add(network.exchange.counters.opened, 1);
     Ok(stream)
 }
 
 /// Makes a connection of an open stream, and begins its handshakes.
-fn start(
-    worker: &'static Worker,
+pub(super) fn start(
+    local: &'static Local,
     own: Own,
     view: &View,
     stream: TcpStream,
     errand: &Errand,
 ) -> Result<Rc<Connection>, End> {
     let stream = stream.into_std().map_err(End::Broken)?;
-    let connection = Connection::new(worker, own, view, stream).map_err(End::Broken)?;
-    worker.streams.enter(&connection);
+    let connection = Connection::new(local, own, view, stream).map_err(End::Broken)?;
     if view.protocol.is_websocket() {
         let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&worker.unique().to_ne_bytes());
-        nonce[8..].copy_from_slice(&worker.unique().to_ne_bytes());
+        nonce[..8].copy_from_slice(&local.owner.unique().to_ne_bytes());
+        nonce[8..].copy_from_slice(&local.owner.unique().to_ne_bytes());
         *connection.cutter.borrow_mut() =
             Cutter::Offering(Offer::new(nonce), web_host(&errand.host, view).into());
     }
     let begun = if view.protocol.is_secure() {
-        begin_tls(worker, &connection, errand)
+        begin_tls(local.network, &connection, errand)
     } else {
         connection.start_messages()
     };
-    worker.streams.opened_at_main(worker, &connection);
     if let Err(end) = begun {
         connection.stop_with(end.into());
     }
@@ -194,8 +176,8 @@ fn web_host(name: &str, view: &View) -> String {
     if port == view.protocol.default_port() { name } else { format!("{name}:{port}") }
 }
 
-fn begin_tls(worker: &'static Worker, connection: &Connection, errand: &Errand) -> Result<(), End> {
-    let security = worker.server.security.as_ref().ok_or(End::NoSecurity)?;
+fn begin_tls(network: &Network, connection: &Connection, errand: &Errand) -> Result<(), End> {
+    let security = network.security.as_ref().ok_or(End::NoSecurity)?;
     let host = (!errand.host.is_empty()).then_some(errand.host.as_str());
     let (config, name) = security.client_config(connection.remote(), &errand.wish, host)?;
     *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));

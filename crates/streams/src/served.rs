@@ -8,7 +8,7 @@ use tocsin_shm::{Arena, ArenaFull};
 
 /// The numbers of letters, the same in all processes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ServedLetters {
+pub struct ServedLetters {
     next: &'static AtomicU64,
     /// The number of the letter that the worker of this index has served last.
     served: &'static [AtomicU64],
@@ -16,7 +16,7 @@ pub(crate) struct ServedLetters {
 
 impl ServedLetters {
     /// For `workers` TCP workers, before the first fork.
-    pub(crate) fn create(arena: &'static Arena, workers: usize) -> Result<Self, ArenaFull> {
+    pub fn create(arena: &'static Arena, workers: usize) -> Result<Self, ArenaFull> {
         Ok(Self {
             next: &arena.boot_array(1, |_| AtomicU64::new(1))?[0],
             served: arena.boot_array(workers, |_| AtomicU64::new(0))?,
@@ -24,12 +24,12 @@ impl ServedLetters {
     }
 
     /// A number that no other letter has.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Relaxed)
     }
 
     /// The worker of `index` has served the letter `number`, and takes it out now.
-    pub(crate) fn note(&self, index: u16, number: u64) {
+    pub fn note(&self, index: u16, number: u64) {
         if let Some(served) = self.served.get(usize::from(index)) {
             served.store(number, Release);
         }
@@ -37,7 +37,7 @@ impl ServedLetters {
 
     /// Whether the worker of `index`, or its predecessor, has served the letter `number` last. No letter without a number
     /// (0) counts as served.
-    pub(crate) fn is_served(&self, index: u16, number: u64) -> bool {
+    pub fn is_served(&self, index: u16, number: u64) -> bool {
         number != 0
             && self.served.get(usize::from(index)).is_some_and(|served| served.load(Acquire) == number)
     }

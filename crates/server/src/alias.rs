@@ -7,7 +7,7 @@ use crate::tcp_profile::AliasMode;
 /// counts from a peer whose certificate was checked and found good (RFC 5923 section 4): a port is the name of whoever
 /// listens there, and anybody at that address may say that it is theirs.
 pub(crate) fn note_alias(cx: &Context) {
-    let Some(mode) = cx.worker.streams.alias_mode(cx.received.connection) else { return };
+    let Some(mode) = cx.worker.streams().alias_mode(cx.received.connection) else { return };
     if mode == AliasMode::Never || !is_trusted(cx) {
         return;
     }
@@ -19,9 +19,9 @@ pub(crate) fn note_alias(cx: &Context) {
 
 /// Whether the connection says of itself whose it is. That of TCP cannot, and the operator has let it speak.
 fn is_trusted(cx: &Context) -> bool {
-    let protocol = cx.server().sockets.listener(cx.received.socket).protocol;
+    let protocol = cx.server().network.sockets.listener(cx.received.socket).protocol;
     let is_verified =
-        || cx.worker.streams.facts(cx.received.connection).is_some_and(|facts| facts.is_verified());
+        || cx.worker.streams().facts(cx.received.connection).is_some_and(|facts| facts.is_verified());
     !protocol.is_secure() || is_verified()
 }
 
@@ -30,9 +30,9 @@ fn is_trusted(cx: &Context) -> bool {
 pub fn force_alias(cx: &Context, port: Option<u16>) -> bool {
     let server = cx.server();
     let connection = cx.received.connection;
-    let protocol = server.sockets.listener(cx.received.socket).protocol;
+    let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     if connection.is_some() {
-        server.exchange.connections.alias(connection, port.unwrap_or(protocol.default_port()));
+        server.network.exchange.connections.alias(connection, port.unwrap_or(protocol.default_port()));
     }
     connection.is_some()
 }

@@ -43,6 +43,24 @@ impl Flow {
     }
 }
 
+/// Where a message came from and where it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The sender.
+    pub source: SocketAddr,
+    /// The listener it arrived on.
+    pub socket: SocketId,
+    /// The connection it came by; none for a datagram.
+    pub connection: ConnectionId,
+}
+
+impl Received {
+    /// As the way back to the sender.
+    pub fn flow(&self) -> Flow {
+        Flow { connection: self.connection, ..Flow::new(self.socket, self.source) }
+    }
+}
+
 /// Whose message it is: told when it cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {

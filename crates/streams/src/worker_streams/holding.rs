@@ -5,11 +5,10 @@ use std::rc::Rc;
 
 use tocsin_net::connections::ConnectionId;
 
-use super::super::letter::Letter;
-use super::Switchboard;
-use crate::worker::Worker;
+use super::WorkerStreams;
+use crate::letter::Letter;
 
-impl Switchboard {
+impl WorkerStreams {
     /// Keeps a duplicate of a connection until it ends or comes here. Without a descriptor - this process has no room for one
     /// more - nothing is kept, and TCP main and the owner are the only ones to have one.
     pub(super) fn hold(&self, id: ConnectionId, stream: Option<OwnedFd>) {
@@ -19,16 +18,16 @@ impl Switchboard {
     }
 
     /// Gives TCP main, which has begun anew, the duplicates that are kept here.
-    pub(super) fn announce_held(&self, worker: &'static Worker) {
+    pub(super) fn announce_held(&'static self) {
         let held: Vec<_> = self.held.borrow().iter().map(|(id, stream)| (*id, Rc::clone(stream))).collect();
         for (id, stream) in held {
-            self.post(worker, super::Addressee::Main, &Letter::Opened { id }, Some(stream as _), None);
+            self.post(super::Addressee::Main, &Letter::Opened { id }, Some(stream as _), None);
         }
     }
 
     /// Closes the duplicates of connections that have ended.
-    pub(super) fn drop_ended(&self, worker: &'static Worker) {
-        let connections = &worker.server.exchange.connections;
+    pub(super) fn drop_ended(&'static self) {
+        let connections = &self.local.network.exchange.connections;
         self.held.borrow_mut().retain(|id, _| connections.view(*id).is_some_and(|view| !view.is_ending()));
     }
 }

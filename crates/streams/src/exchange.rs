@@ -10,7 +10,7 @@ use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
 
 use super::ledger::Ledger;
 use super::served::ServedLetters;
-use crate::statistics::{StatId, Statistics};
+use tocsin_telemetry::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
 #[derive(Debug, Error)]
@@ -71,7 +71,7 @@ pub struct Exchange {
     /// Who waits for messages that lie in one process alone.
     pub(super) ledger: Ledger,
     /// Which letters were served.
-    pub(crate) letters: ServedLetters,
+    pub letters: ServedLetters,
     /// The process slot of each TCP worker.
     slots: Vec<u16>,
 }

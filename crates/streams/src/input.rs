@@ -11,8 +11,7 @@ use tokio::io::Interest;
 use super::connection::Connection;
 use super::cut::{Cut, Cutter};
 use super::end::End;
-use crate::receive;
-use crate::time::now_ms;
+use tocsin_telemetry::time::now_ms;
 
 /// Reads before other connections get their turn.
 const READS_IN_A_ROW: usize = 8;
@@ -49,13 +48,13 @@ impl Connection {
 
     /// Looks at what is queued and serves it. `true`: the queue is empty, or waits for the rest of a message.
     fn look(&self, closed: bool) -> Result<bool, End> {
-        let mut bytes = self.worker.lend_buffer();
+        let mut bytes = self.local.owner.lend_buffer();
         let room = bytes.capacity();
         match self.stream.try_io(Interest::READABLE, || stream::peek(&self.stream, &mut bytes)) {
             Ok(true) => {}
             Ok(false) => return Err(End::Closed),
             Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
-                self.worker.recycle(bytes);
+                self.local.owner.recycle(bytes);
                 return Ok(true);
             }
             Err(cause) => return Err(End::Broken(cause)),
@@ -66,7 +65,7 @@ impl Connection {
         let rest = bytes.get(served.bytes..).unwrap_or_default();
         let left = rest.len();
         if served.is_enough {
-            self.worker.recycle(bytes);
+            self.local.owner.recycle(bytes);
             return Ok(false);
         }
         self.note_progress(rest, &served);
@@ -77,7 +76,7 @@ impl Connection {
             self.held.borrow_mut().extend_from_slice(rest);
             self.discard(left)?;
         }
-        self.worker.recycle(bytes);
+        self.local.owner.recycle(bytes);
         if take || seen == room || (left == 0 && closed) {
             return Ok(false);
         }
@@ -113,13 +112,13 @@ impl Connection {
             self.serve_held()?;
             return Ok(false);
         }
-        let mut bytes = self.worker.lend_buffer();
+        let mut bytes = self.local.owner.lend_buffer();
         let room = bytes.capacity();
         match self.stream.try_io(Interest::READABLE, || stream::read(&self.stream, &mut bytes)) {
             Ok(true) => {}
             Ok(false) => return Err(End::Closed),
             Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
-                self.worker.recycle(bytes);
+                self.local.owner.recycle(bytes);
                 return if closed { Err(End::Closed) } else { Ok(true) };
             }
             Err(cause) => return Err(End::Broken(cause)),
@@ -133,7 +132,7 @@ impl Connection {
             Ok(false)
         };
         let drained = bytes.len() < room && !closed;
-        self.worker.recycle(bytes);
+        self.local.owner.recycle(bytes);
         self.serve_held()?;
         if !matches!(decrypted, Ok(false)) {
             // What came before the last word, or before a record that is broken, counts.
@@ -179,9 +178,9 @@ impl Connection {
     }
 
     fn answer_hello(&self, server_name: Option<&str>) -> Result<Progress, End> {
-        let server = self.worker.server;
-        let security = server.security.as_ref().ok_or(End::NoSecurity)?;
-        let local = server.sockets.listener(self.received.socket).address;
+        let network = self.local.network;
+        let security = network.security.as_ref().ok_or(End::NoSecurity)?;
+        let local = network.sockets.listener(self.received.socket).address;
         match security.server_config(local, server_name) {
             Ok(config) => self.tls(|session, held, out| session.answer(config, held, out)),
             Err(cause) => {
@@ -205,7 +204,7 @@ impl Connection {
         let mut session = self.session.borrow_mut();
         let session = session.as_mut().ok_or(End::NoSecurity)?;
         let stepped = step(session, &mut self.held.borrow_mut(), self.output.borrow_mut().bytes());
-        self.worker.streams.list(self);
+        self.mark_dirty();
         Ok(stepped?)
     }
 
@@ -251,7 +250,7 @@ impl Connection {
                 self.answer(&mut answer);
                 return Ok((Served { bytes: at, messages, is_enough: true }, bytes));
             }
-            let limits = &self.worker.server.settings.limits;
+            let limits = &self.local.network.limits;
             let cut = self.cutter.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
             let upgrading = matches!(cut, Ok(Cut::Upgraded(_)));
             if upgrading {
@@ -292,7 +291,7 @@ impl Connection {
 
     /// Takes bytes that were served out of the kernel, once what came of them is on its way.
     fn take_off(&self, length: usize) -> Result<(), End> {
-        self.worker.flush();
+        self.local.owner.flush();
         if !self.cutter.borrow().is_between_messages() {
             // What is taken now is the begin of a message.
             self.own.mark(0, marks::MOVABLE);
@@ -324,7 +323,7 @@ impl Connection {
         if !answer.is_empty() {
             self.say(answer);
             answer.clear();
-            self.worker.streams.list(self);
+            self.mark_dirty();
         }
     }
 
@@ -334,7 +333,7 @@ impl Connection {
             return;
         }
         self.own.mark(marks::SERVING, 0);
-        receive::message(self.worker, message, self.received);
+        self.local.owner.received(message, self.received);
     }
 
     /// Asks for the WebSocket, where it is ours to ask.
@@ -347,7 +346,7 @@ impl Connection {
         }
         if !request.is_empty() {
             self.say(&request);
-            self.worker.streams.list(self);
+            self.mark_dirty();
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Sockets {
     }
 
     /// The places at which what is sent comes to this server, those included that it has for others.
-    pub(crate) fn as_own_listeners(&self) -> impl Iterator<Item = OwnListener> {
+    pub fn as_own_listeners(&self) -> impl Iterator<Item = OwnListener> {
         self.listeners.iter().flat_map(|listener| {
             let (host, port) = &listener.advertised;
             let advertised = host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, *port));

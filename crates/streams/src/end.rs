@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use tocsin_net::connections::{ConnectionId, View, marks};
+use tocsin_net::connections::{View, marks};
 use tocsin_net::tls::TlsError;
 use tocsin_net::websocket::{Refusal, Violation};
 use tocsin_sip::Unframable;
 
-use crate::events;
 use crate::security::NoDomain;
-use crate::server::Server;
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
-pub(crate) enum End {
+pub enum End {
     /// The peer closed it.
     #[error("closed by the peer")]
     Closed,
@@ -93,27 +91,8 @@ impl End {
     }
 }
 
-/// Tells the end of a connection, once, and forgets it. To be called by its keeper, or by whoever buries it.
-pub(crate) fn report(server: &'static Server, id: ConnectionId, end: &End) {
-    let connections = &server.exchange.connections;
-    let Some(view) = connections.view(id) else { return };
-    // Whoever hears of it must not come upon it again.
-    connections.retire(id);
-    log(&view, end);
-    let counters = &server.exchange.counters;
-    let was_open = view.marks & marks::OPEN != 0;
-    server.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
-    if was_open && view.marks & marks::TOLD == 0 && !server.is_ending() {
-        events::disconnected(&server.events, &view);
-        // Whoever dies before the row is free leaves one whose end was told.
-        if let Some(own) = connections.own(id) {
-            own.mark(marks::TOLD, 0);
-        }
-    }
-    connections.release(id);
-}
-
-fn log(view: &View, end: &End) {
+/// Logs the end of a connection.
+pub(crate) fn log(view: &View, end: &End) {
     let (protocol, remote) = (view.protocol.name(), view.remote);
     if view.marks & marks::OPEN == 0 {
         tracing::error!("connection to {protocol}:{remote}: {end}");

@@ -16,17 +16,17 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::cut::{Cutter, mask_to};
-use super::end::{End, report};
+use super::end::End;
 use super::ledger::Ledger;
 use super::output::{Output, Timed};
-use crate::context::Received;
+use crate::flow::Received;
 use crate::flow::Ticket;
-use crate::slow;
+use crate::local::Local;
+use crate::slow_send;
 use crate::sockets::SocketId;
 use crate::stream_options::StreamOptions;
-use crate::tcp_profile::{Opening, TcpProfile};
-use crate::time::{now_ms, now_ns};
-use crate::worker::Worker;
+use crate::tcp_profile::TcpProfile;
+use tocsin_telemetry::time::{now_ms, now_ns};
 
 /// A connection lives so long without traffic even with `tcp_connection_lifetime=0`: else nothing could ever arrive.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(super) enum Stop {
 
 /// A connection of this process.
 pub(crate) struct Connection {
-    pub(super) worker: &'static Worker,
+    pub(super) local: &'static Local,
     pub(super) own: Own,
     pub(super) stream: TcpStream,
     pub(super) protocol: Protocol,
@@ -62,8 +62,8 @@ pub(crate) struct Connection {
     facts: RefCell<Option<Rc<Facts>>>,
     wake: Notify,
     stop: RefCell<Option<Stop>>,
-    /// It stands in the list of those with something to write.
-    is_listed: Cell<bool>,
+    /// It has something to write, and the process knows.
+    is_dirty: Cell<bool>,
     /// When the handshake under way began: that of TLS, then that of WebSocket.
     began: Cell<u64>,
     /// When the message under way began to arrive; 0 between messages.
@@ -88,23 +88,24 @@ impl AsFd for Connection {
 impl Connection {
     /// The connection of the row `own`, which `view` shows, over `stream`.
     pub(crate) fn new(
-        worker: &'static Worker,
+        local: &'static Local,
         own: Own,
         view: &View,
         stream: std::net::TcpStream,
     ) -> std::io::Result<Rc<Self>> {
-        let profile = profile_of(worker, view);
+        let network = local.network;
+        let profile = network.profile_of(view);
         let keep_alive = profile.keepalive.on.then(|| KeepAlive {
             idle: profile.keepalive.idle_s.map(|s| Duration::from_secs(s.into())),
             interval: profile.keepalive.interval_s.map(|s| Duration::from_secs(s.into())),
             probes: profile.keepalive.probes,
         });
         stream::prepare(&stream, keep_alive.as_ref())?;
-        let limits = &worker.server.settings.limits;
+        let limits = &network.limits;
         let accepting = view.protocol.is_websocket() && view.marks & marks::READY == 0;
         let now = now_ms();
         let connection = Self {
-            worker,
+            local,
             own,
             stream: TcpStream::from_std(stream)?,
             protocol: view.protocol,
@@ -122,7 +123,7 @@ impl Connection {
             facts: RefCell::default(),
             wake: Notify::new(),
             stop: RefCell::default(),
-            is_listed: Cell::new(false),
+            is_dirty: Cell::new(false),
             began: Cell::new(now),
             partial_since: Cell::new(0),
             idle_until: Cell::new(view.idle_until),
@@ -145,7 +146,7 @@ impl Connection {
 
     /// The options of its protocol.
     pub(super) fn options(&self) -> &'static StreamOptions {
-        &self.worker.server.streams[self.protocol]
+        &self.local.network.options[self.protocol]
     }
 
     /// What TLS agreed on, once it has.
@@ -153,8 +154,8 @@ impl Connection {
         self.facts.borrow().clone()
     }
 
-    /// Serves an accepted or adopted connection to its end.
-    pub(crate) async fn serve(self: Rc<Self>) {
+    /// Serves an accepted or adopted connection until it stops.
+    pub(crate) async fn serve(&self) -> Stop {
         if self.protocol.is_secure() {
             *self.session.borrow_mut() = Some(Box::new(Session::accepting()));
             // What TLS knows lies in this process: nobody else can go on.
@@ -165,15 +166,15 @@ impl Connection {
         if let Err(end) = self.skip_served() {
             self.stop_with(Stop::End(end));
         }
-        self.live().await;
+        self.live().await
     }
 
     /// Serves the connection until it stops.
-    pub(super) async fn live(self: Rc<Self>) {
+    pub(super) async fn live(&self) -> Stop {
         let mut alarm_at = u64::MAX;
         let alarm = tokio::time::sleep(Duration::MAX);
         let mut alarm = std::pin::pin!(alarm);
-        let stop = loop {
+        loop {
             match self.stop.take() {
                 // What was queued meanwhile has to leave first.
                 Some(Stop::Move) if !self.can_move() => {}
@@ -203,8 +204,8 @@ impl Connection {
                         if ready.is_readable() {
                             match self.take_in(ready.is_read_closed()) {
                                 Ok(more) => {
-                                    self.worker.flush();
-                                    self.worker.safe_point();
+                                    self.local.owner.flush();
+                                    self.local.owner.safe_point();
                                     if more {
                                         tokio::task::yield_now().await;
                                     }
@@ -217,17 +218,6 @@ impl Connection {
                 },
                 () = &mut alarm => {}
             }
-        };
-        match stop {
-            Stop::End(end) => {
-                self.finish(&end);
-                if !matches!(end, End::Closed | End::Broken(_))
-                    && let Some(_place) = self.worker.streams.lingering.take()
-                {
-                    self.linger().await;
-                }
-            }
-            Stop::Move => self.worker.streams.leave(self.worker, &self),
         }
     }
 
@@ -263,13 +253,12 @@ impl Connection {
     pub(super) fn become_ready(&self) {
         self.own.mark(marks::READY, 0);
         self.settle();
-        let worker = self.worker;
         loop {
             let next = self.output.borrow_mut().take_held();
             let Some((message, ticket)) = next else { break };
             self.append(&message, ticket);
         }
-        worker.streams.list(self);
+        self.mark_dirty();
     }
 
     /// TLS is done: what it agreed on is kept for whoever asks.
@@ -322,12 +311,12 @@ impl Connection {
             if output.hold(message, ticket, self.options().max_postponed) {
                 ticket.into_iter().for_each(|ticket| output.keep_noted(self.ledger().note(ticket)));
             } else {
-                self.worker.streams.failed(self.worker, ticket);
+                ticket.into_iter().for_each(|ticket| self.local.owner.not_sent(ticket));
             }
             return;
         }
         self.append(&message, ticket);
-        self.worker.streams.list(self);
+        self.mark_dirty();
     }
 
     /// Puts a message into frames and records as the protocol wants it, behind what waits to be written.
@@ -349,7 +338,7 @@ impl Connection {
     }
 
     fn ledger(&self) -> &'static Ledger {
-        &self.worker.server.exchange.ledger
+        &self.local.network.exchange.ledger
     }
 
     /// Queues bytes, encrypted where the protocol wants it.
@@ -365,14 +354,16 @@ impl Connection {
         }
     }
 
-    /// Whether it has to be put into the list of those with something to write; it is from now on.
-    pub(super) fn enlist(&self) -> bool {
-        !self.is_listed.replace(true)
+    /// It has something to write at the next flush of this process.
+    pub(super) fn mark_dirty(&self) {
+        if !self.is_dirty.replace(true) {
+            self.local.mark_dirty(self.id());
+        }
     }
 
     /// Writes what waits, as far as the kernel takes it.
     pub(crate) fn write_out(&self) {
-        self.is_listed.set(false);
+        self.is_dirty.set(false);
         let waiting = self.output.borrow().unwritten().len();
         if !stream::takes_at_once(&self.stream, waiting) {
             // A process that dies with half a message written leaves a stream that nobody can go on with.
@@ -416,7 +407,7 @@ impl Connection {
             self.touch(now);
             let sent = self.output.borrow_mut().take_sent();
             for sent in sent {
-                slow::sent(self.worker.server, self.profile.threshold_us, sent.since, &sent.message);
+                slow_send::check(&self.local.network.events, self.profile.threshold_us, &sent);
             }
         }
         self.settle();
@@ -425,8 +416,7 @@ impl Connection {
     /// The requests of `left` have just been written: a successor of this process must not send them again. Nothing stands
     /// between the system call and this note.
     fn note_left(&self, left: &[Ticket]) {
-        let Some(layer) = &self.worker.server.transactions else { return };
-        left.iter().for_each(|ticket| layer.request_left(self.worker, *ticket));
+        left.iter().for_each(|ticket| self.local.owner.note_left(*ticket));
     }
 
     /// Ends the task; the first reason counts.
@@ -462,20 +452,23 @@ impl Connection {
         }
     }
 
-    /// Says good-bye, closes, and tells the end.
-    fn finish(&self, end: &End) {
+    /// Says good-bye, and reports the end.
+    pub(super) fn finish(&self, end: &End) {
         if !matches!(end, End::Broken(_) | End::Stalled | End::Refused(_) | End::ConnectTimeout(_)) {
             self.say_good_bye(end);
             self.write_out();
         }
         stream::shut_writing(&self.stream);
-        report(self.worker.server, self.id(), end);
-        self.worker.streams.ended(self.worker, self);
+        self.local.network.report(self.id(), end);
     }
 
-    /// Lets the peer read our last words: what it sends meanwhile is thrown away, for as long as it may take. A socket that
-    /// is closed before that answers with a reset, which may overtake them.
-    async fn linger(&self) {
+    /// Lets the peer read our last words, if it ended here: what it sends meanwhile is thrown away, for as long as it may
+    /// take. A socket that is closed before that answers with a reset, which may overtake them.
+    pub(super) async fn linger(&self, end: &End) {
+        if matches!(end, End::Closed | End::Broken(_)) {
+            return;
+        }
+        let Some(_place) = self.local.lingering.take() else { return };
         let read_on = async {
             while self.stream.readable().await.is_ok() {
                 let thrown = self.stream.try_io(Interest::READABLE, || stream::drain(&self.stream));
@@ -508,28 +501,5 @@ impl Connection {
 impl From<End> for Stop {
     fn from(end: End) -> Self {
         Self::End(end)
-    }
-}
-
-/// What is in force for the connection of `view`.
-pub(super) fn profile_of(worker: &Worker, view: &View) -> TcpProfile {
-    let outgoing = view.marks & marks::OUTGOING != 0;
-    let opening = if outgoing { Opening::Opened } else { Opening::Accepted };
-    profile_for(worker, view.protocol, view.remote, view.local, opening)
-}
-
-/// What is in force for a connection between `remote` and `local`.
-pub(crate) fn profile_for(
-    worker: &Worker,
-    protocol: Protocol,
-    remote: SocketAddr,
-    local: SocketAddr,
-    opening: Opening,
-) -> TcpProfile {
-    let server = worker.server;
-    let general = TcpProfile::new(&server.settings.tcp, &server.streams[protocol]);
-    match &server.tcp_paths {
-        Some(paths) => paths.profile_for(protocol, remote, local, opening, general),
-        None => general,
     }
 }

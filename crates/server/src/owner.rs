@@ -1,0 +1,60 @@
+//! What this process does for its connections.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tocsin_streams::Owner;
+
+use crate::flow::{Received, Ticket};
+use crate::receive;
+use crate::worker::Worker;
+
+impl Owner for Worker {
+    fn received(&'static self, message: Vec<u8>, from: Received) {
+        receive::message(self, message, from);
+    }
+
+    fn not_sent(&'static self, ticket: Ticket) {
+        let Some(layer) = self.server.transactions.clone() else { return };
+        // Not here and now: the caller may be in the middle of that transaction.
+        self.spawn(async move { layer.send_failed(self, ticket) });
+    }
+
+    fn note_left(&'static self, ticket: Ticket) {
+        if let Some(layer) = &self.server.transactions {
+            layer.request_left(self, ticket);
+        }
+    }
+
+    fn has_left(&'static self, ticket: Ticket) -> bool {
+        self.server.transactions.as_ref().is_some_and(|layer| layer.has_left(self, ticket))
+    }
+
+    fn flush(&'static self) {
+        self.flush();
+    }
+
+    fn flush_datagrams(&'static self) {
+        self.flush_datagrams();
+    }
+
+    fn safe_point(&'static self) {
+        self.safe_point();
+    }
+
+    fn lend_buffer(&'static self) -> Vec<u8> {
+        self.lend_buffer()
+    }
+
+    fn recycle(&'static self, buffer: Vec<u8>) {
+        self.recycle(buffer);
+    }
+
+    fn unique(&'static self) -> u64 {
+        self.unique()
+    }
+
+    fn spawn(&'static self, task: Pin<Box<dyn Future<Output = ()>>>) {
+        self.spawn(task);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which way a message leaves: over the connection that is named, over one that leads there, or over a new one.
+
+use std::net::SocketAddr;
+
+use tocsin_net::Hop;
+use tocsin_net::connections::{Claim, Guise, Keeper, View, marks};
+
+use super::{Kept, WorkerStreams};
+use crate::end::End;
+use crate::flow::{Envelope, Flow, Ticket};
+use crate::letter::Letter;
+use crate::opening::Errand;
+use crate::parking::Parked;
+use crate::security::Wish;
+use crate::tcp_profile::Opening::Opened;
+use tocsin_telemetry::time::now_ms;
+
+impl WorkerStreams {
+    /// Sends `bytes` the way that `envelope` says: over its connection, else over one that leads there, else over a new
+    /// one.
+    pub fn send(&'static self, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let connections = &self.local.network.exchange.connections;
+        let flow = envelope.flow;
+        let hop = flow.hop(&self.local.network.sockets);
+        let usable = |id| connections.view(id).filter(|view| !view.is_ending());
+        let given = Some(flow.connection).filter(|id| id.is_some()).and_then(usable);
+        let leading = || connections.towards(&hop, self.guise(&hop, envelope));
+        let found = given.or_else(|| leading().and_then(usable));
+        match found {
+            Some(view) => self.send_over(&view, envelope, bytes),
+            None if !flow.may_open => self.failed(envelope.ticket),
+            // Whoever answers over a WebSocket that is gone has no way left: a browser cannot be called.
+            None if flow.connection.is_some() && hop.protocol.is_websocket() => {
+                self.failed(envelope.ticket);
+            }
+            None => self.open(&hop, envelope, bytes),
+        }
+    }
+
+    fn send_over(&'static self, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let ticket = envelope.ticket;
+        let flow = Flow { connection: view.id, ..envelope.flow };
+        if !self.is_of_this_place(view) {
+            let wish = envelope.wish.cloned().unwrap_or_default();
+            let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
+            self.to_worker(view.keeper.index, &letter, ticket);
+            return;
+        }
+        match self.kept(view.id) {
+            Some(kept) => self.push(&kept, bytes, ticket),
+            // What a predecessor in this place kept comes here, as soon as TCP main brings it.
+            None => {
+                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
+                let noted = ticket.map(|ticket| self.local.network.exchange.ledger.note(ticket));
+                let message = Parked { since: now_ms(), flow, host, wish, noted, bytes };
+                if let Err(ticket) = self.parking.enter(message) {
+                    self.failed(ticket);
+                }
+            }
+        }
+    }
+
+    pub(super) fn push(&'static self, kept: &Kept, bytes: Vec<u8>, ticket: Option<Ticket>) {
+        match kept {
+            Kept::Open(connection) => connection.push(bytes, ticket),
+            Kept::Outgoing(opening) => {
+                if let Err(ticket) = opening.push(bytes, ticket) {
+                    self.failed(ticket);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_parked(&'static self, message: Parked) {
+        let ticket = message.ticket();
+        let Parked { flow, host, wish, bytes, noted, .. } = message;
+        self.send(&Envelope { flow, wish: wish.as_ref(), host: &host, ticket }, bytes);
+        drop(noted);
+    }
+
+    /// Opens a connection to `hop`: here if this is a TCP worker, else at one of them.
+    fn open(&'static self, hop: &Hop, envelope: &Envelope<'_>, bytes: Vec<u8>) {
+        let network = self.local.network;
+        let socket = envelope.flow.socket;
+        let own = self.me.filter(|_| !self.is_leaving.get());
+        let keeper = own.or_else(|| self.some_worker(hop));
+        let local = SocketAddr::new(network.sockets.listener(socket).address.ip(), 0);
+        let profile = self.local.network.profile_for(hop.protocol, hop.to, local, Opened);
+        let claim = Claim {
+            protocol: hop.protocol,
+            remote: hop.to,
+            local,
+            listener: socket.0,
+            marks: marks::OUTGOING,
+            idle_until: now_ms() + profile.lifetime.as_millis() as u64,
+            guise: self.guise(hop, envelope),
+        };
+        if profile.no_new_connection {
+            tracing::info!("{hop} has no connection, and none may be opened");
+            return self.failed(envelope.ticket);
+        }
+        let claimed = keeper.ok_or(End::NoWorker).and_then(|keeper| {
+            let id = network.exchange.connections.claim(keeper, &claim).ok_or(End::Full)?;
+            Ok((id, keeper))
+        });
+        let (id, keeper) = match claimed {
+            Ok(claimed) => claimed,
+            Err(cause) => {
+                tracing::error!("no connection to {hop}: {cause}");
+                return self.failed(envelope.ticket);
+            }
+        };
+        let leads = network.exchange.connections.lead(id);
+        if leads != id {
+            // Another process was first: its connection carries this message too.
+            network.exchange.connections.release(id);
+            return match network.exchange.connections.view(leads) {
+                Some(view) => self.send_over(&view, envelope, bytes),
+                None => self.failed(envelope.ticket),
+            };
+        }
+        let wish = envelope.wish.cloned().unwrap_or_default();
+        if Some(keeper) == self.me {
+            self.begin(id, Errand::new(envelope.host, wish, bytes, envelope.ticket));
+        } else {
+            let letter =
+                Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
+            self.to_worker(keeper.index, &letter, envelope.ticket);
+        }
+    }
+
+    /// The TLS identity that a connection for `envelope` must have; none unless `cert_check_on_conn_reusage` is on.
+    fn guise(&self, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
+        let matters = hop.protocol.is_secure() && self.local.network.options[hop.protocol].match_certificate;
+        let Some(security) = self.local.network.security.as_ref().filter(|_| matters) else {
+            return Guise::NONE;
+        };
+        let host = Some(envelope.host).filter(|host| !host.is_empty());
+        let none = Wish::default();
+        security.guise(hop.to, envelope.wish.unwrap_or(&none), host)
+    }
+
+    /// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.
+    fn some_worker(&self, hop: &Hop) -> Option<Keeper> {
+        let exchange = &self.local.network.exchange;
+        let count = exchange.workers.len();
+        let start = self.local.network.hash.hash(&[hop.to_string().as_bytes()]) as usize;
+        (0..count).find_map(|i| exchange.keeper(self.local.network.table, ((start + i) % count) as u16))
+    }
+}
