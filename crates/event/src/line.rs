@@ -9,14 +9,19 @@
 //! A document is delivered when the system at the other end has acknowledged its last byte ([`crate::window`]): what was
 //! not when the connection ended goes again, whole, over the next one. That the subscriber has read what its system
 //! acknowledged is not known. It has, if it ended the connection in order; after a reset it may not have, and the last
-//! documents go again.
+//! documents go again. An end in order that a reset follows is one of the two: the reset answers what was still on its way
+//! to a subscriber that had read everything, or, if nothing was, it says that something was left unread.
+//!
+//! A system that does not answer at all any more - its host lost power, or the network between - is noticed by the line
+//! ([`SILENCE`]). `TCP_USER_TIMEOUT` would not do: it ends the connection to a subscriber that reads nothing for that
+//! time, too.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_net::stream::unacknowledged;
+use tocsin_net::stream::{silence, unacknowledged};
 use tocsin_shm::monotonic_micros;
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
@@ -48,6 +53,14 @@ pub(crate) const LINE_BYTES: usize = 512 << 10;
 /// How long a system whose subscriber has closed may take to acknowledge what was sent to it before.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// How long a reset may take to follow the end of the stream, when a subscriber that left something unread ends both
+/// directions of its connection one after the other.
+const RESET_FOLLOWS: Duration = Duration::from_millis(20);
+
+/// How long, as a multiple of the line's patience, a system may not answer before the connection counts as broken. Longer
+/// than the patience, as the documents are dropped if a new connection cannot be had within that.
+const SILENCE: u32 = 10;
+
 /// Carries the documents of `batches` to the subscriber at `to`, until nobody can send more. `patience` is how long one
 /// attempt to connect may take, and how long documents wait for a connection. `gone` is rung when somebody no longer waits
 /// for what it gave.
@@ -57,8 +70,15 @@ pub(crate) async fn carry(
     mut batches: mpsc::Receiver<Vec<Document>>,
     gone: Rc<Notify>,
 ) {
-    let mut line =
-        Line { to, patience, window: Window::default(), connection: None, trouble: None, look: LOOK_FIRST };
+    let mut line = Line {
+        to,
+        patience,
+        window: Window::default(),
+        connection: None,
+        trouble: None,
+        look: LOOK_FIRST,
+        stuck: None,
+    };
     loop {
         if line.window.is_idle() && line.connection.is_none() {
             let Some(batch) = batches.recv().await else { return };
@@ -95,6 +115,8 @@ struct Line {
     trouble: Option<Trouble>,
     /// The time until the next look at what was acknowledged.
     look: Duration,
+    /// Since when no document was acknowledged, while one waits for it.
+    stuck: Option<Instant>,
 }
 
 struct Connection {
@@ -188,8 +210,25 @@ impl Line {
         }
     }
 
-    /// Looks what the other end's system has acknowledged.
+    /// Looks what the other end's system has acknowledged, and whether the connection is over.
     fn look(&mut self) {
+        self.look_at_acknowledgements();
+        if self.is_silent() {
+            return self.broken(&io::Error::new(ErrorKind::TimedOut, "its host does not answer any more"));
+        }
+        let Some(connection) = &self.connection else { return };
+        let Some(since) = connection.closed else { return };
+        let patience = if self.window.awaits_acknowledgement() { LAST_WORD } else { RESET_FOLLOWS };
+        match connection.stream.take_error() {
+            Ok(Some(error)) | Err(error) => self.broken(&error),
+            Ok(None) if since.elapsed() >= patience => {
+                self.end(Ending::Orderly, &ErrorKind::ConnectionReset.into());
+            }
+            Ok(None) => {}
+        }
+    }
+
+    fn look_at_acknowledgements(&mut self) {
         let Some(connection) = &self.connection else { return };
         let mut progress = false;
         if self.window.awaits_acknowledgement()
@@ -201,14 +240,21 @@ impl Line {
             }
         }
         self.look = if progress { LOOK_FIRST } else { (self.look * 2).min(LOOK_LONGEST) };
-        let Some(since) = connection.closed else { return };
-        match connection.stream.take_error() {
-            Ok(Some(error)) | Err(error) => self.broken(&error),
-            Ok(None) if !self.window.awaits_acknowledgement() || since.elapsed() >= LAST_WORD => {
-                self.end(Ending::Orderly, &ErrorKind::ConnectionReset.into());
-            }
-            Ok(None) => {}
+        if progress || !self.window.awaits_acknowledgement() {
+            self.stuck = None;
+        } else {
+            self.stuck.get_or_insert_with(Instant::now);
         }
+    }
+
+    /// Whether the system at the other end does not answer any more.
+    fn is_silent(&self) -> bool {
+        let enough = self.patience.saturating_mul(SILENCE);
+        self.stuck.is_some_and(|since| since.elapsed() >= enough)
+            && self
+                .connection
+                .as_ref()
+                .is_some_and(|connection| silence(&connection.stream).is_some_and(|time| time >= enough))
     }
 
     /// The connection ended with an error: after the subscriber has closed in order, or without that.
@@ -220,7 +266,8 @@ impl Line {
         }
         let closed = self.connection.as_ref().is_some_and(|connection| connection.closed.is_some());
         // The system says so if the end came in order before the reset.
-        let orderly = closed || error.kind() == ErrorKind::BrokenPipe;
+        let closed = closed || error.kind() == ErrorKind::BrokenPipe;
+        let orderly = closed && self.window.awaits_acknowledgement();
         self.end(if orderly { Ending::Orderly } else { Ending::Reset }, error);
     }
 
@@ -228,6 +275,7 @@ impl Line {
     fn end(&mut self, ending: Ending, why: &io::Error) {
         self.connection = None;
         self.look = LOOK_FIRST;
+        self.stuck = None;
         if self.window.restart(ending) {
             self.failed(monotonic_micros(), why);
         } else if self.window.is_idle() {
@@ -313,7 +361,7 @@ impl Line {
                 Ok(bytes) => {
                     connection.written += bytes as u64;
                     self.window.written(bytes, connection.written);
-                    self.look();
+                    self.look_at_acknowledgements();
                     self.look = LOOK_FIRST;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,

@@ -103,8 +103,16 @@ pub fn consumed(stream: &impl AsFd) -> Option<u64> {
     None
 }
 
-/// How many bytes of the stream have come so far.
-fn received(stream: &impl AsFd) -> Option<u64> {
+/// For how long the system at the other end has not answered, if the last two attempts to have it acknowledge something were
+/// in vain. One whose reader reads nothing does answer: it says that it has no room.
+pub fn silence(stream: &impl AsFd) -> Option<Duration> {
+    let (info, _) = info(stream)?;
+    let in_vain = u32::from(info.tcpi_retransmits) + u32::from(info.tcpi_probes);
+    (in_vain >= 2).then(|| Duration::from_millis(info.tcpi_last_ack_recv.into()))
+}
+
+/// What the system knows of the connection (tcp(7), `TCP_INFO`), and how many bytes of that it filled in.
+fn info(stream: &impl AsFd) -> Option<(libc::tcp_info, usize)> {
     // SAFETY: tcp_info is plain data for which all zero bytes are valid.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of_val(&info) as libc::socklen_t;
@@ -113,8 +121,14 @@ fn received(stream: &impl AsFd) -> Option<u64> {
         let into = (&raw mut info).cast();
         libc::getsockopt(stream.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length)
     };
+    (answer == 0).then_some((info, length as usize))
+}
+
+/// How many bytes of the stream have come so far.
+fn received(stream: &impl AsFd) -> Option<u64> {
+    let (info, filled) = info(stream)?;
     let known = std::mem::offset_of!(libc::tcp_info, tcpi_bytes_received) + size_of::<u64>();
-    (answer == 0 && length as usize >= known).then_some(info.tcpi_bytes_received)
+    (filled >= known).then_some(info.tcpi_bytes_received)
 }
 
 /// How many of them nobody has taken yet.

@@ -1,0 +1,211 @@
+//! A `tcp:` subscriber may end its connection at any moment and in any way: each event arrives at least once, whole, over
+//! this connection or the next one, and the accounts add up.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{Interface, PATIENCE, in_runtime, until};
+use socket2::{SockFilter, SockRef};
+use tocsin_event::{CourierOptions, Stream, StreamOptions};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// How a subscriber ends its connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// In order if it has read everything, else by a reset: the system decides.
+    Close,
+    /// By a reset.
+    Reset,
+    /// First both directions in order, whatever it has not read, and then the socket.
+    ShutDown,
+}
+
+/// When the second batch of events is raised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Raise {
+    BeforeEnd,
+    AfterEnd,
+}
+
+/// Events of a batch.
+const BATCH: i64 = 4;
+
+/// What events with numbers of four digits look like.
+const TEXT: usize = r#"{"jsonrpc":"2.0","method":"E_ONE","params":{"n":1000}}"#.len();
+
+#[expect(clippy::needless_pass_by_value, reason = "the connection ends with it")]
+fn end(stream: TcpStream, how: End) {
+    let socket = SockRef::from(&stream);
+    match how {
+        End::Close => {}
+        End::Reset => socket.set_linger(Some(Duration::ZERO)).unwrap(),
+        End::ShutDown => socket.shutdown(std::net::Shutdown::Both).unwrap(),
+    }
+}
+
+/// The numbers of the events in `bytes`, which begin with a whole one; what is cut off at the end does not count.
+fn numbers(bytes: &[u8]) -> Vec<i64> {
+    bytes.chunks_exact(TEXT).map(common::number_of).collect()
+}
+
+struct Subscriber {
+    interface: Interface,
+    listener: TcpListener,
+    raised: std::ops::Range<i64>,
+}
+
+impl Subscriber {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let patience = PATIENCE;
+        let stream = Stream::new(StreamOptions { patience, event_param: None });
+        let interface = Interface::start_with(&["E_ONE"], CourierOptions::default(), Rc::new(stream));
+        interface.subscribe("E_ONE", &format!("tcp:{}", listener.local_addr().unwrap()), None);
+        Self { interface, listener, raised: 1000..1000 }
+    }
+
+    fn raise(&mut self, count: i64) {
+        for number in self.raised.end..self.raised.end + count {
+            self.interface.raise("E_ONE", number);
+        }
+        self.raised.end += count;
+        self.account();
+    }
+
+    /// What became of the events, which must add up. Returns how many wait.
+    fn account(&self) -> u64 {
+        let account = self.interface.accounts()[0];
+        assert_eq!(account.raised, (self.raised.end - 1000) as u64, "{account:?}");
+        assert_eq!(
+            account.raised,
+            account.delivered + account.waiting,
+            "none is dropped or lost: {account:?}"
+        );
+        account.waiting
+    }
+
+    async fn accept(&self) -> TcpStream {
+        timeout(PATIENCE, self.listener.accept()).await.expect("the next connection").unwrap().0
+    }
+
+    /// Reads so many bytes.
+    async fn read(&self, stream: &mut TcpStream, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        timeout(PATIENCE, stream.read_exact(&mut bytes)).await.expect("more bytes").unwrap();
+        bytes
+    }
+
+    /// Reads until the last event that was raised.
+    async fn read_all(&self, stream: &mut TcpStream) -> Vec<i64> {
+        let mut seen = Vec::new();
+        while seen.last() != Some(&(self.raised.end - 1)) {
+            seen.extend(numbers(&self.read(stream, TEXT).await));
+        }
+        seen
+    }
+}
+
+async fn end_at(
+    subscriber: &mut Subscriber,
+    mut stream: TcpStream,
+    read: usize,
+    how: End,
+    raise: Raise,
+) -> TcpStream {
+    let first = subscriber.raised.end;
+    subscriber.raise(BATCH);
+    let mut seen = numbers(&subscriber.read(&mut stream, read).await);
+    if raise == Raise::BeforeEnd {
+        subscriber.raise(BATCH);
+    }
+    if how == End::ShutDown {
+        // Or the reset might answer what is under way as well.
+        until(|| subscriber.account() == 0).await;
+    }
+    end(stream, how);
+    if raise == Raise::AfterEnd {
+        subscriber.raise(BATCH);
+    }
+    let mut next = subscriber.accept().await;
+    seen.extend(subscriber.read_all(&mut next).await);
+    until(|| subscriber.account() == 0).await;
+    let missing: Vec<_> = (first..subscriber.raised.end).filter(|number| !seen.contains(number)).collect();
+    assert!(
+        missing.is_empty(),
+        "{how:?} after {read} bytes, {raise:?}: {missing:?} did not arrive, {seen:?} did"
+    );
+    next
+}
+
+#[test]
+fn each_event_arrives_however_its_subscriber_ends_the_connection() {
+    in_runtime(async {
+        let mut subscriber = Subscriber::start().await;
+        subscriber.raise(1);
+        let mut stream = subscriber.accept().await;
+        subscriber.read_all(&mut stream).await;
+        let all = TEXT * BATCH as usize;
+        for read in [0, 1, TEXT - 1, TEXT, TEXT + 1, 2 * TEXT, all - 1, all] {
+            for how in [End::Close, End::Reset, End::ShutDown] {
+                for raise in [Raise::BeforeEnd, Raise::AfterEnd] {
+                    stream = end_at(&mut subscriber, stream, read, how, raise).await;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_subscriber_that_ends_each_connection_at_once_costs_no_event() {
+    in_runtime(async {
+        let mut subscriber = Subscriber::start().await;
+        for how in [End::Close, End::Reset, End::ShutDown] {
+            subscriber.raise(BATCH);
+            // One less than a document is tried.
+            for _ in 0..2 {
+                end(subscriber.accept().await, how);
+                subscriber.account();
+            }
+            let first = subscriber.raised.end - BATCH;
+            let mut stream = subscriber.accept().await;
+            let seen = subscriber.read_all(&mut stream).await;
+            assert!((first..subscriber.raised.end).all(|number| seen.contains(&number)), "{how:?}: {seen:?}");
+            until(|| subscriber.account() == 0).await;
+            end(stream, End::Close);
+        }
+    });
+}
+
+/// Lets the system of this end drop what comes, as if its host had lost power.
+fn silence(stream: &TcpStream) {
+    // The classic program `ret #0`: no byte of a packet is kept.
+    let nothing = SockFilter::new(0x06, 0, 0, 0);
+    SockRef::from(stream).attach_filter(&[nothing]).unwrap();
+}
+
+#[test]
+fn a_subscriber_whose_host_is_silent_is_noticed() {
+    in_runtime(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = StreamOptions { patience: Duration::from_millis(100), event_param: None };
+        let interface =
+            Interface::start_with(&["E_ONE"], CourierOptions::default(), Rc::new(Stream::new(options)));
+        interface.subscribe("E_ONE", &format!("tcp:{}", listener.local_addr().unwrap()), None);
+        interface.raise("E_ONE", 1000);
+        let (mut first, _) = listener.accept().await.unwrap();
+        first.read_exact(&mut [0; TEXT]).await.unwrap();
+        silence(&first);
+        interface.raise("E_ONE", 1001);
+        let (mut second, _) = timeout(PATIENCE, listener.accept()).await.expect("it is noticed").unwrap();
+        let mut bytes = vec![0; 2 * TEXT];
+        second.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(numbers(&bytes), [1000, 1001], "as after a reset");
+        until(|| interface.accounts()[0].delivered == 2).await;
+    });
+}
