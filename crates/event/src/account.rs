@@ -34,6 +34,8 @@ pub(crate) struct Balance {
     pub(crate) dropped: u64,
     /// Overwritten in the log, or never written to it by a process that died.
     pub(crate) lost: u64,
+    /// Raised after the end of the subscription and before it was taken out: nothing of them was due.
+    pub(crate) late: u64,
 }
 
 impl Balance {
@@ -64,7 +66,7 @@ pub(crate) struct Account {
 /// One copy of a balance.
 #[derive(Debug, Default, ShmSafe)]
 struct Copies {
-    /// The copy with the higher one is valid. 0 while it is written.
+    /// The copy with the higher one is valid. 0 while it is written; never 0 in both at one time.
     version: AtomicU64,
     next: AtomicU64,
     first: AtomicU64,
@@ -72,13 +74,14 @@ struct Copies {
     delivered: AtomicU64,
     dropped: AtomicU64,
     lost: AtomicU64,
+    late: AtomicU64,
 }
 
 impl Accounts {
     /// `count` accounts. To be called before the first fork.
     pub(crate) fn create(arena: &'static Arena, count: usize) -> Result<Self, ArenaFull> {
         let account = |_| Account {
-            copies: [Copies::default(), Copies::default()],
+            copies: [Copies::default(), Copies { version: AtomicU64::new(1), ..Copies::default() }],
             start: AtomicU64::new(NOT_OPEN),
             taken: AtomicU32::new(0),
         };
@@ -94,7 +97,7 @@ impl Accounts {
         let account = &self.accounts[index];
         self.untouched.fetch_max(index + 1, Relaxed);
         account.start.store(NOT_OPEN, Relaxed);
-        let balance = Balance { next: head, first: head, waiting: 0, ..account.balance() };
+        let balance = Balance { next: head, first: head, waiting: 0, late: 0, ..account.balance() };
         account.write(&balance);
         account.taken.store(1, Release);
         Some((index, balance))
@@ -141,13 +144,11 @@ impl Account {
     pub(crate) fn balance(&self) -> Balance {
         loop {
             let (copy, version) = self.valid();
-            if version == 0 {
-                return Balance::default();
-            }
             let balance = copy.read();
-            // It is overwritten only after the other one has become valid, so this is rarely repeated.
+            // It is overwritten only after the other one has become valid, so this is rarely repeated. Both may seem to be
+            // under way if one became valid between the two looks.
             fence(Acquire);
-            if copy.version.load(Relaxed) == version {
+            if version != 0 && copy.version.load(Relaxed) == version {
                 return balance;
             }
         }
@@ -180,6 +181,7 @@ impl Copies {
             delivered: self.delivered.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             lost: self.lost.load(Relaxed),
+            late: self.late.load(Relaxed),
         }
     }
 
@@ -190,6 +192,7 @@ impl Copies {
         self.delivered.store(balance.delivered, Relaxed);
         self.dropped.store(balance.dropped, Relaxed);
         self.lost.store(balance.lost, Relaxed);
+        self.late.store(balance.late, Relaxed);
     }
 }
 
@@ -220,6 +223,27 @@ pub(crate) mod tests {
             older.store(&Balance { delivered: 999, waiting: 7, ..balance });
             assert_eq!(account.balance(), balance);
         }
+    }
+
+    #[test]
+    fn a_balance_is_of_one_moment_however_fast_it_changes() {
+        const WRITES: u64 = 300_000;
+        let accounts = accounts(1);
+        let account = accounts.get(0).unwrap();
+        let write = |delivered| {
+            account.write(&Balance { next: delivered, delivered, late: delivered, ..Balance::default() });
+        };
+        write(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| (2..=WRITES).for_each(write));
+            let mut before = 1;
+            while before < WRITES {
+                let balance = account.balance();
+                assert!(balance.delivered >= before, "{balance:?} after {before}");
+                assert_eq!([balance.next, balance.late], [balance.delivered; 2]);
+                before = balance.delivered;
+            }
+        });
     }
 
     #[test]

@@ -174,16 +174,20 @@ impl Courier {
     pub async fn run(mut self) {
         let mut params = Vec::new();
         let mut sweep_at = Instant::now();
+        let mut is_closed = true;
         loop {
             let caught_up = self.read_some(&mut params).await;
             if Instant::now() >= sweep_at {
                 sweep_at = Instant::now() + SWEEP_EVERY;
                 self.sweep();
+                is_closed = false;
             }
             if !caught_up {
                 tokio::task::yield_now().await;
                 continue;
             }
+            // Where events never cease, this is the moment at which there may be none for once.
+            is_closed = is_closed || self.close_accounts();
             self.shared.log.announce_sleep();
             // Whatever came between the last look and the announcement has nobody who rings for it.
             if self.read_some(&mut params).await {
@@ -231,15 +235,10 @@ impl Courier {
         };
         let mut event = None;
         for follower in followers.iter().filter(|follower| ordinal >= follower.start) {
-            if time / 1000 >= follower.end {
-                follower.ledger.late();
-                continue;
-            }
             let turn = follower.ledger.turn(number);
-            if turn == Turn::Done {
-                continue;
-            }
             let is_new = match &follower.outbox {
+                _ if turn == Turn::Done => continue,
+                _ if turn == Turn::New && time / 1000 >= follower.end => follower.ledger.late(number),
                 Some(outbox) => {
                     let event = event.get_or_insert_with(|| {
                         let name = self
@@ -326,7 +325,6 @@ impl Courier {
 
     /// What is done once a second.
     fn sweep(&mut self) {
-        self.close_accounts();
         let mut told = Told::default();
         for (socket, open) in &self.outboxes {
             told.tell(socket, &open.outbox);
@@ -343,14 +341,15 @@ impl Courier {
         self.release_ledgers();
     }
 
-    /// Finds what was lost, and takes out the subscriptions that ended: both when everything was read that was raised.
-    fn close_accounts(&mut self) {
+    /// Finds what was lost, and takes out the subscriptions that ended, if everything was read that was raised; else returns
+    /// false.
+    fn close_accounts(&mut self) -> bool {
         let now = monotonic_millis();
         let raised: Vec<_> =
             self.followers.keys().map(|event| (*event, self.shared.registry.raised(*event))).collect();
         // In this order: what was counted before nobody was writing is in the log, and what is in the log was read.
         if !self.shared.log.is_quiet() || self.shared.log.head() != self.cursor.number() {
-            return;
+            return false;
         }
         let (mut lost, mut subscriptions) = (0, 0);
         for (event, raised) in raised {
@@ -369,7 +368,10 @@ impl Courier {
         }
         // What comes from here on was raised later, and is not for those that ended.
         self.shared.subscriptions.expire(now);
+        let taken = self.shared.accounts.taken();
         self.take_stock();
+        self.give_up_ownerless(&taken);
+        true
     }
 
     /// Gives back the accounts of subscriptions that are gone and have nothing on its way.
@@ -386,8 +388,9 @@ impl Courier {
         });
     }
 
-    /// Gives up what waits for subscriptions that were gone when the former courier ended: nobody knows any more where it
-    /// was to go. `taken` are the accounts that were taken before the subscriptions were read.
+    /// Frees the accounts without a subscription: of one that was gone when the former courier ended, so that nobody knows
+    /// any more where its events were to go, and of one that could not be made. `taken` are the accounts that were taken
+    /// before the subscriptions were read.
     fn give_up_ownerless(&mut self, taken: &[usize]) {
         let mut dropped = 0;
         for index in taken.iter().filter(|index| !self.ledgers.contains_key(index)) {
@@ -451,5 +454,40 @@ impl Told {
         if subscribers > 0 {
             tracing::error!("dropped {events} events for {subscribers} more subscribers");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tocsin_shm::{Arena, ArenaOptions};
+
+    use super::*;
+    use crate::events::EventOptions;
+
+    #[test]
+    fn an_account_without_a_subscription_is_given_back() {
+        let bytes = 64 << 20;
+        let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 8 << 20 }).unwrap();
+        let (bell, ears) = UnixStream::pair().unwrap();
+        ears.set_nonblocking(true).unwrap();
+        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+        let accounts = events.shared().accounts;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let options = CourierOptions::default();
+            let courier = Courier::new(events, Transports::new(), ears.into(), options).unwrap();
+            let courier = tokio::task::spawn_local(courier.run());
+            // A process that subscribes ends between the two, or finds no room for the record.
+            accounts.take(0).unwrap();
+            let given_back = async {
+                while !accounts.taken().is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout_at(Instant::now() + 20 * SWEEP_EVERY, given_back).await.unwrap();
+            courier.abort();
+        });
     }
 }

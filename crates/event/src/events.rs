@@ -27,7 +27,7 @@ use crate::transport::Address;
 pub struct EventOptions {
     /// How many events may be published.
     pub events: usize,
-    /// How many subscriptions there may be. Each takes 128 bytes from the start, and its texts once it is made.
+    /// How many subscriptions there may be. Each takes 144 bytes from the start, and its texts once it is made.
     pub subscriptions: usize,
     /// How many events the log holds, 64 bytes each.
     pub log_records: usize,
@@ -247,14 +247,15 @@ impl Events {
     /// What happened to events since the start.
     pub fn counts(&self) -> EventCounts {
         let Shared { registry, accounts, totals, .. } = self.shared;
+        // In this order: a subscription is taken out only after its account holds all that was raised for it.
+        let subscriptions = self.shared.subscriptions.all();
         let balances: Vec<_> = accounts.touched().iter().map(Account::balance).collect();
         let sum = |of: fn(&Balance) -> u64| balances.iter().map(of).sum::<u64>();
         let [delivered, dropped, lost] =
             [sum(|balance| balance.delivered), sum(|balance| balance.dropped), sum(|balance| balance.lost)];
-        let unread = self.shared.subscriptions.all().into_iter().map(|subscription| {
-            // Its account may have been taken since.
+        let unread = subscriptions.iter().map(|subscription| {
             let balance = balances.get(subscription.account).copied().unwrap_or(subscription.before);
-            self.unread(&subscription, &balance)
+            self.unread(subscription, &balance)
         });
         let waiting = sum(|balance| balance.waiting) + unread.sum::<u64>();
         EventCounts {
@@ -287,7 +288,8 @@ impl Events {
         let Shared { registry, accounts, log, .. } = self.shared;
         let Some(start) = accounts.get(subscription.account).and_then(Account::start) else { return 0 };
         if subscription.end() > monotonic_millis() {
-            let seen = balance.settled().saturating_sub(subscription.before.settled()) + balance.waiting;
+            let settled = balance.settled().saturating_sub(subscription.before.settled());
+            let seen = settled + balance.waiting + balance.late;
             return registry.raised(subscription.event).saturating_sub(start).saturating_sub(seen);
         }
         // The counter of the event goes on, and the subscription has ended.

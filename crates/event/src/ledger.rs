@@ -30,8 +30,6 @@ pub(crate) struct Ledger {
     numbers: RefCell<VecDeque<u64>>,
     /// Events that the former courier had waiting and that this one has not read again yet.
     owed: Cell<u64>,
-    /// Events that came after the end of the subscription.
-    late: Cell<u64>,
 }
 
 impl Ledger {
@@ -44,7 +42,6 @@ impl Ledger {
             changed: Cell::new(false),
             numbers: RefCell::default(),
             owed: Cell::new(balance.waiting),
-            late: Cell::new(0),
         }
     }
 
@@ -105,9 +102,13 @@ impl Ledger {
         });
     }
 
-    /// An event came after the end of the subscription.
-    pub(crate) fn late(&self) {
-        self.late.set(self.late.get() + 1);
+    /// An event came for the first time, and after the end of the subscription. True if there was nothing to be written down
+    /// before.
+    pub(crate) fn late(&self, number: u64) -> bool {
+        let is_new = !self.changed.get();
+        self.look_at(number, Turn::New);
+        self.change(|balance| balance.late += 1);
+        is_new
     }
 
     /// Everything up to the number `head` of the log was read, and `raised` events were raised since the subscription
@@ -115,11 +116,10 @@ impl Ledger {
     pub(crate) fn close(&self, head: u64, raised: u64, before: u64) -> u64 {
         let queued = self.numbers.borrow().len() as u64;
         let balance = self.balance.get();
-        let seen = balance.settled().saturating_sub(before) + queued + self.late.get();
+        let seen = balance.settled().saturating_sub(before) + queued + balance.late;
         let lost = raised.saturating_sub(seen);
         self.owed.set(0);
-        // What came too late is counted by a successor once more, so it has to meet it.
-        let next = if self.late.get() == 0 { balance.next.max(head) } else { balance.next };
+        let next = balance.next.max(head);
         if lost > 0 || balance.waiting != queued || next - balance.next >= IDLE_STRETCH {
             self.change(|balance| {
                 balance.lost += lost;
@@ -277,9 +277,24 @@ mod tests {
         let ledger = Ledger::resume(former.account());
         ledger.queue(103, ledger.turn(103));
         ledger.queue(110, ledger.turn(110));
-        ledger.late();
+        ledger.late(111);
         assert_eq!(ledger.close(112, 8, 0), 4);
         assert_eq!(figures(ledger.account().balance()), [2, 1, 0, 4]);
         assert_eq!(ledger.close(112, 8, 0), 0);
+    }
+
+    #[test]
+    fn what_came_late_is_seen_once() {
+        let former = ledger();
+        former.queue(100, Turn::New);
+        former.write_down();
+        assert!(former.late(101));
+        let balance = written(&former);
+        assert_eq!((figures(balance), balance.late, balance.next), ([1, 0, 0, 0], 1, 102));
+        let ledger = Ledger::resume(former.account());
+        assert_eq!([100, 101].map(|number| ledger.turn(number)), [Turn::Again, Turn::Again]);
+        ledger.queue(100, Turn::Again);
+        assert_eq!(ledger.turn(101), Turn::Done);
+        assert_eq!(ledger.close(102, 2, 0), 0, "neither lost nor waiting");
     }
 }

@@ -157,15 +157,13 @@ impl Subscriptions {
             return Err(SubscribeError::Unresolved);
         }
         let key = key(event, owner, &address.socket);
-        let (mut account, mut taken, mut is_full) = (0, None, false);
+        let (mut account, mut is_full) = (0, false);
         // Replaced whole, so that a process that dies here costs no subscription.
         let stored = self.table.replace(&key[..], |before, alloc| {
-            // What ended and was not yet taken out is no subscription to refresh: its account is closed when its last
-            // events are delivered.
-            let kept = before.filter(|record| record.end() > now).map(|record| record.kept);
+            // What ended and was not taken out yet goes on: events that were raised for it may not have been read.
+            let kept = before.map(|record| record.kept);
             let kept = kept.or_else(|| {
                 let (index, balance) = self.accounts.take(head)?;
-                taken = Some(index);
                 let order = self.counters.made.fetch_add(1, Relaxed);
                 // At most as many as there are accounts.
                 Some(Kept { order, account: index as u32, before: balance })
@@ -177,10 +175,7 @@ impl Subscriptions {
             Ok((ShmBytes::try_from_slice_in(&key, alloc)?, record))
         });
         if stored.is_err() {
-            taken
-                .and_then(|index| self.accounts.get(index))
-                .into_iter()
-                .for_each(crate::account::Account::free);
+            // An account that was taken is found by the courier, and given back: nobody else does that.
             return Err(if is_full { SubscribeError::Limit } else { SubscribeError::Full });
         }
         self.registry.want(event);

@@ -226,3 +226,25 @@ fn what_comes_after_the_end_is_not_due() {
         assert_eq!((counts.due, counts.lost, counts.waiting, counts.raised), (1, 0, 0, 2));
     });
 }
+
+#[test]
+fn what_was_raised_before_a_subscription_ended_survives_its_return() {
+    in_runtime(async {
+        let (mut interface, measured) = start(CourierOptions::default());
+        interface.subscribe("E_ONE", "measured:x", Some(0));
+        interface.kill_courier().await;
+        interface.raise("E_ONE", 1);
+        let ended = || interface.events.subscriptions().list(tocsin_shm::monotonic_millis()).is_empty();
+        until(ended).await;
+        interface.raise("E_ONE", 2);
+        assert_eq!((interface.counts().due, interface.counts().waiting), (1, 1));
+        // It comes back before anybody has read what was raised for it.
+        interface.subscribe("E_ONE", "measured:x", None);
+        interface.raise("E_ONE", 3);
+        assert_eq!(interface.accounts(), [account(3, [0, 0, 0, 3])], "and it gets what came in between");
+        measured.allow(10);
+        interface.restart_courier();
+        until(|| interface.accounts() == [account(3, [3, 0, 0, 0])]).await;
+        assert_eq!(interface.counts().due, 3);
+    });
+}
