@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -102,16 +102,17 @@ impl Replies {
     }
 }
 
-/// Writes a reply if its reader is there and takes all of it now.
+/// Writes a reply if its reader is there and the FIFO has room for all of it. Not by way of the runtime, which would first
+/// have to find out that something can be written.
 fn written_at_once(path: &Path, reply: &[u8]) -> bool {
-    open(path).is_ok_and(|sender| sender.try_write(reply).is_ok_and(|written| written == reply.len()))
+    open(path).is_ok_and(|mut file| file.write(reply).is_ok_and(|written| written == reply.len()))
 }
 
 async fn write(path: &Path, mut reply: &[u8]) -> io::Result<()> {
     let sender = loop {
         match open(path) {
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => sleep(PAUSE).await,
-            opened => break opened?,
+            opened => break Sender::from_file(opened?)?,
         }
     };
     while !reply.is_empty() {
@@ -126,7 +127,12 @@ async fn write(path: &Path, mut reply: &[u8]) -> io::Result<()> {
 }
 
 /// Opens a FIFO that somebody reads; refuses everything that is not a FIFO.
-fn open(path: &Path) -> io::Result<Sender> {
+fn open(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    Sender::from_file(OpenOptions::new().write(true).custom_flags(flags).open(path)?)
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "not a FIFO"))
+    }
 }

@@ -188,6 +188,28 @@ fn a_half_request_in_the_fifo_swallows_nothing() {
     server.stop();
 }
 
+#[test]
+fn replies_that_nobody_reads_hold_up_no_other_client() {
+    const MANY: usize = 2000;
+    let server = start();
+    let fifo = Fifo::new(server.path("mi.fifo"), server.path("."));
+    let lines = || server.log().lines().filter(|line| line.contains("MI repl")).count();
+    for (kind, is_made) in [("absent", false), ("unread", true)] {
+        for number in 0..MANY {
+            let name = format!("{kind}{number}");
+            if is_made {
+                nix::unistd::mkfifo(&server.path(&name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            }
+            fifo.write(&format!(":{name}:{VERSION}"));
+        }
+        // Its reply comes while theirs wait: a dropped one would never come.
+        assert!(fifo.raw(VERSION).contains("OpenSIPS (3.4"), "{kind}");
+    }
+    until("what was dropped is told", || (lines() > 0).then_some(()));
+    assert!(lines() < 100, "{} lines for {} replies: {}", lines(), 2 * MANY, server.log());
+    server.stop();
+}
+
 /// Bytes in a FIFO that nobody has read yet.
 fn unread(pipe: &std::fs::File) -> i32 {
     use std::os::fd::AsRawFd;
