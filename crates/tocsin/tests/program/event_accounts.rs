@@ -117,6 +117,27 @@ fn accounts_survive_the_courier() {
 }
 
 #[test]
+fn many_subscribers_that_are_gone_fill_no_log() {
+    const GONE: i64 = 1000;
+    const EVENTS: i64 = 5;
+    let phone = Phone::new();
+    let server = start("", "");
+    for number in 0..GONE {
+        server.subscribe("E_TEST", &format!("unix:{}", server.path(&format!("gone{number}")).display()));
+    }
+    for _ in 0..EVENTS {
+        ask(&phone, &server, "none");
+    }
+    until("all are dropped", || (server.statistic("events:dropped") == GONE * EVENTS).then_some(()));
+    assert_eq!(server.statistic("events:due"), GONE * EVENTS);
+    until("the others are told in one line", || server.log().contains("more subscribers").then_some(()));
+    let lines = server.log().lines().filter(|line| line.contains("dropped ")).count();
+    // Of ten seconds at the most, on a busy machine.
+    assert!(lines <= 10 * 21, "{lines} lines");
+    server.stop();
+}
+
+#[test]
 fn the_servers_own_listeners_are_no_subscribers() {
     let server = start("", "");
     let sockets = [

@@ -19,6 +19,7 @@ mod demo;
 mod destinations;
 mod diagnose;
 mod event_accounts;
+mod event_chains;
 mod event_delivery;
 mod event_flatstore;
 mod event_route;

@@ -158,6 +158,17 @@ fn a_script_sets_statuses_and_subscribers_are_told_of_other_numbers() {
         r#"{"group":"alarms","identifier":"main","status":7,"old_status":1}"#,
         r#"{"Readiness":true,"Status":7}"#,
     );
+    // An empty text is a text.
+    scene.step(
+        "empty",
+        r#"{"group":"alarms","identifier":"main","status":4,"details":"","old_status":7}"#,
+        r#"{"Readiness":true,"Status":4,"Details":""}"#,
+    );
+    scene.step(
+        "nodetails",
+        r#"{"group":"alarms","identifier":"main","status":7,"old_status":4}"#,
+        r#"{"Readiness":true,"Status":7}"#,
+    );
     let big = r#"{"Readiness":false,"Status":-1,"Details":"big"}"#;
     scene.step(
         "big",
