@@ -21,6 +21,7 @@ mod diagnose;
 mod event_accounts;
 mod event_chains;
 mod event_delivery;
+mod event_ends;
 mod event_flatstore;
 mod event_route;
 mod event_stream;
