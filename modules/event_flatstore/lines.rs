@@ -11,21 +11,23 @@ pub(super) struct Layout {
     pub(super) delimiter: Vec<u8>,
     /// Whether the name of the event comes first.
     pub(super) with_name: bool,
+    /// Whether what ends a line or a value, and a backslash, is escaped in values.
+    pub(super) escape: bool,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { delimiter: b",".to_vec(), with_name: true }
+        Self { delimiter: b",".to_vec(), with_name: true, escape: false }
     }
 }
 
 impl Layout {
-    /// Appends the line of `event`: its name and its values, as they are. Nothing in them is quoted, as readers of these
-    /// files expect.
+    /// Appends the line of `event`: its name and its values. Unless that is asked for, nothing in them is escaped, as readers
+    /// of these files expect.
     pub(super) fn write(&self, event: &Event, out: &mut Vec<u8>) {
         let mut first = true;
         if self.with_name {
-            out.extend_from_slice(&event.name);
+            self.write_text(&event.name, out);
             first = false;
         }
         for (_, value) in event.params().iter() {
@@ -39,10 +41,30 @@ impl Layout {
                     // Writing into memory does not fail.
                     let _ = write!(out, "{number}");
                 }
-                ParamValue::Str(text) => out.extend_from_slice(text),
+                ParamValue::Str(text) => self.write_text(text, out),
             }
         }
         out.push(b'\n');
+    }
+
+    fn write_text(&self, text: &[u8], out: &mut Vec<u8>) {
+        if !self.escape {
+            out.extend_from_slice(text);
+            return;
+        }
+        // Without its first byte there is no delimiter, also not one that begins in a value and ends behind it.
+        let first = self.delimiter.first();
+        for byte in text {
+            match byte {
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                // Writing into memory does not fail.
+                _ if byte.is_ascii_control() || Some(byte) == first => drop(write!(out, "\\x{byte:02x}")),
+                _ => out.push(*byte),
+            }
+        }
     }
 }
 
@@ -88,7 +110,7 @@ pub(super) mod tests {
 
     #[test]
     fn other_layouts() {
-        let bare = Layout { delimiter: b"; ".to_vec(), with_name: false };
+        let bare = Layout { delimiter: b"; ".to_vec(), with_name: false, escape: false };
         assert_eq!(
             line(&bare, |p| {
                 p.int("n", -5).push(Some(b"null"), ParamValue::Null).text("s", "x");
@@ -96,5 +118,19 @@ pub(super) mod tests {
             b"-5; ; x\n"
         );
         assert_eq!(line(&bare, |_| {}), b"\n");
+    }
+
+    #[test]
+    fn no_value_forges_a_line_or_another_value() {
+        let escaping = Layout { delimiter: b";;".to_vec(), escape: true, ..Layout::default() };
+        assert_eq!(
+            line(&escaping, |p| {
+                p.text("a", "x\nE_TEST;;1")
+                    .text("b", "\\n \r\t\0\u{7f}")
+                    .text("c", "end;")
+                    .text("d", "\u{fc}");
+            }),
+            "E_TEST;;x\\nE_TEST\\x3b\\x3b1;;\\\\n \\r\\t\\x00\\x7f;;end\\x3b;;\u{fc}\n".as_bytes()
+        );
     }
 }

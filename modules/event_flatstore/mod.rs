@@ -4,9 +4,12 @@
 //! subscriber. `evi_flat_rotate` has a file opened anew.
 
 mod lines;
+mod place;
 mod store;
 
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
@@ -17,6 +20,7 @@ use tocsin_server::{Context, Server};
 use tocsin_shm::monotonic_millis;
 
 use self::lines::Layout;
+use self::place::Place;
 use self::store::{FlatStore, Rotations};
 
 /// The module's name.
@@ -37,6 +41,9 @@ impl Module for EventFlatstore {
             text("delimiter"),
             text("file_permissions"),
             switch("suppress_event_name"),
+            // Not of OpenSIPS.
+            text("directory"),
+            switch("escape"),
         ];
         ModuleSpec { params: NAMES, ..ModuleSpec::new(NAME) }
     }
@@ -68,11 +75,12 @@ struct Options {
     /// Access rights of a new file.
     mode: u32,
     open_files: usize,
+    place: Arc<Place>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { layout: Layout::default(), mode: 0o644, open_files: OPEN_FILES }
+        Self { layout: Layout::default(), mode: 0o644, open_files: OPEN_FILES, place: Arc::default() }
     }
 }
 
@@ -85,6 +93,17 @@ fn options(parameters: &Parameters) -> Result<Options, SetupError> {
     let mut without_name = false;
     Reader::new(NAME, parameters).switch("suppress_event_name", &mut without_name)?;
     options.layout.with_name = !without_name;
+    Reader::new(NAME, parameters).switch("escape", &mut options.layout.escape)?;
+    let is_plain = |first: &u8| !first.is_ascii_alphanumeric() && *first != b'\\';
+    if options.layout.escape && !options.layout.delimiter.first().is_some_and(is_plain) {
+        let problem = "a delimiter that begins with a letter, a digit or a backslash could be a part of what is escaped";
+        return Err(wrong("escape", problem.to_owned()));
+    }
+    if let Some(Value::Str(directory)) = parameters.value("directory") {
+        let directory = std::str::from_utf8(directory).unwrap_or_default();
+        let place = Place::below(Path::new(directory)).map_err(|problem| wrong("directory", problem))?;
+        options.place = Arc::new(place);
+    }
     if let Some(rights) = parameters.value("file_permissions") {
         let rights = rights.to_bytes().unwrap_or_default();
         let mode = std::str::from_utf8(&rights).ok().and_then(|rights| u32::from_str_radix(rights, 8).ok());
@@ -132,5 +151,13 @@ mod tests {
         assert_eq!(given("max_open_sockets", 200).unwrap().open_files, 200);
         assert!(given("file_permissions", "rw").is_err() && given("file_permissions", "1000").is_err());
         assert!(given("max_open_sockets", 0).is_err());
+        assert!(!none.layout.escape && given("escape", "yes").unwrap().layout.escape);
+        for delimiter in ["", "n", "\\"] {
+            let both = [("delimiter", Value::str(delimiter)), ("escape", Value::Int(1))];
+            let both = both.map(|(name, value)| (name.to_owned(), value)).into();
+            assert!(options(&Parameters(both)).is_err(), "{delimiter}");
+        }
+        assert_eq!(*given("directory", "/").unwrap().place, Place::below(Path::new("/")).unwrap());
+        assert!(given("directory", "logs").is_err());
     }
 }

@@ -5,12 +5,14 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 use tocsin_shm::{Arena, ArenaFull};
 
 use super::Options;
+use super::place::Place;
 
 /// How often files were to be opened anew, by a hash of their path. Two paths that share a place cost each other a
 /// needless opening.
@@ -72,6 +74,7 @@ impl Transport for FlatStore {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return refused(format!("there is no directory `{}`", folder.display()));
         }
+        self.options.place.check(path).map_err(AddressError::Other)?;
         Ok(Address::new(scheme, address, Endpoint::Path(path.to_owned())))
     }
 
@@ -117,8 +120,8 @@ impl Outlet for FileOutlet {
             if rotated != self.rotated {
                 (self.rotated, self.file) = (rotated, None);
             }
-            let (file, path, mode) = (self.file.take(), self.path.clone(), self.options.mode);
-            let writing = tokio::task::spawn_blocking(move || append(file, &path, mode, &lines));
+            let (file, way) = (self.file.take(), self.way());
+            let writing = tokio::task::spawn_blocking(move || append(file, &way, &lines));
             match writing.await {
                 Ok((file, whole, result)) => {
                     self.file = file;
@@ -133,6 +136,20 @@ impl Outlet for FileOutlet {
     }
 }
 
+impl FileOutlet {
+    fn way(&self) -> Way {
+        Way { path: self.path.clone(), mode: self.options.mode, place: Arc::clone(&self.options.place) }
+    }
+}
+
+/// How the file is opened.
+struct Way {
+    path: PathBuf,
+    /// Access rights of a new file.
+    mode: u32,
+    place: Arc<Place>,
+}
+
 /// Lines to write, and where each ends.
 #[derive(Default)]
 struct Lines {
@@ -142,13 +159,8 @@ struct Lines {
 
 /// Appends `lines`, to `file` if there is one. Returns the file to go on with, how many lines were written, and why not
 /// all. What does not fit is taken back to the end of the last whole line.
-fn append(
-    file: Option<File>,
-    path: &Path,
-    mode: u32,
-    lines: &Lines,
-) -> (Option<File>, usize, io::Result<()>) {
-    let opened = file.map_or_else(|| open(path, mode), Ok);
+fn append(file: Option<File>, way: &Way, lines: &Lines) -> (Option<File>, usize, io::Result<()>) {
+    let opened = file.map_or_else(|| open(way), Ok);
     let result = opened.and_then(|mut file| {
         let before = file.metadata()?.len();
         let (written, result) = write(&mut file, &lines.bytes);
@@ -170,12 +182,13 @@ fn append(
 
 /// Opens the file to append to. A new one gets the access rights `mode`, whatever the mask of the process is. What is no
 /// file could hold up whoever writes for ever: a FIFO that nobody reads.
-fn open(path: &Path, mode: u32) -> io::Result<File> {
+fn open(Way { path, mode, place }: &Way) -> io::Result<File> {
+    place.admit(path)?;
     let mut options = OpenOptions::new();
-    options.append(true).mode(mode).custom_flags(libc::O_NONBLOCK);
+    options.append(true).mode(*mode).custom_flags(place.flags());
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            file.set_permissions(Permissions::from_mode(mode))?;
+            file.set_permissions(Permissions::from_mode(*mode))?;
             Ok(file)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -222,14 +235,41 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
     }
 
+    fn way(path: &Path, place: Place) -> Way {
+        Way { path: path.to_owned(), mode: 0o644, place: Arc::new(place) }
+    }
+
+    #[test]
+    fn a_file_that_became_a_link_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("in");
+        std::fs::create_dir(&inside).unwrap();
+        let (victim, path) = (folder.path().join("victim"), inside.join("ev.log"));
+        std::fs::write(&victim, "").unwrap();
+        let place = Place::below(&inside).unwrap();
+        let (store, _) = store(Options { place: Arc::new(place.clone()), ..Options::default() });
+        let address = store.parse("flatstore", path.to_str().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(store.parse("flatstore", path.to_str().unwrap()).is_err());
+        let sent = Rc::new(Sent::default());
+        let mut outlet = store.open(&address, Rc::clone(&sent) as _).unwrap();
+        in_runtime(outlet.send(&[event(|_| {})]));
+        assert_eq!(sent.counts(), (0, 1));
+        assert!(std::fs::read(&victim).unwrap().is_empty());
+        std::fs::remove_file(&path).unwrap();
+        in_runtime(outlet.send(&[event(|_| {})]));
+        assert_eq!(sent.counts(), (1, 1));
+        assert!(open(&way(&path, place)).is_ok());
+    }
+
     #[test]
     fn a_fifo_holds_nobody_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(open(&path, 0o644).is_err(), "nobody reads it");
+        assert!(open(&way(&path, Place::default())).is_err(), "nobody reads it");
         let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
-        assert!(open(&path, 0o644).is_err(), "it is no file");
+        assert!(open(&way(&path, Place::default())).is_err(), "it is no file");
     }
 
     #[test]

@@ -9,8 +9,12 @@ use serde_json::json;
 use crate::harness::{Phone, Request, Server, Setup, Subscriber, until};
 
 fn setup(startup: &str) -> Setup {
+    setup_with("", startup)
+}
+
+fn setup_with(parameters: &str, startup: &str) -> Setup {
     Setup::new(include_str!("../configs/raised.cfg"))
-        .put("MODULES", "loadmodule \"event_flatstore.so\"")
+        .put("MODULES", format!("loadmodule \"event_flatstore.so\"\n{parameters}"))
         .put("STARTUP", startup)
         .put("ROUTES", "")
 }
@@ -102,5 +106,26 @@ fn a_full_disk_is_told_and_costs_no_other_subscriber_an_event() {
         let log = server.log();
         (log.contains("events for flatstore:/dev/full: No space left on device")).then_some(())
     });
+    server.stop();
+}
+
+#[test]
+fn a_directory_keeps_files_together_and_escaping_keeps_lines_whole() {
+    let phone = Phone::new();
+    let logs = tempfile::tempdir().unwrap();
+    let directory = logs.path().display().to_string();
+    let parameters = format!(
+        "modparam(\"event_flatstore\", \"directory\", \"{directory}\")\nmodparam(\"event_flatstore\", \"escape\", 1)"
+    );
+    let inside = format!("flatstore:{directory}/ev.log");
+    let server = setup_with(&parameters, &format!("    subscribe_event(\"E_TEST\", \"{inside}\");")).start();
+    for outside in ["flatstore:ev.log".to_owned(), format!("flatstore:{directory}/../ev.log")] {
+        let answer = server.mi().answer("event_subscribe", json!(["E_TEST", outside]));
+        assert_eq!(answer["error"]["code"], 400, "{answer}");
+        let line = format!("is not below {directory}, the directory of event_flatstore");
+        assert!(server.log().contains(&line), "{}", server.log());
+    }
+    ask(&phone, &server, "body");
+    until_holds(&logs.path().join("ev.log"), b"E_TEST,a\\x2c\xff\\n\n");
     server.stop();
 }
