@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::own::OwnPorts;
-use crate::window::{Document, Ending, Window};
+use crate::window::{Document, Ending, Share, Window};
 
 /// The pause after the first attempt that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -62,18 +62,19 @@ const RESET_FOLLOWS: Duration = Duration::from_millis(20);
 const SILENCE: u32 = 10;
 
 /// Carries the documents of `batches` to the subscriber at `to`, until nobody can send more. `patience` is how long one
-/// attempt to connect may take, and how long documents wait for a connection. `gone` is rung when somebody no longer waits
-/// for what it gave.
+/// attempt to connect may take, and how long documents wait for a connection. `share` is the line's share in the documents
+/// that are kept. `gone` is rung when somebody no longer waits for what it gave.
 pub(crate) async fn carry(
     to: SocketAddr,
     patience: Duration,
+    share: Share,
     mut batches: mpsc::Receiver<Vec<Document>>,
     gone: Rc<Notify>,
 ) {
     let mut line = Line {
         to,
         patience,
-        window: Window::default(),
+        window: Window::new(share),
         connection: None,
         trouble: None,
         look: LOOK_FIRST,

@@ -16,7 +16,7 @@ use crate::datagram::parse_host_port;
 use crate::line::carry;
 use crate::render::write_call;
 use crate::transport::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
-use crate::window::Document;
+use crate::window::{Document, Share};
 
 /// How long a subscriber may take to be connected to, unless [`StreamOptions`] says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ pub struct Stream {
     options: Rc<StreamOptions>,
     /// The connections that have subscribers. Each is kept by those who can send over it.
     lines: RefCell<HashMap<SocketAddr, SharedLine>>,
+    share: Share,
 }
 
 /// A connection that several subscribers may share.
@@ -60,7 +61,7 @@ struct SharedLine {
 impl Stream {
     /// A transport that sends as `options` say.
     pub fn new(options: StreamOptions) -> Self {
-        Self { options: Rc::new(options), lines: RefCell::default() }
+        Self { options: Rc::new(options), ..Self::default() }
     }
 
     /// The way to what carries texts to `to`, and the bell for it; one is set up where there is none.
@@ -75,7 +76,8 @@ impl Stream {
         let (line, batches) = mpsc::channel(BATCHES);
         let gone = Rc::new(Notify::new());
         lines.insert(to, SharedLine { batches: line.downgrade(), gone: Rc::clone(&gone) });
-        tokio::task::spawn_local(carry(to, self.options.patience, batches, Rc::clone(&gone)));
+        let share = self.share.clone();
+        tokio::task::spawn_local(carry(to, self.options.patience, share, batches, Rc::clone(&gone)));
         (line, gone)
     }
 }

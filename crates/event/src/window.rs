@@ -11,6 +11,22 @@ use crate::transport::{Event, Receipts};
 /// Bytes of acknowledged documents that are kept for the case that the connection is reset.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
+/// Bytes of acknowledged documents that are kept for all connections: where there are many, each keeps less.
+pub(crate) const ALL_KEPT_BYTES: usize = 4 << 20;
+
+/// A connection's share in [`ALL_KEPT_BYTES`]. Each connection has a copy of one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Share(Rc<()>);
+
+impl Share {
+    /// Bytes of acknowledged documents that a connection may keep now.
+    fn bytes(&self) -> usize {
+        // The first one is the transport's.
+        let connections = Rc::strong_count(&self.0).saturating_sub(1).max(1);
+        KEPT_BYTES.min(ALL_KEPT_BYTES / connections)
+    }
+}
+
 /// Over how many connections a document is sent that was acknowledged each time, before a reset. A subscriber that takes
 /// one document and resets its connection would else never come to the next.
 pub(crate) const MOST_TRIES: u8 = 3;
@@ -83,9 +99,14 @@ pub(crate) struct Window {
     part: usize,
     /// Bytes of those that are not acknowledged.
     bytes: usize,
+    share: Share,
 }
 
 impl Window {
+    pub(crate) fn new(share: Share) -> Self {
+        Self { share, ..Self::default() }
+    }
+
     /// Takes documents at the end.
     pub(crate) fn take(&mut self, documents: Vec<Document>) {
         self.bytes += documents.iter().map(|document| document.bytes().len()).sum::<usize>();
@@ -168,7 +189,8 @@ impl Window {
         if let Some((receipts, count)) = told {
             receipts.delivered(count);
         }
-        while self.kept > KEPT_BYTES {
+        let most = self.share.bytes();
+        while self.kept > most {
             self.drop_first_kept();
         }
         progress
@@ -315,6 +337,25 @@ mod tests {
         window.written(all, all as u64);
         window.acknowledge(all as u64);
         assert_eq!((sent.counts(), window.documents.len()), ((8, 0), 2));
+    }
+
+    #[test]
+    fn of_many_connections_each_keeps_less() {
+        const MANY: usize = 1024;
+        const LENGTH: usize = ALL_KEPT_BYTES / MANY / 4;
+        let (sent, share) = (Rc::new(Sent::default()), Share::default());
+        let mut others: Vec<_> = (1..MANY).map(|_| Window::new(share.clone())).collect();
+        let kept = |share: &Share| {
+            let mut window =
+                Window { share: share.clone(), ..window(&[LENGTH; 2 * KEPT_BYTES / LENGTH], &sent) };
+            let all = window.bytes();
+            window.written(all, all as u64);
+            window.acknowledge(all as u64);
+            window.documents.len()
+        };
+        assert_eq!(kept(&share), 4);
+        others.clear();
+        assert_eq!(kept(&share), KEPT_BYTES / LENGTH);
     }
 
     #[test]
