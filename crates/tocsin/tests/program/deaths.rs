@@ -7,7 +7,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::harness::{Caller, Phone, Process, Request, Server, Setup, Sipp, Subscriber, pause, until};
+use crate::harness::{
+    Caller, Chance, Phone, Process, Request, Server, Setup, Sipp, Subscriber, pause, until,
+};
 
 const CONFIG: &str = include_str!("../configs/deaths.cfg");
 const CALLS: u32 = 900;
@@ -196,25 +198,5 @@ fn group_of(process: &Process) -> &'static str {
         kind if kind.starts_with("SIP receiver") => "UDP",
         kind if kind.starts_with("MI ") => "MI",
         kind => panic!("a process of another kind: {kind}"),
-    }
-}
-
-/// Numbers that are different in each run; the failure that they lead to is told by the kills themselves.
-struct Chance(u64);
-
-impl Chance {
-    fn new() -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = now.as_nanos() as u64 | 1;
-        eprintln!("seed of the kills: {seed}");
-        Self(seed)
-    }
-
-    /// A number below `limit` (xorshift).
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
     }
 }

@@ -33,6 +33,7 @@ mod management;
 mod management_limits;
 mod matrix;
 mod memory;
+mod mixed_load;
 mod privileges;
 mod python_clients;
 mod scaling;

@@ -322,7 +322,7 @@ fn no_call_is_lost_while_groups_grow_and_shrink_and_are_killed() {
     tell("slow");
     let calls = |to| Caller { scenario: "routed_caller.xml", to, calls: CALLS, rate: 60 };
     let caller = Sipp::caller(Caller { scenario: "uac", ..calls(scaled.server.port()) });
-    let tcp_caller = Sipp::caller_over_tcp("tn", calls(tcp));
+    let tcp_caller = Sipp::caller_over("tn", calls(tcp));
 
     let (mut ups, mut downs, mut deaths) = (Vec::new(), Vec::new(), Vec::new());
     while downs.len() < 2 * MORE {

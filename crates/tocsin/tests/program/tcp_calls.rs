@@ -43,7 +43,7 @@ fn all_succeed(caller: Sipp, callee: Sipp, server: Server) {
 fn calls_over_one_connection() {
     let callee = Sipp::callee_over_tcp("routed_callee.xml");
     let (server, tcp) = relay(callee.port(), "tcp");
-    let caller = Sipp::caller_over_tcp("t1", calls_to(tcp));
+    let caller = Sipp::caller_over("t1", calls_to(tcp));
     all_succeed(caller, callee, server);
 }
 
@@ -51,7 +51,7 @@ fn calls_over_one_connection() {
 fn calls_over_a_connection_each() {
     let callee = Sipp::callee_over_tcp("routed_callee.xml");
     let (server, tcp) = relay(callee.port(), "tcp");
-    let caller = Sipp::caller_over_tcp("tn", calls_to(tcp));
+    let caller = Sipp::caller_over("tn", calls_to(tcp));
     all_succeed(caller, callee, server);
 }
 
@@ -59,7 +59,7 @@ fn calls_over_a_connection_each() {
 fn calls_from_tcp_to_udp() {
     let callee = Sipp::callee("routed_callee.xml");
     let (server, tcp) = relay(callee.port(), "udp");
-    let caller = Sipp::caller_over_tcp("t1", calls_to(tcp));
+    let caller = Sipp::caller_over("t1", calls_to(tcp));
     all_succeed(caller, callee, server);
 }
 
@@ -89,7 +89,7 @@ fn kill_under_load(mode: &str) {
     const UNDER_FIRE: u32 = 600;
     let callee = Sipp::callee_over_tcp("routed_callee.xml");
     let (server, tcp) = relay(callee.port(), "tcp");
-    let mut caller = Sipp::caller_over_tcp(mode, Caller { calls: UNDER_FIRE, ..calls_to(tcp) });
+    let mut caller = Sipp::caller_over(mode, Caller { calls: UNDER_FIRE, ..calls_to(tcp) });
     let mut kills = 0;
     while caller.is_running() {
         assert!(kills < KILLS_MOST, "a call does not end: {}", server.log());

@@ -1,6 +1,6 @@
 //! Many connections of one kind at once, each cheap for the test that holds it.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -73,45 +73,58 @@ impl Crowd {
 
     /// One more, with all its handshakes done. It comes from the address 127.0.0.`last`.
     pub(crate) fn join(&self, last: u8) -> Member {
-        let mut stream: TcpStream = bound_to(last, self.to).into();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let port = stream.local_addr().unwrap().port();
+        self.begin(bound_to(last, self.to).into()).unwrap()
+    }
+
+    /// One more from any port, where the server may end the connection before the handshakes are done.
+    pub(crate) fn try_join(&self) -> io::Result<Member> {
+        self.begin(TcpStream::connect(self.to)?)
+    }
+
+    fn begin(&self, mut stream: TcpStream) -> io::Result<Member> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let port = stream.local_addr()?.port();
         let pipe = if self.kind.is_secure() {
             let name = ServerName::try_from("127.0.0.1").unwrap();
             let mut session = ClientConnection::new(Arc::clone(&self.trust), name).unwrap();
-            session.complete_io(&mut stream).unwrap();
+            session.complete_io(&mut stream)?;
             Pipe::Secure(Box::new(StreamOwned::new(session, stream)))
         } else {
             Pipe::Plain(stream)
         };
         let mut member = Member { kind: self.kind, pipe, port, unread: Vec::new() };
         if self.kind.is_web() {
-            member.write(web_handshake(self.to).as_bytes());
+            member.write(web_handshake(self.to).as_bytes())?;
             while !member.unread.ends_with(b"\r\n\r\n") {
-                member.read_more();
+                member.read_more()?;
             }
             let answer = std::mem::take(&mut member.unread);
             assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
         }
-        member
+        Ok(member)
     }
 }
 
 impl Member {
     /// Sends one message.
     pub(crate) fn send(&mut self, message: &str) {
+        self.try_send(message).unwrap();
+    }
+
+    /// The same where the server may have ended the connection.
+    pub(crate) fn try_send(&mut self, message: &str) -> io::Result<()> {
         if self.kind.is_web() {
-            self.write(&web_frame(0x81, message.as_bytes()));
+            self.write(&web_frame(0x81, message.as_bytes()))
         } else {
-            self.write(message.as_bytes());
+            self.write(message.as_bytes())
         }
     }
 
     /// The next final response, which must have this status and no body.
     pub(crate) fn expect_final(&mut self, status: u16) -> Message {
         loop {
-            let message = self.receive();
+            let message = self.try_receive().unwrap();
             if message.status().is_some_and(|status| status >= 200) {
                 assert_eq!(message.status(), Some(status), "{}", message.text);
                 return message;
@@ -119,53 +132,56 @@ impl Member {
         }
     }
 
-    fn receive(&mut self) -> Message {
+    /// The next message, which has no body; the server may end the connection instead.
+    pub(crate) fn try_receive(&mut self) -> io::Result<Message> {
         let text = if self.kind.is_web() {
-            self.fill(2);
+            self.fill(2)?;
             let (length, head) = match self.unread[1] {
                 126 => {
-                    self.fill(4);
+                    self.fill(4)?;
                     (usize::from(u16::from_be_bytes([self.unread[2], self.unread[3]])), 4)
                 }
                 short => (usize::from(short), 2),
             };
-            self.fill(head + length);
+            self.fill(head + length)?;
             self.unread.drain(..head);
             self.unread.drain(..length).collect::<Vec<_>>()
         } else {
             let end = loop {
                 match self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                     Some(at) => break at + 4,
-                    None => self.read_more(),
+                    None => self.read_more()?,
                 }
             };
             self.unread.drain(..end).collect()
         };
-        Message { text: String::from_utf8(text).unwrap() }
+        Ok(Message { text: String::from_utf8(text).unwrap() })
     }
 
-    fn fill(&mut self, count: usize) {
+    fn fill(&mut self, count: usize) -> io::Result<()> {
         while self.unread.len() < count {
-            self.read_more();
+            self.read_more()?;
         }
+        Ok(())
     }
 
-    fn read_more(&mut self) {
+    fn read_more(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
         let length = match &mut self.pipe {
             Pipe::Plain(stream) => stream.read(&mut bytes),
             Pipe::Secure(stream) => stream.read(&mut bytes),
-        };
-        let length = length.unwrap();
-        assert!(length > 0, "the connection was closed");
+        }?;
+        if length == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         self.unread.extend_from_slice(&bytes[..length]);
+        Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.pipe {
             Pipe::Plain(stream) => stream.write_all(bytes),
             Pipe::Secure(stream) => stream.write_all(bytes),
         }
-        .unwrap();
     }
 }

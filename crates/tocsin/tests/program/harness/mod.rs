@@ -2,6 +2,7 @@
 
 mod authority;
 mod browser;
+mod chance;
 mod crowd;
 mod diagnose;
 mod gate;
@@ -21,6 +22,7 @@ mod tracer;
 
 pub(crate) use authority::Authority;
 pub(crate) use browser::Browser;
+pub(crate) use chance::Chance;
 pub(crate) use crowd::{Crowd, Kind, Member};
 pub(crate) use diagnose::Diagnose;
 pub(crate) use gate::Gate;

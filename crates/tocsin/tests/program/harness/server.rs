@@ -25,6 +25,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 static MACHINE: RwLock<()> = RwLock::new(());
 
 enum Turn {
+    /// Does not wait for others, and nobody waits for it.
+    Beside,
     Shared(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>),
     Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>),
 }
@@ -40,7 +42,16 @@ pub(crate) struct Setup {
     port: u16,
     mi_port: u16,
     http_port: u16,
-    alone: bool,
+    company: Company,
+}
+
+/// Who else may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    /// All but those that want to be alone.
+    Others,
+    Nobody,
+    Everybody,
 }
 
 impl Setup {
@@ -54,7 +65,7 @@ impl Setup {
             port,
             mi_port,
             http_port,
-            alone: false,
+            company: Company::Others,
         };
         let dir = setup.dir.path().display().to_string();
         setup
@@ -111,7 +122,14 @@ impl Setup {
 
     /// Waits until no other test's server runs, and keeps others from starting.
     pub(crate) fn alone(mut self) -> Self {
-        self.alone = true;
+        self.company = Company::Nobody;
+        self
+    }
+
+    /// Runs beside all other tests, those that want to be alone among them: for a test that takes minutes and little of
+    /// the machine.
+    pub(crate) fn beside_all(mut self) -> Self {
+        self.company = Company::Everybody;
         self
     }
 
@@ -125,10 +143,14 @@ impl Setup {
 
     /// Starts the server and waits until it says that it serves.
     pub(crate) fn start(self) -> Server {
-        let turn = if self.alone {
-            Turn::Alone(MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner))
-        } else {
-            Turn::Shared(MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        let turn = match self.company {
+            Company::Nobody => {
+                Turn::Alone(MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner))
+            }
+            Company::Others => {
+                Turn::Shared(MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+            }
+            Company::Everybody => Turn::Beside,
         };
         let notify = self.dir.path().join("notify.sock");
         let manager = UnixDatagram::bind(&notify).unwrap();
@@ -185,7 +207,8 @@ impl Setup {
         read(&self.dir.path().join("stderr.log"))
     }
 
-    /// The command that starts the program with this configuration; its output goes to files.
+    /// The command that starts the program with this configuration; its output goes to files. `TOCSIN_BIN` names another
+    /// build of it.
     pub(crate) fn command(&self) -> Command {
         let dir = self.dir.path();
         let config = dir.join("server.cfg");
@@ -193,7 +216,8 @@ impl Setup {
         let text =
             ports.iter().fold(self.text.clone(), |text, (name, port)| text.replace(name, &port.to_string()));
         fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+        let program = std::env::var_os("TOCSIN_BIN").unwrap_or(env!("CARGO_BIN_EXE_tocsin").into());
+        let mut command = Command::new(program);
         command
             .args(&self.arguments)
             .current_dir(dir)

@@ -61,15 +61,16 @@ impl Sipp {
         Self::start(caller.scenario, free_port(), &Self::calls(caller))
     }
 
-    /// The same over TCP: `t1` has one connection, `tn` one for each call. A response that comes again, or late, does no
-    /// harm to a call: a worker that is killed may have sent it and not noted that.
-    pub(crate) fn caller_over_tcp(mode: &str, caller: Caller<'_>) -> Self {
+    /// The same over UDP (`u1`) or TCP: `t1` has one connection, `tn` one for each call. A response that comes again, or
+    /// late, does no harm to a call: a worker that is killed may have sent it and not noted that.
+    pub(crate) fn caller_over(mode: &str, caller: Caller<'_>) -> Self {
         let mut own = Self::calls(caller);
         // SIPp wants fewer sockets than the system has descriptors for it.
         own.extend(
             ["-t", mode, "-max_socket", "500", "-default_behaviors", "all,-abortunexp"].map(str::to_owned),
         );
-        Self::start(caller.scenario, free_tcp_port(), &own)
+        let port = if mode.starts_with('u') { free_port() } else { free_tcp_port() };
+        Self::start(caller.scenario, port, &own)
     }
 
     fn calls(caller: Caller<'_>) -> Vec<String> {
