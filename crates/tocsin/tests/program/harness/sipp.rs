@@ -97,8 +97,16 @@ impl Sipp {
 
     /// Waits for the last call of a caller, or asks a callee to end after its last one, and returns the counts.
     pub(crate) fn finish(mut self, patience: Duration) -> Tally {
-        until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
+        let status = until_within(patience, "sipp has done its calls", || self.child.try_wait().unwrap());
+        if !status.success() {
+            eprintln!("sipp, {status}, said: {}", self.last_words());
+        }
         self.tally()
+    }
+
+    /// What it wrote to standard error.
+    fn last_words(&self) -> String {
+        fs::read_to_string(self.dir.path().join("stderr.log")).unwrap_or_default()
     }
 
     /// Asks a callee to end once its calls are done, and returns the counts.
