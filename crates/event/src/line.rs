@@ -319,7 +319,7 @@ impl Line {
             // Known before anybody can accept it.
             socket.bind(any)?;
             let port = socket.local_addr()?.port();
-            ports.open(port);
+            ports.open(port, self.to);
             noted = Some((ports, port));
         }
         let connected = timeout(self.patience, socket.connect(self.to)).await;

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use tocsin_shm::{Arena, ArenaFull, Millis, ShmSafe, monotonic_millis};
 
@@ -75,9 +76,27 @@ pub struct OwnPorts {
     places: &'static [Place],
 }
 
-/// A port in the upper 16 bits; below, until when it is known.
+/// A connection of the courier. The kernel gives its port to others, too, for other destinations or when it is free again:
+/// only both ends together are its own.
 #[derive(Debug, Default, ShmSafe)]
-struct Place(AtomicU64);
+struct Place {
+    /// The port in the upper 16 bits; below, until when it is known.
+    noted: AtomicU64,
+    /// What stands for the other end: [`far_end`].
+    to: AtomicU64,
+}
+
+/// A number for an address that a connection was made to, or was accepted at.
+fn far_end(address: SocketAddr) -> u64 {
+    let ip = match address.ip().to_canonical() {
+        // What is sent to no address goes to the loopback.
+        IpAddr::V4(ip) if ip.is_unspecified() => u128::from(Ipv4Addr::LOCALHOST.to_bits()),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.to_bits(),
+        IpAddr::V4(ip) => u128::from(ip.to_bits()),
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    ((ip >> 64) as u64).rotate_left(32) ^ (ip as u64) ^ u64::from(address.port()) << 40
+}
 
 impl OwnPorts {
     /// No port yet. To be called before the first fork.
@@ -85,37 +104,41 @@ impl OwnPorts {
         Ok(Self { places: arena.boot_array(PLACES, |_| Place::default())? })
     }
 
-    /// A connection is about to be made from `port`.
-    pub(crate) fn open(&self, port: u16) {
-        self.place(port).store(u64::from(port) << 48 | OPEN, Relaxed);
+    /// A connection is about to be made from `port` to `to`.
+    pub(crate) fn open(&self, port: u16, to: SocketAddr) {
+        let place = self.place(port);
+        place.to.store(far_end(to), Relaxed);
+        place.noted.store(u64::from(port) << 48 | OPEN, Release);
     }
 
     /// The connection from `port` has ended.
     pub(crate) fn close(&self, port: u16) {
-        let place = self.place(port);
-        if place.load(Relaxed) >> 48 == u64::from(port) {
-            place.store(u64::from(port) << 48 | (monotonic_millis() + KNOWN_AFTER).min(OPEN - 1), Relaxed);
+        let noted = &self.place(port).noted;
+        if noted.load(Relaxed) >> 48 == u64::from(port) {
+            noted.store(u64::from(port) << 48 | (monotonic_millis() + KNOWN_AFTER).min(OPEN - 1), Relaxed);
         }
     }
 
     /// The courier died, and its connections with it.
     pub(crate) fn close_all(&self) {
-        let ports = self.places.iter().map(|place| place.0.load(Relaxed));
+        let ports = self.places.iter().map(|place| place.noted.load(Relaxed));
         // A port is 16 bits.
         ports.filter(|noted| noted & OPEN == OPEN).for_each(|noted| self.close((noted >> 48) as u16));
     }
 
-    /// Whether a connection that comes from `remote` and reached this host at `local` is the courier's.
+    /// Whether a connection that comes from `remote` and was accepted at `local` is the courier's.
     pub fn contain(&self, remote: SocketAddr, local: SocketAddr) -> bool {
-        let noted = self.place(remote.port()).load(Relaxed);
+        let place = self.place(remote.port());
+        let noted = place.noted.load(Acquire);
         noted >> 48 == u64::from(remote.port())
             && noted != 0
             && noted & OPEN > monotonic_millis()
+            && place.to.load(Relaxed) == far_end(local)
             && (remote.ip() == local.ip() || remote.ip().to_canonical().is_loopback())
     }
 
-    fn place(&self, port: u16) -> &AtomicU64 {
-        &self.places[usize::from(port) % PLACES].0
+    fn place(&self, port: u16) -> &Place {
+        &self.places[usize::from(port) % PLACES]
     }
 }
 
@@ -172,17 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_known_while_open_and_for_a_time_after() {
+    fn connections_of_the_courier_are_known_by_both_ends() {
         let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 64 << 10 }).unwrap();
         let ports = OwnPorts::create(arena).unwrap();
         let (near, here) = (at("127.0.0.1:40001"), at("127.0.0.1:5060"));
         assert!(!ports.contain(near, here) && !ports.contain(at("127.0.0.1:0"), here));
-        ports.open(40_001);
-        assert!(ports.contain(near, here) && ports.contain(near, at("192.0.2.1:5060")));
-        assert!(!ports.contain(at("192.0.2.9:40001"), at("192.0.2.1:5060")), "another host's");
+        ports.open(40_001, here);
+        assert!(ports.contain(near, here));
+        for other in ["127.0.0.1:5061", "192.0.2.1:5060", "[::1]:5060"] {
+            assert!(!ports.contain(near, at(other)), "a client at {other} that shares the port");
+        }
+        assert!(!ports.contain(at("127.0.0.1:40002"), here) && !ports.contain(at("127.0.0.1:41025"), here));
         ports.close_all();
         assert!(ports.contain(near, here), "a connection that ended may still be accepted");
-        ports.place(40_001).store(40_001 << 48, Relaxed);
+        ports.place(40_001).noted.store(40_001 << 48, Relaxed);
         assert!(!ports.contain(near, here));
+        ports.open(40_003, at("0.0.0.0:5060"));
+        assert!(ports.contain(at("127.0.0.1:40003"), here));
+        ports.open(40_004, at("192.0.2.1:5060"));
+        assert!(!ports.contain(at("192.0.2.9:40004"), at("192.0.2.1:5060")), "another host's");
     }
 }
