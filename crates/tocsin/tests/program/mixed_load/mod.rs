@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Authority, Kind, Server, Setup, Sipp, free_tcp_port, pause};
+use crate::harness::{Authority, Kind, Server, Setup, Sipp, free_tcp_port, pause, until_within};
 
 use events::Listener;
 use kills::Kills;
@@ -89,6 +89,21 @@ impl Scene {
         }
         panic!("this is left of the load after {UNTIL_IDLE:?}: {left}");
     }
+
+    /// What the server has once nothing is left of the load, and its descriptors stand still: a worker closes duplicates of
+    /// connections that have ended once a second.
+    fn measures_when_idle(&self) -> Measures {
+        self.until_idle();
+        let mut last = Measures::take(&self.server);
+        until_within(UNTIL_IDLE, "the descriptors stand still", || {
+            pause(Duration::from_millis(1500));
+            let now = Measures::take(&self.server);
+            let stands_still = now.descriptors == last.descriptors;
+            last = now;
+            stands_still.then_some(())
+        });
+        last
+    }
 }
 
 /// The number in the environment variable `name`.
@@ -109,8 +124,7 @@ fn no_call_fails_under_the_mixed_load_when_any_process_is_killed() {
     }
     let before_busy = Measures::take(&scene.server);
     println!("warm-up:\n{}", warm_up.finish());
-    scene.until_idle();
-    let before = Measures::take(&scene.server);
+    let before = scene.measures_when_idle();
 
     let traffic = Traffic::start(&scene, &rates, time);
     let mut next = Instant::now() + KILL_EVERY;
@@ -125,8 +139,7 @@ fn no_call_fails_under_the_mixed_load_when_any_process_is_killed() {
     let busy = Measures::take(&scene.server);
     let counts = traffic.finish();
     println!("{} s, {} kills: {}\n{counts}", time.as_secs(), kills.count(), kills.by_kind());
-    scene.until_idle();
-    let mut after = Measures::take(&scene.server);
+    let mut after = scene.measures_when_idle();
     let is_back = |after: &Measures| {
         after.shared <= before.shared + SHARED_SLACK && after.descriptors == before.descriptors
     };
