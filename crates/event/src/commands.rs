@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use tocsin_json::{Limits, Value, parse_prefix};
 use tocsin_shm::{Millis, monotonic_millis};
 
+use crate::address::Address;
 use crate::events::{Events, Raised};
 use crate::params::{ParamValue, ParamsWriter};
 use crate::registry::EventId;
 use crate::subscriptions::{DEFAULT_EXPIRE, Left, SubscribeError, Subscription};
-use crate::transport::{Address, Transports};
+use crate::transport::Transports;
 
 /// Why a command is refused: code, message and data of its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::events::{Events, Raised};
 use crate::params::ParamsWriter;
-use crate::registry::EventId;
 
 /// What a parameter holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,14 +302,6 @@ core_events! {
 
 /// How many of [`CORE_EVENTS`] are published first, under ids that never change.
 pub(crate) const FIRST: usize = 6;
-
-impl Events {
-    /// Raises `event` under `id`: as [`Events::raise`].
-    #[inline]
-    pub fn tell<E: CoreEvent>(&self, id: EventId, event: &E) -> Raised {
-        self.raise(id, |params| event.write(params))
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -22,12 +22,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::address::Address;
 use crate::events::{Events, Shared};
 use crate::ledger::{Ledger, Turn};
 use crate::outbox::{Budget, Limits, Outbox};
 use crate::registry::EventId;
 use crate::subscriptions::Subscription;
-use crate::transport::{Address, Event, Transport, Transports};
+use crate::transport::{Event, Transport, Transports};
 
 /// How many events may wait for one subscriber, unless [`CourierOptions`] says otherwise.
 pub const QUEUE_EVENTS: usize = 65_536;

@@ -12,8 +12,9 @@ use std::rc::Rc;
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::Instant;
 
+use crate::address::{Address, AddressError, Endpoint};
 use crate::pace::Pacer;
-use crate::transport::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
+use crate::transport::{Event, Outlet, Receipts, Sending, Transport};
 
 /// How many bytes the path of a UNIX socket may have: all of `sun_path`.
 const PATH_LIMIT: usize = 108;

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_millis};
 
 use crate::account::{Account, Accounts, Balance};
+use crate::address::Address;
+use crate::core_events::CoreEvent;
 use crate::depth::{DEPTH_LIMIT, depth, tell_too_deep};
 use crate::own::{OwnListener, OwnPorts};
 use crate::params::{PARAMS_LIMIT, ParamsWriter};
 use crate::registry::{EVENT_LIMIT, EventId, PublishError, Registry, Slot};
 use crate::subscriptions::{Owner, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions};
-use crate::transport::Address;
 
 /// The sizes of the tables of the Event Interface.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +227,12 @@ impl Events {
 
     fn own_listeners(&self) -> &[OwnListener] {
         self.shared.own_listeners.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Raises the core event `event` under `id`: as [`Events::raise`].
+    #[inline]
+    pub fn raise_core<E: CoreEvent>(&self, id: EventId, event: &E) -> Raised {
+        self.raise(id, |params| event.write(params))
     }
 
     /// Whether a connection that comes from `remote` and reached this host at `local` was made by the courier. It is not

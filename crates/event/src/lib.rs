@@ -12,6 +12,7 @@
 pub mod commands;
 
 mod account;
+mod address;
 mod core_events;
 mod courier;
 mod datagram;
@@ -31,6 +32,7 @@ mod threshold;
 mod transport;
 mod window;
 
+pub use address::{Address, AddressError, Endpoint, SOCKET_LIMIT};
 pub use core_events::{
     CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
     ShmThreshold, SrStatusChanged, TcpDisconnect, Threshold,
@@ -49,7 +51,4 @@ pub use subscriptions::{
     DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
 };
 pub use threshold::{Edge, Rule, SharedEdge, percentage};
-pub use transport::{
-    Address, AddressError, Endpoint, Event, Outlet, Receipts, SOCKET_LIMIT, Sending, Sent, Transport,
-    Transports,
-};
+pub use transport::{Event, Outlet, Receipts, Sending, Sent, Transport, Transports};

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use crate::address::Address;
 use crate::ledger::{Ledger, Turn};
 use crate::own::OwnPorts;
-use crate::transport::{Address, Event, Outlet, Receipts, Transport};
+use crate::transport::{Event, Outlet, Receipts, Transport};
 
 /// How many events an outlet is given at once.
 const BATCH: usize = 64;

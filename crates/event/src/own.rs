@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use tocsin_shm::{Arena, ArenaFull, Millis, ShmSafe, monotonic_millis};
 
-use crate::transport::{Address, Endpoint};
+use crate::address::{Address, Endpoint};
 
 /// A place where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

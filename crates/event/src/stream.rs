@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::address::{Address, AddressError, Endpoint};
 use crate::datagram::parse_host_port;
 use crate::line::carry;
 use crate::render::write_call;
-use crate::transport::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
+use crate::transport::{Event, Outlet, Receipts, Sending, Transport};
 use crate::window::{Document, Share};
 
 /// How long a subscriber may take to be connected to, unless [`StreamOptions`] says otherwise.

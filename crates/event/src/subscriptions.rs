@@ -15,8 +15,8 @@ use std::sync::atomic::{
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, Millis, ShmBytes, ShmClone, ShmSafe};
 
 use crate::account::{Accounts, Balance};
+use crate::address::Address;
 use crate::registry::{EventId, Registry};
-use crate::transport::Address;
 
 /// How many subscriptions there may be, unless the maker of the table says otherwise.
 pub const SUBSCRIPTION_LIMIT: usize = 4096;
@@ -296,7 +296,7 @@ impl Record {
         alloc: Alloc,
     ) -> Result<Self, Full> {
         let resolved = match address.endpoint {
-            crate::transport::Endpoint::Socket(to) => Some(to),
+            crate::address::Endpoint::Socket(to) => Some(to),
             _ => None,
         };
         let shown = ShmBytes::try_from_slice_in(address.shown.as_bytes(), alloc)?;
@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn the_scripts_route_and_a_clients_stand_beside_each_other() {
         let table = subscriptions(8);
-        let route = Address::new("route", "E_X", crate::transport::Endpoint::Text);
+        let route = Address::new("route", "E_X", crate::address::Endpoint::Text);
         table.subscribe(Owner::Script, EVENT, &route, None, 0, 0).unwrap();
         table.subscribe(Owner::Client, EVENT, &route, Some(1), 0, 0).unwrap();
         assert_eq!(shown(&table.list(0)), ["route:E_X", "route:E_X"]);

@@ -68,6 +68,6 @@ fn raises() {
     for port in 0..raises {
         let event =
             TcpDisconnect { src_ip: ip, src_port: port as u16, dst_ip: ip, dst_port: 5060, proto: "tcp" };
-        std::hint::black_box(events.tell(std::hint::black_box(EventId::TCP_DISCONNECT), &event));
+        std::hint::black_box(events.raise_core(std::hint::black_box(EventId::TCP_DISCONNECT), &event));
     }
 }

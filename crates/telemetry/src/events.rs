@@ -9,17 +9,17 @@ use tocsin_process::{Cause, Exit};
 
 /// `E_CORE_THRESHOLD`: `source` took `micros` for `extra`.
 pub fn threshold(events: &Events, source: &str, micros: u64, extra: &[u8]) -> Raised {
-    events.tell(EventId::THRESHOLD, &Threshold { source, time: micros, extra })
+    events.raise_core(EventId::THRESHOLD, &Threshold { source, time: micros, extra })
 }
 
 /// `E_CORE_PKG_THRESHOLD`: a process's private memory.
 pub fn private_memory(events: &Events, event: &PkgThreshold) -> Raised {
-    events.tell(EventId::PKG_THRESHOLD, event)
+    events.raise_core(EventId::PKG_THRESHOLD, event)
 }
 
 /// `E_CORE_SHM_THRESHOLD`: the shared memory.
 pub fn shared_memory(events: &Events, event: &ShmThreshold) -> Raised {
-    events.tell(EventId::SHM_THRESHOLD, event)
+    events.raise_core(EventId::SHM_THRESHOLD, event)
 }
 
 /// `E_CORE_TCP_DISCONNECT`: a connection ended. The far end is the source, also of one that this server opened.
@@ -31,17 +31,17 @@ pub fn disconnected(events: &Events, view: &View) -> Raised {
         dst_port: view.local.port(),
         proto: view.protocol.name(),
     };
-    events.tell(EventId::TCP_DISCONNECT, &event)
+    events.raise_core(EventId::TCP_DISCONNECT, &event)
 }
 
 /// `E_CORE_PROC_AUTO_SCALE`: a process was forked (`up`) or asked to leave (`down`).
 pub fn auto_scaled(events: &Events, event: &ProcAutoScale<'_>) -> Raised {
-    events.tell(EventId::PROC_AUTO_SCALE, event)
+    events.raise_core(EventId::PROC_AUTO_SCALE, event)
 }
 
 /// `E_CORE_SR_STATUS_CHANGED`: the status of an identifier went from one number to another.
 pub fn status_changed(events: &Events, event: &SrStatusChanged<'_>) -> Raised {
-    events.tell(EventId::SR_STATUS_CHANGED, event)
+    events.raise_core(EventId::SR_STATUS_CHANGED, event)
 }
 
 /// `E_CORE_PROC_EXIT`: a child ended, and what that cost.
@@ -61,5 +61,5 @@ pub fn process_exit(events: &Events, exit: &Exit, group: &str) -> Raised {
         group,
         records_lost: exit.records_lost.into(),
     };
-    events.tell(id, &event)
+    events.raise_core(id, &event)
 }

@@ -67,6 +67,6 @@ pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
         prefix,
         message: line.text.as_bytes(),
     };
-    teller.events.tell(teller.id, &event);
+    teller.events.raise_core(teller.id, &event);
     TELLING.set(false);
 }
