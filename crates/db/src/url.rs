@@ -80,7 +80,7 @@ pub(crate) struct Mysql {
     pub(crate) database: String,
 }
 
-/// What [`Url::place`] gives.
+/// Where a database is.
 pub(crate) enum Target<'a> {
     Mysql(&'a Mysql),
     Sqlite(&'a Path),

@@ -1,6 +1,6 @@
 //! The configuration language of OpenSIPS 3.4, from text to a running script.
 //!
-//! Text goes in through [`SourceMap`]; [`compile`] reads it, checks it against the [`Library`] of names the host has
+//! Text goes in through [`SourceMap`]; [`compile()`] reads it, checks it against the [`Library`] of names the host has
 //! registered, and gives a [`Program`]: the settings of the server, and its routes as flat code. An [`Execution`]
 //! runs a route for a [`Host`], the message or event under way, and stops where a function waits. What is wrong
 //! with a text comes out as [`Diagnostics`]. Nothing here knows SIP, sockets or modules: all but the language itself

@@ -48,7 +48,7 @@ pub enum NoWay {
 }
 
 /// The first of `hops` that a listener reaches and no blocklist names: its place, and the listener to send from. `out`
-/// gets the request as it leaves for it, see [`write`].
+/// gets the request as it leaves for it, see [`write()`].
 pub fn first_way(
     cx: &Context,
     target: &Target,

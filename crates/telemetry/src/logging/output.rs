@@ -118,7 +118,7 @@ pub(super) fn write(line: &Line<'_>) {
     event::tell(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
 }
 
-/// As [`write`], and raises no event.
+/// As [`write()`], and raises no event.
 pub(super) fn write_untold(line: &Line<'_>) {
     put(line, &time::log_stamp());
 }
