@@ -24,8 +24,8 @@ impl Module for Avpops {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let urls = Urls::new(&setup.parameters, &mut setup.databases)?;
-        setup.states.put(urls);
+        let urls = Urls::new(&setup.parameters, &mut setup.registered.databases)?;
+        setup.registered.states.put(urls);
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ fn ask(
     };
     let text = text.clone();
     Outcome::Wait(Box::pin(async move {
-        let answer = server.databases.query(server.query_reports(), database, &text, source).await;
+        let answer = server.registered.databases.query(server.query_reports(), database, &text, source).await;
         let rest: Resume<Context> =
             Box::new(move |cx| Outcome::Done(finish(cx, answer, &destinations, &text, number)));
         rest

@@ -109,7 +109,7 @@ fn prepared_statements_are_measured_too() {
     );
     let server = bench.worker.server;
     let database = server.state::<Urls>().find(0).unwrap();
-    let (pool, observer) = server.databases.pool(server.query_reports(), database).unwrap();
+    let (pool, observer) = server.registered.databases.pool(server.query_reports(), database).unwrap();
     let select = Select { table: "sqlite_master", ..Select::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rows = runtime.block_on(pool.select(&select, &observer)).unwrap();

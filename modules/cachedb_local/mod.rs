@@ -78,12 +78,13 @@ impl Module for CachedbLocal {
                     format!("there is no collection `{shown}`: name it in cache_collections"),
                 )
             })?;
-            setup.caches.add(id, Rc::clone(collection) as _);
+            setup.registered.caches.add(id, Rc::clone(collection) as _);
         }
         setup
+            .registered
             .deadlines
             .extend(collections.0.iter().map(|collection| Rc::new(Expiry(Rc::clone(collection))) as _));
-        setup.states.put(collections);
+        setup.registered.states.put(collections);
         Ok(())
     }
 

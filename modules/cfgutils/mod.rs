@@ -51,8 +51,8 @@ impl Module for Cfgutils {
         }
         let probability = Probability::create(setup)?;
         let shared = SharedVariables::create(setup)?;
-        setup.states.put(probability);
-        setup.states.put(shared);
+        setup.registered.states.put(probability);
+        setup.registered.states.put(shared);
         Ok(())
     }
 

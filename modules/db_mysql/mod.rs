@@ -34,7 +34,7 @@ impl Module for DbMysql {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters)?;
         setup.events.push(CONNECTION_EVENT);
-        setup.databases.offer(Rc::new(Mysql { settings, event: OnceCell::new() }));
+        setup.registered.databases.offer(Rc::new(Mysql { settings, event: OnceCell::new() }));
         Ok(())
     }
 }

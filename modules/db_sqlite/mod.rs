@@ -35,7 +35,7 @@ impl Module for DbSqlite {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let sqlite = Sqlite::new(&setup.parameters)?;
-        setup.databases.offer(Rc::new(sqlite));
+        setup.registered.databases.offer(Rc::new(sqlite));
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ impl Module for EventDatagram {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        setup.transports.add(Rc::new(Datagram::default()));
+        setup.registered.transports.add(Rc::new(Datagram::default()));
         Ok(())
     }
 }

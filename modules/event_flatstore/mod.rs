@@ -51,8 +51,8 @@ impl Module for EventFlatstore {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let options = options(&setup.parameters)?;
         let rotations = Rotations::create(setup.arena)?;
-        setup.states.put(rotations);
-        setup.transports.add(Rc::new(FlatStore::new(options, rotations)));
+        setup.registered.states.put(rotations);
+        setup.registered.transports.add(Rc::new(FlatStore::new(options, rotations)));
         Ok(())
     }
 

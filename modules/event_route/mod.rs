@@ -18,8 +18,8 @@ impl Module for EventRoute {
         let workers = setup.settings.timer_workers as usize;
         let routes = EventRoutes::create(setup.arena, workers)
             .map_err(|cause| SetupError::Other(cause.to_string()))?;
-        setup.transports.add(tocsin_server::event_routes::transport(&routes));
-        setup.event_routes = Some(routes);
+        setup.registered.transports.add(tocsin_server::event_routes::transport(&routes));
+        setup.registered.event_routes = Some(routes);
         Ok(())
     }
 }

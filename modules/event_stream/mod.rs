@@ -22,7 +22,7 @@ impl Module for EventStream {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        setup.transports.add(Rc::new(Stream::new(options(&setup.parameters)?)));
+        setup.registered.transports.add(Rc::new(Stream::new(options(&setup.parameters)?)));
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ struct Reach {
 /// # Errors
 /// The module httpd is not loaded before, or the path is taken.
 pub fn add_page(setup: &Setup<'_>, page: Page) -> Result<(), SetupError> {
-    let Some(Pages { list: pages, .. }) = setup.states.find() else {
+    let Some(Pages { list: pages, .. }) = setup.registered.states.find() else {
         let module = page.module;
         return Err(SetupError::Other(format!(
             "loadmodule \"httpd.so\" has to come before loadmodule \"{module}.so\""
@@ -87,7 +87,7 @@ pub fn add_page(setup: &Setup<'_>, page: Page) -> Result<(), SetupError> {
 
 /// Warns that whoever reaches the server may do `what`, if that is more than this host and there is no password.
 pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
-    let Some(Pages { reach, .. }) = setup.states.find() else { return };
+    let Some(Pages { reach, .. }) = setup.registered.states.find() else { return };
     if !reach.has_password && !reach.address.ip().to_canonical().is_loopback() {
         tracing::warn!(
             "{module}: whoever reaches {} {what} without a password: write modparam(\"httpd\", \"ip\", \"127.0.0.1\"), \
@@ -131,8 +131,8 @@ impl Module for Httpd {
             Reach { address, shown: shown.clone(), has_password: options.guard.credentials.is_some() };
         let (listener, pages) = (Rc::new(listener), Pages { list: Rc::default(), reach });
         let served = Rc::clone(&pages.list);
-        setup.states.put(pages);
-        setup.processes.push(ProcessGroup {
+        setup.registered.states.put(pages);
+        setup.registered.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: format!("HTTPD {shown}"),
             processes: 1,
@@ -162,7 +162,7 @@ fn run(
     options: HttpdOptions,
 ) -> Local<()> {
     let mut routes = Routes::new();
-    let status = &worker.server.status;
+    let status = &worker.server.registered.status;
     routes.add_public(readyz::ROOT, move |request| std::future::ready(readyz::page(status, &request.method)));
     for page in pages.borrow().iter() {
         let handler = (page.handler)(worker);

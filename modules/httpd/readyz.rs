@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn it_is_ready_while_the_core_runs() {
-        let status = &Bench::new("", "route { exit; }").worker.server.status;
+        let status = &Bench::new("", "route { exit; }").worker.server.registered.status;
         assert_eq!(shown(status, &Method::GET), (503, "core:main -1 initializing\n".to_owned()));
         status.set_core(CoreState::Running);
         assert_eq!(shown(status, &Method::GET), (200, "ready\n".to_owned()));

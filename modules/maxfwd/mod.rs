@@ -34,7 +34,7 @@ impl Module for Maxfwd {
             let problem = format!("{limit} is no limit of hops: give 1 to {DEFAULT_LIMIT}");
             return Err(SetupError::Parameter { module: "maxfwd", name: "max_limit", problem });
         }
-        setup.states.put(Limit(hops(limit)));
+        setup.registered.states.put(Limit(hops(limit)));
         Ok(())
     }
 }

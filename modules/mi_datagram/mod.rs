@@ -51,7 +51,7 @@ impl Module for MiDatagram {
         let socket = Rc::new(socket);
         setup.own_listeners.extend(socket.as_own_listener());
         let style = files::style(&setup.parameters);
-        setup.processes.push(ProcessGroup {
+        setup.registered.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: "MI Datagram".to_owned(),
             processes: children(&setup.parameters)?,

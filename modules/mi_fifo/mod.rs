@@ -41,7 +41,7 @@ impl Module for MiFifo {
         let options = options(&setup.parameters)?;
         make_room(&options)?;
         setup.own_listeners.push(OwnListener::Path(options.path.clone()));
-        setup.processes.push(ProcessGroup {
+        setup.registered.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: "MI FIFO".to_owned(),
             processes: 1,

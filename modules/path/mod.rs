@@ -51,7 +51,7 @@ impl Module for Path {
         let is_on = |name: &str, default: i64| setup.parameters.number(name, default) != 0;
         let settings =
             Settings { use_received: is_on("use_received", 0), double: is_on("enable_double_path", 1) };
-        setup.states.put(settings);
+        setup.registered.states.put(settings);
         Ok(())
     }
 }
@@ -59,7 +59,7 @@ impl Module for Path {
 /// Where a request goes on whose route set ends at `entry`, this server's own: to the address that was noted in it, if
 /// the module is loaded and `use_received` is on.
 pub(crate) fn next_hop_noted(server: &Server, entry: &UriRef<'_>) -> Option<Bytes> {
-    let settings = server.states.find::<Settings>()?;
+    let settings = server.registered.states.find::<Settings>()?;
     settings.use_received.then(|| noted_received(entry)).flatten()
 }
 

@@ -59,7 +59,7 @@ impl Module for Registrar {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters)?;
-        let locations = setup.states.find::<Locations>();
+        let locations = setup.registered.states.find::<Locations>();
         let locations =
             locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;
         let names = self.domains.borrow();
@@ -78,7 +78,7 @@ impl Module for Registrar {
         let accepted = setup.statistics.counter("registrar", "accepted_regs");
         let rejected = setup.statistics.counter("registrar", "rejected_regs");
         let persistent_flag = parameters::persistent_flag(&setup.parameters, &setup.settings.flag_names)?;
-        setup.states.put(State { settings, domains, accepted, rejected, persistent_flag });
+        setup.registered.states.put(State { settings, domains, accepted, rejected, persistent_flag });
         Ok(())
     }
 }

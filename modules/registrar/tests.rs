@@ -82,7 +82,7 @@ impl Bench {
 
     /// Lets what is due happen, as a TIMER worker does.
     fn expire(&self) {
-        for table in &self.server().deadlines {
+        for table in &self.server().registered.deadlines {
             let table: &dyn Deadlines = &**table;
             (0..table.shards()).for_each(|shard| table.expire(self.worker, shard, now_ms() + 1));
         }

@@ -56,8 +56,8 @@ impl Module for Rr {
             username: is_on("add_username", 0),
             mismatch_warning: is_on("enable_socket_mismatch_warning", 1),
         };
-        setup.states.put(settings);
-        setup.on_leaving.push(Rc::new(record::double));
+        setup.registered.states.put(settings);
+        setup.registered.on_leaving.push(Rc::new(record::double));
         Ok(())
     }
 }

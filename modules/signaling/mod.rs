@@ -32,7 +32,7 @@ impl Module for Signaling {
 /// Answers the request of `cx`. `false` when it cannot be answered.
 pub fn send(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
     if cx.transaction.is_some()
-        && let Some(layer) = &cx.server().transactions
+        && let Some(layer) = &cx.server().registered.transactions
         && let Some(sent) = layer.reply(cx, status, &sl::one_line(reason))
     {
         return sent;

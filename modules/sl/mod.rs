@@ -43,7 +43,7 @@ impl Module for Sl {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let wanted = setup.parameters.number("enable_stats", 1) != 0;
-        setup.states.put(Counting(wanted.then(|| Counters::register(&mut setup.statistics))));
+        setup.registered.states.put(Counting(wanted.then(|| Counters::register(&mut setup.statistics))));
         Ok(())
     }
 }
@@ -128,7 +128,7 @@ fn functions() -> Vec<Function<Context>> {
 }
 
 fn counters(cx: &Context) -> Option<Counters> {
-    cx.server().states.find::<Counting>().and_then(|counting| counting.0)
+    cx.server().registered.states.find::<Counting>().and_then(|counting| counting.0)
 }
 
 impl Counters {

@@ -29,10 +29,10 @@ impl Module for StatusReport {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         for value in setup.parameters.all(GROUP) {
             let name = as_text(value).unwrap_or_default();
-            let made = setup.status.group(&name.lossy(), Owner::Script);
-            made.and_then(|group| setup.status.identifier(group, &Identifier::MAIN)).map_err(|cause| {
-                SetupError::Parameter { module: NAME, name: GROUP, problem: cause.to_string() }
-            })?;
+            let made = setup.registered.status.group(&name.lossy(), Owner::Script);
+            made.and_then(|group| setup.registered.status.identifier(group, &Identifier::MAIN)).map_err(
+                |cause| SetupError::Parameter { module: NAME, name: GROUP, problem: cause.to_string() },
+            )?;
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ fn function(
 ) -> Function<Context> {
     Function::new(name, params, Routes::ANY, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            let status = &cx.server().status;
+            let status = &cx.server().registered.status;
             own(status, &arguments[0], name)
                 .is_some_and(|identifier| act(status, identifier, &arguments[1..]))
                 .into()

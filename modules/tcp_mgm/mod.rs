@@ -76,7 +76,7 @@ impl Module for TcpMgm {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let source = Source::new(&setup.parameters, &mut setup.databases)?;
+        let source = Source::new(&setup.parameters, &mut setup.registered.databases)?;
         let (paths, sweeper) = Paths::create(setup.arena)?;
         setup.tables.push(sweeper);
         if let Some(rules) = source.read_file() {
@@ -84,7 +84,7 @@ impl Module for TcpMgm {
                 .publish(rules.map_err(SetupError::Other)?)
                 .map_err(|cause| SetupError::Other(cause.to_string()))?;
         } else {
-            setup.jobs.push(tables::until_read(
+            setup.registered.jobs.push(tables::until_read(
                 "tcp_mgm",
                 |worker| worker.server.state::<State>().paths.are_there(),
                 |worker| Box::pin(reload(worker.server)),
@@ -92,7 +92,7 @@ impl Module for TcpMgm {
         }
         let paths = Rc::new(paths);
         setup.tcp_paths = Some(paths.clone());
-        setup.states.put(State { source, paths });
+        setup.registered.states.put(State { source, paths });
         Ok(())
     }
 

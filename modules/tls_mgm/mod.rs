@@ -44,17 +44,17 @@ impl Module for TlsMgm {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters, &mut setup.databases)?;
+        let settings = Settings::new(&setup.parameters, &mut setup.registered.databases)?;
         let store = Store::create(settings, setup)?;
         if store.has_table() {
-            setup.jobs.push(tables::until_read(
+            setup.registered.jobs.push(tables::until_read(
                 "tls_mgm",
                 |worker| !worker.server.state::<Rc<Store>>().is_waiting(),
                 |worker| Box::pin(first_read(worker.server)),
             ));
         }
-        setup.states.put(Rc::clone(&store));
-        setup.tls_wishes = Some(Rc::clone(&store) as _);
+        setup.registered.states.put(Rc::clone(&store));
+        setup.registered.tls_wishes = Some(Rc::clone(&store) as _);
         setup.security = Some(store);
         Ok(())
     }

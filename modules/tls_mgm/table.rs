@@ -140,7 +140,7 @@ impl Table {
     }
 
     async fn select(&self, server: &Server, select: &Select<'_>) -> Result<Rows, String> {
-        let found = server.databases.pool(server.query_reports(), self.database);
+        let found = server.registered.databases.pool(server.query_reports(), self.database);
         let (pool, observer) = found.ok_or_else(|| "there is no such database".to_owned())?;
         pool.select(select, &observer).await.map_err(|cause| cause.to_string())
     }

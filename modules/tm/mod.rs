@@ -69,9 +69,9 @@ impl Module for Tm {
             Map::create(setup.arena, &MapOptions { name: "tm transactions", shards, buckets: BUCKETS })?;
         setup.tables.push(table.sweeper());
         let counters = Counters::register(&mut setup.statistics, table);
-        setup.states.put(State { table, settings, counters, scratch: RefCell::default() });
-        setup.deadlines.push(Rc::new(timers::Expiry(table)));
-        setup.transactions = Some(Rc::new(replies::Layer));
+        setup.registered.states.put(State { table, settings, counters, scratch: RefCell::default() });
+        setup.registered.deadlines.push(Rc::new(timers::Expiry(table)));
+        setup.registered.transactions = Some(Rc::new(replies::Layer));
         Ok(())
     }
 }

@@ -60,10 +60,15 @@ impl Module for Usrloc {
         let settings = Settings::new(&setup.parameters)?;
         let table = Table::create(setup.arena, settings.hash_size, setup.settings.shared_bytes)?;
         setup.tables.push(table.sweeper());
-        setup.deadlines.push(Rc::new(expiry::Expiry(table)));
+        setup.registered.deadlines.push(Rc::new(expiry::Expiry(table)));
         setup.events.extend(events::NAMES);
         setup.statistics.computed("usrloc", move |each| each("registered_users", table.len() as i64));
-        setup.states.put(Locations { table, domains: RefCell::default(), settings, events: OnceCell::new() });
+        setup.registered.states.put(Locations {
+            table,
+            domains: RefCell::default(),
+            settings,
+            events: OnceCell::new(),
+        });
         Ok(())
     }
 

@@ -73,13 +73,13 @@ impl Family for ServerFamily {
             waiting.ready();
         }
         self.server.words.started.store(1, Release);
-        self.server.status.set_core(CoreState::Running);
+        self.server.registered.status.set_core(CoreState::Running);
         (self.server.on_ready)(self.server);
     }
 
     fn ending(&self) {
         self.server.words.ending.store(1, Release);
-        self.server.status.set_core(CoreState::Terminating);
+        self.server.registered.status.set_core(CoreState::Terminating);
     }
 
     fn tick(&self) {

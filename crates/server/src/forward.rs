@@ -82,7 +82,7 @@ pub fn first_way(
 /// path, and our Via with `branch` behind the magic cookie.
 pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], out: &mut Vec<u8>) {
     let mut edits = cx.edits.clone();
-    for change in &cx.server().on_leaving {
+    for change in &cx.server().registered.on_leaving {
         change(cx, listener, &mut edits);
     }
     if let Some(uri) = &target.uri {
@@ -133,7 +133,7 @@ pub fn wish_for<A: std::borrow::Borrow<Avps>>(
     hop: &Hop,
     avps: impl FnOnce() -> A,
 ) -> Option<Wish> {
-    let layer = server.tls_wishes.as_ref().filter(|_| hop.protocol.is_secure())?;
+    let layer = server.registered.tls_wishes.as_ref().filter(|_| hop.protocol.is_secure())?;
     Some(layer.wish(avps().borrow()))
 }
 

@@ -95,37 +95,19 @@ pub trait Deadlines {
     fn expire(&self, worker: &'static Worker, shard: usize, now: u64);
 }
 
-/// What modules make and register before the first fork, one after the other.
-pub struct Setup<'a> {
-    /// The shared memory.
-    pub arena: &'static Arena,
-    /// Rows of the process table: the most processes there will be.
-    pub slots: u16,
-    /// Global parameters.
-    pub settings: &'a Settings,
-    /// The `modparam` lines of the module that starts now, in order.
-    pub parameters: Parameters,
-    /// Statistics.
-    pub statistics: Statistics,
+/// What modules register while they start, and the server has from then on.
+pub struct Registered {
     /// What the parts of the server say about their readiness.
     pub status: StatusReports,
-    /// Files made for the server, which go when it ends.
-    pub files: Vec<MadeFile>,
-    /// Tables whose locks the supervisor sweeps after a death.
-    pub tables: Vec<&'static dyn Sweep>,
     /// State that functions find again by its type.
     pub states: States,
-    /// Names of events that modules raise.
-    pub events: Vec<&'static str>,
     /// Ways to deliver events.
     pub transports: Transports,
-    /// Where modules listen, beside the `socket=` lines: nobody can subscribe events for these places.
-    pub own_listeners: Vec<OwnListener>,
-    /// Those who run event routes, if a module has them run.
+    /// The workers that run event routes, if a module has them run.
     pub event_routes: Option<Rc<EventRoutes>>,
     /// Key-value stores.
     pub caches: Caches,
-    /// Processes.
+    /// Processes of the modules, by their group.
     pub processes: Vec<ProcessGroup>,
     /// Periodic work.
     pub jobs: Vec<Job>,
@@ -137,14 +119,38 @@ pub struct Setup<'a> {
     pub transactions: Option<Rc<dyn Transactions>>,
     /// Databases: to offer access to a kind of them, or to name one that is needed.
     pub databases: Databases,
+    /// What scripts select of the TLS layer, if a module is one.
+    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
+}
+
+/// What modules find and register before the first fork, one after the other.
+pub struct Setup<'a> {
+    /// The shared memory.
+    pub arena: &'static Arena,
+    /// Rows of the process table: the most processes there will be.
+    pub slots: u16,
+    /// Global parameters.
+    pub settings: &'a Settings,
+    /// The `modparam` lines of the module that starts now, in order.
+    pub parameters: Parameters,
+    /// Statistics.
+    pub statistics: Statistics,
+    /// Files made for the server, which go when it ends.
+    pub files: Vec<MadeFile>,
+    /// Tables whose locks the supervisor sweeps after a death.
+    pub tables: Vec<&'static dyn Sweep>,
+    /// Names of events that modules raise.
+    pub events: Vec<&'static str>,
+    /// Where modules listen, beside the `socket=` lines: nobody can subscribe events for these places.
+    pub own_listeners: Vec<OwnListener>,
     /// The TLS layer, if a module is one.
     pub security: Option<Rc<dyn Security>>,
-    /// What scripts select of it.
-    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
     /// How connections of each protocol are served.
     pub streams: StreamOptionsByProtocol,
     /// The module that knows paths of connections, if one does.
     pub tcp_paths: Option<Rc<dyn TcpPaths>>,
+    /// What the server has from then on.
+    pub registered: Registered,
 }
 
 /// The `modparam` values of one module.

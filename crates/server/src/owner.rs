@@ -15,19 +15,19 @@ impl Owner for Worker {
     }
 
     fn not_sent(&'static self, ticket: Ticket) {
-        let Some(layer) = self.server.transactions.clone() else { return };
+        let Some(layer) = self.server.registered.transactions.clone() else { return };
         // Not here and now: the caller may be in the middle of that transaction.
         self.spawn(async move { layer.send_failed(self, ticket) });
     }
 
     fn note_left(&'static self, ticket: Ticket) {
-        if let Some(layer) = &self.server.transactions {
+        if let Some(layer) = &self.server.registered.transactions {
             layer.request_left(self, ticket);
         }
     }
 
     fn has_left(&'static self, ticket: Ticket) -> bool {
-        self.server.transactions.as_ref().is_some_and(|layer| layer.has_left(self, ticket))
+        self.server.registered.transactions.as_ref().is_some_and(|layer| layer.has_left(self, ticket))
     }
 
     fn flush(&'static self) {

@@ -108,7 +108,7 @@ fn response(cx: Context) {
 
 /// To the transaction that waits for it; a response that none waits for goes upstream by its Via.
 fn deliver_response(cx: Context) {
-    let stray = match &cx.server().transactions {
+    let stray = match &cx.server().registered.transactions {
         Some(layer) => layer.reply_received(cx),
         None => Some(cx),
     };

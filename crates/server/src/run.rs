@@ -93,7 +93,7 @@ fn refuse(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
     if cx.route != RouteKind::Request || is_looked_after(cx) {
         return false;
     }
-    let layer = cx.server().transactions.as_ref();
+    let layer = cx.server().registered.transactions.as_ref();
     if layer.and_then(|layer| layer.reply(cx, status, reason)).is_none() {
         reply::stateless(cx, status, reason);
     }
@@ -102,7 +102,8 @@ fn refuse(cx: &mut Context, status: u16, reason: &[u8]) -> bool {
 
 /// Whether the request of `cx` was answered, or will be without its script.
 fn is_looked_after(cx: &Context) -> bool {
-    let by_transaction = cx.server().transactions.as_ref().and_then(|layer| layer.ends_by_itself(cx));
+    let by_transaction =
+        cx.server().registered.transactions.as_ref().and_then(|layer| layer.ends_by_itself(cx));
     by_transaction.unwrap_or(cx.served)
 }
 

@@ -4,25 +4,20 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
-use tocsin_event::{Events, Transports};
+use tocsin_event::Events;
 use tocsin_process::Plan;
 use tocsin_script::{Program, RouteId};
 use tocsin_shm::{Arena, ProcessTable};
 use tocsin_streams::Network;
 
 use crate::blocklist::Blocklists;
-use crate::caches::Caches;
 use crate::context::Context;
-use crate::databases::{Databases, QueryReports};
-use crate::event_routes::EventRoutes;
+use crate::databases::QueryReports;
 use crate::memory::MemoryWatch;
-use crate::module::{Deadlines, Job, Module, OnLeaving, ProcessGroup, States};
+use crate::module::{Module, Registered};
 use crate::scaling::ScaledGroup;
 use crate::settings::Settings;
 use crate::statistics::{CoreCounters, Statistics};
-use crate::status_report::StatusReports;
-use crate::tls_wishes::TlsWishes;
-use crate::transaction::Transactions;
 use crate::turns::Turns;
 
 /// Words of shared memory that belong to the server as a whole.
@@ -60,40 +55,18 @@ pub struct Server {
     pub scaling: Vec<ScaledGroup>,
     /// Who does periodic work, each time it is due.
     pub turns: Turns,
-    /// State of the modules.
-    pub states: States,
+    /// What modules registered.
+    pub registered: Registered,
     /// The loaded modules, in the order of the configuration.
     pub modules: Vec<Rc<dyn Module>>,
     /// Statistics.
     pub statistics: Rc<Statistics>,
     /// The core's counters among them.
     pub counters: CoreCounters,
-    /// What the parts of the server say about their readiness.
-    pub status: StatusReports,
     /// The Event Interface.
     pub events: Events,
-    /// Ways to deliver events.
-    pub transports: Transports,
     /// Becomes readable when the event log has something for the courier.
     pub ears: OwnedFd,
-    /// The transaction layer, if one is loaded.
-    pub transactions: Option<Rc<dyn Transactions>>,
-    /// The databases that modules use.
-    pub databases: Databases,
-    /// What scripts select of the TLS layer, if one is loaded.
-    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
-    /// Processes of the modules, by their group.
-    pub processes: Vec<ProcessGroup>,
-    /// What modules do to a request that leaves.
-    pub on_leaving: Vec<OnLeaving>,
-    /// Those who run event routes, if the module is loaded.
-    pub event_routes: Option<Rc<EventRoutes>>,
-    /// Key-value stores.
-    pub caches: Caches,
-    /// Periodic work.
-    pub jobs: Vec<Job>,
-    /// Tables with deadlines.
-    pub deadlines: Vec<Rc<dyn Deadlines>>,
     /// What memory is watched against.
     pub memory: MemoryWatch,
     /// Destinations never to send to.
@@ -122,7 +95,7 @@ impl Server {
     /// another module's state use [`States::find`].
     #[expect(clippy::expect_used, reason = "names of a module exist only once its state does")]
     pub fn state<T: 'static>(&self) -> &T {
-        self.states.find().expect("the state of a loaded module")
+        self.registered.states.find().expect("the state of a loaded module")
     }
 
     /// What a query to a database is counted and reported with.

@@ -53,7 +53,11 @@ impl Table {
     /// A [`DatabaseError`].
     pub async fn read(&self, server: &Server) -> Result<Rows, DatabaseError> {
         let query = format!("SELECT * FROM {}", self.name);
-        server.databases.query(server.query_reports(), self.database, query.as_bytes(), Source::Plain).await
+        server
+            .registered
+            .databases
+            .query(server.query_reports(), self.database, query.as_bytes(), Source::Plain)
+            .await
     }
 
     /// Its name.

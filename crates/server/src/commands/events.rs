@@ -31,7 +31,7 @@ pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
             let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
             commands::subscribers_list(
                 &server.events,
-                &server.transports,
+                &server.registered.transports,
                 event.as_deref(),
                 socket.as_deref(),
             )
@@ -66,7 +66,8 @@ fn subscribe(worker: &'static Worker, params: &Params) -> Result<Reply, MiError>
     let (event, socket) = (params.text("event")?, params.text("socket")?);
     let expire = params.optional_int("expire")?;
     let subscribing =
-        Subscribing::read(&server.events, &server.transports, &event, &socket, expire).map_err(refused)?;
+        Subscribing::read(&server.events, &server.registered.transports, &event, &socket, expire)
+            .map_err(refused)?;
     let Some((host, port)) = subscribing.unresolved().map(|(host, port)| (host.to_owned(), port)) else {
         return Ok(Reply::Now(subscribing.finish(&server.events, None).map_err(refused)));
     };

@@ -12,7 +12,7 @@ use crate::time;
 const AGGREGATED: &[u8] = b"aggregated";
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let status = &server.status;
+    let status = &server.registered.status;
     registry.add(Command::new(
         "core",
         "sr_get_status",

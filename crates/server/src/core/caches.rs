@@ -104,14 +104,14 @@ fn asked<R>(
 ) -> Option<R> {
     let (id, key) = (as_text(&arguments[0])?, as_text(&arguments[1])?);
     let server = cx.server();
-    let Some(cache) = server.caches.find(&id) else {
+    let Some(cache) = server.registered.caches.find(&id) else {
         tracing::error!(
             "{function}: there is no key-value store `{}`: load its module and give it that URL",
             id.lossy()
         );
         return None;
     };
-    server.statistics.add(server.caches.total, 1);
+    server.statistics.add(server.registered.caches.total, 1);
     match ask(&**cache, &key) {
         Ok(answer) => Some(answer),
         Err(CacheError::Full) => {

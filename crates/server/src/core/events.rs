@@ -140,7 +140,7 @@ fn subscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
             return Outcome::FALSE;
         }
     };
-    let address = match server.transports.parse(&socket) {
+    let address = match server.registered.transports.parse(&socket) {
         Ok(address) => address,
         Err(cause) => {
             refused(&cause);

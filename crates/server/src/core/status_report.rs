@@ -15,7 +15,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const CHECK: &[Param] =
         &[Param::required("group", ParamKind::Str), Param::optional("identifier", ParamKind::Str)];
     vec![Function::new("sr_check_status", CHECK, Routes::ANY, |_| {
-        let call: Call<Context> = Rc::new(|cx, arguments| check(&cx.server().status, arguments));
+        let call: Call<Context> = Rc::new(|cx, arguments| check(&cx.server().registered.status, arguments));
         Ok(call)
     })]
 }

@@ -23,7 +23,7 @@ const FULL: Duration = Duration::from_millis(5);
 /// # Errors
 /// The mailbox cannot be waited for or read.
 pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
-    let seats = worker.server.event_routes.as_ref().map(|routes| &routes.seats);
+    let seats = worker.server.registered.event_routes.as_ref().map(|routes| &routes.seats);
     let Some(seat) = seats.and_then(|seats| seats.get(worker.member.index)) else { return Ok(()) };
     while !seat.reader.hold(worker.server.table, worker.member.slot) {
         tokio::time::sleep(FULL).await;
@@ -51,7 +51,9 @@ pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
 /// goes on. What finds no other place waits for the successor.
 pub(crate) fn hand_over(worker: &'static Worker) {
     let server = worker.server;
-    let Some(routes) = server.event_routes.as_ref().filter(|_| !server.is_ending()) else { return };
+    let Some(routes) = server.registered.event_routes.as_ref().filter(|_| !server.is_ending()) else {
+        return;
+    };
     let Some(own) = routes.seats.get(worker.member.index) else { return };
     // From here on nothing is posted to this one any more.
     server.table.slot(worker.member.slot).set_state(SlotState::Draining);
@@ -61,7 +63,9 @@ pub(crate) fn hand_over(worker: &'static Worker) {
 /// Takes what lies in the mailboxes of workers that left: what found no other place, or came as they went.
 pub(crate) fn take_over(worker: &'static Worker) {
     let server = worker.server;
-    let Some(routes) = server.event_routes.as_ref().filter(|_| !server.is_ending()) else { return };
+    let Some(routes) = server.registered.event_routes.as_ref().filter(|_| !server.is_ending()) else {
+        return;
+    };
     for seat in routes.left() {
         if seat.reader.hold(server.table, worker.member.slot) {
             forward(routes, seat, worker.member.index);

@@ -21,7 +21,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     logging::tell_no_lines();
     let ears = server.ears.try_clone()?;
     let options = CourierOptions::for_process(server.settings.private_bytes);
-    let courier = Courier::new(server.events, server.transports.clone(), ears, options)?;
+    let courier = Courier::new(server.events, server.registered.transports.clone(), ears, options)?;
     running(worker);
     let mut delivery = std::pin::pin!(courier.run());
     let stop = tokio::select! {

@@ -105,7 +105,9 @@ async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::R
 
 /// A process of a module: groups of modules come first in the plan, in the order in which they were registered.
 async fn module_process(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let Some(group) = worker.server.processes.get(worker.member.group) else { return Ok(Stop::Asked) };
+    let Some(group) = worker.server.registered.processes.get(worker.member.group) else {
+        return Ok(Stop::Asked);
+    };
     let work = Rc::clone(&group.run)(worker);
     running(worker);
     until_asked(worker, termination, work).await
@@ -144,7 +146,7 @@ fn stopping(
                 }
                 _ = second.tick() => {
                     logging::tell_floods();
-                    worker.server.databases.close_idle();
+                    worker.server.registered.databases.close_idle();
                     worker.safe_point();
                     if worker.is_full() && !may_go_on(worker) {
                         return Stop::Full;

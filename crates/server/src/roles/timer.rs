@@ -23,7 +23,7 @@ const LONGEST: u64 = 100;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let mut routes = tokio::task::spawn_local(crate::event_routes::serve(worker));
-    let mut has_routes = worker.server.event_routes.is_some();
+    let mut has_routes = worker.server.registered.event_routes.is_some();
     running(worker);
     let members = worker.server.plan.members();
     let siblings: Rc<[u16]> =
@@ -60,7 +60,7 @@ fn look(worker: &'static Worker, siblings: &[u16]) -> u64 {
         crate::event_routes::take_over(worker);
     }
     let mut next = u64::MAX;
-    for table in &worker.server.deadlines {
+    for table in &worker.server.registered.deadlines {
         for shard in (rank..table.shards()).step_by(workers) {
             let due = table.next_due(shard);
             if due <= now {
@@ -100,7 +100,7 @@ fn periodic(worker: &'static Worker, siblings: &Rc<[u16]>) {
         };
         every(Duration::from_secs(u64::from(seconds.max(1))), Rc::new(work));
     }
-    for job in &worker.server.jobs {
+    for job in &worker.server.registered.jobs {
         every(job.every, Rc::new(move || (job.run)(worker)));
     }
 }

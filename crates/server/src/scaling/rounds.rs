@@ -159,7 +159,7 @@ pub(crate) fn report(server: &Server) {
     for scaled in &server.scaling {
         while let Some(done) = scaled.board.next_unreported() {
             // A report that finds no room is lost; the event and the log tell the same.
-            let _ = server.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
+            let _ = server.registered.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::databases::Databases;
 use crate::flag_names::FlagNames;
 use crate::keyed_hash::KeyedHash;
 use crate::memory::MemoryWatch;
-use crate::module::{Deadlines, Module, Parameters, Setup, States};
+use crate::module::{Deadlines, Module, Parameters, Registered, Setup, States};
 use crate::server::Server;
 use crate::settings::{Overrides, Settings, SocketSetting};
 use crate::statistics::{CoreCounters, Statistics};
@@ -103,7 +103,7 @@ pub fn assemble(
     start(&loaded, &mut setup, &program)?;
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     setup.tables.extend(blocklists.sweepers());
-    setup.deadlines.extend(blocklists.expiring().map(|rules| Rc::new(rules) as Rc<dyn Deadlines>));
+    setup.registered.deadlines.extend(blocklists.expiring().map(|rules| Rc::new(rules) as Rc<dyn Deadlines>));
     let mut exchange = exchange(arena, &settings, &mut setup.statistics)?;
     setup.tables.push(exchange.connections.sweeper());
     process_statistics::register_processes(&mut setup.statistics, table, settings.private_bytes);
@@ -117,15 +117,16 @@ pub fn assemble(
     network_statistics::listen(&sockets);
     setup.own_listeners.extend(sockets.as_own_listeners());
     events.know_own_listeners(std::mem::take(&mut setup.own_listeners));
-    let plan = plan::plan(&setup.processes, &sockets, &settings, slots)?;
+    let plan = plan::plan(&setup.registered.processes, &sockets, &settings, slots)?;
     exchange.seat(&plan);
     let routes = event_routes::names(&program);
-    event_routes::subscribe(setup.event_routes.as_deref(), &routes, &events).map_err(StartError::Events)?;
-    if let Some(known) = &setup.event_routes {
+    event_routes::subscribe(setup.registered.event_routes.as_deref(), &routes, &events)
+        .map_err(StartError::Events)?;
+    if let Some(known) = &setup.registered.event_routes {
         known.know(table, &plan, routes);
     }
-    let scaling = scaling::groups(&plan, &sockets, arena, &mut setup.status)?;
-    let turns = Turns::create(arena, program.timer_routes().count() + setup.jobs.len())?;
+    let scaling = scaling::groups(&plan, &sockets, arena, &mut setup.registered.status)?;
+    let turns = Turns::create(arena, program.timer_routes().count() + setup.registered.jobs.len())?;
     let sweeps = std::mem::take(&mut setup.tables);
     let files = std::mem::take(&mut setup.files);
     let memory = MemoryWatch {
@@ -136,19 +137,7 @@ pub fn assemble(
         private_rule: settings.private_rule(),
         started: ground.words.started,
     };
-    let Setup { statistics, status, states, transports, event_routes, caches, processes, .. } = setup;
-    let Setup {
-        jobs,
-        deadlines,
-        on_leaving,
-        transactions,
-        databases,
-        security,
-        tls_wishes,
-        streams,
-        tcp_paths,
-        ..
-    } = setup;
+    let Setup { statistics, security, streams, tcp_paths, registered, .. } = setup;
     let statistics = Rc::new(statistics);
     let network = Network {
         sockets,
@@ -175,23 +164,12 @@ pub fn assemble(
         network,
         scaling,
         turns,
-        states,
+        registered,
         modules: loaded,
         statistics,
         counters,
-        status,
         events,
-        transports,
         ears: ground.ears,
-        transactions,
-        databases,
-        tls_wishes,
-        processes,
-        on_leaving,
-        event_routes,
-        caches,
-        jobs,
-        deadlines,
         memory,
         blocklists,
         words: ground.words,
@@ -217,20 +195,12 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
     let counters = CoreCounters::register(&mut statistics);
     network_statistics::register(&mut statistics);
     event_statistics::register(&mut statistics, events);
-    let setup = Setup {
-        arena,
-        slots,
-        settings,
-        parameters: Parameters::default(),
-        files: Vec::new(),
-        tables: events.sweepers().into_iter().chain(status.sweepers()).collect(),
+    let tables = events.sweepers().into_iter().chain(status.sweepers()).collect();
+    let registered = Registered {
         status,
         caches: Caches::new(&mut statistics),
-        statistics,
         states: States::default(),
-        events: Vec::new(),
         transports: Transports::default(),
-        own_listeners: Vec::new(),
         event_routes: None,
         processes: Vec::new(),
         jobs: Vec::new(),
@@ -238,10 +208,22 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         on_leaving: Vec::new(),
         transactions: None,
         databases: Databases::default(),
-        security: None,
         tls_wishes: None,
+    };
+    let setup = Setup {
+        arena,
+        slots,
+        settings,
+        parameters: Parameters::default(),
+        statistics,
+        files: Vec::new(),
+        tables,
+        events: Vec::new(),
+        own_listeners: Vec::new(),
+        security: None,
         streams: StreamOptionsByProtocol::default(),
         tcp_paths: None,
+        registered,
     };
     Ok((setup, counters))
 }
@@ -258,7 +240,7 @@ fn start(
         setup.parameters = Parameters(own.map(|s| (s.name.clone(), s.value.clone())).collect());
         module.start(setup).map_err(|cause| StartError::of_module(name, cause, program))?;
     }
-    let assigned = setup.databases.assign();
+    let assigned = setup.registered.databases.assign();
     assigned.map_err(|(asker, cause)| StartError::of_module(asker.module, cause, program))
 }
 
