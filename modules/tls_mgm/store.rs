@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
-use tocsin_net::connections::Guise;
+use tocsin_net::connections::TlsIdentity;
 use tocsin_script::Value;
 use tocsin_server::Server;
 use tocsin_server::avps::Avps;
@@ -258,13 +258,13 @@ impl Security for Store {
         self.client(remote, wish, host)
     }
 
-    fn guise(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise {
+    fn tls_identity(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> TlsIdentity {
         let own = self.current();
-        let Ok(at) = own.client_domain(remote, wish) else { return Guise::NONE };
+        let Ok(at) = own.client_domain(remote, wish) else { return TlsIdentity::NONE };
         // Never 0, which means nothing.
         let hash = |name: &str| self.hash.hash(&[name.to_ascii_lowercase().as_bytes()]) as u32 | 1;
         let name = host.filter(|host| host.parse::<IpAddr>().is_err());
-        Guise { domain: hash(&own.domains[at].name), name: name.map_or(0, hash) }
+        TlsIdentity { domain: hash(&own.domains[at].name), name: name.map_or(0, hash) }
     }
 }
 

@@ -165,7 +165,7 @@ impl Doing<'_> {
         self.send_down(t, b, &b.request, ticket);
     }
 
-    /// Sends a request where that of the branch `b` goes. Over TLS it goes in the same guise: the next hop takes a
+    /// Sends a request where that of the branch `b` goes. Over TLS it goes in the same tls_identity: the next hop takes a
     /// CANCEL from nobody else.
     fn send_down(&mut self, t: &Transaction, b: &Branch, bytes: &[u8], ticket: Option<Ticket>) {
         if !self.is_stream(b.flow) {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use tocsin_event::percentage;
-use tocsin_net::connections::{ConnectionId, Keeper};
+use tocsin_net::connections::{ConnectionId, OwnerId};
 use tocsin_net::{Inbox, Outbox, Resolver};
 use tocsin_process::{Kind, Member};
 use tocsin_script::{RouteKind, ScriptVars};
@@ -86,7 +86,7 @@ impl Worker {
 
     /// Connections of this process, and the way to those of others.
     pub fn streams(&'static self) -> &'static WorkerStreams {
-        self.streams.get_or_init(|| WorkerStreams::new(&self.server.network, self, keeper_of(self)))
+        self.streams.get_or_init(|| WorkerStreams::new(&self.server.network, self, owner_id(self)))
     }
 
     /// Queues one message. It leaves at the next [`Self::flush`].
@@ -249,8 +249,8 @@ impl Worker {
 }
 
 /// What this process is to connections, if it is a TCP worker.
-pub(crate) fn keeper_of(worker: &Worker) -> Option<Keeper> {
+pub(crate) fn owner_id(worker: &Worker) -> Option<OwnerId> {
     let member = worker.member;
     (worker.server.plan.groups[member.group].kind == Kind::Tcp)
-        .then_some(Keeper { index: member.index as u16, generation: member.generation })
+        .then_some(OwnerId { index: member.index as u16, generation: member.generation })
 }

@@ -1,4 +1,4 @@
-//! One connection in the hands of its keeper: its task, its limits in time, its end.
+//! One connection in the hands of its owner: its task, its limits in time, its end.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -261,7 +261,7 @@ impl Connection {
         self.mark_dirty();
     }
 
-    /// TLS is done: what it agreed on is kept for whoever asks.
+    /// TLS is done: what it agreed on is kept for scripts.
     pub(super) fn become_secure(&self) {
         let facts = self.session.borrow().as_ref().map(|session| Rc::new(session.facts()));
         *self.facts.borrow_mut() = facts;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use thiserror::Error;
-use tocsin_net::connections::{Connections, Keeper};
+use tocsin_net::connections::{Connections, OwnerId};
 use tocsin_net::{Mailbox, Protocol};
 use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
@@ -105,9 +105,9 @@ impl Exchange {
     }
 
     /// The worker that has index `index` now; `None` while there is none that serves.
-    pub fn keeper(&self, table: &ProcessTable, index: u16) -> Option<Keeper> {
+    pub fn owner(&self, table: &ProcessTable, index: u16) -> Option<OwnerId> {
         let slot = table.slot(*self.slots.get(usize::from(index))?);
-        slot.serves().then(|| Keeper { index, generation: slot.generation.load(Relaxed) })
+        slot.serves().then(|| OwnerId { index, generation: slot.generation.load(Relaxed) })
     }
 
     /// Whether nobody is meant to be the worker that has index `index`.
@@ -134,11 +134,11 @@ impl Exchange {
         slot.map_or(0, |slot| u64::try_from(slot.private_bytes.load(Relaxed)).unwrap_or(0))
     }
 
-    /// Whether `keeper` is alive: starting, serving or finishing.
-    pub fn is_alive(&self, table: &ProcessTable, keeper: Keeper) -> bool {
-        self.slots.get(usize::from(keeper.index)).is_some_and(|slot| {
+    /// Whether `owner` is alive: starting, serving or finishing.
+    pub fn is_alive(&self, table: &ProcessTable, owner: OwnerId) -> bool {
+        self.slots.get(usize::from(owner.index)).is_some_and(|slot| {
             let slot = table.slot(*slot);
-            slot.pid.load(Relaxed) != 0 && slot.generation.load(Relaxed) == keeper.generation
+            slot.pid.load(Relaxed) != 0 && slot.generation.load(Relaxed) == owner.generation
         })
     }
 

@@ -77,7 +77,7 @@ impl Ledger {
             let branch = line.branch.load(Relaxed) as u8;
             Noted { ticket: Ticket { transaction, branch }, line: Some(line) }
         });
-        // A line without a transaction was never written to its end; whoever drops it frees it.
+        // A line without a transaction was never written to its end; dropping it frees it.
         orphans.filter(|noted| noted.ticket.transaction != 0).collect()
     }
 }

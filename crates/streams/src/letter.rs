@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tocsin_net::connections::{ConnectionId, Keeper};
+use tocsin_net::connections::{ConnectionId, OwnerId};
 
 use crate::flow::{Flow, Ticket};
 use crate::security::Wish;
@@ -23,7 +23,7 @@ pub enum Letter<'a> {
         /// The connection.
         id: ConnectionId,
         /// Its owner before.
-        from: Keeper,
+        from: OwnerId,
     },
     /// To a worker: send this over a connection of yours.
     Send {
@@ -68,7 +68,7 @@ pub enum Letter<'a> {
     /// To TCP main: the worker has begun, and has read what was posted before.
     Started {
         /// The worker.
-        keeper: Keeper,
+        owner: OwnerId,
     },
     /// To TCP main: a connection that you may not know; a duplicate of it is enclosed if it can outlive the worker.
     Opened {
@@ -92,12 +92,12 @@ impl<'a> Letter<'a> {
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut head = Head::default();
         match self {
-            Self::Adopt { id, from } => head.set(1, *id).keeper(*from),
+            Self::Adopt { id, from } => head.set(1, *id).owner(*from),
             Self::Send { flow, ticket, .. } => head.set(2, flow.connection).ticket(*ticket).flow(flow),
             Self::Open { id, ticket, .. } => head.set(3, *id).ticket(*ticket),
             Self::Announce => head.set(4, ConnectionId::NONE),
             Self::Keep { id, seconds } => head.set(5, *id).number(u64::from(*seconds)),
-            Self::Started { keeper } => head.set(6, ConnectionId::NONE).keeper(*keeper),
+            Self::Started { owner } => head.set(6, ConnectionId::NONE).owner(*owner),
             Self::Opened { id } => head.set(7, *id),
             Self::Ended { id } => head.set(8, *id),
             Self::Released { id } => head.set(9, *id),
@@ -141,7 +141,7 @@ impl<'a> Letter<'a> {
         let head = Head(head.try_into().ok()?);
         let id = head.id();
         Some(match head.0[0] {
-            1 => Self::Adopt { id, from: head.read_keeper() },
+            1 => Self::Adopt { id, from: head.read_owner() },
             2 => {
                 let flow = head.read_flow(take_text(&mut rest)?.parse().ok()?);
                 let (host, wish) = take_names(&mut rest)?;
@@ -153,7 +153,7 @@ impl<'a> Letter<'a> {
             }
             4 => Self::Announce,
             5 => Self::Keep { id, seconds: u32::try_from(head.read_number()).unwrap_or(u32::MAX) },
-            6 => Self::Started { keeper: head.read_keeper() },
+            6 => Self::Started { owner: head.read_owner() },
             7 => Self::Opened { id },
             8 => Self::Ended { id },
             9 => Self::Released { id },
@@ -191,8 +191,8 @@ impl Head {
         self
     }
 
-    fn keeper(&mut self, keeper: Keeper) -> &mut Self {
-        self.number(u64::from(keeper.index) << 32 | u64::from(keeper.generation))
+    fn owner(&mut self, owner: OwnerId) -> &mut Self {
+        self.number(u64::from(owner.index) << 32 | u64::from(owner.generation))
     }
 
     fn ticket(&mut self, ticket: Option<Ticket>) -> &mut Self {
@@ -232,9 +232,9 @@ impl Head {
         Flow { socket, peer, connection: self.id(), may_open: self.0[1] & MAY_OPEN != 0 }
     }
 
-    fn read_keeper(&self) -> Keeper {
+    fn read_owner(&self) -> OwnerId {
         let word = self.read_number();
-        Keeper { index: (word >> 32) as u16, generation: word as u32 }
+        OwnerId { index: (word >> 32) as u16, generation: word as u32 }
     }
 
     fn read_ticket(&self) -> Option<Ticket> {
@@ -276,20 +276,20 @@ mod tests {
     #[test]
     fn letters_arrive_as_they_were_written() {
         let id = ConnectionId::from_number(0x1234_5678_9abc);
-        let keeper = Keeper { index: 7, generation: 3_000_000_000 };
+        let owner = OwnerId { index: 7, generation: 3_000_000_000 };
         let ticket = Some(Ticket { transaction: u64::MAX - 1, branch: 11 });
         let peer = "[::1]:5060".parse().unwrap();
         let flow = Flow { socket: SocketId(3), peer, connection: id, may_open: true };
         let closed = Flow { may_open: false, ..flow };
         let wish = Wish { domain: Some("d".into()), sip_domain: None };
         for letter in [
-            Letter::Adopt { id, from: keeper },
+            Letter::Adopt { id, from: owner },
             Letter::Send { flow, ticket, host: "h.example", wish: wish.clone(), bytes: b"INVITE" },
             Letter::Send { flow: closed, ticket: None, host: "", wish: Wish::default(), bytes: b"" },
             Letter::Open { id, ticket, host: "h.example", wish, bytes: b"x" },
             Letter::Announce,
             Letter::Keep { id, seconds: 3600 },
-            Letter::Started { keeper },
+            Letter::Started { owner },
             Letter::Opened { id },
             Letter::Ended { id },
             Letter::Released { id },

@@ -1,9 +1,9 @@
 //! Streams: connections over TCP, TLS and WebSocket, and messages over them; and the addresses that the server listens on.
 //!
-//! A connection belongs to one TCP worker at a time, its keeper. The keeper reads it, cuts it into messages and gives them
-//! to the process around it ([`Owner`]); a process that has something to send writes to the keeper's mailbox
+//! A connection belongs to one TCP worker at a time, its owner. The owner reads it, cuts it into messages and gives them
+//! to the process around it ([`Owner`]); a process that has something to send writes to the owner's mailbox
 //! ([`WorkerStreams`]). What every process has to know of a connection stands in shared memory ([`Exchange`]). One process
-//! accepts, keeps a duplicate of each connection that can outlive its keeper, and finds a new keeper for those of a dead one.
+//! accepts, keeps a duplicate of each connection that can outlive its owner, and finds a new owner for those of a dead one.
 #![forbid(unsafe_code)]
 
 mod connection;

@@ -187,7 +187,7 @@ fn begin_tls(network: &Network, connection: &Connection, errand: &Errand) -> Res
 #[cfg(test)]
 mod tests {
     use tocsin_net::Protocol;
-    use tocsin_net::connections::{Guise, Keeper};
+    use tocsin_net::connections::{OwnerId, TlsIdentity};
 
     use super::*;
 
@@ -200,11 +200,11 @@ mod tests {
                 remote: remote.parse().unwrap(),
                 local: "127.0.0.1:0".parse().unwrap(),
                 listener: 0,
-                keeper: Keeper::UNDERTAKER,
+                owner: OwnerId::REAPER,
                 marks: marks::OUTGOING,
                 idle_until: 0,
                 alias: 0,
-                guise: Guise::NONE,
+                tls_identity: TlsIdentity::NONE,
             };
             web_host(name, &view)
         };

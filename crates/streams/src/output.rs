@@ -1,4 +1,4 @@
-//! What is on its way out of one connection: bounded, and each message with whoever wants to know that it could not go.
+//! What is on its way out of one connection: bounded, and each message with the branch that hears if it cannot be sent.
 
 use std::collections::VecDeque;
 
@@ -44,7 +44,7 @@ pub(super) struct Output {
     written: usize,
     /// Whose messages lie in `bytes`, and where each ends.
     tickets: VecDeque<Unsent>,
-    /// Messages of which it is to be told how long they took, and where each ends in `bytes`.
+    /// Messages whose send time is measured, each with its end offset in `bytes`.
     timed: VecDeque<(usize, Timed)>,
     /// Those of them that the kernel has taken whole.
     sent: Vec<Timed>,

@@ -73,7 +73,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// The letter `bytes`, with what is enclosed, for whoever has the ticket.
+    /// The message `bytes`, with what is enclosed, for the branch of the ticket.
     pub fn new(bytes: Vec<u8>, enclosed: Option<Rc<dyn AsFd>>, ticket: Option<Ticket>) -> Self {
         Self { bytes, enclosed, ticket, noted: None }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
-use tocsin_net::connections::Guise;
+use tocsin_net::connections::TlsIdentity;
 
 /// A TLS layer: it knows the TLS domains, and which of them a connection belongs to.
 pub trait Security {
@@ -32,9 +32,9 @@ pub trait Security {
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain>;
 
-    /// In which guise a connection to `remote` would be opened: only one that was opened in the same may be used
-    /// instead. [`Guise::NONE`] when none could be opened.
-    fn guise(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> Guise;
+    /// In which tls_identity a connection to `remote` would be opened: only one that was opened in the same may be used
+    /// instead. [`TlsIdentity::NONE`] when none could be opened.
+    fn tls_identity(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> TlsIdentity;
 }
 
 /// What a script wishes of a TLS connection. One that is open already is used if it was opened with the same wish.

@@ -2,7 +2,7 @@
 //!
 //! A row of a fixed table for each connection, made of atomic words: no lock stands between a process that reads a row
 //! and the one that owns it, and a process that dies at any instruction leaves a row that says how far it was. Beside
-//! the rows lies an index from the far end to the connection, for whoever has something to send there.
+//! the rows lies an index from the far end to the connection, for processes that have something to send there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -12,12 +12,12 @@ use tocsin_shm::{Arena, ArenaFull, Map, MapOptions, ShmClone, ShmSafe, Sweep, id
 
 use crate::address::{Hop, Protocol};
 
+mod key;
 #[cfg(test)]
 mod tests;
-mod way;
 
-pub use way::Guise;
-use way::Way;
+use key::ConnectionKey;
+pub use key::TlsIdentity;
 
 /// Low bits of an ID that say which row it is.
 const ROW_BITS: u32 = 20;
@@ -54,16 +54,16 @@ impl ConnectionId {
 
 /// The process that owns a connection: its place in the group of TCP workers, and how many were in that place before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Keeper {
+pub struct OwnerId {
     /// Index in the group.
     pub index: u16,
     /// The generation of the process.
     pub generation: u32,
 }
 
-impl Keeper {
-    /// Whoever closes a connection that no process can serve any more.
-    pub const UNDERTAKER: Self = Self { index: u16::MAX >> 1, generation: 0 };
+impl OwnerId {
+    /// The process that closes a connection which no worker can serve any more.
+    pub const REAPER: Self = Self { index: u16::MAX >> 1, generation: 0 };
 
     /// Never 0, which means nobody.
     fn word(self) -> u64 {
@@ -75,12 +75,12 @@ impl Keeper {
     }
 }
 
-/// What stands for the keeper while the process `pid` fills the row in or clears it.
+/// What stands for the owner while the process `pid` fills the row in or clears it.
 fn passage_word(pid: u32) -> u64 {
     1 << 62 | u64::from(pid)
 }
 
-/// Who fills the row in or clears it, if its word for the keeper says so.
+/// Who fills the row in or clears it, if its word for the owner says so.
 fn passage_of(word: u64) -> Option<u32> {
     (word >> 62 == 1).then_some(word as u32)
 }
@@ -93,11 +93,11 @@ pub mod marks {
     pub const OUTGOING: u32 = 2;
     /// TLS or WebSocket handshake is done, or none is needed.
     pub const READY: u32 = 4;
-    /// Another process can go on with it: nothing of it lies in the private memory of its keeper.
+    /// Another process can go on with it: nothing of it lies in the private memory of its owner.
     pub const MOVABLE: u32 = 8;
     /// A message of it is being served at this moment.
     pub const SERVING: u32 = 16;
-    /// Its end has been told: whoever comes upon the row only frees it.
+    /// Its end has been reported: all that is left to do is to free the row.
     pub const TOLD: u32 = 32;
     /// It is over: nothing is to be sent over it any more.
     pub const ENDING: u32 = 64;
@@ -117,40 +117,43 @@ pub struct View {
     /// The number of the listener that it belongs to.
     pub listener: u16,
     /// Who owns it.
-    pub keeper: Keeper,
+    pub owner: OwnerId,
     /// See [`marks`].
     pub marks: u32,
     /// When it ends if nothing happens on it, in milliseconds of the monotonic clock.
     pub idle_until: u64,
     /// The port by which it is found beside its own (RFC 5923), or 0.
     pub alias: u16,
-    /// As whom and for whom it was opened.
-    pub guise: Guise,
+    /// Client certificate and server name it was opened with.
+    pub tls_identity: TlsIdentity,
 }
 
 impl View {
     /// Whether it is over, and what is to be sent needs another.
     pub fn is_ending(&self) -> bool {
-        self.marks & marks::ENDING != 0 || self.keeper == Keeper::UNDERTAKER
+        self.marks & marks::ENDING != 0 || self.owner == OwnerId::REAPER
     }
 
     /// All that it may be found by.
-    fn ways(&self) -> impl Iterator<Item = Way> + use<> {
-        self.own_ways().chain(self.ways_by(self.alias))
+    fn keys(&self) -> impl Iterator<Item = ConnectionKey> + use<> {
+        self.own_keys().chain(self.keys_by(self.alias))
     }
 
     /// What it is found by whatever its far end says.
-    fn own_ways(&self) -> impl Iterator<Item = Way> + use<> {
-        self.ways_by(self.remote.port())
+    fn own_keys(&self) -> impl Iterator<Item = ConnectionKey> + use<> {
+        self.keys_by(self.remote.port())
     }
 
     /// What it is found by at `port` of its far end; nothing for port 0.
-    fn ways_by(&self, port: u16) -> impl Iterator<Item = Way> + use<> {
-        let Self { protocol, remote, guise, .. } = *self;
+    fn keys_by(&self, port: u16) -> impl Iterator<Item = ConnectionKey> + use<> {
+        let Self { protocol, remote, tls_identity, .. } = *self;
         let hop = Hop { protocol, to: SocketAddr::new(remote.ip(), port) };
-        let guises = [Some(guise), Some(guise.nameless()).filter(|other| *other != guise)];
-        let some = if port == 0 { [None; 2] } else { guises };
-        some.into_iter().flatten().map(move |guise| Way::new(&hop, guise))
+        let identities = [
+            Some(tls_identity),
+            Some(tls_identity.without_server_name()).filter(|other| *other != tls_identity),
+        ];
+        let some = if port == 0 { [None; 2] } else { identities };
+        some.into_iter().flatten().map(move |tls_identity| ConnectionKey::new(&hop, tls_identity))
     }
 }
 
@@ -158,15 +161,16 @@ impl View {
 struct Row {
     /// The ID while the row is in use, else 0.
     id: AtomicU64,
-    /// The keeper while the row is in use; before and after that whoever fills it in or clears it; 0 when it is free.
-    keeper: AtomicU64,
+    /// The owner while the row is in use; before and after that the process that fills it in or clears it; 0 when it is
+    /// free.
+    owner: AtomicU64,
     uses: AtomicU64,
     marks: AtomicU32,
-    /// Deaths of keepers while a message of this connection was being served, in a row.
+    /// Deaths of owners while a message of this connection was being served, in a row.
     deaths: AtomicU32,
     /// Protocol, listener and alias port.
     kind: AtomicU64,
-    guise: AtomicU64,
+    tls_identity: AtomicU64,
     remote: Address,
     local: Address,
     idle_until: AtomicU64,
@@ -223,8 +227,8 @@ pub struct Claim {
     pub marks: u32,
     /// See [`View::idle_until`].
     pub idle_until: u64,
-    /// See [`View::guise`].
-    pub guise: Guise,
+    /// See [`View::tls_identity`].
+    pub tls_identity: TlsIdentity,
 }
 
 /// The table, the same in all processes. A handle to copy.
@@ -233,7 +237,7 @@ pub struct Connections {
     rows: &'static [Row],
     /// Where the search for a free row begins.
     next: &'static AtomicU64,
-    by_way: Map<Way, ConnectionId>,
+    by_key: Map<ConnectionKey, ConnectionId>,
 }
 
 impl Connections {
@@ -244,12 +248,12 @@ impl Connections {
     pub fn create(arena: &'static Arena, most: usize) -> Result<Self, ArenaFull> {
         let empty = |_| Row {
             id: AtomicU64::new(0),
-            keeper: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
             uses: AtomicU64::new(0),
             marks: AtomicU32::new(0),
             deaths: AtomicU32::new(0),
             kind: AtomicU64::new(0),
-            guise: AtomicU64::new(0),
+            tls_identity: AtomicU64::new(0),
             remote: Address::default(),
             local: Address::default(),
             idle_until: AtomicU64::new(0),
@@ -259,7 +263,7 @@ impl Connections {
         Ok(Self {
             rows: arena.boot_array(most.clamp(1, ROWS_MAX), empty)?,
             next: &arena.boot_array(1, |_| AtomicU64::new(0))?[0],
-            by_way: Map::create(
+            by_key: Map::create(
                 arena,
                 &MapOptions { name: "connections", shards: 16, buckets: most.div_ceil(16).max(16) },
             )?,
@@ -268,7 +272,7 @@ impl Connections {
 
     /// The tables whose locks the supervisor sweeps.
     pub fn sweeper(&self) -> &'static dyn Sweep {
-        self.by_way.sweeper()
+        self.by_key.sweeper()
     }
 
     /// The most connections there can be.
@@ -276,21 +280,21 @@ impl Connections {
         self.rows.len()
     }
 
-    /// Takes a row for `keeper`. `None` when all are taken.
-    pub fn claim(&self, keeper: Keeper, claim: &Claim) -> Option<ConnectionId> {
+    /// Takes a row for `owner`. `None` when all are taken.
+    pub fn claim(&self, owner: OwnerId, claim: &Claim) -> Option<ConnectionId> {
         let start = self.next.fetch_add(1, Relaxed) as usize % self.rows.len();
         let order = (start..self.rows.len()).chain(0..start);
-        // The keeper named may live on when this process dies over it.
+        // The owner named may live on when this process dies over it.
         let passage = passage_word(identity::pid());
         let taken = order.map(|at| (at, &self.rows[at])).find(|(_, row)| {
-            row.keeper.load(Relaxed) == 0 && row.keeper.compare_exchange(0, passage, Acquire, Relaxed).is_ok()
+            row.owner.load(Relaxed) == 0 && row.owner.compare_exchange(0, passage, Acquire, Relaxed).is_ok()
         });
         let (at, row) = taken?;
         let uses = row.uses.fetch_add(1, Relaxed) + 1;
         row.remote.store(claim.remote);
         row.local.store(claim.local);
         row.kind.store(kind_word(claim.protocol, claim.listener, 0), Relaxed);
-        row.guise.store(claim.guise.word(), Relaxed);
+        row.tls_identity.store(claim.tls_identity.word(), Relaxed);
         row.marks.store(claim.marks, Relaxed);
         row.deaths.store(0, Relaxed);
         row.idle_until.store(claim.idle_until, Relaxed);
@@ -298,7 +302,7 @@ impl Connections {
         row.served.store(0, Relaxed);
         let id = uses << ROW_BITS | at as u64;
         row.id.store(id, Release);
-        row.keeper.store(keeper.word(), Release);
+        row.owner.store(owner.word(), Release);
         Some(ConnectionId(id))
     }
 
@@ -318,11 +322,11 @@ impl Connections {
             remote: row.remote.load(),
             local: row.local.load(),
             listener,
-            keeper: Keeper::of(row.keeper.load(Relaxed))?,
+            owner: OwnerId::of(row.owner.load(Relaxed))?,
             marks: row.marks.load(Relaxed),
             idle_until: row.idle_until.load(Relaxed),
             alias,
-            guise: Guise::of(row.guise.load(Relaxed)),
+            tls_identity: TlsIdentity::of(row.tls_identity.load(Relaxed)),
         };
         std::sync::atomic::fence(Acquire);
         (row.id.load(Relaxed) == id.0).then_some(view)
@@ -337,55 +341,60 @@ impl Connections {
         })
     }
 
-    /// The connection that leads to `hop` in that `guise`, or that was opened from there.
-    pub fn towards(&self, hop: &Hop, guise: Guise) -> Option<ConnectionId> {
-        self.on(&Way::new(hop, guise))
-            .or_else(|| if guise == Guise::NONE { None } else { self.on(&Way::new(hop, Guise::NONE)) })
+    /// The connection that leads to `hop` with this TLS identity, or that was opened from there.
+    pub fn towards(&self, hop: &Hop, tls_identity: TlsIdentity) -> Option<ConnectionId> {
+        self.on(&ConnectionKey::new(hop, tls_identity)).or_else(|| {
+            if tls_identity == TlsIdentity::NONE {
+                None
+            } else {
+                self.on(&ConnectionKey::new(hop, TlsIdentity::NONE))
+            }
+        })
     }
 
-    /// Lets `id` be found by the address of its far end, and, where a name was asked for, by whoever asks for none.
+    /// Lets `id` be found by the address of its far end, and, where a server name was asked for, also by those that ask for none.
     /// The connection that is found from now on: `id`, or one that was there before. A full arena leaves `id`
     /// unfindable, not broken.
     pub fn lead(&self, id: ConnectionId) -> ConnectionId {
         let Some(view) = self.view(id) else { return id };
-        let mut ways = view.ways();
-        let leads = ways.next().map_or(id, |way| self.lay(way, id));
+        let mut keys = view.keys();
+        let leads = keys.next().map_or(id, |key| self.lay(key, id));
         if leads == id {
-            ways.for_each(|way| {
-                self.lay(way, id);
+            keys.for_each(|key| {
+                self.lay(key, id);
             });
         }
         leads
     }
 
-    /// Lets `id` be found by `way` if no other connection is whose own it is. The one that is found.
-    fn lay(&self, way: Way, id: ConnectionId) -> ConnectionId {
+    /// Lets `id` be found by `key`, unless the key belongs to another connection. Returns the one that is found.
+    fn lay(&self, key: ConnectionKey, id: ConnectionId) -> ConnectionId {
         for _ in 0..2 {
-            if let Some(other) = self.on(&way).filter(|other| self.is_own(*other, &way)) {
+            if let Some(other) = self.on(&key).filter(|other| self.is_own(*other, &key)) {
                 return other;
             }
             // What was promised to an alias gives way to the connection that really comes from there.
-            self.by_way.remove_if(&way, |old| !self.is_own(*old, &way));
-            if !matches!(self.by_way.insert_new(&way, |_| Ok((way, id))), Ok(false)) {
+            self.by_key.remove_if(&key, |old| !self.is_own(*old, &key));
+            if !matches!(self.by_key.insert_new(&key, |_| Ok((key, id))), Ok(false)) {
                 break;
             }
         }
         id
     }
 
-    /// Whether `id` is a connection that leads `way` by its own port, not by an alias.
-    fn is_own(&self, id: ConnectionId, way: &Way) -> bool {
-        self.view(id).is_some_and(|view| view.own_ways().any(|own| own == *way))
+    /// Whether `id` has `key` by its own port, not by an alias.
+    fn is_own(&self, id: ConnectionId, key: &ConnectionKey) -> bool {
+        self.view(id).is_some_and(|view| view.own_keys().any(|own| own == *key))
     }
 
-    fn on(&self, way: &Way) -> Option<ConnectionId> {
-        self.by_way.get(way, |id| *id).filter(|id| self.row(*id).is_some())
+    fn on(&self, key: &ConnectionKey) -> Option<ConnectionId> {
+        self.by_key.get(key, |id| *id).filter(|id| self.row(*id).is_some())
     }
 
-    /// Gives the connection from one keeper to another; `false` when it is no longer `from`'s.
-    pub fn move_to(&self, id: ConnectionId, from: Keeper, to: Keeper) -> bool {
+    /// Gives the connection from one owner to another; `false` when it is no longer `from`'s.
+    pub fn move_to(&self, id: ConnectionId, from: OwnerId, to: OwnerId) -> bool {
         self.row(id)
-            .is_some_and(|row| row.keeper.compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok())
+            .is_some_and(|row| row.owner.compare_exchange(from.word(), to.word(), AcqRel, Relaxed).is_ok())
     }
 
     /// Lets the connection be found by `port` of its far end too (RFC 5923), unless another one really leads there.
@@ -395,13 +404,13 @@ impl Connections {
             return;
         }
         row.kind.store(kind_word(view.protocol, view.listener, port), Relaxed);
-        for way in view.ways_by(view.alias) {
-            self.by_way.remove_if(&way, |found| *found == id);
+        for key in view.keys_by(view.alias) {
+            self.by_key.remove_if(&key, |found| *found == id);
         }
-        for way in view.ways_by(port) {
+        for key in view.keys_by(port) {
             // Of two that only say so, the newest word counts. A full arena leaves it without one.
-            if !self.on(&way).is_some_and(|other| self.is_own(other, &way)) {
-                let _ = self.by_way.insert(&way, |_| Ok((way, id)));
+            if !self.on(&key).is_some_and(|other| self.is_own(other, &key)) {
+                let _ = self.by_key.insert(&key, |_| Ok((key, id)));
             }
         }
     }
@@ -410,30 +419,30 @@ impl Connections {
     pub fn retire(&self, id: ConnectionId) {
         let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
         row.marks.fetch_or(marks::ENDING, AcqRel);
-        for way in view.ways() {
-            self.by_way.remove_if(&way, |found| *found == id);
+        for key in view.keys() {
+            self.by_key.remove_if(&key, |found| *found == id);
         }
     }
 
-    /// Frees the row. To be called once, by the keeper or by whoever buries it.
+    /// Frees the row. To be called once, by the owner or by the process that closes it for a dead one.
     pub fn release(&self, id: ConnectionId) {
         let Some(row) = self.row(id) else { return };
         if row.marks.load(Relaxed) & marks::ENDING == 0 {
             self.retire(id);
         }
-        row.keeper.store(passage_word(identity::pid()), Release);
+        row.owner.store(passage_word(identity::pid()), Release);
         row.id.store(0, Release);
-        row.keeper.store(0, Release);
+        row.owner.store(0, Release);
     }
 
     /// Frees rows that a dead process left half filled in or half cleared. `is_alive` says which processes live. For one
     /// process alone.
     pub fn free_unfinished(&self, is_alive: impl Fn(u32) -> bool) {
         for row in self.rows {
-            let word = row.keeper.load(Acquire);
+            let word = row.owner.load(Acquire);
             if passage_of(word).is_some_and(|pid| !is_alive(pid)) {
                 row.id.store(0, Release);
-                let _ = row.keeper.compare_exchange(word, 0, AcqRel, Relaxed);
+                let _ = row.owner.compare_exchange(word, 0, AcqRel, Relaxed);
             }
         }
     }
@@ -444,7 +453,7 @@ impl Connections {
     }
 }
 
-/// A connection's row in the hands of its keeper.
+/// A connection's row in the hands of its owner.
 #[derive(Debug, Clone, Copy)]
 pub struct Own {
     row: &'static Row,
@@ -521,7 +530,7 @@ impl Own {
         }
     }
 
-    /// A keeper died. Returns how many have died over what they were serving of it, one after the other.
+    /// A owner died. Returns how many have died over what they were serving of it, one after the other.
     pub fn deaths(&self) -> u32 {
         let serving = self.marks() & marks::SERVING != 0;
         let deaths = self.row.deaths.load(Relaxed) + u32::from(serving);

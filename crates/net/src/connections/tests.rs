@@ -4,7 +4,7 @@ use tocsin_shm::ArenaOptions;
 
 use super::*;
 
-const KEEPER: Keeper = Keeper { index: 3, generation: 1 };
+const OWNER: OwnerId = OwnerId { index: 3, generation: 1 };
 
 fn table(most: usize) -> Connections {
     let arena = Arena::create(&ArenaOptions { bytes: 16 << 20, boot_bytes: 1 << 20 }).unwrap();
@@ -19,16 +19,16 @@ fn claim(port: u16) -> Claim {
         listener: 5,
         marks: marks::OPEN,
         idle_until: 77,
-        guise: Guise::NONE,
+        tls_identity: TlsIdentity::NONE,
     }
 }
 
 #[test]
 fn a_connection_is_what_was_claimed() {
     let table = table(2);
-    let id = table.claim(KEEPER, &claim(9000)).unwrap();
+    let id = table.claim(OWNER, &claim(9000)).unwrap();
     let view = table.view(id).unwrap();
-    assert_eq!((view.protocol, view.listener, view.keeper), (Protocol::Tls, 5, KEEPER));
+    assert_eq!((view.protocol, view.listener, view.owner), (Protocol::Tls, 5, OWNER));
     assert_eq!((view.remote, view.local), (claim(9000).remote, claim(9000).local));
     table.own(id).unwrap().mark(marks::READY, marks::OPEN);
     assert_eq!(table.view(id).unwrap().marks, marks::READY);
@@ -38,10 +38,10 @@ fn a_connection_is_what_was_claimed() {
 #[test]
 fn an_id_never_means_another_connection() {
     let table = table(1);
-    let first = table.claim(KEEPER, &claim(1)).unwrap();
-    assert_eq!(table.claim(KEEPER, &claim(2)), None);
+    let first = table.claim(OWNER, &claim(1)).unwrap();
+    assert_eq!(table.claim(OWNER, &claim(2)), None);
     table.release(first);
-    let second = table.claim(KEEPER, &claim(2)).unwrap();
+    let second = table.claim(OWNER, &claim(2)).unwrap();
     assert_ne!(first, second);
     assert!(table.view(first).is_none() && table.own(first).is_none());
     table.release(first);
@@ -51,10 +51,11 @@ fn an_id_never_means_another_connection() {
 #[test]
 fn a_connection_is_found_by_its_far_end_and_its_alias() {
     let table = table(4);
-    let id = table.claim(KEEPER, &claim(9000)).unwrap();
-    let found = |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+    let id = table.claim(OWNER, &claim(9000)).unwrap();
+    let found =
+        |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, TlsIdentity::NONE);
     assert_eq!(table.lead(id), id);
-    let later = table.claim(KEEPER, &claim(9000)).unwrap();
+    let later = table.claim(OWNER, &claim(9000)).unwrap();
     assert_eq!(table.lead(later), id);
     table.alias(id, 5099);
     table.alias(id, 5061);
@@ -69,8 +70,9 @@ fn a_connection_is_found_by_its_far_end_and_its_alias() {
 #[test]
 fn an_alias_takes_no_connection_from_the_one_that_really_leads_there() {
     let table = table(8);
-    let open = |port| table.claim(KEEPER, &claim(port)).unwrap();
-    let found = |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, Guise::NONE);
+    let open = |port| table.claim(OWNER, &claim(port)).unwrap();
+    let found =
+        |port| table.towards(&Hop { protocol: Protocol::Tls, to: claim(port).remote }, TlsIdentity::NONE);
     let victim = open(9000);
     table.lead(victim);
     let thief = open(9001);
@@ -93,8 +95,8 @@ fn an_alias_takes_no_connection_from_the_one_that_really_leads_there() {
 #[test]
 fn of_two_aliases_the_newest_counts() {
     let table = table(4);
-    let [first, second] = [9000, 9001].map(|port| table.claim(KEEPER, &claim(port)).unwrap());
-    let found = || table.towards(&Hop { protocol: Protocol::Tls, to: claim(5061).remote }, Guise::NONE);
+    let [first, second] = [9000, 9001].map(|port| table.claim(OWNER, &claim(port)).unwrap());
+    let found = || table.towards(&Hop { protocol: Protocol::Tls, to: claim(5061).remote }, TlsIdentity::NONE);
     for id in [first, second] {
         table.lead(id);
         table.alias(id, 5061);
@@ -106,69 +108,77 @@ fn of_two_aliases_the_newest_counts() {
 fn a_connection_is_used_only_in_the_guise_that_it_was_opened_in() {
     let table = table(8);
     let hop = Hop { protocol: Protocol::Tls, to: claim(5061).remote };
-    let guise = |domain, name| Guise { domain, name };
-    let open = |guise| table.claim(KEEPER, &Claim { guise, ..claim(5061) }).unwrap();
-    let first = open(guise(7, 1));
+    let tls_identity = |domain, name| TlsIdentity { domain, name };
+    let open = |tls_identity| table.claim(OWNER, &Claim { tls_identity, ..claim(5061) }).unwrap();
+    let first = open(tls_identity(7, 1));
     assert_eq!(table.lead(first), first);
-    assert_eq!(table.towards(&hop, guise(7, 1)), Some(first));
-    assert_eq!(table.towards(&hop, guise(7, 0)), Some(first), "whoever asks for no name takes what there is");
-    for other in [guise(7, 2), guise(8, 1), guise(8, 0), Guise::NONE] {
+    assert_eq!(table.towards(&hop, tls_identity(7, 1)), Some(first));
+    assert_eq!(
+        table.towards(&hop, tls_identity(7, 0)),
+        Some(first),
+        "no name asked for: any connection will do"
+    );
+    for other in [tls_identity(7, 2), tls_identity(8, 1), tls_identity(8, 0), TlsIdentity::NONE] {
         assert_eq!(table.towards(&hop, other), None, "{other:?}");
     }
-    let second = open(guise(7, 2));
+    let second = open(tls_identity(7, 2));
     assert_eq!(table.lead(second), second);
-    let accepted = open(Guise::NONE);
+    let accepted = open(TlsIdentity::NONE);
     assert_eq!(table.lead(accepted), accepted);
-    assert_eq!(table.towards(&hop, guise(7, 2)), Some(second));
-    assert_eq!(table.towards(&hop, guise(7, 0)), Some(first));
-    assert_eq!(table.towards(&hop, guise(9, 9)), Some(accepted), "who opened it may be sent to over it");
+    assert_eq!(table.towards(&hop, tls_identity(7, 2)), Some(second));
+    assert_eq!(table.towards(&hop, tls_identity(7, 0)), Some(first));
+    assert_eq!(
+        table.towards(&hop, tls_identity(9, 9)),
+        Some(accepted),
+        "who opened it may be sent to over it"
+    );
     for id in [first, second, accepted] {
         table.release(id);
     }
-    for guise in [guise(7, 1), guise(7, 2), guise(7, 0), Guise::NONE] {
-        assert_eq!(table.on(&Way::new(&hop, guise)), None);
+    for tls_identity in [tls_identity(7, 1), tls_identity(7, 2), tls_identity(7, 0), TlsIdentity::NONE] {
+        assert_eq!(table.on(&ConnectionKey::new(&hop, tls_identity)), None);
     }
 }
 
 #[test]
 fn only_one_takes_a_connection_over() {
     let table = table(1);
-    let id = table.claim(KEEPER, &claim(1)).unwrap();
-    let next = Keeper { index: 3, generation: 2 };
-    assert!(table.move_to(id, KEEPER, next));
-    assert!(!table.move_to(id, KEEPER, next));
-    assert_eq!(table.view(id).unwrap().keeper, next);
+    let id = table.claim(OWNER, &claim(1)).unwrap();
+    let next = OwnerId { index: 3, generation: 2 };
+    assert!(table.move_to(id, OWNER, next));
+    assert!(!table.move_to(id, OWNER, next));
+    assert_eq!(table.view(id).unwrap().owner, next);
 }
 
 #[test]
-fn a_row_that_was_claimed_and_not_filled_in_is_freed_whoever_was_to_keep_it() {
+fn a_row_that_was_claimed_and_not_filled_in_is_freed_whatever_its_owner() {
     let table = table(1);
     let dead = 4242;
-    table.rows[0].keeper.store(passage_word(dead), Relaxed);
+    table.rows[0].owner.store(passage_word(dead), Relaxed);
     table.free_unfinished(|_| true);
-    assert_eq!(table.claim(KEEPER, &claim(1)), None);
+    assert_eq!(table.claim(OWNER, &claim(1)), None);
     table.free_unfinished(|pid| pid != dead);
-    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    let id = table.claim(OWNER, &claim(1)).unwrap();
     // What is in use is nobody's to free.
     table.free_unfinished(|_| false);
-    assert_eq!(table.view(id).unwrap().keeper, KEEPER);
+    assert_eq!(table.view(id).unwrap().owner, OWNER);
 }
 
 #[test]
 fn a_row_that_has_an_id_and_no_keeper_yet_is_no_connection() {
     let table = table(1);
-    let id = table.claim(KEEPER, &claim(1)).unwrap();
-    table.rows[0].keeper.store(passage_word(4242), Relaxed);
+    let id = table.claim(OWNER, &claim(1)).unwrap();
+    table.rows[0].owner.store(passage_word(4242), Relaxed);
     assert_eq!((table.view(id), table.all().count()), (None, 0));
     table.free_unfinished(|_| false);
     assert_eq!(table.row(id).map(|_| ()), None);
-    assert!(table.claim(KEEPER, &claim(2)).is_some());
+    assert!(table.claim(OWNER, &claim(2)).is_some());
 }
 
 #[test]
 fn a_successor_serves_what_was_not_served_and_nothing_twice() {
     let table = table(1);
-    let id = table.claim(KEEPER, &claim(1)).unwrap();
+    let id = table.claim(OWNER, &claim(1)).unwrap();
     let own = table.own(id).unwrap();
     let left = |consumed| own.left_behind(|| consumed);
     assert_eq!(own.left_behind(|| panic!("nothing was served")), 0);
@@ -187,6 +197,6 @@ fn a_successor_serves_what_was_not_served_and_nothing_twice() {
     own.serves(12);
     assert_eq!((left(None), left(Some(0))), (0, 0));
     table.release(id);
-    let next = table.claim(KEEPER, &claim(2)).unwrap();
+    let next = table.claim(OWNER, &claim(2)).unwrap();
     assert_eq!(table.own(next).unwrap().left_behind(|| panic!("a new connection")), 0);
 }

@@ -8,7 +8,7 @@ use tocsin_process::Termination;
 
 use super::{Stop, running};
 use crate::worker::Worker;
-use crate::worker::keeper_of;
+use crate::worker::owner_id;
 use tocsin_streams::Letter;
 
 /// Letters read before connections get their turn.
@@ -23,7 +23,7 @@ const PARTING: Duration = Duration::from_secs(1);
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let exchange = &worker.server.network.exchange;
     let Some((me, mailbox)) =
-        keeper_of(worker).and_then(|me| Some((me, exchange.workers.get(usize::from(me.index))?)))
+        owner_id(worker).and_then(|me| Some((me, exchange.workers.get(usize::from(me.index))?)))
     else {
         return Ok(Stop::Asked);
     };
@@ -34,7 +34,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
     worker.streams().tell_orphans();
     running(worker);
-    worker.streams().to_main(&Letter::Started { keeper: me });
+    worker.streams().to_main(&Letter::Started { owner: me });
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use tocsin_net::connections::{Claim, ConnectionId, Guise, Keeper, View, marks};
+use tocsin_net::connections::{Claim, ConnectionId, OwnerId, TlsIdentity, View, marks};
 use tocsin_net::{LETTER_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
@@ -37,7 +37,7 @@ const FULL_PERCENT: u64 = 75;
 const HELD_AT_ONCE: usize = 64;
 /// Time between two looks at new connections: one that stays for two of them gets a holder.
 const LOOK_AT_NEW: Duration = Duration::from_millis(250);
-/// Keepers that may die in a row while they serve a message of a connection, until it is closed.
+/// Owners that may die in a row while they serve a message of a connection, until it is closed.
 const DEATHS_MOST: u32 = 3;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
@@ -106,12 +106,12 @@ async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'
         let Ok(readable) = watch.readable().await else { return };
         let mut drained = false;
         for _ in 0..ACCEPTS_IN_A_ROW {
-            let Some(keeper) = desk.borrow().choose_for_new() else {
+            let Some(owner) = desk.borrow().choose_for_new() else {
                 tokio::time::sleep(OUT_OF_WORKERS).await;
                 break;
             };
             match socket.accept() {
-                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote, keeper),
+                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote, owner),
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     drained = true;
                     break;
@@ -151,14 +151,14 @@ struct Entry {
     source: Option<Source>,
     duplicate: Duplicate,
     /// The worker that keeps another duplicate, for the case that its owner and this process die together.
-    holder: Option<Keeper>,
+    holder: Option<OwnerId>,
     /// It was here at the last look at new connections: what ends at once needs no holder.
     has_stayed: bool,
 }
 
 impl Entry {
     /// Its duplicate, if it can go on with another worker, has stayed for a while, and no other worker keeps one.
-    fn wants_holder(&self, is_alive: impl Fn(Keeper) -> bool) -> Option<Rc<OwnedFd>> {
+    fn wants_holder(&self, is_alive: impl Fn(OwnerId) -> bool) -> Option<Rc<OwnedFd>> {
         let Duplicate::Kept(stream) = &self.duplicate else { return None };
         let is_held = self.holder.is_some_and(|holder| holder.index != self.index && is_alive(holder));
         (self.has_stayed && !is_held).then(|| Rc::clone(stream))
@@ -203,7 +203,7 @@ struct Desk {
     new: Vec<ConnectionId>,
     /// Those between the look before and that one.
     young: Vec<ConnectionId>,
-    /// Connections whose keeper was dead at the last look, and that nobody has a duplicate of.
+    /// Connections whose owner was dead at the last look, and that nobody has a duplicate of.
     stale: HashSet<ConnectionId>,
     /// When it was last logged that connections are refused.
     told: u64,
@@ -225,8 +225,8 @@ impl Desk {
         }
     }
 
-    /// Takes a new connection in for `keeper`, if the limits allow it.
-    fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr, keeper: Keeper) {
+    /// Takes a new connection in for `owner`, if the limits allow it.
+    fn welcome(&mut self, listener: &Listener, stream: OwnedFd, remote: SocketAddr, owner: OwnerId) {
         let server = self.worker.server;
         let local = std::net::TcpStream::from(stream);
         // The address that the peer connected to, where the listener is for more than one.
@@ -245,7 +245,7 @@ impl Desk {
         if self.accepted >= settings.max_connections {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         }
-        if self.is_full(keeper) {
+        if self.is_full(owner) {
             return self.refuse(remote, "no TCP worker has private memory left for it (-M)");
         }
         let profile = server.network.profile_for(listener.protocol, remote, address, Opening::Accepted);
@@ -256,16 +256,16 @@ impl Desk {
             listener: listener.id.0,
             marks: marks::OPEN | marks::MOVABLE,
             idle_until: now_ms() + profile.lifetime.as_millis() as u64,
-            guise: Guise::NONE,
+            tls_identity: TlsIdentity::NONE,
         };
         let connections = &server.network.exchange.connections;
-        let Some(id) = connections.claim(keeper, &claim) else {
+        let Some(id) = connections.claim(owner, &claim) else {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         };
         server.statistics.add(server.network.exchange.counters.accepted, 1);
         connections.lead(id);
-        self.enter(id, keeper.index, Some(source), Duplicate::of(Some(local.into())));
-        self.hand(id, keeper);
+        self.enter(id, owner.index, Some(source), Duplicate::of(Some(local.into())));
+        self.hand(id, owner);
     }
 
     fn refuse(&mut self, remote: SocketAddr, why: &str) {
@@ -279,34 +279,34 @@ impl Desk {
     }
 
     /// The worker for a new connection; `None` when it is better to wait.
-    fn choose_for_new(&self) -> Option<Keeper> {
-        self.choose(None).filter(|keeper| self.behind(*keeper) < ON_THE_WAY_MOST)
+    fn choose_for_new(&self) -> Option<OwnerId> {
+        self.choose(None).filter(|owner| self.behind(*owner) < ON_THE_WAY_MOST)
     }
 
     /// The worker with the fewest connections, other than `not`; those that are behind with their letters after the others,
     /// full and stalled ones last. `None` when none serves.
-    fn choose(&self, not: Option<u16>) -> Option<Keeper> {
+    fn choose(&self, not: Option<u16>) -> Option<OwnerId> {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
-            .filter_map(|index| server.network.exchange.keeper(server.table, index));
-        serving.min_by_key(|keeper| {
+            .filter_map(|index| server.network.exchange.owner(server.table, index));
+        serving.min_by_key(|owner| {
             let is_avoided =
-                self.is_full(*keeper) || server.network.exchange.is_stalled(server.table, keeper.index);
-            (is_avoided, self.behind(*keeper), self.counts[usize::from(keeper.index)])
+                self.is_full(*owner) || server.network.exchange.is_stalled(server.table, owner.index);
+            (is_avoided, self.behind(*owner), self.counts[usize::from(owner.index)])
         })
     }
 
     /// Letters that wait for room in the worker's mailbox.
-    fn behind(&self, keeper: Keeper) -> usize {
-        self.worker.streams().waiting_for(keeper.index)
+    fn behind(&self, owner: OwnerId) -> usize {
+        self.worker.streams().waiting_for(owner.index)
     }
 
     /// Whether the worker has too little private memory left for more connections.
-    fn is_full(&self, keeper: Keeper) -> bool {
+    fn is_full(&self, owner: OwnerId) -> bool {
         let server = self.worker.server;
         let most = server.settings.private_bytes / 100 * FULL_PERCENT;
-        server.network.exchange.private_bytes(server.table, keeper.index) >= most
+        server.network.exchange.private_bytes(server.table, owner.index) >= most
     }
 
     fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Duplicate) {
@@ -338,7 +338,7 @@ impl Desk {
 
     /// Posts the connection to the worker that is to serve it, as soon as that has room. One that nobody can go on with is
     /// buried.
-    fn hand(&mut self, id: ConnectionId, to: Keeper) {
+    fn hand(&mut self, id: ConnectionId, to: OwnerId) {
         let Some(view) = self.worker.server.network.exchange.connections.view(id) else {
             return self.leave(id);
         };
@@ -353,7 +353,7 @@ impl Desk {
             self.counts[usize::from(to.index)] += 1;
             entry.index = to.index;
         }
-        let letter = Letter::Adopt { id, from: view.keeper };
+        let letter = Letter::Adopt { id, from: view.owner };
         if !self.worker.streams().post(Addressee::Worker(to.index), &letter, Some(stream), None) {
             self.bury(id, &End::WorkerEnded);
         }
@@ -362,7 +362,7 @@ impl Desk {
     /// Reads one letter.
     fn read(&mut self, bytes: &[u8], enclosed: Option<OwnedFd>) {
         match Letter::read(bytes) {
-            Some(Letter::Started { keeper }) => self.adopt_orphans(keeper),
+            Some(Letter::Started { owner }) => self.adopt_orphans(owner),
             Some(Letter::Opened { id }) => {
                 self.learn(id, enclosed);
                 self.rescue_orphan(id);
@@ -382,7 +382,7 @@ impl Desk {
         match self.entries.get_mut(&id) {
             None => {
                 let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
-                self.enter(id, view.keeper.index, source, Duplicate::of(enclosed));
+                self.enter(id, view.owner.index, source, Duplicate::of(enclosed));
             }
             Some(entry) if matches!(entry.duplicate, Duplicate::Absent) => {
                 entry.duplicate = Duplicate::of(enclosed);
@@ -400,7 +400,7 @@ impl Desk {
             .exchange
             .connections
             .view(id)
-            .filter(|view| !self.is_alive(view.keeper));
+            .filter(|view| !self.is_alive(view.owner));
         if let Some((view, to)) = view.zip(self.choose(None))
             && self.can_move(&view)
         {
@@ -412,9 +412,9 @@ impl Desk {
     fn pass_on(&mut self, id: ConnectionId) {
         let connections = &self.worker.server.network.exchange.connections;
         let Some(view) = connections.view(id) else { return self.leave(id) };
-        match self.choose(Some(view.keeper.index)).or_else(|| self.choose(None)) {
+        match self.choose(Some(view.owner.index)).or_else(|| self.choose(None)) {
             // From here on it is that worker's, which misses it if this process dies before the letter is posted.
-            Some(keeper) if connections.move_to(id, view.keeper, keeper) => self.hand(id, keeper),
+            Some(owner) if connections.move_to(id, view.owner, owner) => self.hand(id, owner),
             Some(_) => {}
             None => self.bury(id, &End::WorkerEnded),
         }
@@ -425,7 +425,7 @@ impl Desk {
         let server = self.worker.server;
         for mailbox in server.network.exchange.unread(server.table) {
             while let Ok(Some(length)) = mailbox.look(buffer) {
-                let Some(keeper) = self.choose(None).filter(|keeper| self.behind(*keeper) == 0) else {
+                let Some(owner) = self.choose(None).filter(|owner| self.behind(*owner) == 0) else {
                     return;
                 };
                 // Who dies between the two leaves what has no enclosure to be forwarded again.
@@ -445,7 +445,7 @@ impl Desk {
                 if !matches!(Letter::read(bytes), Some(Letter::Announce)) {
                     let enclosed = letter.enclosed.map(|stream| Rc::new(stream) as _);
                     let mail = Mail::new(bytes.to_vec(), enclosed, None);
-                    self.worker.streams().post_mail(Addressee::Worker(keeper.index), mail);
+                    self.worker.streams().post_mail(Addressee::Worker(owner.index), mail);
                 }
                 if !Letter::has_enclosure(bytes) && mailbox.discard().is_err() {
                     return;
@@ -456,23 +456,23 @@ impl Desk {
 
     /// A worker has begun: the connections of its predecessor that can go on go on with it, or with another if it only
     /// finishes what is left.
-    fn adopt_orphans(&mut self, keeper: Keeper) {
+    fn adopt_orphans(&mut self, owner: OwnerId) {
         let server = self.worker.server;
-        let is_vacant = server.network.exchange.is_vacant(server.table, keeper.index);
-        let keeper_now = if is_vacant { self.choose(None).unwrap_or(keeper) } else { keeper };
+        let is_vacant = server.network.exchange.is_vacant(server.table, owner.index);
+        let owner_now = if is_vacant { self.choose(None).unwrap_or(owner) } else { owner };
         let of_it: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| entry.index == keeper.index).map(|(id, _)| *id).collect();
+            self.entries.iter().filter(|(_, entry)| entry.index == owner.index).map(|(id, _)| *id).collect();
         for id in of_it {
             match self.worker.server.network.exchange.connections.view(id) {
                 None => self.leave(id),
-                Some(view) if self.is_alive(view.keeper) => {}
-                Some(view) => self.rescue(&view, keeper_now),
+                Some(view) if self.is_alive(view.owner) => {}
+                Some(view) => self.rescue(&view, owner_now),
             }
         }
     }
 
-    fn is_alive(&self, keeper: Keeper) -> bool {
-        self.worker.server.network.exchange.is_alive(self.worker.server.table, keeper)
+    fn is_alive(&self, owner: OwnerId) -> bool {
+        self.worker.server.network.exchange.is_alive(self.worker.server.table, owner)
     }
 
     /// Whether another worker could go on with the connection.
@@ -481,8 +481,8 @@ impl Desk {
         view.marks & marks::MOVABLE != 0 && has_duplicate
     }
 
-    /// Finds the connection of a dead keeper a new one, if that is possible.
-    fn rescue(&mut self, view: &View, to: Keeper) {
+    /// Finds the connection of a dead owner a new one, if that is possible.
+    fn rescue(&mut self, view: &View, to: OwnerId) {
         let connections = &self.worker.server.network.exchange.connections;
         let deaths = connections.own(view.id).map_or(0, |own| own.deaths());
         if !self.can_move(view) {
@@ -494,7 +494,7 @@ impl Desk {
                 view.remote
             );
             self.bury(view.id, &End::WorkerEnded);
-        } else if connections.move_to(view.id, view.keeper, to) {
+        } else if connections.move_to(view.id, view.owner, to) {
             // From here on it is that worker's: nobody else takes it, and its death is looked at anew.
             self.hand(view.id, to);
         }
@@ -504,7 +504,7 @@ impl Desk {
     fn bury(&mut self, id: ConnectionId, end: &End) {
         let connections = &self.worker.server.network.exchange.connections;
         if let Some(view) = connections.view(id)
-            && !connections.move_to(id, view.keeper, Keeper::UNDERTAKER)
+            && !connections.move_to(id, view.owner, OwnerId::REAPER)
         {
             // A worker took it over at this moment.
             return;
@@ -520,17 +520,17 @@ impl Desk {
     fn tick(&mut self) {
         let server = self.worker.server;
         let exchange = &server.network.exchange;
-        let is_alive = |keeper| exchange.is_alive(server.table, keeper);
+        let is_alive = |owner| exchange.is_alive(server.table, owner);
         exchange.connections.free_unfinished(|pid| Exchange::runs(server.table, pid));
-        let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.keeper)).collect();
+        let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.owner)).collect();
         let mut stale = HashSet::new();
         for view in orphans {
             // Its successor takes what it can when it begins; where there is none yet, others do.
-            let has_successor = exchange.keeper(server.table, view.keeper.index).is_some();
+            let has_successor = exchange.owner(server.table, view.owner.index).is_some();
             let can_move = self.can_move(&view);
             match self.choose(None) {
-                Some(keeper) if can_move && (!has_successor || self.stale.contains(&view.id)) => {
-                    self.rescue(&view, keeper);
+                Some(owner) if can_move && (!has_successor || self.stale.contains(&view.id)) => {
+                    self.rescue(&view, owner);
                 }
                 None if can_move => {}
                 _ if self.stale.contains(&view.id) => self.bury(view.id, &End::WorkerEnded),
@@ -581,11 +581,11 @@ impl Desk {
     }
 
     /// The worker that keeps duplicates of the connections of worker `index`: the next one that serves and reads its mailbox.
-    fn holder_for(&self, index: u16) -> Option<Keeper> {
+    fn holder_for(&self, index: u16) -> Option<OwnerId> {
         let server = self.worker.server;
         let count = self.counts.len() as u16;
         let others = (1..count).map(|step| (index + step) % count);
-        let mut serving = others.filter_map(|other| server.network.exchange.keeper(server.table, other));
+        let mut serving = others.filter_map(|other| server.network.exchange.owner(server.table, other));
         serving.find(|holder| self.behind(*holder) < HELD_AT_ONCE)
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use tocsin_net::connections::{ConnectionId, Keeper, View};
+use tocsin_net::connections::{ConnectionId, OwnerId, View};
 use tocsin_net::tls::Facts;
 
 use crate::connection::Connection;
@@ -45,8 +45,8 @@ enum Kept {
 pub struct WorkerStreams {
     /// What its connections share.
     local: Local,
-    /// What it is as a keeper, if it is a TCP worker.
-    me: Option<Keeper>,
+    /// What it is as a owner, if it is a TCP worker.
+    me: Option<OwnerId>,
     kept: RefCell<HashMap<ConnectionId, Kept>>,
     /// Duplicates of connections that other workers serve.
     held: RefCell<HashMap<ConnectionId, Rc<OwnedFd>>>,
@@ -70,8 +70,8 @@ impl std::fmt::Debug for WorkerStreams {
 }
 
 impl WorkerStreams {
-    /// The connections of the process `owner`; `me`: what it is as a keeper, if it is a TCP worker.
-    pub fn new(network: &'static Network, owner: &'static dyn Owner, me: Option<Keeper>) -> Self {
+    /// The connections of the process `owner`; `me`: what it is as a owner, if it is a TCP worker.
+    pub fn new(network: &'static Network, owner: &'static dyn Owner, me: Option<OwnerId>) -> Self {
         Self {
             local: Local::new(network, owner),
             me,
@@ -87,7 +87,7 @@ impl WorkerStreams {
 
     /// Whether the connection belongs to the process in this process's place.
     fn is_of_this_place(&self, view: &View) -> bool {
-        self.me.is_some_and(|me| me.index == view.keeper.index)
+        self.me.is_some_and(|me| me.index == view.owner.index)
     }
 
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
@@ -112,7 +112,7 @@ impl WorkerStreams {
     }
 
     /// Serves a connection that was accepted, or that another process kept before.
-    pub fn adopt(&'static self, id: ConnectionId, from: Keeper, stream: OwnedFd) {
+    pub fn adopt(&'static self, id: ConnectionId, from: OwnerId, stream: OwnedFd) {
         let connections = &self.local.network.exchange.connections;
         let Some(me) = self.me else { return };
         if self.kept.borrow().contains_key(&id) || (from != me && !connections.move_to(id, from, me)) {
@@ -133,7 +133,7 @@ impl WorkerStreams {
     }
 
     /// A connection came without its descriptor: this process has no room for one more.
-    fn lost(&'static self, id: ConnectionId, from: Keeper) {
+    fn lost(&'static self, id: ConnectionId, from: OwnerId) {
         tracing::error!("a connection is closed: no descriptor is left for it; raise open_files_limit");
         let connections = &self.local.network.exchange.connections;
         let mine = self.me.is_some_and(|me| from == me || connections.move_to(id, from, me));
@@ -198,7 +198,7 @@ impl WorkerStreams {
         let mine = self
             .me
             .zip(connections.view(id))
-            .is_some_and(|(me, view)| view.keeper == me || connections.move_to(id, view.keeper, me));
+            .is_some_and(|(me, view)| view.owner == me || connections.move_to(id, view.owner, me));
         if mine {
             self.begin(id, errand);
         } else {
@@ -222,7 +222,7 @@ impl WorkerStreams {
         }
     }
 
-    /// Ends connections that were given to this process and never came: whoever gave them died over it.
+    /// Ends connections that were given to this process and never came: the process that gave them died over it.
     fn give_up_missed(&'static self) {
         let connections = &self.local.network.exchange.connections;
         let Some(me) = self.me else { return };
@@ -237,7 +237,7 @@ impl WorkerStreams {
         let most = if self.is_leaving.get() { LOOKS_MOST_LEAVING } else { LOOKS_MOST };
         let is_kept = |id| self.kept.borrow().contains_key(&id);
         let before = self.missed.take();
-        for view in connections.all().filter(|view| view.keeper == me && !is_kept(view.id)) {
+        for view in connections.all().filter(|view| view.owner == me && !is_kept(view.id)) {
             let looks = before.get(&view.id).map_or(1, |looks| looks + 1);
             if looks < most {
                 self.missed.borrow_mut().insert(view.id, looks);
@@ -256,8 +256,8 @@ impl WorkerStreams {
     /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
     pub fn keep(&'static self, id: ConnectionId, seconds: u32) {
         let Some(view) = self.local.network.exchange.connections.view(id) else { return };
-        if self.me.is_none_or(|me| me.index != view.keeper.index) {
-            self.to_worker(view.keeper.index, &Letter::Keep { id, seconds }, None);
+        if self.me.is_none_or(|me| me.index != view.owner.index) {
+            self.to_worker(view.owner.index, &Letter::Keep { id, seconds }, None);
             return;
         }
         match self.kept(id) {
@@ -332,19 +332,19 @@ impl WorkerStreams {
         self.to_main(&Letter::Ended { id });
     }
 
-    /// Tells whoever waits for the messages of an errand that they could not be sent.
+    /// The messages of an errand could not be sent: their branches hear of it.
     pub(crate) fn all_failed(&'static self, errand: Errand) {
         for (_, ticket) in errand.messages {
             self.failed(ticket);
         }
     }
 
-    /// Tells whoever waits for a message that it could not be sent.
+    /// A message could not be sent: its branch hears of it.
     pub fn failed(&'static self, ticket: Option<Ticket>) {
         ticket.into_iter().for_each(|ticket| self.local.owner.not_sent(ticket));
     }
 
-    /// Tells whoever waits for messages that lay in the memory of processes that died.
+    /// Messages that lay in the memory of dead processes were not sent: their branches hear of it.
     pub fn tell_orphans(&'static self) {
         for noted in self
             .local

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tocsin_net::Hop;
-use tocsin_net::connections::{Claim, Guise, Keeper, View, marks};
+use tocsin_net::connections::{Claim, OwnerId, TlsIdentity, View, marks};
 
 use super::{Kept, WorkerStreams};
 use crate::end::End;
@@ -24,7 +24,7 @@ impl WorkerStreams {
         let hop = flow.hop(&self.local.network.sockets);
         let usable = |id| connections.view(id).filter(|view| !view.is_ending());
         let given = Some(flow.connection).filter(|id| id.is_some()).and_then(usable);
-        let leading = || connections.towards(&hop, self.guise(&hop, envelope));
+        let leading = || connections.towards(&hop, self.tls_identity(&hop, envelope));
         let found = given.or_else(|| leading().and_then(usable));
         match found {
             Some(view) => self.send_over(&view, envelope, bytes),
@@ -43,7 +43,7 @@ impl WorkerStreams {
         if !self.is_of_this_place(view) {
             let wish = envelope.wish.cloned().unwrap_or_default();
             let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(view.keeper.index, &letter, ticket);
+            self.to_worker(view.owner.index, &letter, ticket);
             return;
         }
         match self.kept(view.id) {
@@ -83,7 +83,7 @@ impl WorkerStreams {
         let network = self.local.network;
         let socket = envelope.flow.socket;
         let own = self.me.filter(|_| !self.is_leaving.get());
-        let keeper = own.or_else(|| self.some_worker(hop));
+        let owner = own.or_else(|| self.some_worker(hop));
         let local = SocketAddr::new(network.sockets.listener(socket).address.ip(), 0);
         let profile = self.local.network.profile_for(hop.protocol, hop.to, local, Opened);
         let claim = Claim {
@@ -93,17 +93,17 @@ impl WorkerStreams {
             listener: socket.0,
             marks: marks::OUTGOING,
             idle_until: now_ms() + profile.lifetime.as_millis() as u64,
-            guise: self.guise(hop, envelope),
+            tls_identity: self.tls_identity(hop, envelope),
         };
         if profile.no_new_connection {
             tracing::info!("{hop} has no connection, and none may be opened");
             return self.failed(envelope.ticket);
         }
-        let claimed = keeper.ok_or(End::NoWorker).and_then(|keeper| {
-            let id = network.exchange.connections.claim(keeper, &claim).ok_or(End::Full)?;
-            Ok((id, keeper))
+        let claimed = owner.ok_or(End::NoWorker).and_then(|owner| {
+            let id = network.exchange.connections.claim(owner, &claim).ok_or(End::Full)?;
+            Ok((id, owner))
         });
-        let (id, keeper) = match claimed {
+        let (id, owner) = match claimed {
             Ok(claimed) => claimed,
             Err(cause) => {
                 tracing::error!("no connection to {hop}: {cause}");
@@ -120,31 +120,31 @@ impl WorkerStreams {
             };
         }
         let wish = envelope.wish.cloned().unwrap_or_default();
-        if Some(keeper) == self.me {
+        if Some(owner) == self.me {
             self.begin(id, Errand::new(envelope.host, wish, bytes, envelope.ticket));
         } else {
             let letter =
                 Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(keeper.index, &letter, envelope.ticket);
+            self.to_worker(owner.index, &letter, envelope.ticket);
         }
     }
 
     /// The TLS identity that a connection for `envelope` must have; none unless `cert_check_on_conn_reusage` is on.
-    fn guise(&self, hop: &Hop, envelope: &Envelope<'_>) -> Guise {
+    fn tls_identity(&self, hop: &Hop, envelope: &Envelope<'_>) -> TlsIdentity {
         let matters = hop.protocol.is_secure() && self.local.network.options[hop.protocol].match_certificate;
         let Some(security) = self.local.network.security.as_ref().filter(|_| matters) else {
-            return Guise::NONE;
+            return TlsIdentity::NONE;
         };
         let host = Some(envelope.host).filter(|host| !host.is_empty());
         let none = Wish::default();
-        security.guise(hop.to, envelope.wish.unwrap_or(&none), host)
+        security.tls_identity(hop.to, envelope.wish.unwrap_or(&none), host)
     }
 
     /// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.
-    fn some_worker(&self, hop: &Hop) -> Option<Keeper> {
+    fn some_worker(&self, hop: &Hop) -> Option<OwnerId> {
         let exchange = &self.local.network.exchange;
         let count = exchange.workers.len();
         let start = self.local.network.hash.hash(&[hop.to_string().as_bytes()]) as usize;
-        (0..count).find_map(|i| exchange.keeper(self.local.network.table, ((start + i) % count) as u16))
+        (0..count).find_map(|i| exchange.owner(self.local.network.table, ((start + i) % count) as u16))
     }
 }

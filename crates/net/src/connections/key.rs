@@ -1,4 +1,4 @@
-//! What a connection is found by: the address at its far end, and in which guise it was opened.
+//! What a connection is found by: the address of its far end, and its TLS identity.
 
 use std::net::SocketAddr;
 
@@ -6,23 +6,23 @@ use tocsin_shm::{ShmClone, ShmSafe};
 
 use crate::address::Hop;
 
-/// As whom and for whom a connection over TLS was opened: one that shows another certificate, or that asked for another
-/// name, is not the same to whoever answers it (RFC 5922 section 4).
+/// Client certificate and server name used when a connection was opened. Connections that differ in either must not be
+/// shared (RFC 5922 section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ShmSafe, ShmClone)]
-pub struct Guise {
+pub struct TlsIdentity {
     /// A hash of the TLS domain's name.
     pub domain: u32,
     /// A hash of the name that was asked for; 0 if none was.
     pub name: u32,
 }
 
-impl Guise {
-    /// That of connections that the other end opened, and of those without TLS.
+impl TlsIdentity {
+    /// The identity of connections that the far end opened, and of those without TLS.
     pub const NONE: Self = Self { domain: 0, name: 0 };
 
-    /// The same, whatever name was asked for.
+    /// The same certificate, whatever server name was asked for.
     #[must_use]
-    pub fn nameless(self) -> Self {
+    pub fn without_server_name(self) -> Self {
         Self { name: 0, ..self }
     }
 
@@ -37,14 +37,14 @@ impl Guise {
 
 /// What a connection is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ShmSafe, ShmClone)]
-pub(super) struct Way {
+pub(super) struct ConnectionKey {
     pub(super) hop: Hop,
-    pub(super) guise: Guise,
+    pub(super) tls_identity: TlsIdentity,
 }
 
-impl Way {
+impl ConnectionKey {
     /// Without what a row does not remember: the scope and flow of an IPv6 address.
-    pub(super) fn new(hop: &Hop, guise: Guise) -> Self {
-        Self { hop: Hop { to: SocketAddr::new(hop.to.ip(), hop.to.port()), ..*hop }, guise }
+    pub(super) fn new(hop: &Hop, tls_identity: TlsIdentity) -> Self {
+        Self { hop: Hop { to: SocketAddr::new(hop.to.ip(), hop.to.port()), ..*hop }, tls_identity }
     }
 }
