@@ -54,7 +54,7 @@ impl Module for TlsMgm {
             ));
         }
         setup.registered.states.put(Rc::clone(&store));
-        setup.registered.tls_wishes = Some(Rc::clone(&store) as _);
+        setup.registered.tls_selections = Some(Rc::clone(&store) as _);
         setup.security = Some(store);
         Ok(())
     }

@@ -14,8 +14,8 @@ use tocsin_server::Server;
 use tocsin_server::avps::Avps;
 use tocsin_server::keyed_hash::KeyedHash;
 use tocsin_server::module::{Setup, SetupError};
-use tocsin_server::security::{NoDomain, Security, Wish};
-use tocsin_server::tls_wishes::TlsWishes;
+use tocsin_server::security::{NoDomain, Security, TlsSelection};
+use tocsin_server::tls_selections::TlsSelections;
 
 use super::configs::Config;
 use super::files::{BadFile, Material};
@@ -206,11 +206,11 @@ impl Own {
     }
 
     /// The client domain for a connection to `remote`.
-    fn client_domain(&self, remote: SocketAddr, wish: &Wish) -> Result<usize, NoDomain> {
-        let found = match &wish.domain {
+    fn client_domain(&self, remote: SocketAddr, tls_selection: &TlsSelection) -> Result<usize, NoDomain> {
+        let found = match &tls_selection.domain {
             None => {
-                let chosen = self.chosen(Side::Client, remote, wish.sip_domain.as_deref());
-                chosen.ok_or_else(|| none(remote, wish))
+                let chosen = self.chosen(Side::Client, remote, tls_selection.sip_domain.as_deref());
+                chosen.ok_or_else(|| none(remote, tls_selection))
             }
             Some(name) => {
                 let is_meant = |domain: &Rc<Domain>| domain.side == Side::Client && domain.name == *name;
@@ -252,15 +252,20 @@ impl Security for Store {
     fn client_config(
         &self,
         remote: SocketAddr,
-        wish: &Wish,
+        tls_selection: &TlsSelection,
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain> {
-        self.client(remote, wish, host)
+        self.client(remote, tls_selection, host)
     }
 
-    fn tls_identity(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> TlsIdentity {
+    fn tls_identity(
+        &self,
+        remote: SocketAddr,
+        tls_selection: &TlsSelection,
+        host: Option<&str>,
+    ) -> TlsIdentity {
         let own = self.current();
-        let Ok(at) = own.client_domain(remote, wish) else { return TlsIdentity::NONE };
+        let Ok(at) = own.client_domain(remote, tls_selection) else { return TlsIdentity::NONE };
         // Never 0, which means nothing.
         let hash = |name: &str| self.hash.hash(&[name.to_ascii_lowercase().as_bytes()]) as u32 | 1;
         let name = host.filter(|host| host.parse::<IpAddr>().is_err());
@@ -268,16 +273,19 @@ impl Security for Store {
     }
 }
 
-impl TlsWishes for Store {
-    fn wish(&self, avps: &Avps) -> Wish {
+impl TlsSelections for Store {
+    fn tls_selection(&self, avps: &Avps) -> TlsSelection {
         let text = |name: &Option<String>| {
             let value = avps.values(name.as_ref()?.as_bytes()).next().and_then(Value::to_bytes)?;
             Some(value.lossy().into_owned()).filter(|text| !text.is_empty())
         };
         if avps.is_empty() {
-            return Wish::default();
+            return TlsSelection::default();
         }
-        Wish { domain: text(&self.settings.domain_avp), sip_domain: text(&self.settings.sip_domain_avp) }
+        TlsSelection {
+            domain: text(&self.settings.domain_avp),
+            sip_domain: text(&self.settings.sip_domain_avp),
+        }
     }
 }
 
@@ -301,17 +309,17 @@ impl Store {
     pub(super) fn client(
         &self,
         remote: SocketAddr,
-        wish: &Wish,
+        tls_selection: &TlsSelection,
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain> {
         let mut own = self.current();
-        let at = own.client_domain(remote, wish)?;
-        let Config::Client(config) = own.config(at)? else { return Err(none(remote, wish)) };
+        let at = own.client_domain(remote, tls_selection)?;
+        let Config::Client(config) = own.config(at)? else { return Err(none(remote, tls_selection)) };
         let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
         Ok((config, name.unwrap_or_else(|| ServerName::IpAddress(remote.ip().into()))))
     }
 }
 
-fn none(remote: SocketAddr, wish: &Wish) -> NoDomain {
-    NoDomain::Client { remote, sip_domain: wish.sip_domain.clone() }
+fn none(remote: SocketAddr, tls_selection: &TlsSelection) -> NoDomain {
+    NoDomain::Client { remote, sip_domain: tls_selection.sip_domain.clone() }
 }

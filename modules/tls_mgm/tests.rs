@@ -20,8 +20,8 @@ use tocsin_net::tls::{Facts, Progress, Session, Verdict};
 use tocsin_script::Value;
 use tocsin_server::avps::Avps;
 use tocsin_server::commands;
-use tocsin_server::security::{NoDomain, Wish};
-use tocsin_server::tls_wishes::TlsWishes;
+use tocsin_server::security::{NoDomain, TlsSelection};
+use tocsin_server::tls_selections::TlsSelections;
 
 use super::store::Store;
 use super::variables::value_of;
@@ -138,7 +138,7 @@ fn address() -> SocketAddr {
 fn shake(store: &Store, host: &str) -> Result<(Facts, Facts), String> {
     let server = store.server(address(), Some(host)).map_err(|cause| cause.to_string())?;
     let (client, name) =
-        store.client(address(), &Wish::default(), Some(host)).map_err(|cause| cause.to_string())?;
+        store.client(address(), &TlsSelection::default(), Some(host)).map_err(|cause| cause.to_string())?;
     shake_with(&server, client, name)
 }
 
@@ -417,7 +417,7 @@ fn client_domains_are_chosen_by_address_and_wish() {
             pairs.push(name.as_bytes(), Value::from(*value));
         }
         store
-            .client(remote.parse().unwrap(), &store.wish(&pairs), Some("h.example"))
+            .client(remote.parse().unwrap(), &store.tls_selection(&pairs), Some("h.example"))
             .map(|(config, _)| config)
     };
     let named = |name| config("9.9.9.9:1", &[("tls", name)]).unwrap();
@@ -427,7 +427,7 @@ fn client_domains_are_chosen_by_address_and_wish() {
     same(config("1.2.3.4:6677", &[]).unwrap(), named("gw"));
     let unknown = config("1.2.3.4:6677", &[("tls", "biloxi")]).unwrap_err();
     assert_eq!(unknown, NoDomain::Unknown("biloxi".to_owned()));
-    let name = |host| store.client(address(), &Wish::default(), host).unwrap().1;
+    let name = |host| store.client(address(), &TlsSelection::default(), host).unwrap().1;
     assert_eq!(name(Some("h.example")), ServerName::try_from("h.example").unwrap());
     assert_eq!(name(None), ServerName::IpAddress(address().ip().into()));
 }
@@ -436,8 +436,8 @@ fn client_domains_are_chosen_by_address_and_wish() {
 fn without_a_domain_there_is_no_session() {
     let store = Pki::new().store(&loaded(&[]));
     assert!(store.server(address(), None).is_err());
-    let wish = Wish { sip_domain: Some("a.b".to_owned()), ..Wish::default() };
-    let cause = store.client(address(), &wish, None).unwrap_err().to_string();
+    let tls_selection = TlsSelection { sip_domain: Some("a.b".to_owned()), ..TlsSelection::default() };
+    let cause = store.client(address(), &tls_selection, None).unwrap_err().to_string();
     assert_eq!(cause, "no TLS client domain is for 10.0.0.1:5061 and the name a.b");
 }
 

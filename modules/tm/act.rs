@@ -6,10 +6,10 @@
 
 use smallvec::SmallVec;
 use tocsin_server::avps::Avps;
-use tocsin_server::flow::{Envelope, Flow, Ticket};
-use tocsin_server::forward::wish_for;
+use tocsin_server::flow::{BranchRef, Envelope, Flow};
+use tocsin_server::forward::tls_selection_for;
 use tocsin_server::reply::{self, Response};
-use tocsin_server::security::Wish;
+use tocsin_server::security::TlsSelection;
 use tocsin_server::{Server, Worker};
 use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
@@ -46,17 +46,17 @@ pub(super) struct After {
 #[derive(Debug)]
 struct Unsent {
     flow: Flow,
-    wish: Option<Wish>,
+    tls_selection: Option<TlsSelection>,
     host: String,
-    ticket: Option<Ticket>,
+    branch_ref: Option<BranchRef>,
     bytes: Vec<u8>,
 }
 
 impl After {
     /// Sends what goes over streams. To be called first of all, and without a lock.
     pub(super) fn send(&mut self, worker: &'static Worker) {
-        for Unsent { flow, wish, host, ticket, bytes } in self.unsent.drain(..) {
-            let envelope = Envelope { flow, wish: wish.as_ref(), host: &host, ticket };
+        for Unsent { flow, tls_selection, host, branch_ref, bytes } in self.unsent.drain(..) {
+            let envelope = Envelope { flow, tls_selection: tls_selection.as_ref(), host: &host, branch_ref };
             worker.send(&envelope, |out| out.extend_from_slice(&bytes));
         }
     }
@@ -149,7 +149,13 @@ impl Doing<'_> {
         }
         if self.is_stream(flow) {
             let bytes = bytes.to_vec();
-            self.after.unsent.push(Unsent { flow, wish: None, host: String::new(), ticket: None, bytes });
+            self.after.unsent.push(Unsent {
+                flow,
+                tls_selection: None,
+                host: String::new(),
+                branch_ref: None,
+                bytes,
+            });
         } else {
             self.worker.send(&flow.into(), |out| out.extend_from_slice(bytes));
         }
@@ -161,22 +167,22 @@ impl Doing<'_> {
 
     fn send_request(&mut self, t: &Transaction, branch: BranchId) {
         let Some(b) = t.branches.get(branch.index()) else { return };
-        let ticket = Some(Ticket { transaction: self.id.0, branch: branch.index() as u8 });
-        self.send_down(t, b, &b.request, ticket);
+        let branch_ref = Some(BranchRef { transaction: self.id.0, branch: branch.index() as u8 });
+        self.send_down(t, b, &b.request, branch_ref);
     }
 
     /// Sends a request where that of the branch `b` goes. Over TLS it goes in the same tls_identity: the next hop takes a
     /// CANCEL from nobody else.
-    fn send_down(&mut self, t: &Transaction, b: &Branch, bytes: &[u8], ticket: Option<Ticket>) {
+    fn send_down(&mut self, t: &Transaction, b: &Branch, bytes: &[u8], branch_ref: Option<BranchRef>) {
         if !self.is_stream(b.flow) {
             return self.send(b.flow, bytes);
         }
         let hop = b.flow.hop(&self.server.network.sockets);
         self.after.unsent.push(Unsent {
             flow: b.flow,
-            wish: wish_for(self.server, &hop, || Avps::decode(&t.avps)),
+            tls_selection: tls_selection_for(self.server, &hop, || Avps::decode(&t.avps)),
             host: String::from_utf8_lossy(&b.host).into_owned(),
-            ticket,
+            branch_ref,
             bytes: bytes.to_vec(),
         });
     }

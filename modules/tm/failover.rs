@@ -9,7 +9,7 @@ use tocsin_script::RouteId;
 use tocsin_server::Worker;
 use tocsin_server::avps::Avps;
 use tocsin_server::flow::Flow;
-use tocsin_server::forward::wish_for;
+use tocsin_server::forward::tls_selection_for;
 use tocsin_server::time::now_ms;
 use tocsin_sip::{Edits, HeaderName, Message};
 
@@ -140,7 +140,7 @@ impl Failed {
             return Some(Prepared {
                 flow: Flow::new(listener.id, hop.to)
                     .unless(self.flags, server.settings.tcp.no_new_connection_bflag),
-                wish: wish_for(server, hop, || Avps::decode(&self.avps)),
+                tls_selection: tls_selection_for(server, hop, || Avps::decode(&self.avps)),
                 host: self.host.clone(),
                 reliable: hop.protocol.is_stream(),
                 request,

@@ -9,7 +9,7 @@ use tocsin_net::locate::Hops;
 use tocsin_script::{Program, RouteId};
 use tocsin_server::Context;
 use tocsin_server::flow::Flow;
-use tocsin_server::security::Wish;
+use tocsin_server::security::TlsSelection;
 use tocsin_shm::{Alloc, Full, ShmBytes, ShmClone, ShmSafe, ShmVec};
 
 use super::machine::{BranchId, Machine};
@@ -116,8 +116,8 @@ impl RouteBits {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) flow: Flow,
-    /// What the script wishes of TLS.
-    pub(super) wish: Option<Wish>,
+    /// What the script selects of TLS.
+    pub(super) tls_selection: Option<TlsSelection>,
     /// The name that led there, if one did.
     pub(super) host: String,
     /// The way is a stream: what is sent arrives, or the sender is told.

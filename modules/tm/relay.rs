@@ -7,8 +7,8 @@
 use smallvec::SmallVec;
 use tocsin_net::Hop;
 use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
-use tocsin_server::flow::{Envelope, Flow, Ticket};
-use tocsin_server::forward::{NoWay, first_way, next_hop, wish};
+use tocsin_server::flow::{BranchRef, Envelope, Flow};
+use tocsin_server::forward::{NoWay, first_way, next_hop, tls_selection};
 use tocsin_server::reply::{self, Response};
 use tocsin_server::resolve;
 use tocsin_server::target::{NextHop, NoRoute, Target};
@@ -191,7 +191,7 @@ impl Relay {
         self.ready.push(Prepared {
             flow: Flow::new(listener.id, hop.to)
                 .unless(target.flags, cx.server().settings.tcp.no_new_connection_bflag),
-            wish: wish(cx, hop),
+            tls_selection: tls_selection(cx, hop),
             host: host.to_owned(),
             reliable: hop.protocol.is_stream(),
             request,
@@ -384,12 +384,12 @@ fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> 
 /// Sends the requests of the branches from `first` on.
 pub(super) fn send(worker: &'static Worker, id: TransactionId, first: usize, ready: &[Prepared]) {
     for (branch, prepared) in (first..).zip(ready) {
-        let ticket = Ticket { transaction: id.0, branch: branch as u8 };
+        let branch_ref = BranchRef { transaction: id.0, branch: branch as u8 };
         let envelope = Envelope {
             flow: prepared.flow,
-            wish: prepared.wish.as_ref(),
+            tls_selection: prepared.tls_selection.as_ref(),
             host: &prepared.host,
-            ticket: Some(ticket),
+            branch_ref: Some(branch_ref),
         };
         worker.send(&envelope, |out| out.extend_from_slice(&prepared.request));
     }

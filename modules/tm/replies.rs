@@ -2,7 +2,7 @@
 
 use tocsin_script::RouteKind;
 use tocsin_server::avps::Avps;
-use tocsin_server::flow::Ticket;
+use tocsin_server::flow::BranchRef;
 use tocsin_server::transaction::Transactions;
 use tocsin_server::{Context, TransactionRef, Worker, receive, reply};
 use tocsin_sip::Method;
@@ -37,9 +37,9 @@ impl Transactions for Layer {
         }
     }
 
-    fn send_failed(&self, worker: &'static Worker, ticket: Ticket) {
-        let id = TransactionId(ticket.transaction);
-        let Some(branch) = BranchId::from_index(ticket.branch.into()) else { return };
+    fn send_failed(&self, worker: &'static Worker, branch_ref: BranchRef) {
+        let id = TransactionId(branch_ref.transaction);
+        let Some(branch) = BranchId::from_index(branch_ref.branch.into()) else { return };
         let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
             t.machine.fail_branch(branch, SEND_FAILED, now, actions);
         });
@@ -48,12 +48,12 @@ impl Transactions for Layer {
         }
     }
 
-    fn request_left(&self, worker: &'static Worker, ticket: Ticket) {
-        with_branch(worker, ticket, |branch| branch.left.set());
+    fn request_left(&self, worker: &'static Worker, branch_ref: BranchRef) {
+        with_branch(worker, branch_ref, |branch| branch.left.set());
     }
 
-    fn has_left(&self, worker: &'static Worker, ticket: Ticket) -> bool {
-        with_branch(worker, ticket, |branch| branch.left.is_set()).unwrap_or(false)
+    fn has_left(&self, worker: &'static Worker, branch_ref: BranchRef) -> bool {
+        with_branch(worker, branch_ref, |branch| branch.left.is_set()).unwrap_or(false)
     }
 
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool> {
@@ -68,11 +68,11 @@ impl Transactions for Layer {
     }
 }
 
-/// Looks at the branch of `ticket` under the lock of its record, and does not open that for a change.
-fn with_branch<R>(worker: &Worker, ticket: Ticket, look: impl FnOnce(&Branch) -> R) -> Option<R> {
+/// Looks at a branch under the lock of its record, and does not open that for a change.
+fn with_branch<R>(worker: &Worker, branch_ref: BranchRef, look: impl FnOnce(&Branch) -> R) -> Option<R> {
     let state = worker.server.state::<State>();
-    let id = TransactionId(ticket.transaction);
-    state.table.get(&id, |t| t.branches.get(usize::from(ticket.branch)).map(look)).flatten()
+    let id = TransactionId(branch_ref.transaction);
+    state.table.get(&id, |t| t.branches.get(usize::from(branch_ref.branch)).map(look)).flatten()
 }
 
 /// A reply route that waits for replies of a branch, and what it has to be given.

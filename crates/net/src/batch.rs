@@ -109,11 +109,11 @@ pub struct Sent {
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    letters: Vec<Letter>,
+    datagrams: Vec<Datagram>,
 }
 
 #[derive(Debug)]
-struct Letter {
+struct Datagram {
     socket: RawFd,
     to: SocketAddr,
     start: usize,
@@ -139,52 +139,52 @@ impl Outbox {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let end = self.bytes.len();
-        self.letters.push(Letter { socket: socket.as_raw_fd(), to, start, end });
+        self.datagrams.push(Datagram { socket: socket.as_raw_fd(), to, start, end });
         &self.bytes[start..end]
     }
 
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.letters.is_empty()
+        self.datagrams.is_empty()
     }
 
     /// Sends all, in order, without waiting.
     pub fn flush(&mut self) -> Sent {
         let mut total = Sent::default();
-        let mut rest = &self.letters[..];
+        let mut rest = &self.datagrams[..];
         while let Some(first) = rest.first() {
             let run = rest.iter().take(SEND_BATCH).take_while(|l| l.socket == first.socket).count();
             total.sent += send_run(&rest[..run], &self.bytes, &mut total.refused);
             rest = &rest[run..];
         }
-        self.letters.clear();
+        self.datagrams.clear();
         self.bytes.clear();
         total
     }
 }
 
-/// Sends letters of one socket; a refused one is skipped and counted.
-fn send_run(letters: &[Letter], bytes: &[u8], refused: &mut usize) -> usize {
+/// Sends datagrams of one socket; a refused one is skipped and counted.
+fn send_run(datagrams: &[Datagram], bytes: &[u8], refused: &mut usize) -> usize {
     let mut names = [const { mem::MaybeUninit::<libc::sockaddr_storage>::uninit() }; SEND_BATCH];
     let mut parts = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; SEND_BATCH];
     let mut heads: [mem::MaybeUninit<libc::mmsghdr>; SEND_BATCH] =
         [const { mem::MaybeUninit::uninit() }; SEND_BATCH];
-    for (i, letter) in letters.iter().enumerate() {
-        let length = encode(letter.to, &mut names[i]);
-        let body = &bytes[letter.start..letter.end];
+    for (i, datagram) in datagrams.iter().enumerate() {
+        let length = encode(datagram.to, &mut names[i]);
+        let body = &bytes[datagram.start..datagram.end];
         parts[i] = libc::iovec { iov_base: body.as_ptr().cast_mut().cast(), iov_len: body.len() };
         heads[i].write(header(names[i].as_mut_ptr(), length, &raw mut parts[i]));
     }
     let mut done = 0;
     let mut sent = 0;
-    while done < letters.len() {
+    while done < datagrams.len() {
         // SAFETY: the headers from `done` on are initialised and point to names, parts and bytes that outlive the
         // call; the kernel only reads them (and writes msg_len).
         let n = unsafe {
             libc::sendmmsg(
-                letters[done].socket,
+                datagrams[done].socket,
                 heads[done..].as_mut_ptr().cast(),
-                (letters.len() - done) as libc::c_uint,
+                (datagrams.len() - done) as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
             )
         };

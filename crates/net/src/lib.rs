@@ -27,7 +27,7 @@ pub mod websocket;
 
 pub use address::{AddressError, Hop, Protocol, interface_addresses, split_host_port};
 pub use batch::{BATCH, DATAGRAM_MAX, Inbox, Outbox, Sent};
-pub use mailbox::{LETTER_MAX, Letter, Mailbox, TooLong};
+pub use mailbox::{MAILBOX_MESSAGE_MAX, Mailbox, MailboxMessage, TooLong};
 pub use resolve::{ResolveError, Resolver, ResolverOptions};
 pub use udp::{OpenError, UdpGroup};
 pub use watch::{Readable, Watch};

@@ -1,7 +1,7 @@
-//! Letters between two processes of the family, each with a descriptor if need be.
+//! Messages between two processes of the family, each with a descriptor if need be.
 //!
 //! A mailbox is made before the first fork and never closed: whoever writes holds the slot, whoever has the box reads,
-//! and what was posted for a process that died is read by its successor. Letters keep their bounds and their order.
+//! and what was posted for a process that died is read by its successor. Messages keep their bounds and their order.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -13,14 +13,14 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair
 use socket2::SockRef;
 use thiserror::Error;
 
-/// The longest letter, in bytes: a message of the longest kind and what is said about it.
-pub const LETTER_MAX: usize = 70_000;
+/// The longest message, in bytes: a SIP message of the longest kind, and what is said about it.
+pub const MAILBOX_MESSAGE_MAX: usize = 70_000;
 /// Bytes that the kernel is asked to hold for one mailbox.
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// A letter is longer than [`LETTER_MAX`]; nobody could read all of it.
+/// A message is longer than [`MAILBOX_MESSAGE_MAX`]; nobody could read all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a letter of {length} bytes is too long for a mailbox ({LETTER_MAX})")]
+#[error("a message of {length} bytes is too long for a mailbox ({MAILBOX_MESSAGE_MAX})")]
 pub struct TooLong {
     /// Its length in bytes.
     pub length: usize,
@@ -33,9 +33,9 @@ pub struct Mailbox {
     tray: OwnedFd,
 }
 
-/// What came with a letter's bytes.
+/// What came with a message's bytes.
 #[derive(Debug)]
-pub struct Letter {
+pub struct MailboxMessage {
     /// How many bytes were read into the buffer.
     pub length: usize,
     /// The descriptor that was enclosed.
@@ -48,7 +48,7 @@ impl Mailbox {
         Self::with_room(QUEUE_BYTES)
     }
 
-    /// Makes a mailbox that holds about `bytes`, with what the kernel adds to each letter. Without the privilege to say so
+    /// Makes a mailbox that holds about `bytes`, with what the kernel adds to each message. Without the privilege to say so
     /// the kernel has its own limit (`net.core.wmem_max`).
     pub fn with_room(bytes: usize) -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
@@ -59,14 +59,14 @@ impl Mailbox {
         Ok(Self { slot, tray })
     }
 
-    /// Posts one letter made of `parts`, with a duplicate of `enclosed`. Never waits.
+    /// Posts one message made of `parts`, with a duplicate of `enclosed`. Never waits.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] for a full box, or when more descriptors are on their way than the system allows: later
-    /// it may go. [`io::ErrorKind::InvalidInput`] with [`TooLong`] for a letter longer than [`LETTER_MAX`].
+    /// it may go. [`io::ErrorKind::InvalidInput`] with [`TooLong`] for a message longer than [`MAILBOX_MESSAGE_MAX`].
     pub fn post(&self, parts: &[&[u8]], enclosed: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let length = parts.iter().map(|part| part.len()).sum();
-        if length > LETTER_MAX {
+        if length > MAILBOX_MESSAGE_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, TooLong { length }));
         }
         let slices: smallvec::SmallVec<[IoSlice<'_>; 4]> =
@@ -83,11 +83,11 @@ impl Mailbox {
         }
     }
 
-    /// Takes the next letter; `None` when the box is empty. `buffer` is overwritten; [`LETTER_MAX`] bytes hold any.
+    /// Takes the next message; `None` when the box is empty. `buffer` is overwritten; [`MAILBOX_MESSAGE_MAX`] bytes hold any.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the letter is longer than `buffer`: it is lost.
-    pub fn take(&self, buffer: &mut [u8]) -> io::Result<Option<Letter>> {
+    /// [`io::ErrorKind::InvalidData`] when the message is longer than `buffer`: it is lost.
+    pub fn take(&self, buffer: &mut [u8]) -> io::Result<Option<MailboxMessage>> {
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // Room for one descriptor and its header, aligned as a header has to be.
         let mut control = [0_u64; 8];
@@ -110,14 +110,14 @@ impl Mailbox {
         if head.msg_flags & libc::MSG_TRUNC != 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Some(Letter { length: length as usize, enclosed }))
+        Ok(Some(MailboxMessage { length: length as usize, enclosed }))
     }
 
-    /// Copies the next letter into `buffer` and leaves it in the box, without what is enclosed. Returns its length; `None`
+    /// Copies the next message into `buffer` and leaves it in the box, without what is enclosed. Returns its length; `None`
     /// when the box is empty.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the letter is longer than `buffer`.
+    /// [`io::ErrorKind::InvalidData`] when the message is longer than `buffer`.
     pub fn look(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.peek(buffer)? {
             Some(length) if length > buffer.len() => Err(io::ErrorKind::InvalidData.into()),
@@ -125,12 +125,12 @@ impl Mailbox {
         }
     }
 
-    /// Whether no letter is in the box.
+    /// Whether no message is in the box.
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.peek(&mut [])?.is_none())
     }
 
-    /// Copies what fits of the next letter into `buffer`, and says how long the letter is.
+    /// Copies what fits of the next message into `buffer`, and says how long the message is.
     fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         use nix::sys::socket::{MsgFlags, recv};
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
@@ -141,14 +141,14 @@ impl Mailbox {
         }
     }
 
-    /// Throws the next letter away: it was looked at, and what it says is done.
+    /// Throws the next message away: it was looked at, and what it says is done.
     pub fn discard(&self) -> io::Result<()> {
         use nix::sys::socket::{MsgFlags, recv};
         recv(self.tray.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
 
-    /// Becomes readable when a letter comes.
+    /// Becomes readable when a message comes.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.tray.as_fd()
     }
@@ -163,7 +163,7 @@ fn enclosed(head: &libc::msghdr) -> Option<OwnedFd> {
         // SAFETY: a header that CMSG_FIRSTHDR or CMSG_NXTHDR names lies within the control buffer.
         let (level, kind, data) = unsafe { ((*at).cmsg_level, (*at).cmsg_type, libc::CMSG_DATA(at)) };
         if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
-            // SAFETY: the data of SCM_RIGHTS begins with one descriptor; letters carry no more.
+            // SAFETY: the data of SCM_RIGHTS begins with one descriptor; messages carry no more.
             let fd: RawFd = unsafe { ptr::read_unaligned(data.cast()) };
             // SAFETY: the kernel made this descriptor for us; nobody else closes it.
             found = Some(unsafe { OwnedFd::from_raw_fd(fd) });
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn letters_keep_their_bounds_and_order() {
         let mailbox = Mailbox::open().unwrap();
-        let mut buffer = vec![0; LETTER_MAX];
+        let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
         assert!(mailbox.take(&mut buffer).unwrap().is_none());
         mailbox.post(&[b"ab", b"c"], None).unwrap();
         mailbox.post(&[&[7; 65_600]], None).unwrap();
@@ -201,8 +201,8 @@ mod tests {
         let (server, _) = listener.accept().unwrap();
         mailbox.post(&[b"x"], Some(server.as_fd())).unwrap();
         drop(server);
-        let letter = mailbox.take(&mut [0; 8]).unwrap().unwrap();
-        let mut passed = TcpStream::from(letter.enclosed.unwrap());
+        let message = mailbox.take(&mut [0; 8]).unwrap().unwrap();
+        let mut passed = TcpStream::from(message.enclosed.unwrap());
         passed.write_all(b"hello").unwrap();
         let mut said = [0; 5];
         client.read_exact(&mut said).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_letter_stays_until_what_it_says_is_done() {
         let mailbox = Mailbox::open().unwrap();
-        let mut buffer = vec![0; LETTER_MAX];
+        let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
         assert_eq!(mailbox.look(&mut buffer).unwrap(), None);
         mailbox.post(&[b"first"], None).unwrap();
         mailbox.post(&[b"second"], None).unwrap();
@@ -226,17 +226,17 @@ mod tests {
     #[test]
     fn a_letter_is_read_whole_or_not_posted() {
         let mailbox = Mailbox::open().unwrap();
-        let refused = mailbox.post(&[&[1; LETTER_MAX], b"x"], None).unwrap_err();
+        let refused = mailbox.post(&[&[1; MAILBOX_MESSAGE_MAX], b"x"], None).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(
             refused.get_ref().and_then(|cause| cause.downcast_ref()),
-            Some(&TooLong { length: LETTER_MAX + 1 })
+            Some(&TooLong { length: MAILBOX_MESSAGE_MAX + 1 })
         );
         assert!(mailbox.is_empty().unwrap());
-        mailbox.post(&[&[1; LETTER_MAX]], None).unwrap();
+        mailbox.post(&[&[1; MAILBOX_MESSAGE_MAX]], None).unwrap();
         assert!(!mailbox.is_empty().unwrap());
         assert_eq!(mailbox.look(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(mailbox.look(&mut vec![0; LETTER_MAX]).unwrap(), Some(LETTER_MAX));
+        assert_eq!(mailbox.look(&mut vec![0; MAILBOX_MESSAGE_MAX]).unwrap(), Some(MAILBOX_MESSAGE_MAX));
         assert_eq!(mailbox.take(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(mailbox.is_empty().unwrap());
     }
@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn a_full_box_says_so_at_once() {
         let mailbox = Mailbox::open().unwrap();
-        let letter = vec![0; 60_000];
-        let refused = (0..10_000).find_map(|_| mailbox.post(&[&letter], None).err()).unwrap();
+        let message = vec![0; 60_000];
+        let refused = (0..10_000).find_map(|_| mailbox.post(&[&message], None).err()).unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
-        assert!(mailbox.take(&mut vec![0; LETTER_MAX]).unwrap().is_some());
+        assert!(mailbox.take(&mut vec![0; MAILBOX_MESSAGE_MAX]).unwrap().is_some());
     }
 }

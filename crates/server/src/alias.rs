@@ -32,7 +32,7 @@ pub fn force_alias(cx: &Context, port: Option<u16>) -> bool {
     let connection = cx.received.connection;
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     if connection.is_some() {
-        server.network.exchange.connections.alias(connection, port.unwrap_or(protocol.default_port()));
+        server.network.shared.connections.alias(connection, port.unwrap_or(protocol.default_port()));
     }
     connection.is_some()
 }

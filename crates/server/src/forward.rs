@@ -9,7 +9,7 @@ use crate::avps::Avps;
 use crate::context::{Context, received_uri};
 use crate::flow::{Envelope, Flow};
 use crate::resolve;
-use crate::security::Wish;
+use crate::security::TlsSelection;
 use crate::server::Server;
 use crate::sockets::Listener;
 use crate::target::{NextHop, NoRoute, Target};
@@ -122,19 +122,19 @@ pub fn stateless(cx: &mut Context) -> Outcome<Context> {
     }
 }
 
-/// What the script wishes of TLS on the way to `hop`.
-pub fn wish(cx: &Context, hop: &Hop) -> Option<Wish> {
-    wish_for(cx.server(), hop, || &cx.avps)
+/// What the script selects of TLS on the way to `hop`.
+pub fn tls_selection(cx: &Context, hop: &Hop) -> Option<TlsSelection> {
+    tls_selection_for(cx.server(), hop, || &cx.avps)
 }
 
 /// The same by the variables that `avps` gives.
-pub fn wish_for<A: std::borrow::Borrow<Avps>>(
+pub fn tls_selection_for<A: std::borrow::Borrow<Avps>>(
     server: &Server,
     hop: &Hop,
     avps: impl FnOnce() -> A,
-) -> Option<Wish> {
-    let layer = server.registered.tls_wishes.as_ref().filter(|_| hop.protocol.is_secure())?;
-    Some(layer.wish(avps().borrow()))
+) -> Option<TlsSelection> {
+    let layer = server.registered.tls_selections.as_ref().filter(|_| hop.protocol.is_secure())?;
+    Some(layer.tls_selection(avps().borrow()))
 }
 
 /// Sends the request to the first of `hops` that will do.
@@ -149,8 +149,13 @@ fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
     let mut bytes = Vec::with_capacity(cx.message.bytes().len() + 256);
     let Ok((at, listener)) = first_way(cx, target, hops, &branch, &mut bytes) else { return false };
     let hop = &hops[at];
-    let wish = wish(cx, hop);
-    let envelope = Envelope { flow: Flow::new(listener.id, hop.to), wish: wish.as_ref(), host, ticket: None };
+    let tls_selection = tls_selection(cx, hop);
+    let envelope = Envelope {
+        flow: Flow::new(listener.id, hop.to),
+        tls_selection: tls_selection.as_ref(),
+        host,
+        branch_ref: None,
+    };
     cx.worker.send(&envelope, |out| out.extend_from_slice(&bytes));
     server.statistics.add(server.counters.fwd_requests, 1);
     cx.served = true;

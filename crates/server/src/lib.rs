@@ -41,7 +41,7 @@ mod stalls;
 pub mod startup;
 pub mod tables;
 pub mod target;
-pub mod tls_wishes;
+pub mod tls_selections;
 mod traffic;
 pub mod transaction;
 pub mod turns;

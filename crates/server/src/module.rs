@@ -27,7 +27,7 @@ use crate::statistics::Statistics;
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::tcp_profile::TcpPaths;
-use crate::tls_wishes::TlsWishes;
+use crate::tls_selections::TlsSelections;
 use crate::transaction::Transactions;
 use crate::worker::Worker;
 
@@ -120,7 +120,7 @@ pub struct Registered {
     /// Databases: to offer access to a kind of them, or to name one that is needed.
     pub databases: Databases,
     /// What scripts select of the TLS layer, if a module is one.
-    pub tls_wishes: Option<Rc<dyn TlsWishes>>,
+    pub tls_selections: Option<Rc<dyn TlsSelections>>,
 }
 
 /// What modules find and register before the first fork, one after the other.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use tocsin_streams::Owner;
 
-use crate::flow::{Received, Ticket};
+use crate::flow::{BranchRef, Received};
 use crate::receive;
 use crate::worker::Worker;
 
@@ -14,20 +14,20 @@ impl Owner for Worker {
         receive::message(self, message, from);
     }
 
-    fn not_sent(&'static self, ticket: Ticket) {
+    fn not_sent(&'static self, branch_ref: BranchRef) {
         let Some(layer) = self.server.registered.transactions.clone() else { return };
         // Not here and now: the caller may be in the middle of that transaction.
-        self.spawn(async move { layer.send_failed(self, ticket) });
+        self.spawn(async move { layer.send_failed(self, branch_ref) });
     }
 
-    fn note_left(&'static self, ticket: Ticket) {
+    fn note_left(&'static self, branch_ref: BranchRef) {
         if let Some(layer) = &self.server.registered.transactions {
-            layer.request_left(self, ticket);
+            layer.request_left(self, branch_ref);
         }
     }
 
-    fn has_left(&'static self, ticket: Ticket) -> bool {
-        self.server.registered.transactions.as_ref().is_some_and(|layer| layer.has_left(self, ticket))
+    fn has_left(&'static self, branch_ref: BranchRef) -> bool {
+        self.server.registered.transactions.as_ref().is_some_and(|layer| layer.has_left(self, branch_ref))
     }
 
     fn flush(&'static self) {

@@ -136,7 +136,7 @@ pub fn forward_response(cx: &mut Context) -> bool {
     let connection = cx
         .server()
         .network
-        .exchange
+        .shared
         .connections
         .view(noted)
         .filter(agrees)

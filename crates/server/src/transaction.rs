@@ -1,7 +1,7 @@
 //! What the server asks of a transaction layer. The module tm is one; without it everything is stateless.
 
 use crate::context::Context;
-use crate::flow::Ticket;
+use crate::flow::BranchRef;
 use crate::worker::Worker;
 
 /// A transaction layer.
@@ -11,14 +11,14 @@ pub trait Transactions {
     fn reply_received(&self, cx: Context) -> Option<Context>;
 
     /// The request of a branch could not be sent, or its connection ended before it was.
-    fn send_failed(&self, worker: &'static Worker, ticket: Ticket);
+    fn send_failed(&self, worker: &'static Worker, branch_ref: BranchRef);
 
     /// The request of a branch has left whole over its connection: it must not leave again. Not to be called while the
     /// caller holds the lock of a transaction.
-    fn request_left(&self, worker: &'static Worker, ticket: Ticket);
+    fn request_left(&self, worker: &'static Worker, branch_ref: BranchRef);
 
     /// Whether the request of a branch has left already.
-    fn has_left(&self, worker: &'static Worker, ticket: Ticket) -> bool;
+    fn has_left(&self, worker: &'static Worker, branch_ref: BranchRef) -> bool;
 
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;

@@ -15,12 +15,12 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::cut::{Cutter, mask_to};
+use super::decoder::{StreamDecoder, mask_to};
 use super::end::End;
-use super::ledger::Ledger;
 use super::output::{Output, Timed};
+use super::pending::PendingTable;
+use crate::flow::BranchRef;
 use crate::flow::Received;
-use crate::flow::Ticket;
 use crate::local::Local;
 use crate::slow_send;
 use crate::sockets::SocketId;
@@ -51,7 +51,7 @@ pub(crate) struct Connection {
     pub(super) protocol: Protocol,
     pub(super) profile: TcpProfile,
     pub(super) received: Received,
-    pub(super) cutter: RefCell<Cutter>,
+    pub(super) decoder: RefCell<StreamDecoder>,
     /// TLS, where the protocol wants it.
     pub(super) session: RefCell<Option<Box<Session>>>,
     /// Bytes that were taken out of the kernel and not served yet: decrypted ones, and the begin of a long message.
@@ -111,10 +111,10 @@ impl Connection {
             protocol: view.protocol,
             profile,
             received: Received { source: view.remote, socket: SocketId(view.listener), connection: own.id() },
-            cutter: RefCell::new(match view.protocol {
-                _ if accepting => Cutter::Accepting,
-                Protocol::Ws | Protocol::Wss => Cutter::web(view.marks & marks::OUTGOING != 0, limits),
-                _ => Cutter::sip(limits),
+            decoder: RefCell::new(match view.protocol {
+                _ if accepting => StreamDecoder::Accepting,
+                Protocol::Ws | Protocol::Wss => StreamDecoder::web(view.marks & marks::OUTGOING != 0, limits),
+                _ => StreamDecoder::sip(limits),
             }),
             session: RefCell::new(None),
             held: RefCell::default(),
@@ -255,8 +255,8 @@ impl Connection {
         self.settle();
         loop {
             let next = self.output.borrow_mut().take_held();
-            let Some((message, ticket)) = next else { break };
-            self.append(&message, ticket);
+            let Some((message, branch_ref)) = next else { break };
+            self.append(&message, branch_ref);
         }
         self.mark_dirty();
     }
@@ -274,7 +274,7 @@ impl Connection {
         let movable = !self.protocol.is_secure()
             && self.own.marks() & marks::READY != 0
             && self.held.borrow().is_empty()
-            && self.cutter.borrow().is_between_messages()
+            && self.decoder.borrow().is_between_messages()
             && self.output.borrow().unwritten().is_empty();
         let (set, clear) = if movable { (marks::MOVABLE, 0) } else { (0, marks::MOVABLE) };
         self.own.mark(set, clear);
@@ -305,24 +305,26 @@ impl Connection {
     }
 
     /// Queues a message. It leaves at the next flush of this process, or once the handshakes are done.
-    pub(crate) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) {
+    pub(crate) fn push(&self, message: Vec<u8>, branch_ref: Option<BranchRef>) {
         if self.own.marks() & marks::READY == 0 {
             let mut output = self.output.borrow_mut();
-            if output.hold(message, ticket, self.options().max_postponed) {
-                ticket.into_iter().for_each(|ticket| output.keep_noted(self.ledger().note(ticket)));
+            if output.hold(message, branch_ref, self.options().max_postponed) {
+                branch_ref
+                    .into_iter()
+                    .for_each(|branch_ref| output.keep_noted(self.pending().note(branch_ref)));
             } else {
-                ticket.into_iter().for_each(|ticket| self.local.owner.not_sent(ticket));
+                branch_ref.into_iter().for_each(|branch_ref| self.local.owner.not_sent(branch_ref));
             }
             return;
         }
-        self.append(&message, ticket);
+        self.append(&message, branch_ref);
         self.mark_dirty();
     }
 
     /// Puts a message into frames and records as the protocol wants it, behind what waits to be written.
-    fn append(&self, message: &[u8], ticket: Option<Ticket>) {
+    fn append(&self, message: &[u8], branch_ref: Option<BranchRef>) {
         let mut framed = Vec::new();
-        let bytes = match self.cutter.borrow().frames() {
+        let bytes = match self.decoder.borrow().frames() {
             None => message,
             Some(peer) => {
                 websocket::write_message(&mut framed, message, mask_to(peer));
@@ -331,14 +333,14 @@ impl Connection {
         };
         self.say(bytes);
         let mut output = self.output.borrow_mut();
-        output.note(ticket);
+        output.note(branch_ref);
         if self.profile.threshold_us != 0 {
             output.time(Timed { since: now_ns(), message: message.to_vec() });
         }
     }
 
-    fn ledger(&self) -> &'static Ledger {
-        &self.local.network.exchange.ledger
+    fn pending(&self) -> &'static PendingTable {
+        &self.local.network.shared.pending
     }
 
     /// Queues bytes, encrypted where the protocol wants it.
@@ -387,7 +389,7 @@ impl Connection {
                 }
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     output.took(0, now);
-                    output.note_unsent(self.ledger());
+                    output.note_unsent(self.pending());
                     let over = output.is_over();
                     drop(output);
                     if over {
@@ -415,8 +417,8 @@ impl Connection {
 
     /// The requests of `left` have just been written: a successor of this process must not send them again. Nothing stands
     /// between the system call and this note.
-    fn note_left(&self, left: &[Ticket]) {
-        left.iter().for_each(|ticket| self.local.owner.note_left(*ticket));
+    fn note_left(&self, left: &[BranchRef]) {
+        left.iter().for_each(|branch_ref| self.local.owner.note_left(*branch_ref));
     }
 
     /// Ends the task; the first reason counts.
@@ -486,7 +488,7 @@ impl Connection {
         /// RFC 6455 section 7.4.1: the endpoint goes away.
         const GOING_AWAY: u16 = 1001;
         if matches!(end, End::Idle | End::WorkerEnded)
-            && let Some(peer) = self.cutter.borrow().frames()
+            && let Some(peer) = self.decoder.borrow().frames()
         {
             let mut frame = Vec::new();
             websocket::write_close(&mut frame, GOING_AWAY, "", mask_to(peer));

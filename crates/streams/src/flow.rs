@@ -7,7 +7,7 @@ use tocsin_net::Hop;
 use tocsin_net::connections::ConnectionId;
 use tocsin_shm::{ShmClone, ShmSafe};
 
-use crate::security::Wish;
+use crate::security::TlsSelection;
 use crate::sockets::{SocketId, Sockets};
 
 /// Which way a message takes.
@@ -63,7 +63,7 @@ impl Received {
 
 /// Whose message it is: told when it cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct BranchRef {
     /// The transaction, by the identity that its layer gave it.
     pub transaction: u64,
     /// Its branch.
@@ -75,16 +75,16 @@ pub struct Ticket {
 pub struct Envelope<'a> {
     /// Which way.
     pub flow: Flow,
-    /// What the script wishes of TLS, should a connection have to be opened.
-    pub wish: Option<&'a Wish>,
+    /// What the script selects of TLS, should a connection have to be opened.
+    pub tls_selection: Option<&'a TlsSelection>,
     /// The name that led to the flow's address, to be asked for by TLS; empty when there was none.
     pub host: &'a str,
     /// Who wants to know if it cannot be sent.
-    pub ticket: Option<Ticket>,
+    pub branch_ref: Option<BranchRef>,
 }
 
 impl From<Flow> for Envelope<'_> {
     fn from(flow: Flow) -> Self {
-        Self { flow, wish: None, host: "", ticket: None }
+        Self { flow, tls_selection: None, host: "", branch_ref: None }
     }
 }

@@ -9,7 +9,7 @@ use tocsin_net::tls::Progress;
 use tokio::io::Interest;
 
 use super::connection::Connection;
-use super::cut::{Cut, Cutter};
+use super::decoder::{Cut, StreamDecoder};
 use super::end::End;
 use tocsin_telemetry::time::now_ms;
 
@@ -91,9 +91,10 @@ impl Connection {
     /// Notes whether a message is under way: `rest` is what is left of the bytes at hand, behind what was served. A TLS
     /// record that has begun counts as a message that has.
     fn note_progress(&self, rest: &[u8], served: &Served) {
-        let cutter = self.cutter.borrow();
-        let begun = !rest.is_empty() && (cutter.frames().is_some() || !tocsin_sip::is_between_messages(rest));
-        let between = cutter.is_between_messages();
+        let decoder = self.decoder.borrow();
+        let begun =
+            !rest.is_empty() && (decoder.frames().is_some() || !tocsin_sip::is_between_messages(rest));
+        let between = decoder.is_between_messages();
         let in_record = self.session.borrow().as_ref().is_some_and(|session| session.is_in_record());
         // What was under way before has come whole, and what is under way now came behind it.
         let anew = served.messages > 0 || (served.bytes > 0 && between);
@@ -251,7 +252,7 @@ impl Connection {
                 return Ok((Served { bytes: at, messages, is_enough: true }, bytes));
             }
             let limits = &self.local.network.limits;
-            let cut = self.cutter.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
+            let cut = self.decoder.borrow_mut().cut(&mut bytes[at..], self.options(), limits, &mut answer);
             let upgrading = matches!(cut, Ok(Cut::Upgraded(_)));
             if upgrading {
                 // Who answers and does not take the question leaves a successor that answers again.
@@ -292,7 +293,7 @@ impl Connection {
     /// Takes bytes that were served out of the kernel, once what came of them is on its way.
     fn take_off(&self, length: usize) -> Result<(), End> {
         self.local.owner.flush();
-        if !self.cutter.borrow().is_between_messages() {
+        if !self.decoder.borrow().is_between_messages() {
             // What is taken now is the begin of a message.
             self.own.mark(0, marks::MOVABLE);
         }
@@ -339,7 +340,7 @@ impl Connection {
     /// Asks for the WebSocket, where it is ours to ask.
     fn ask_for_websocket(&self) -> Result<(), End> {
         let mut request = Vec::new();
-        if let Cutter::Offering(offer, host) = &*self.cutter.borrow() {
+        if let StreamDecoder::Offering(offer, host) = &*self.decoder.borrow() {
             offer
                 .request_into(host, &self.options().resource, None, &mut request)
                 .map_err(|cause| End::NoWebSocket(cause.to_string()))?;

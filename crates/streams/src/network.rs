@@ -14,9 +14,9 @@ use tocsin_telemetry::events;
 use tocsin_telemetry::statistics::Statistics;
 
 use crate::end::{self, End};
-use crate::exchange::Exchange;
 use crate::keyed_hash::KeyedHash;
 use crate::security::Security;
+use crate::shared::SharedConnections;
 use crate::sockets::Sockets;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::tcp_profile::{Opening, TcpPaths, TcpProfile};
@@ -27,7 +27,7 @@ pub struct Network {
     /// Listening addresses.
     pub sockets: Sockets,
     /// Connections, and mailboxes for the processes that serve them.
-    pub exchange: Exchange,
+    pub shared: SharedConnections,
     /// The TLS layer, if one is loaded.
     pub security: Option<Rc<dyn Security>>,
     /// How connections of each protocol are served.
@@ -82,12 +82,12 @@ impl Network {
     /// Reports the end of a connection, once, and forgets it. To be called by its owner, or by the process that closes it
     /// for a dead one.
     pub fn report(&self, id: ConnectionId, end: &End) {
-        let connections = &self.exchange.connections;
+        let connections = &self.shared.connections;
         let Some(view) = connections.view(id) else { return };
         // A subscriber that hears of it must not come upon it again.
         connections.retire(id);
         end::log(&view, end);
-        let counters = &self.exchange.counters;
+        let counters = &self.shared.counters;
         let was_open = view.marks & marks::OPEN != 0;
         self.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
         if was_open && view.marks & marks::TOLD == 0 && self.ending.load(Acquire) == 0 {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::ledger::{Ledger, Noted};
-use crate::flow::Ticket;
+use super::pending::{PendingGuard, PendingTable};
+use crate::flow::BranchRef;
 
 /// Bytes that may wait for the peer to take them, or for the connection to open.
 pub(super) const WAITING_BYTES: usize = 512 * 1024;
@@ -27,61 +27,61 @@ pub(super) struct Timed {
 struct Unsent {
     /// Where it ends.
     end: usize,
-    ticket: Ticket,
+    branch_ref: BranchRef,
     /// The same, should this process die while the peer takes nothing.
-    noted: Option<Noted>,
+    noted: Option<PendingGuard>,
 }
 
 /// Messages and bytes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// Messages that wait until the connection is open and its handshakes are done.
-    held: VecDeque<(Vec<u8>, Option<Ticket>)>,
+    held: VecDeque<(Vec<u8>, Option<BranchRef>)>,
     /// The same, should this process die.
-    noted: Vec<Noted>,
+    noted: Vec<PendingGuard>,
     /// Bytes for the kernel, of which the first `written` are gone.
     bytes: Vec<u8>,
     written: usize,
     /// Whose messages lie in `bytes`, and where each ends.
-    tickets: VecDeque<Unsent>,
+    branch_refs: VecDeque<Unsent>,
     /// Messages whose send time is measured, each with its end offset in `bytes`.
     timed: VecDeque<(usize, Timed)>,
     /// Those of them that the kernel has taken whole.
     sent: Vec<Timed>,
     /// Whose messages the kernel has taken whole since somebody asked.
-    left: SmallVec<[Ticket; 2]>,
+    left: SmallVec<[BranchRef; 2]>,
     /// When bytes began to wait, in milliseconds of the monotonic clock; 0 when none do.
     since: u64,
 }
 
 impl Output {
     /// Lets a message wait for the handshakes. `false`: `most` wait already, or too many bytes.
-    pub(super) fn hold(&mut self, message: Vec<u8>, ticket: Option<Ticket>, most: u32) -> bool {
+    pub(super) fn hold(&mut self, message: Vec<u8>, branch_ref: Option<BranchRef>, most: u32) -> bool {
         let bytes: usize = self.held.iter().map(|(message, _)| message.len()).sum();
         let fits = self.held.len() < most as usize && bytes + message.len() <= WAITING_BYTES;
         if fits {
-            self.held.push_back((message, ticket));
+            self.held.push_back((message, branch_ref));
         }
         fits
     }
 
-    /// Remembers that a message that waits for the handshakes stands in the ledger.
-    pub(super) fn keep_noted(&mut self, noted: Noted) {
+    /// Remembers that a message that waits for the handshakes stands in the pending.
+    pub(super) fn keep_noted(&mut self, noted: PendingGuard) {
         self.noted.push(noted);
     }
 
     /// Notes those who wait for what the peer does not take.
-    pub(super) fn note_unsent(&mut self, ledger: &Ledger) {
-        for unsent in self.tickets.iter_mut().rev() {
+    pub(super) fn note_unsent(&mut self, pending: &PendingTable) {
+        for unsent in self.branch_refs.iter_mut().rev() {
             if unsent.noted.is_some() {
                 break;
             }
-            unsent.noted = Some(ledger.note(unsent.ticket));
+            unsent.noted = Some(pending.note(unsent.branch_ref));
         }
     }
 
     /// The next message that waited for the handshakes.
-    pub(super) fn take_held(&mut self) -> Option<(Vec<u8>, Option<Ticket>)> {
+    pub(super) fn take_held(&mut self) -> Option<(Vec<u8>, Option<BranchRef>)> {
         self.held.pop_front()
     }
 
@@ -91,9 +91,9 @@ impl Output {
     }
 
     /// Notes whose message was appended last.
-    pub(super) fn note(&mut self, ticket: Option<Ticket>) {
+    pub(super) fn note(&mut self, branch_ref: Option<BranchRef>) {
         let end = self.bytes.len();
-        self.tickets.extend(ticket.map(|ticket| Unsent { end, ticket, noted: None }));
+        self.branch_refs.extend(branch_ref.map(|branch_ref| Unsent { end, branch_ref, noted: None }));
     }
 
     /// Times the message that was appended last.
@@ -107,7 +107,7 @@ impl Output {
     }
 
     /// Whose messages have left since the last call.
-    pub(super) fn take_left(&mut self) -> SmallVec<[Ticket; 2]> {
+    pub(super) fn take_left(&mut self) -> SmallVec<[BranchRef; 2]> {
         std::mem::take(&mut self.left)
     }
 
@@ -139,7 +139,8 @@ impl Output {
             }
             self.bytes.clear();
             self.written = 0;
-            self.left.extend(std::mem::take(&mut self.tickets).into_iter().map(|unsent| unsent.ticket));
+            self.left
+                .extend(std::mem::take(&mut self.branch_refs).into_iter().map(|unsent| unsent.branch_ref));
             if self.held.is_empty() {
                 self.noted = Vec::new();
             }
@@ -149,13 +150,13 @@ impl Output {
         if count > 0 || self.since == 0 {
             self.since = now;
         }
-        while let Some(unsent) = self.tickets.pop_front_if(|unsent| unsent.end <= self.written) {
-            self.left.push(unsent.ticket);
+        while let Some(unsent) = self.branch_refs.pop_front_if(|unsent| unsent.end <= self.written) {
+            self.left.push(unsent.branch_ref);
         }
         // A peer that is slow all the time leaves no ever growing past behind.
         if self.written >= PAST_BYTES {
             self.bytes.drain(..self.written);
-            self.tickets.iter_mut().for_each(|unsent| unsent.end -= self.written);
+            self.branch_refs.iter_mut().for_each(|unsent| unsent.end -= self.written);
             self.timed.iter_mut().for_each(|(end, _)| *end -= self.written);
             self.written = 0;
         }
@@ -167,11 +168,11 @@ impl Output {
     }
 
     /// Whose messages have not left: asked at the end of the connection.
-    pub(super) fn into_unsent(self) -> impl Iterator<Item = Ticket> {
+    pub(super) fn into_unsent(self) -> impl Iterator<Item = BranchRef> {
         self.held
             .into_iter()
-            .filter_map(|(_, ticket)| ticket)
-            .chain(self.tickets.into_iter().map(|unsent| unsent.ticket))
+            .filter_map(|(_, branch_ref)| branch_ref)
+            .chain(self.branch_refs.into_iter().map(|unsent| unsent.branch_ref))
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
     fn a_stall_begins_anew_with_every_byte_taken() {
         let mut output = Output::default();
         output.bytes().extend(b"abcdef");
-        output.note(Some(Ticket { transaction: 1, branch: 0 }));
+        output.note(Some(BranchRef { transaction: 1, branch: 0 }));
         output.took(0, 10);
         output.took(0, 20);
         assert_eq!(output.stalled_since(), Some(10));
@@ -204,7 +205,7 @@ mod tests {
         assert!(output.take_left().is_empty());
         assert_eq!((output.stalled_since(), output.unwritten()), (Some(30), &b"cdef"[..]));
         output.took(4, 40);
-        assert_eq!(output.take_left().as_slice(), [Ticket { transaction: 1, branch: 0 }]);
+        assert_eq!(output.take_left().as_slice(), [BranchRef { transaction: 1, branch: 0 }]);
         assert!(output.take_left().is_empty());
         assert_eq!((output.stalled_since(), output.unwritten()), (None, &b""[..]));
         assert_eq!(output.into_unsent().count(), 0);
@@ -212,16 +213,16 @@ mod tests {
 
     #[test]
     fn what_a_slow_peer_took_is_forgotten() {
-        let ticket = |n| Some(Ticket { transaction: n, branch: 0 });
+        let branch_ref = |n| Some(BranchRef { transaction: n, branch: 0 });
         let mut output = Output::default();
         for n in 0..100 {
             output.bytes().extend([0; 10_000]);
-            output.note(ticket(n));
+            output.note(branch_ref(n));
             output.took(9_900, n);
         }
         assert!(output.bytes.len() < 2 * PAST_BYTES, "{}", output.bytes.len());
         assert_eq!(output.unwritten().len(), 10_000);
-        assert_eq!(output.into_unsent().map(|ticket| ticket.transaction).collect::<Vec<_>>(), [99]);
+        assert_eq!(output.into_unsent().map(|branch_ref| branch_ref.transaction).collect::<Vec<_>>(), [99]);
     }
 
     #[test]
@@ -245,12 +246,12 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_known_at_the_end() {
-        let ticket = |n| Some(Ticket { transaction: n, branch: 0 });
+        let branch_ref = |n| Some(BranchRef { transaction: n, branch: 0 });
         let mut output = Output::default();
         output.bytes().extend(b"abc");
-        output.note(ticket(1));
-        output.hold(vec![1], ticket(2), 9);
-        let unsent: Vec<u64> = output.into_unsent().map(|ticket| ticket.transaction).collect();
+        output.note(branch_ref(1));
+        output.hold(vec![1], branch_ref(2), 9);
+        let unsent: Vec<u64> = output.into_unsent().map(|branch_ref| branch_ref.transaction).collect();
         assert_eq!(unsent, [2, 1]);
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::flow::{Received, Ticket};
+use crate::flow::{BranchRef, Received};
 
 /// The process around the connections: it takes their messages, and sends what those lead to. It lives as long as the
 /// process.
@@ -12,14 +12,14 @@ pub trait Owner {
     fn received(&'static self, message: Vec<u8>, from: Received);
 
     /// A message could not be sent. Its transaction hears of it later, as the caller may be in the middle of it.
-    fn not_sent(&'static self, ticket: Ticket);
+    fn not_sent(&'static self, branch_ref: BranchRef);
 
     /// The request of a branch has left whole: it must not leave again. Nothing stands between the system call that wrote
     /// its last byte and this call.
-    fn note_left(&'static self, ticket: Ticket);
+    fn note_left(&'static self, branch_ref: BranchRef);
 
     /// Whether the request of a branch has left already.
-    fn has_left(&'static self, ticket: Ticket) -> bool;
+    fn has_left(&'static self, branch_ref: BranchRef) -> bool;
 
     /// Sends all that is queued in this process.
     fn flush(&'static self);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use tocsin_net::connections::ConnectionId;
 
-use super::ledger::Noted;
-use crate::flow::{Flow, Ticket};
-use crate::security::Wish;
+use super::pending::PendingGuard;
+use crate::flow::{BranchRef, Flow};
+use crate::security::TlsSelection;
 
 /// Messages that may wait in a process.
 const MESSAGES_MOST: usize = 4096;
@@ -24,15 +24,15 @@ pub(super) struct Parked {
     /// Its way; the connection is the one that it waits for.
     pub(super) flow: Flow,
     pub(super) host: String,
-    pub(super) wish: Option<Wish>,
+    pub(super) tls_selection: Option<TlsSelection>,
     /// Who waits for it, even should this process die.
-    pub(super) noted: Option<Noted>,
+    pub(super) noted: Option<PendingGuard>,
     pub(super) bytes: Vec<u8>,
 }
 
 impl Parked {
-    pub(super) fn ticket(&self) -> Option<Ticket> {
-        self.noted.as_ref().map(Noted::ticket)
+    pub(super) fn branch_ref(&self) -> Option<BranchRef> {
+        self.noted.as_ref().map(PendingGuard::branch_ref)
     }
 }
 
@@ -45,11 +45,11 @@ pub(super) struct Parking {
 }
 
 impl Parking {
-    /// Lets a message wait. Gives its ticket back when there are too many.
-    pub(super) fn enter(&self, message: Parked) -> Result<(), Option<Ticket>> {
+    /// Lets a message wait. Gives its branch back when there are too many.
+    pub(super) fn enter(&self, message: Parked) -> Result<(), Option<BranchRef>> {
         let bytes = self.bytes.get() + message.bytes.len();
         if self.messages.get() >= MESSAGES_MOST || bytes > BYTES_MOST {
-            return Err(message.ticket());
+            return Err(message.branch_ref());
         }
         self.messages.set(self.messages.get() + 1);
         self.bytes.set(bytes);
@@ -103,7 +103,7 @@ mod tests {
     fn message(connection: u64, since: u64, length: usize) -> Parked {
         let connection = ConnectionId::from_number(connection);
         let flow = Flow { connection, ..Flow::new(SocketId(0), "127.0.0.1:5060".parse().unwrap()) };
-        Parked { since, flow, host: String::new(), wish: None, noted: None, bytes: vec![0; length] }
+        Parked { since, flow, host: String::new(), tls_selection: None, noted: None, bytes: vec![0; length] }
     }
 
     fn times(messages: &[Parked]) -> Vec<u64> {

@@ -28,18 +28,23 @@ pub trait Security {
     fn client_config(
         &self,
         remote: SocketAddr,
-        wish: &Wish,
+        tls_selection: &TlsSelection,
         host: Option<&str>,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), NoDomain>;
 
     /// In which tls_identity a connection to `remote` would be opened: only one that was opened in the same may be used
     /// instead. [`TlsIdentity::NONE`] when none could be opened.
-    fn tls_identity(&self, remote: SocketAddr, wish: &Wish, host: Option<&str>) -> TlsIdentity;
+    fn tls_identity(
+        &self,
+        remote: SocketAddr,
+        tls_selection: &TlsSelection,
+        host: Option<&str>,
+    ) -> TlsIdentity;
 }
 
-/// What a script wishes of a TLS connection. One that is open already is used if it was opened with the same wish.
+/// What a script wishes of a TLS connection. One that is open already is used if it was opened with the same tls_selection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct TlsSelection {
     /// The client domain of this name, whatever the others match.
     pub domain: Option<String>,
     /// The SIP domain that client domains are matched with.

@@ -26,7 +26,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
 
 async fn list(server: &'static Server) -> Result<Printed, MiError> {
     let (mut room, mut rows) = (list_room(server), Rows::default());
-    for view in server.network.exchange.connections.all() {
+    for view in server.network.shared.connections.all() {
         if !room.add(&mut rows, &row(&view)).await {
             break;
         }

@@ -1,12 +1,12 @@
 //! Event routes: the script as a subscriber.
 //!
-//! The courier hands each event over to a TIMER worker, as a letter in that worker's mailbox; the worker runs the route and
-//! throws the letter away afterwards. So a worker that is killed before or while it runs the route leaves the event to its
+//! The courier hands each event over to a TIMER worker, as a message in that worker's mailbox; the worker runs the route and
+//! throws the message away afterwards. So a worker that is killed before or while it runs the route leaves the event to its
 //! successor: a route runs for an event at least once. Events of one route go to one worker, in order, as long as it
 //! lives; then to another. A mailbox that is full lets the courier wait, with this one subscriber only.
 
 mod hold;
-mod letter;
+mod message;
 mod reader;
 mod transport;
 
@@ -22,7 +22,7 @@ use tocsin_script::{Bytes, Host, Program, RouteKind};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, ShmSafe, SlotState};
 
 use self::hold::Reader;
-use self::letter::Letter;
+use self::message::EventMessage;
 
 pub(crate) use self::reader::{hand_over, serve, take_over};
 pub use self::transport::transport;
@@ -111,8 +111,8 @@ impl EventRoutes {
     fn post(&self, home: usize, name: &[u8], event: &Event) -> io::Result<()> {
         let seat = self.serving(home).ok_or(io::ErrorKind::WouldBlock)?;
         let params = event.params();
-        let letter = Letter { number: event.number, depth: event.depth, name, params };
-        seat.mailbox.post(&[&letter.head(), name, params.as_bytes()], None)
+        let message = EventMessage { number: event.number, depth: event.depth, name, params };
+        seat.mailbox.post(&[&message.head(), name, params.as_bytes()], None)
     }
 
     /// The first worker that serves, from `home` on.

@@ -1,14 +1,14 @@
-//! The worker that runs event routes: reads its mailbox, letter by letter.
+//! The worker that runs event routes: reads its mailbox, message by message.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tocsin_event::ParamValue;
-use tocsin_net::{LETTER_MAX, Watch};
+use tocsin_net::{MAILBOX_MESSAGE_MAX, Watch};
 use tocsin_script::{Bytes, NamedParams, RouteKind, Value};
 use tocsin_shm::SlotState;
 
-use super::letter::Letter;
+use super::message::EventMessage;
 use super::{ATTEMPTS, EventRoutes, Seat};
 use crate::run::run;
 use crate::worker::Worker;
@@ -29,7 +29,7 @@ pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
         tokio::time::sleep(FULL).await;
     }
     let bell = Watch::new(seat.mailbox.bell())?;
-    let mut buffer = vec![0; LETTER_MAX];
+    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     loop {
         let readable = bell.readable().await?;
         if read_some(worker, seat, &mut buffer)? {
@@ -74,13 +74,13 @@ pub(crate) fn take_over(worker: &'static Worker) {
     }
 }
 
-/// Moves the letters of `from` to the first worker that serves, from `home` on, as far as there is room.
+/// Moves the messages of `from` to the first worker that serves, from `home` on, as far as there is room.
 fn forward(routes: &EventRoutes, from: &Seat, home: usize) {
-    // Mostly there is nothing: room for a letter is taken only then.
+    // Mostly there is nothing: room for a message is taken only then.
     if !matches!(from.mailbox.is_empty(), Ok(false)) {
         return;
     }
-    let mut buffer = vec![0; LETTER_MAX];
+    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     while let Ok(Some(length)) = from.mailbox.look(&mut buffer) {
         let Some(other) = routes.serving(home) else { return };
         if other.mailbox.post(&[&buffer[..length]], None).is_err() || from.mailbox.discard().is_err() {
@@ -89,7 +89,7 @@ fn forward(routes: &EventRoutes, from: &Seat, home: usize) {
     }
 }
 
-/// Reads letters. `true` when the box was emptied.
+/// Reads messages. `true` when the box was emptied.
 fn read_some(worker: &'static Worker, seat: &Seat, buffer: &mut [u8]) -> std::io::Result<bool> {
     for _ in 0..LETTERS_IN_A_ROW {
         if !worker.has_room() {
@@ -97,8 +97,8 @@ fn read_some(worker: &'static Worker, seat: &Seat, buffer: &mut [u8]) -> std::io
         }
         let Some(length) = seat.mailbox.look(buffer)? else { return Ok(true) };
         // Who dies over it leaves it to the successor.
-        if let Some(letter) = Letter::read(&buffer[..length]) {
-            serve_one(worker, seat, &letter);
+        if let Some(message) = EventMessage::read(&buffer[..length]) {
+            serve_one(worker, seat, &message);
         }
         seat.mailbox.discard()?;
         seat.begun.done();
@@ -106,25 +106,25 @@ fn read_some(worker: &'static Worker, seat: &Seat, buffer: &mut [u8]) -> std::io
     Ok(false)
 }
 
-fn serve_one(worker: &'static Worker, seat: &Seat, letter: &Letter<'_>) {
-    if seat.begun.begin(letter.number) > ATTEMPTS {
+fn serve_one(worker: &'static Worker, seat: &Seat, message: &EventMessage<'_>) {
+    if seat.begun.begin(message.number) > ATTEMPTS {
         tracing::error!(
             "event {} of event_route[{}] is given up: {ATTEMPTS} processes died while they ran the route",
-            letter.number,
-            letter.name.escape_ascii()
+            message.number,
+            message.name.escape_ascii()
         );
         return;
     }
-    let Some(route) = worker.server.program.route(RouteKind::Event, letter.name) else { return };
+    let Some(route) = worker.server.program.route(RouteKind::Event, message.name) else { return };
     let Some(mut cx) = worker.idle_context() else { return };
     cx.route = RouteKind::Event;
     cx.received.source = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    cx.event = parameters(letter);
-    cx.event_depth = letter.depth.saturating_add(1);
+    cx.event = parameters(message);
+    cx.event_depth = message.depth.saturating_add(1);
     run(cx, route, |_, _| {});
 }
 
-fn parameters(letter: &Letter<'_>) -> NamedParams {
+fn parameters(message: &EventMessage<'_>) -> NamedParams {
     let read = |(name, value): (Option<&[u8]>, ParamValue<'_>)| {
         let value = match value {
             ParamValue::Null => Value::Null,
@@ -133,5 +133,5 @@ fn parameters(letter: &Letter<'_>) -> NamedParams {
         };
         (name.map(Bytes::new), value)
     };
-    letter.params.iter().map(read).collect()
+    message.params.iter().map(read).collect()
 }

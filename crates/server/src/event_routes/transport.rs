@@ -8,7 +8,7 @@ use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sen
 
 use super::EventRoutes;
 
-/// Time between two tries to post a letter.
+/// Time between two tries to post a message.
 const AGAIN: Duration = Duration::from_millis(2);
 
 /// Delivers to `route:` sockets.

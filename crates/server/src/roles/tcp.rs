@@ -3,43 +3,43 @@
 
 use std::time::Duration;
 
-use tocsin_net::{LETTER_MAX, Mailbox, Watch};
+use tocsin_net::{MAILBOX_MESSAGE_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::{Stop, running};
 use crate::worker::Worker;
 use crate::worker::owner_id;
-use tocsin_streams::Letter;
+use tocsin_streams::ControlMessage;
 
-/// Letters read before connections get their turn.
-const LETTERS_IN_A_ROW: usize = 64;
+/// Messages of the mailbox read before connections get their turn.
+const MESSAGES_IN_A_ROW: usize = 64;
 /// How long a worker that leaves for good keeps what only it can serve, such as connections over TLS.
 const LEAVE: Duration = Duration::from_secs(120);
-/// How long it reads letters after the last.
+/// How long it goes on reading after the last message.
 const LAST_LETTERS: Duration = Duration::from_millis(200);
 /// How long connections have to say good-bye or to change hands.
 const PARTING: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let exchange = &worker.server.network.exchange;
+    let shared = &worker.server.network.shared;
     let Some((me, mailbox)) =
-        owner_id(worker).and_then(|me| Some((me, exchange.workers.get(usize::from(me.index))?)))
+        owner_id(worker).and_then(|me| Some((me, shared.workers.get(usize::from(me.index))?)))
     else {
         return Ok(Stop::Asked);
     };
     super::startup::run_or_await(worker).await;
     let bell = Watch::new(mailbox.bell())?;
-    let mut buffer = vec![0; LETTER_MAX];
+    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
     worker.streams().tell_orphans();
     running(worker);
-    worker.streams().to_main(&Letter::Started { owner: me });
+    worker.streams().to_main(&ControlMessage::Started { owner: me });
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
     loop {
-        // What is rare comes first: letters may never stop coming.
+        // What is rare comes first: messages may never stop coming.
         tokio::select! {
             biased;
             stop = &mut stop => {
@@ -59,7 +59,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     }
 }
 
-/// Reads letters. `true` when the box was emptied.
+/// Reads messages. `true` when the box was emptied.
 fn read_some(
     worker: &'static Worker,
     index: u16,
@@ -67,15 +67,15 @@ fn read_some(
     buffer: &mut [u8],
 ) -> std::io::Result<bool> {
     let mut emptied = false;
-    for _ in 0..LETTERS_IN_A_ROW {
+    for _ in 0..MESSAGES_IN_A_ROW {
         let Some(length) = mailbox.look(buffer)? else {
             worker.streams().note_all_read();
             emptied = true;
             break;
         };
-        if Letter::has_enclosure(&buffer[..length]) {
-            let Some(letter) = mailbox.take(buffer)? else { break };
-            worker.streams().read(&buffer[..letter.length], letter.enclosed);
+        if ControlMessage::has_enclosure(&buffer[..length]) {
+            let Some(message) = mailbox.take(buffer)? else { break };
+            worker.streams().read(&buffer[..message.length], message.enclosed);
         } else {
             read_in_place(worker, index, &buffer[..length]);
             mailbox.discard()?;
@@ -86,15 +86,15 @@ fn read_some(
     Ok(emptied)
 }
 
-/// Serves a letter that is still in the mailbox of the worker `index`: if this process dies over a message, its successor
+/// Serves a message that is still in the mailbox of the worker `index`: if this process dies over a message, its successor
 /// finds it, as nothing repeats it over a stream. What a predecessor has served and not taken out is not served again.
 fn read_in_place(worker: &'static Worker, index: u16, bytes: &[u8]) {
-    let letters = &worker.server.network.exchange.letters;
-    let number = Letter::number(bytes);
-    if !letters.is_served(index, number) {
+    let messages = &worker.server.network.shared.messages;
+    let number = ControlMessage::number(bytes);
+    if !messages.is_served(index, number) {
         worker.streams().read(bytes, None);
         worker.flush();
-        letters.note(index, number);
+        messages.note(index, number);
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tocsin_net::connections::{Claim, ConnectionId, OwnerId, TlsIdentity, View, marks};
-use tocsin_net::{LETTER_MAX, Mailbox, Watch};
+use tocsin_net::{MAILBOX_MESSAGE_MAX, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::tcp_source::Source;
@@ -18,12 +18,12 @@ use crate::sockets::Listener;
 use crate::tcp_profile::Opening;
 use crate::time::now_ms;
 use crate::worker::Worker;
-use tocsin_streams::{Addressee, End, Exchange, Letter, Mail};
+use tocsin_streams::{ControlMessage, Destination, End, QueuedMessage, SharedConnections};
 
 /// Connections accepted from one listener before the others get their turn.
 const ACCEPTS_IN_A_ROW: usize = 64;
-/// Letters read before new connections get their turn.
-const LETTERS_IN_A_ROW: usize = 64;
+/// Messages read before new connections get their turn.
+const MESSAGES_IN_A_ROW: usize = 64;
 /// Connections that may wait for room in the mailbox of the worker that is the least behind: more wait in the kernel.
 const ON_THE_WAY_MOST: usize = 256;
 /// How long nothing is accepted when the system has no descriptors left.
@@ -41,25 +41,25 @@ const LOOK_AT_NEW: Duration = Duration::from_millis(250);
 const DEATHS_MOST: u32 = 3;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let exchange = &worker.server.network.exchange;
+    let shared = &worker.server.network.shared;
     super::startup::run_or_await(worker).await;
     let desk = Rc::new(RefCell::new(Desk::new(worker)));
     // A predecessor had duplicates: the workers make them again.
-    for mailbox in &exchange.workers {
+    for mailbox in &shared.workers {
         tokio::task::spawn_local(announce(mailbox));
     }
     for (listener, socket) in worker.server.network.sockets.streams() {
         tokio::task::spawn_local(accept(Rc::clone(&desk), listener, socket));
     }
-    let bell = Watch::new(exchange.main.bell())?;
+    let bell = Watch::new(shared.main.bell())?;
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
     let mut look = super::each(LOOK_AT_NEW);
-    let mut buffer = vec![0; LETTER_MAX];
+    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     running(worker);
     loop {
-        // What is rare comes first: letters may never stop coming.
+        // What is rare comes first: messages may never stop coming.
         tokio::select! {
             biased;
             stop = &mut stop => return Ok(stop),
@@ -70,7 +70,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
             }
             readable = bell.readable() => {
                 let readable = readable?;
-                let emptied = read_some(&desk, &exchange.main, &mut buffer)?;
+                let emptied = read_some(&desk, &shared.main, &mut buffer)?;
                 if emptied { readable.drained() } else { readable.more() }
                 tokio::task::yield_now().await;
             }
@@ -78,20 +78,20 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     }
 }
 
-/// Reads letters. `true` when the box was emptied.
+/// Reads messages. `true` when the box was emptied.
 fn read_some(desk: &RefCell<Desk>, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
-    for _ in 0..LETTERS_IN_A_ROW {
-        let Some(letter) = mailbox.take(buffer)? else { return Ok(true) };
-        desk.borrow_mut().read(&buffer[..letter.length], letter.enclosed);
+    for _ in 0..MESSAGES_IN_A_ROW {
+        let Some(message) = mailbox.take(buffer)? else { return Ok(true) };
+        desk.borrow_mut().read(&buffer[..message.length], message.enclosed);
     }
     Ok(false)
 }
 
 /// Asks a worker for its duplicates, as soon as its mailbox has room.
 async fn announce(mailbox: &'static Mailbox) {
-    let mut letter = Vec::new();
-    Letter::Announce.write(&mut letter);
-    while mailbox.post(&[&letter], None).is_err() {
+    let mut message = Vec::new();
+    ControlMessage::Announce.write(&mut message);
+    while mailbox.post(&[&message], None).is_err() {
         tokio::time::sleep(OUT_OF_WORKERS).await;
     }
 }
@@ -169,7 +169,7 @@ impl Entry {
 enum Duplicate {
     /// None.
     Absent,
-    /// It is on its way to the worker that alone can serve it, and here as long as the letter is.
+    /// It is on its way to the worker that alone can serve it, and here as long as the message is.
     Sent(Weak<OwnedFd>),
     /// Another worker could go on with it.
     Kept(Rc<OwnedFd>),
@@ -211,7 +211,7 @@ struct Desk {
 
 impl Desk {
     fn new(worker: &'static Worker) -> Self {
-        let workers = worker.server.network.exchange.workers.len();
+        let workers = worker.server.network.shared.workers.len();
         Self {
             worker,
             entries: HashMap::new(),
@@ -258,11 +258,11 @@ impl Desk {
             idle_until: now_ms() + profile.lifetime.as_millis() as u64,
             tls_identity: TlsIdentity::NONE,
         };
-        let connections = &server.network.exchange.connections;
+        let connections = &server.network.shared.connections;
         let Some(id) = connections.claim(owner, &claim) else {
             return self.refuse(remote, "there are too many (tcp_max_connections)");
         };
-        server.statistics.add(server.network.exchange.counters.accepted, 1);
+        server.statistics.add(server.network.shared.counters.accepted, 1);
         connections.lead(id);
         self.enter(id, owner.index, Some(source), Duplicate::of(Some(local.into())));
         self.hand(id, owner);
@@ -270,7 +270,7 @@ impl Desk {
 
     fn refuse(&mut self, remote: SocketAddr, why: &str) {
         let server = self.worker.server;
-        server.statistics.add(server.network.exchange.counters.refused, 1);
+        server.statistics.add(server.network.shared.counters.refused, 1);
         let now = now_ms();
         if now.saturating_sub(self.told) >= 1000 {
             self.told = now;
@@ -283,21 +283,21 @@ impl Desk {
         self.choose(None).filter(|owner| self.behind(*owner) < ON_THE_WAY_MOST)
     }
 
-    /// The worker with the fewest connections, other than `not`; those that are behind with their letters after the others,
+    /// The worker with the fewest connections, other than `not`; those that are behind with their messages after the others,
     /// full and stalled ones last. `None` when none serves.
     fn choose(&self, not: Option<u16>) -> Option<OwnerId> {
         let server = self.worker.server;
         let serving = (0..self.counts.len() as u16)
             .filter(|index| Some(*index) != not)
-            .filter_map(|index| server.network.exchange.owner(server.table, index));
+            .filter_map(|index| server.network.shared.owner(server.table, index));
         serving.min_by_key(|owner| {
             let is_avoided =
-                self.is_full(*owner) || server.network.exchange.is_stalled(server.table, owner.index);
+                self.is_full(*owner) || server.network.shared.is_stalled(server.table, owner.index);
             (is_avoided, self.behind(*owner), self.counts[usize::from(owner.index)])
         })
     }
 
-    /// Letters that wait for room in the worker's mailbox.
+    /// Messages that wait for room in the worker's mailbox.
     fn behind(&self, owner: OwnerId) -> usize {
         self.worker.streams().waiting_for(owner.index)
     }
@@ -306,7 +306,7 @@ impl Desk {
     fn is_full(&self, owner: OwnerId) -> bool {
         let server = self.worker.server;
         let most = server.settings.private_bytes / 100 * FULL_PERCENT;
-        server.network.exchange.private_bytes(server.table, owner.index) >= most
+        server.network.shared.private_bytes(server.table, owner.index) >= most
     }
 
     fn enter(&mut self, id: ConnectionId, index: u16, source: Option<Source>, duplicate: Duplicate) {
@@ -339,7 +339,7 @@ impl Desk {
     /// Posts the connection to the worker that is to serve it, as soon as that has room. One that nobody can go on with is
     /// buried.
     fn hand(&mut self, id: ConnectionId, to: OwnerId) {
-        let Some(view) = self.worker.server.network.exchange.connections.view(id) else {
+        let Some(view) = self.worker.server.network.shared.connections.view(id) else {
             return self.leave(id);
         };
         let found = self.entries.get_mut(&id).and_then(|entry| Some((entry.duplicate.here()?, entry)));
@@ -353,32 +353,32 @@ impl Desk {
             self.counts[usize::from(to.index)] += 1;
             entry.index = to.index;
         }
-        let letter = Letter::Adopt { id, from: view.owner };
-        if !self.worker.streams().post(Addressee::Worker(to.index), &letter, Some(stream), None) {
+        let message = ControlMessage::Adopt { id, from: view.owner };
+        if !self.worker.streams().post(Destination::Worker(to.index), &message, Some(stream), None) {
             self.bury(id, &End::WorkerEnded);
         }
     }
 
-    /// Reads one letter.
+    /// Reads one message.
     fn read(&mut self, bytes: &[u8], enclosed: Option<OwnedFd>) {
-        match Letter::read(bytes) {
-            Some(Letter::Started { owner }) => self.adopt_orphans(owner),
-            Some(Letter::Opened { id }) => {
+        match ControlMessage::read(bytes) {
+            Some(ControlMessage::Started { owner }) => self.adopt_orphans(owner),
+            Some(ControlMessage::Opened { id }) => {
                 self.learn(id, enclosed);
                 self.rescue_orphan(id);
             }
-            Some(Letter::Ended { id }) => self.leave(id),
-            Some(Letter::Released { id }) => {
+            Some(ControlMessage::Ended { id }) => self.leave(id),
+            Some(ControlMessage::Released { id }) => {
                 self.learn(id, enclosed);
                 self.pass_on(id);
             }
-            Some(_) | None => tracing::error!("a letter that is not for TCP main was dropped"),
+            Some(_) | None => tracing::error!("a message that is not for TCP main was dropped"),
         }
     }
 
     /// Enters a connection that is not known yet, or of which there is no duplicate yet.
     fn learn(&mut self, id: ConnectionId, enclosed: Option<OwnedFd>) {
-        let Some(view) = self.worker.server.network.exchange.connections.view(id) else { return };
+        let Some(view) = self.worker.server.network.shared.connections.view(id) else { return };
         match self.entries.get_mut(&id) {
             None => {
                 let source = (view.marks & marks::OUTGOING == 0).then(|| Source::of(view.remote.ip()));
@@ -393,14 +393,8 @@ impl Desk {
 
     /// A duplicate of a connection whose owner is dead came from the worker that held it: another one goes on with it.
     fn rescue_orphan(&mut self, id: ConnectionId) {
-        let view = self
-            .worker
-            .server
-            .network
-            .exchange
-            .connections
-            .view(id)
-            .filter(|view| !self.is_alive(view.owner));
+        let view =
+            self.worker.server.network.shared.connections.view(id).filter(|view| !self.is_alive(view.owner));
         if let Some((view, to)) = view.zip(self.choose(None))
             && self.can_move(&view)
         {
@@ -410,44 +404,44 @@ impl Desk {
 
     /// Finds a connection whose worker lets go of it another one.
     fn pass_on(&mut self, id: ConnectionId) {
-        let connections = &self.worker.server.network.exchange.connections;
+        let connections = &self.worker.server.network.shared.connections;
         let Some(view) = connections.view(id) else { return self.leave(id) };
         match self.choose(Some(view.owner.index)).or_else(|| self.choose(None)) {
-            // From here on it is that worker's, which misses it if this process dies before the letter is posted.
+            // From here on it is that worker's, which misses it if this process dies before the message is posted.
             Some(owner) if connections.move_to(id, view.owner, owner) => self.hand(id, owner),
             Some(_) => {}
             None => self.bury(id, &End::WorkerEnded),
         }
     }
 
-    /// Gives letters for workers that have left to one that serves.
+    /// Gives messages for workers that have left to one that serves.
     fn forward(&self, buffer: &mut [u8]) {
         let server = self.worker.server;
-        for mailbox in server.network.exchange.unread(server.table) {
+        for mailbox in server.network.shared.unread(server.table) {
             while let Ok(Some(length)) = mailbox.look(buffer) {
                 let Some(owner) = self.choose(None).filter(|owner| self.behind(*owner) == 0) else {
                     return;
                 };
                 // Who dies between the two leaves what has no enclosure to be forwarded again.
-                let taken = if Letter::has_enclosure(&buffer[..length]) {
+                let taken = if ControlMessage::has_enclosure(&buffer[..length]) {
                     mailbox.take(buffer)
                 } else {
-                    Ok(Some(tocsin_net::Letter { length, enclosed: None }))
+                    Ok(Some(tocsin_net::MailboxMessage { length, enclosed: None }))
                 };
-                let letter = match taken {
-                    Ok(Some(letter)) => letter,
+                let message = match taken {
+                    Ok(Some(message)) => message,
                     Ok(None) => break,
                     Err(cause) => {
                         return tracing::error!("a mailbox that nobody reads cannot be emptied: {cause}");
                     }
                 };
-                let bytes = &buffer[..letter.length];
-                if !matches!(Letter::read(bytes), Some(Letter::Announce)) {
-                    let enclosed = letter.enclosed.map(|stream| Rc::new(stream) as _);
-                    let mail = Mail::new(bytes.to_vec(), enclosed, None);
-                    self.worker.streams().post_mail(Addressee::Worker(owner.index), mail);
+                let bytes = &buffer[..message.length];
+                if !matches!(ControlMessage::read(bytes), Some(ControlMessage::Announce)) {
+                    let enclosed = message.enclosed.map(|stream| Rc::new(stream) as _);
+                    let mail = QueuedMessage::new(bytes.to_vec(), enclosed, None);
+                    self.worker.streams().post_queued(Destination::Worker(owner.index), mail);
                 }
-                if !Letter::has_enclosure(bytes) && mailbox.discard().is_err() {
+                if !ControlMessage::has_enclosure(bytes) && mailbox.discard().is_err() {
                     return;
                 }
             }
@@ -458,12 +452,12 @@ impl Desk {
     /// finishes what is left.
     fn adopt_orphans(&mut self, owner: OwnerId) {
         let server = self.worker.server;
-        let is_vacant = server.network.exchange.is_vacant(server.table, owner.index);
+        let is_vacant = server.network.shared.is_vacant(server.table, owner.index);
         let owner_now = if is_vacant { self.choose(None).unwrap_or(owner) } else { owner };
         let of_it: Vec<_> =
             self.entries.iter().filter(|(_, entry)| entry.index == owner.index).map(|(id, _)| *id).collect();
         for id in of_it {
-            match self.worker.server.network.exchange.connections.view(id) {
+            match self.worker.server.network.shared.connections.view(id) {
                 None => self.leave(id),
                 Some(view) if self.is_alive(view.owner) => {}
                 Some(view) => self.rescue(&view, owner_now),
@@ -472,7 +466,7 @@ impl Desk {
     }
 
     fn is_alive(&self, owner: OwnerId) -> bool {
-        self.worker.server.network.exchange.is_alive(self.worker.server.table, owner)
+        self.worker.server.network.shared.is_alive(self.worker.server.table, owner)
     }
 
     /// Whether another worker could go on with the connection.
@@ -483,7 +477,7 @@ impl Desk {
 
     /// Finds the connection of a dead owner a new one, if that is possible.
     fn rescue(&mut self, view: &View, to: OwnerId) {
-        let connections = &self.worker.server.network.exchange.connections;
+        let connections = &self.worker.server.network.shared.connections;
         let deaths = connections.own(view.id).map_or(0, |own| own.deaths());
         if !self.can_move(view) {
             self.bury(view.id, &End::WorkerEnded);
@@ -502,7 +496,7 @@ impl Desk {
 
     /// Closes a connection that nobody can serve any more, and tells its end.
     fn bury(&mut self, id: ConnectionId, end: &End) {
-        let connections = &self.worker.server.network.exchange.connections;
+        let connections = &self.worker.server.network.shared.connections;
         if let Some(view) = connections.view(id)
             && !connections.move_to(id, view.owner, OwnerId::REAPER)
         {
@@ -519,14 +513,14 @@ impl Desk {
     /// Once a second: what a death at a bad moment left behind is put in order.
     fn tick(&mut self) {
         let server = self.worker.server;
-        let exchange = &server.network.exchange;
-        let is_alive = |owner| exchange.is_alive(server.table, owner);
-        exchange.connections.free_unfinished(|pid| Exchange::runs(server.table, pid));
-        let orphans: Vec<View> = exchange.connections.all().filter(|view| !is_alive(view.owner)).collect();
+        let shared = &server.network.shared;
+        let is_alive = |owner| shared.is_alive(server.table, owner);
+        shared.connections.free_unfinished(|pid| SharedConnections::runs(server.table, pid));
+        let orphans: Vec<View> = shared.connections.all().filter(|view| !is_alive(view.owner)).collect();
         let mut stale = HashSet::new();
         for view in orphans {
             // Its successor takes what it can when it begins; where there is none yet, others do.
-            let has_successor = exchange.owner(server.table, view.owner.index).is_some();
+            let has_successor = shared.owner(server.table, view.owner.index).is_some();
             let can_move = self.can_move(&view);
             match self.choose(None) {
                 Some(owner) if can_move && (!has_successor || self.stale.contains(&view.id)) => {
@@ -542,7 +536,7 @@ impl Desk {
         self.stale = stale;
         self.entrust_all();
         let gone: Vec<_> =
-            self.entries.keys().filter(|id| exchange.connections.view(**id).is_none()).copied().collect();
+            self.entries.keys().filter(|id| shared.connections.view(**id).is_none()).copied().collect();
         gone.into_iter().for_each(|id| self.leave(id));
     }
 
@@ -560,7 +554,7 @@ impl Desk {
     /// Gives a third process duplicates of the connections whose holder has died, or was not to be found.
     fn entrust_all(&mut self) {
         let server = self.worker.server;
-        let is_alive = |holder| server.network.exchange.is_alive(server.table, holder);
+        let is_alive = |holder| server.network.shared.is_alive(server.table, holder);
         let wanting = self.entries.iter().filter(|(_, entry)| entry.wants_holder(is_alive).is_some());
         let wanting: Vec<_> = wanting.map(|(id, _)| *id).collect();
         wanting.into_iter().for_each(|id| self.entrust(id));
@@ -569,12 +563,12 @@ impl Desk {
     /// Gives a third process a duplicate of a connection that can go on with another worker, if it has none there yet.
     fn entrust(&mut self, id: ConnectionId) {
         let server = self.worker.server;
-        let is_alive = |holder| server.network.exchange.is_alive(server.table, holder);
+        let is_alive = |holder| server.network.shared.is_alive(server.table, holder);
         let Some(entry) = self.entries.get(&id) else { return };
         let index = entry.index;
         let Some((stream, holder)) = entry.wants_holder(is_alive).zip(self.holder_for(index)) else { return };
-        let to = Addressee::Worker(holder.index);
-        let is_posted = self.worker.streams().post(to, &Letter::Hold { id }, Some(stream as _), None);
+        let to = Destination::Worker(holder.index);
+        let is_posted = self.worker.streams().post(to, &ControlMessage::Hold { id }, Some(stream as _), None);
         if let Some(entry) = self.entries.get_mut(&id).filter(|_| is_posted) {
             entry.holder = Some(holder);
         }
@@ -585,7 +579,7 @@ impl Desk {
         let server = self.worker.server;
         let count = self.counts.len() as u16;
         let others = (1..count).map(|step| (index + step) % count);
-        let mut serving = others.filter_map(|other| server.network.exchange.owner(server.table, other));
+        let mut serving = others.filter_map(|other| server.network.shared.owner(server.table, other));
         serving.find(|holder| self.behind(*holder) < HELD_AT_ONCE)
     }
 }

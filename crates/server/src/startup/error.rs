@@ -11,7 +11,7 @@ use crate::module::SetupError;
 use crate::scaling::ScalingError;
 use crate::settings::BadSetting;
 use crate::status_report::StatusError;
-use tocsin_streams::ExchangeError;
+use tocsin_streams::SharedConnectionsError;
 
 /// Why the server cannot start.
 #[derive(Debug, Error)]
@@ -70,7 +70,7 @@ pub enum StartError {
     Scaling(#[from] ScalingError),
     /// Streams cannot be served.
     #[error(transparent)]
-    Streams(#[from] ExchangeError),
+    Streams(#[from] SharedConnectionsError),
     /// The Event Interface could not be set up.
     #[error("{0}")]
     Events(String),

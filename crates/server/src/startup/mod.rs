@@ -34,7 +34,7 @@ use crate::turns::Turns;
 use crate::{
     core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, time,
 };
-use tocsin_streams::{Exchange, ExchangeError, Network};
+use tocsin_streams::{Network, SharedConnections, SharedConnectionsError};
 
 pub use error::StartError;
 
@@ -104,8 +104,8 @@ pub fn assemble(
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     setup.tables.extend(blocklists.sweepers());
     setup.registered.deadlines.extend(blocklists.expiring().map(|rules| Rc::new(rules) as Rc<dyn Deadlines>));
-    let mut exchange = exchange(arena, &settings, &mut setup.statistics)?;
-    setup.tables.push(exchange.connections.sweeper());
+    let mut shared = shared(arena, &settings, &mut setup.statistics)?;
+    setup.tables.push(shared.connections.sweeper());
     process_statistics::register_processes(&mut setup.statistics, table, settings.private_bytes);
     setup.statistics.share(arena, slots)?;
     let line_written = ground::publish(&events, &settings.written_events, &setup.events)?;
@@ -118,7 +118,7 @@ pub fn assemble(
     setup.own_listeners.extend(sockets.as_own_listeners());
     events.know_own_listeners(std::mem::take(&mut setup.own_listeners));
     let plan = plan::plan(&setup.registered.processes, &sockets, &settings, slots)?;
-    exchange.seat(&plan);
+    shared.seat(&plan);
     let routes = event_routes::names(&program);
     event_routes::subscribe(setup.registered.event_routes.as_deref(), &routes, &events)
         .map_err(StartError::Events)?;
@@ -141,7 +141,7 @@ pub fn assemble(
     let statistics = Rc::new(statistics);
     let network = Network {
         sockets,
-        exchange,
+        shared,
         security,
         options: streams,
         paths: tcp_paths,
@@ -208,7 +208,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         on_leaving: Vec::new(),
         transactions: None,
         databases: Databases::default(),
-        tls_wishes: None,
+        tls_selections: None,
     };
     let setup = Setup {
         arena,
@@ -245,13 +245,13 @@ fn start(
 }
 
 /// The table of connections and the mailboxes; of no size where nothing needs a connection.
-fn exchange(
+fn shared(
     arena: &'static Arena,
     settings: &Settings,
     statistics: &mut Statistics,
-) -> Result<Exchange, ExchangeError> {
+) -> Result<SharedConnections, SharedConnectionsError> {
     let streams = settings.sockets.iter().any(|s| !matches!(s.spec.protocol.as_str(), "" | "udp"));
     let most = if streams { settings.tcp.rows() } else { 1 };
     let workers = if streams { capacity(settings.tcp.workers, settings.scaling.tcp.as_ref()) } else { 0 };
-    Exchange::create(arena, most, workers, statistics)
+    SharedConnections::create(arena, most, workers, statistics)
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tocsin_net::connections::ConnectionId;
 
 use super::WorkerStreams;
-use crate::letter::Letter;
+use crate::control::ControlMessage;
 
 impl WorkerStreams {
     /// Keeps a duplicate of a connection until it ends or comes here. Without a descriptor - this process has no room for one
@@ -21,13 +21,13 @@ impl WorkerStreams {
     pub(super) fn announce_held(&'static self) {
         let held: Vec<_> = self.held.borrow().iter().map(|(id, stream)| (*id, Rc::clone(stream))).collect();
         for (id, stream) in held {
-            self.post(super::Addressee::Main, &Letter::Opened { id }, Some(stream as _), None);
+            self.post(super::Destination::Main, &ControlMessage::Opened { id }, Some(stream as _), None);
         }
     }
 
     /// Closes the duplicates of connections that have ended.
     pub(super) fn drop_ended(&'static self) {
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         self.held.borrow_mut().retain(|id, _| connections.view(*id).is_some_and(|view| !view.is_ending()));
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Kept, WorkerStreams};
 use crate::connection::Connection;
-use crate::letter::Letter;
+use crate::control::ControlMessage;
 use crate::parking::Parked;
 
 impl WorkerStreams {
@@ -12,7 +12,7 @@ impl WorkerStreams {
     pub(crate) fn leave(&'static self, connection: &Rc<Connection>) {
         self.kept.borrow_mut().remove(&connection.id());
         // Enclosed, for TCP main may begin anew and have no duplicate before it reads this.
-        self.to_main_with(&Letter::Released { id: connection.id() }, connection);
+        self.to_main_with(&ControlMessage::Released { id: connection.id() }, connection);
     }
 
     /// Lets others go on with the connections that they can go on with now; takes no new ones.
@@ -40,20 +40,29 @@ impl WorkerStreams {
     /// Leaves what waits for connections that are not open, or not here yet, to the successor.
     pub fn bequeath(&'static self) {
         let Some(me) = self.me else { return };
-        let openings: Vec<_> = self.kept.borrow().values().filter_map(Kept::outgoing).collect();
+        let openings: Vec<_> = self.kept.borrow().values().filter_map(Kept::connecting).collect();
         for opening in openings {
             self.opened(&opening);
-            let (id, errand) = (opening.id, opening.give_up());
-            for (bytes, ticket) in errand.messages {
-                let (host, wish) = (errand.host.as_str(), errand.wish.clone());
-                self.to_worker(me.index, &Letter::Open { id, ticket, host, wish, bytes: &bytes }, ticket);
+            let (id, pending_connect) = (opening.id, opening.give_up());
+            for (bytes, branch_ref) in pending_connect.messages {
+                let (host, tls_selection) =
+                    (pending_connect.host.as_str(), pending_connect.tls_selection.clone());
+                self.to_worker(
+                    me.index,
+                    &ControlMessage::Open { id, branch_ref, host, tls_selection, bytes: &bytes },
+                    branch_ref,
+                );
             }
         }
         for message in self.parking.leave_lost(|_| true) {
-            let ticket = message.ticket();
-            let Parked { flow, host, wish, bytes, .. } = &message;
-            let wish = wish.clone().unwrap_or_default();
-            self.to_worker(me.index, &Letter::Send { flow: *flow, ticket, host, wish, bytes }, ticket);
+            let branch_ref = message.branch_ref();
+            let Parked { flow, host, tls_selection, bytes, .. } = &message;
+            let tls_selection = tls_selection.clone().unwrap_or_default();
+            self.to_worker(
+                me.index,
+                &ControlMessage::Send { flow: *flow, branch_ref, host, tls_selection, bytes },
+                branch_ref,
+            );
         }
     }
 }

@@ -13,17 +13,17 @@ use std::rc::Rc;
 use tocsin_net::connections::{ConnectionId, OwnerId, View};
 use tocsin_net::tls::Facts;
 
+use crate::connecting::{Connecting, PendingConnect};
 use crate::connection::Connection;
+use crate::control::ControlMessage;
 use crate::end::End;
-use crate::exchange::Exchange;
-use crate::flow::{Envelope, Ticket};
-use crate::letter::Letter;
+use crate::flow::{BranchRef, Envelope};
 use crate::local::Local;
 use crate::network::Network;
-use crate::opening::{Errand, Outgoing};
 use crate::owner::Owner;
 use crate::parking::Parking;
-use crate::post_office::{Addressee, Mail, POST_AGAIN, PostOffice, Posted};
+use crate::send_queue::{Destination, POST_AGAIN, Posted, QueuedMessage, SendQueue};
+use crate::shared::SharedConnections;
 use crate::tcp_profile::AliasMode;
 use tocsin_telemetry::time::now_ms;
 
@@ -38,7 +38,7 @@ enum Kept {
     /// Open, or in its handshakes.
     Open(Rc<Connection>),
     /// Not connected yet.
-    Outgoing(Rc<Outgoing>),
+    Connecting(Rc<Connecting>),
 }
 
 /// The streams of one process.
@@ -53,11 +53,11 @@ pub struct WorkerStreams {
     parking: Parking,
     /// Connections that are this process's and were not here when it looked, and how often that was so.
     missed: RefCell<HashMap<ConnectionId, u32>>,
-    /// All letters were read since the last look.
+    /// All messages were read since the last look.
     has_read_all: Cell<bool>,
     /// This process ends: what it keeps goes to others.
     is_leaving: Cell<bool>,
-    post_office: PostOffice,
+    send_queue: SendQueue,
 }
 
 impl std::fmt::Debug for WorkerStreams {
@@ -81,7 +81,7 @@ impl WorkerStreams {
             missed: RefCell::default(),
             has_read_all: Cell::new(false),
             is_leaving: Cell::new(false),
-            post_office: PostOffice::default(),
+            send_queue: SendQueue::default(),
         }
     }
 
@@ -93,19 +93,19 @@ impl WorkerStreams {
     fn kept(&self, id: ConnectionId) -> Option<Kept> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(Kept::Open(Rc::clone(connection))),
-            Kept::Outgoing(opening) => Some(Kept::Outgoing(Rc::clone(opening))),
+            Kept::Connecting(opening) => Some(Kept::Connecting(Rc::clone(opening))),
         }
     }
 
     /// Opens the connection `id` of this process.
-    fn begin(&'static self, id: ConnectionId, errand: Errand) {
-        let connections = &self.local.network.exchange.connections;
+    fn begin(&'static self, id: ConnectionId, pending_connect: PendingConnect) {
+        let connections = &self.local.network.shared.connections;
         let Some((own, view)) = connections.own(id).zip(connections.view(id)) else {
-            return self.all_failed(errand);
+            return self.all_failed(pending_connect);
         };
         let most = self.local.network.options[view.protocol].max_postponed;
-        let opening = Rc::new(Outgoing::new(self.local.network.exchange.ledger, id, most, errand));
-        self.kept.borrow_mut().insert(id, Kept::Outgoing(Rc::clone(&opening)));
+        let opening = Rc::new(Connecting::new(self.local.network.shared.pending, id, most, pending_connect));
+        self.kept.borrow_mut().insert(id, Kept::Connecting(Rc::clone(&opening)));
         let task = tokio::task::spawn_local(self.open_and_serve(Rc::clone(&opening), own, view));
         opening.runs_as(task.abort_handle());
         self.unpark(id);
@@ -113,7 +113,7 @@ impl WorkerStreams {
 
     /// Serves a connection that was accepted, or that another process kept before.
     pub fn adopt(&'static self, id: ConnectionId, from: OwnerId, stream: OwnedFd) {
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let Some(me) = self.me else { return };
         if self.kept.borrow().contains_key(&id) || (from != me && !connections.move_to(id, from, me)) {
             return;
@@ -135,7 +135,7 @@ impl WorkerStreams {
     /// A connection came without its descriptor: this process has no room for one more.
     fn lost(&'static self, id: ConnectionId, from: OwnerId) {
         tracing::error!("a connection is closed: no descriptor is left for it; raise open_files_limit");
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let mine = self.me.is_some_and(|me| from == me || connections.move_to(id, from, me));
         if mine {
             self.local.network.report(id, &End::WorkerEnded);
@@ -151,58 +151,65 @@ impl WorkerStreams {
 
     /// Sends what waited for connections that do not come here any more: over those they have become, or others.
     pub fn unpark_lost(&'static self) {
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let lost = self.parking.leave_lost(|id| {
             connections.view(id).is_none_or(|view| view.is_ending() || !self.is_of_this_place(&view))
         });
         lost.into_iter().for_each(|message| self.send_parked(message));
     }
 
-    /// Reads one letter of this worker's mailbox.
+    /// Reads one message of this worker's mailbox.
     pub fn read(&'static self, bytes: &[u8], enclosed: Option<OwnedFd>) {
-        match Letter::read(bytes) {
-            Some(Letter::Adopt { id, from }) => match enclosed {
+        match ControlMessage::read(bytes) {
+            Some(ControlMessage::Adopt { id, from }) => match enclosed {
                 Some(stream) => self.adopt(id, from, stream),
                 None => self.lost(id, from),
             },
-            Some(Letter::Send { ticket, .. } | Letter::Open { ticket, .. }) if self.left_before(ticket) => {}
-            Some(Letter::Send { flow, ticket, host, wish, bytes }) => {
-                self.send(&Envelope { flow, wish: Some(&wish), host, ticket }, bytes.to_vec());
+            Some(ControlMessage::Send { branch_ref, .. } | ControlMessage::Open { branch_ref, .. })
+                if self.left_before(branch_ref) => {}
+            Some(ControlMessage::Send { flow, branch_ref, host, tls_selection, bytes }) => {
+                self.send(
+                    &Envelope { flow, tls_selection: Some(&tls_selection), host, branch_ref },
+                    bytes.to_vec(),
+                );
             }
-            Some(Letter::Open { id, ticket, host, wish, bytes }) => {
-                self.begin_adopted(id, Errand::new(host, wish, bytes.to_vec(), ticket));
+            Some(ControlMessage::Open { id, branch_ref, host, tls_selection, bytes }) => {
+                self.begin_adopted(id, PendingConnect::new(host, tls_selection, bytes.to_vec(), branch_ref));
             }
-            Some(Letter::Announce) => {
+            Some(ControlMessage::Announce) => {
                 self.announce();
                 self.announce_held();
             }
-            Some(Letter::Hold { id }) => self.hold(id, enclosed),
-            Some(Letter::Keep { id, seconds }) => self.keep(id, seconds),
-            Some(_) | None => tracing::error!("a letter that is not for a TCP worker was dropped"),
+            Some(ControlMessage::Hold { id }) => self.hold(id, enclosed),
+            Some(ControlMessage::Keep { id, seconds }) => self.keep(id, seconds),
+            Some(_) | None => tracing::error!("a message that is not for a TCP worker was dropped"),
         }
     }
 
-    /// Whether the request of a letter has left already: a predecessor died before it took the letter out, or the sender
+    /// Whether the request of a message has left already: a predecessor died before it took the message out, or the sender
     /// died and its successor posted the request again.
-    fn left_before(&'static self, ticket: Option<Ticket>) -> bool {
-        ticket.is_some_and(|ticket| self.local.owner.has_left(ticket))
+    fn left_before(&'static self, branch_ref: Option<BranchRef>) -> bool {
+        branch_ref.is_some_and(|branch_ref| self.local.owner.has_left(branch_ref))
     }
 
     /// Opens a connection that another process asked for; it may have been asked of this one's predecessor.
-    fn begin_adopted(&'static self, id: ConnectionId, errand: Errand) {
+    fn begin_adopted(&'static self, id: ConnectionId, pending_connect: PendingConnect) {
         if let Some(kept) = self.kept(id) {
             // The first message of several that a predecessor left opens it.
-            return errand.messages.into_iter().for_each(|(bytes, ticket)| self.push(&kept, bytes, ticket));
+            return pending_connect
+                .messages
+                .into_iter()
+                .for_each(|(bytes, branch_ref)| self.push(&kept, bytes, branch_ref));
         }
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let mine = self
             .me
             .zip(connections.view(id))
             .is_some_and(|(me, view)| view.owner == me || connections.move_to(id, view.owner, me));
         if mine {
-            self.begin(id, errand);
+            self.begin(id, pending_connect);
         } else {
-            self.all_failed(errand);
+            self.all_failed(pending_connect);
         }
     }
 
@@ -214,21 +221,21 @@ impl WorkerStreams {
 
     /// TCP main is to know of `connection`, and to have a duplicate if it can outlive this process.
     pub(crate) fn opened_at_main(&'static self, connection: &Rc<Connection>) {
-        let letter = Letter::Opened { id: connection.id() };
+        let message = ControlMessage::Opened { id: connection.id() };
         if connection.protocol.is_secure() {
-            self.to_main(&letter);
+            self.to_main(&message);
         } else {
-            self.to_main_with(&letter, connection);
+            self.to_main_with(&message, connection);
         }
     }
 
     /// Ends connections that were given to this process and never came: the process that gave them died over it.
     fn give_up_missed(&'static self) {
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let Some(me) = self.me else { return };
-        // Only who has read every letter knows that one never came.
+        // Only a process that has read every message knows that one never came.
         let is_read = || {
-            let mailbox = self.local.network.exchange.workers.get(usize::from(me.index));
+            let mailbox = self.local.network.shared.workers.get(usize::from(me.index));
             mailbox.is_some_and(|mailbox| matches!(mailbox.is_empty(), Ok(true)))
         };
         if !self.has_read_all.take() && !is_read() {
@@ -255,16 +262,16 @@ impl WorkerStreams {
 
     /// Lets a connection live `seconds`, whatever happens on it: a phone is registered over it.
     pub fn keep(&'static self, id: ConnectionId, seconds: u32) {
-        let Some(view) = self.local.network.exchange.connections.view(id) else { return };
+        let Some(view) = self.local.network.shared.connections.view(id) else { return };
         if self.me.is_none_or(|me| me.index != view.owner.index) {
-            self.to_worker(view.owner.index, &Letter::Keep { id, seconds }, None);
+            self.to_worker(view.owner.index, &ControlMessage::Keep { id, seconds }, None);
             return;
         }
         match self.kept(id) {
             Some(Kept::Open(connection)) => connection.keep(seconds),
             // It is on its way here, and brings along what its row says.
             _ => {
-                if let Some(own) = self.local.network.exchange.connections.own(id) {
+                if let Some(own) = self.local.network.shared.connections.own(id) {
                     own.idle_until(now_ms() + u64::from(seconds) * 1000);
                 }
             }
@@ -275,7 +282,7 @@ impl WorkerStreams {
     pub fn facts(&self, id: ConnectionId) -> Option<Rc<Facts>> {
         match self.kept(id)? {
             Kept::Open(connection) => connection.facts(),
-            Kept::Outgoing(_) => None,
+            Kept::Connecting(_) => None,
         }
     }
 
@@ -283,7 +290,7 @@ impl WorkerStreams {
     pub fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
         match self.kept.borrow().get(&id)? {
             Kept::Open(connection) => Some(connection.profile.aliases),
-            Kept::Outgoing(_) => None,
+            Kept::Connecting(_) => None,
         }
     }
 
@@ -304,7 +311,7 @@ impl WorkerStreams {
     }
 
     /// An opening is over, one way or the other.
-    pub(crate) fn opened(&self, opening: &Outgoing) {
+    pub(crate) fn opened(&self, opening: &Connecting) {
         self.kept.borrow_mut().remove(&opening.id);
     }
 
@@ -321,27 +328,27 @@ impl WorkerStreams {
     pub(crate) fn ended(&'static self, connection: &Connection) {
         self.forget(connection.id());
         let output = connection.output.take();
-        for ticket in output.into_unsent() {
-            self.failed(Some(ticket));
+        for branch_ref in output.into_unsent() {
+            self.failed(Some(branch_ref));
         }
     }
 
     /// Takes a connection that has ended out, here and at TCP main.
     pub fn forget(&'static self, id: ConnectionId) {
         self.kept.borrow_mut().remove(&id);
-        self.to_main(&Letter::Ended { id });
+        self.to_main(&ControlMessage::Ended { id });
     }
 
-    /// The messages of an errand could not be sent: their branches hear of it.
-    pub(crate) fn all_failed(&'static self, errand: Errand) {
-        for (_, ticket) in errand.messages {
-            self.failed(ticket);
+    /// The messages that waited for a connect could not be sent: their branches hear of it.
+    pub(crate) fn all_failed(&'static self, pending_connect: PendingConnect) {
+        for (_, branch_ref) in pending_connect.messages {
+            self.failed(branch_ref);
         }
     }
 
     /// A message could not be sent: its branch hears of it.
-    pub fn failed(&'static self, ticket: Option<Ticket>) {
-        ticket.into_iter().for_each(|ticket| self.local.owner.not_sent(ticket));
+    pub fn failed(&'static self, branch_ref: Option<BranchRef>) {
+        branch_ref.into_iter().for_each(|branch_ref| self.local.owner.not_sent(branch_ref));
     }
 
     /// Messages that lay in the memory of dead processes were not sent: their branches hear of it.
@@ -349,72 +356,72 @@ impl WorkerStreams {
         for noted in self
             .local
             .network
-            .exchange
-            .ledger
-            .take_orphans(|pid| Exchange::runs(self.local.network.table, pid))
+            .shared
+            .pending
+            .take_orphans(|pid| SharedConnections::runs(self.local.network.table, pid))
         {
-            self.local.owner.not_sent(noted.ticket());
+            self.local.owner.not_sent(noted.branch_ref());
         }
     }
 
-    /// Posts a letter to TCP main.
-    pub fn to_main(&'static self, letter: &Letter<'_>) {
-        self.post(Addressee::Main, letter, None, None);
+    /// Posts a message to TCP main.
+    pub fn to_main(&'static self, message: &ControlMessage<'_>) {
+        self.post(Destination::Main, message, None, None);
     }
 
-    fn to_main_with(&'static self, letter: &Letter<'_>, connection: &Rc<Connection>) {
-        self.post(Addressee::Main, letter, Some(Rc::clone(connection) as _), None);
+    fn to_main_with(&'static self, message: &ControlMessage<'_>, connection: &Rc<Connection>) {
+        self.post(Destination::Main, message, Some(Rc::clone(connection) as _), None);
     }
 
-    fn to_worker(&'static self, index: u16, letter: &Letter<'_>, ticket: Option<Ticket>) {
-        self.post(Addressee::Worker(index), letter, None, ticket);
+    fn to_worker(&'static self, index: u16, message: &ControlMessage<'_>, branch_ref: Option<BranchRef>) {
+        self.post(Destination::Worker(index), message, None, branch_ref);
     }
 
-    /// Posts a letter, at once or as soon as its mailbox has room. `false` when it was given up; `ticket` knows then.
+    /// Posts a message, at once or as soon as its mailbox has room. `false` when it was given up; the branch hears of it then.
     pub fn post(
         &'static self,
-        to: Addressee,
-        letter: &Letter<'_>,
+        to: Destination,
+        message: &ControlMessage<'_>,
         enclosed: Option<Rc<dyn AsFd>>,
-        ticket: Option<Ticket>,
+        branch_ref: Option<BranchRef>,
     ) -> bool {
         let mut bytes = Vec::new();
-        letter.write(&mut bytes);
-        Letter::set_number(&mut bytes, self.local.network.exchange.letters.number());
-        self.post_mail(to, Mail::new(bytes, enclosed, ticket))
+        message.write(&mut bytes);
+        ControlMessage::set_number(&mut bytes, self.local.network.shared.messages.number());
+        self.post_queued(to, QueuedMessage::new(bytes, enclosed, branch_ref))
     }
 
-    /// As [`Self::post`], with a letter that is written already.
-    pub fn post_mail(&'static self, to: Addressee, mail: Mail) -> bool {
+    /// As [`Self::post`], with a message that is written already.
+    pub fn post_queued(&'static self, to: Destination, mail: QueuedMessage) -> bool {
         // The other process may be faster than this one: what was to be said before is said before.
         self.local.owner.flush_datagrams();
-        let ticket = mail.ticket;
-        match self.post_office.post(&self.local.network.exchange, to, mail) {
+        let branch_ref = mail.branch_ref;
+        match self.send_queue.post(&self.local.network.shared, to, mail) {
             Posted::Done | Posted::Kept { first: false } => true,
             Posted::Kept { first: true } => {
                 self.local.owner.spawn(Box::pin(self.post_again()));
                 true
             }
             Posted::Refused => {
-                self.failed(ticket);
+                self.failed(branch_ref);
                 false
             }
         }
     }
 
-    /// Posts letters that were kept, until none are.
+    /// Posts messages that were kept, until none are.
     async fn post_again(&'static self) {
-        while !self.post_office.is_empty() {
+        while !self.send_queue.is_empty() {
             tokio::time::sleep(POST_AGAIN).await;
-            for ticket in self.post_office.post_again(&self.local.network.exchange) {
-                self.failed(Some(ticket));
+            for branch_ref in self.send_queue.post_again(&self.local.network.shared) {
+                self.failed(Some(branch_ref));
             }
         }
     }
 
-    /// Letters of this process that wait for the mailbox of the worker `index`.
+    /// Messages of this process that wait for the mailbox of the worker `index`.
     pub fn waiting_for(&self, index: u16) -> usize {
-        self.post_office.waiting_for(Addressee::Worker(index))
+        self.send_queue.waiting_for(Destination::Worker(index))
     }
 
     /// Once a second: connections that never came are given up, and messages that wait for them go another way.
@@ -422,7 +429,7 @@ impl WorkerStreams {
         self.give_up_missed();
         self.drop_ended();
         for message in self.parking.leave_late(now_ms()) {
-            self.failed(message.ticket());
+            self.failed(message.branch_ref());
         }
         self.unpark_lost();
         self.tell_orphans();
@@ -433,14 +440,14 @@ impl Kept {
     fn open(&self) -> Option<Rc<Connection>> {
         match self {
             Self::Open(connection) => Some(Rc::clone(connection)),
-            Self::Outgoing(_) => None,
+            Self::Connecting(_) => None,
         }
     }
 
-    fn outgoing(&self) -> Option<Rc<Outgoing>> {
+    fn connecting(&self) -> Option<Rc<Connecting>> {
         match self {
             Self::Open(_) => None,
-            Self::Outgoing(opening) => Some(Rc::clone(opening)),
+            Self::Connecting(opening) => Some(Rc::clone(opening)),
         }
     }
 }

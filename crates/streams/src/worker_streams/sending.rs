@@ -6,12 +6,12 @@ use tocsin_net::Hop;
 use tocsin_net::connections::{Claim, OwnerId, TlsIdentity, View, marks};
 
 use super::{Kept, WorkerStreams};
+use crate::connecting::PendingConnect;
+use crate::control::ControlMessage;
 use crate::end::End;
-use crate::flow::{Envelope, Flow, Ticket};
-use crate::letter::Letter;
-use crate::opening::Errand;
+use crate::flow::{BranchRef, Envelope, Flow};
 use crate::parking::Parked;
-use crate::security::Wish;
+use crate::security::TlsSelection;
 use crate::tcp_profile::Opening::Opened;
 use tocsin_telemetry::time::now_ms;
 
@@ -19,7 +19,7 @@ impl WorkerStreams {
     /// Sends `bytes` the way that `envelope` says: over its connection, else over one that leads there, else over a new
     /// one.
     pub fn send(&'static self, envelope: &Envelope<'_>, bytes: Vec<u8>) {
-        let connections = &self.local.network.exchange.connections;
+        let connections = &self.local.network.shared.connections;
         let flow = envelope.flow;
         let hop = flow.hop(&self.local.network.sockets);
         let usable = |id| connections.view(id).filter(|view| !view.is_ending());
@@ -28,53 +28,54 @@ impl WorkerStreams {
         let found = given.or_else(|| leading().and_then(usable));
         match found {
             Some(view) => self.send_over(&view, envelope, bytes),
-            None if !flow.may_open => self.failed(envelope.ticket),
+            None if !flow.may_open => self.failed(envelope.branch_ref),
             // Whoever answers over a WebSocket that is gone has no way left: a browser cannot be called.
             None if flow.connection.is_some() && hop.protocol.is_websocket() => {
-                self.failed(envelope.ticket);
+                self.failed(envelope.branch_ref);
             }
             None => self.open(&hop, envelope, bytes),
         }
     }
 
     fn send_over(&'static self, view: &View, envelope: &Envelope<'_>, bytes: Vec<u8>) {
-        let ticket = envelope.ticket;
+        let branch_ref = envelope.branch_ref;
         let flow = Flow { connection: view.id, ..envelope.flow };
         if !self.is_of_this_place(view) {
-            let wish = envelope.wish.cloned().unwrap_or_default();
-            let letter = Letter::Send { flow, ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(view.owner.index, &letter, ticket);
+            let tls_selection = envelope.tls_selection.cloned().unwrap_or_default();
+            let message =
+                ControlMessage::Send { flow, branch_ref, host: envelope.host, tls_selection, bytes: &bytes };
+            self.to_worker(view.owner.index, &message, branch_ref);
             return;
         }
         match self.kept(view.id) {
-            Some(kept) => self.push(&kept, bytes, ticket),
+            Some(kept) => self.push(&kept, bytes, branch_ref),
             // What a predecessor in this place kept comes here, as soon as TCP main brings it.
             None => {
-                let (host, wish) = (envelope.host.to_owned(), envelope.wish.cloned());
-                let noted = ticket.map(|ticket| self.local.network.exchange.ledger.note(ticket));
-                let message = Parked { since: now_ms(), flow, host, wish, noted, bytes };
-                if let Err(ticket) = self.parking.enter(message) {
-                    self.failed(ticket);
+                let (host, tls_selection) = (envelope.host.to_owned(), envelope.tls_selection.cloned());
+                let noted = branch_ref.map(|branch_ref| self.local.network.shared.pending.note(branch_ref));
+                let message = Parked { since: now_ms(), flow, host, tls_selection, noted, bytes };
+                if let Err(branch_ref) = self.parking.enter(message) {
+                    self.failed(branch_ref);
                 }
             }
         }
     }
 
-    pub(super) fn push(&'static self, kept: &Kept, bytes: Vec<u8>, ticket: Option<Ticket>) {
+    pub(super) fn push(&'static self, kept: &Kept, bytes: Vec<u8>, branch_ref: Option<BranchRef>) {
         match kept {
-            Kept::Open(connection) => connection.push(bytes, ticket),
-            Kept::Outgoing(opening) => {
-                if let Err(ticket) = opening.push(bytes, ticket) {
-                    self.failed(ticket);
+            Kept::Open(connection) => connection.push(bytes, branch_ref),
+            Kept::Connecting(opening) => {
+                if let Err(branch_ref) = opening.push(bytes, branch_ref) {
+                    self.failed(branch_ref);
                 }
             }
         }
     }
 
     pub(super) fn send_parked(&'static self, message: Parked) {
-        let ticket = message.ticket();
-        let Parked { flow, host, wish, bytes, noted, .. } = message;
-        self.send(&Envelope { flow, wish: wish.as_ref(), host: &host, ticket }, bytes);
+        let branch_ref = message.branch_ref();
+        let Parked { flow, host, tls_selection, bytes, noted, .. } = message;
+        self.send(&Envelope { flow, tls_selection: tls_selection.as_ref(), host: &host, branch_ref }, bytes);
         drop(noted);
     }
 
@@ -97,35 +98,40 @@ impl WorkerStreams {
         };
         if profile.no_new_connection {
             tracing::info!("{hop} has no connection, and none may be opened");
-            return self.failed(envelope.ticket);
+            return self.failed(envelope.branch_ref);
         }
         let claimed = owner.ok_or(End::NoWorker).and_then(|owner| {
-            let id = network.exchange.connections.claim(owner, &claim).ok_or(End::Full)?;
+            let id = network.shared.connections.claim(owner, &claim).ok_or(End::Full)?;
             Ok((id, owner))
         });
         let (id, owner) = match claimed {
             Ok(claimed) => claimed,
             Err(cause) => {
                 tracing::error!("no connection to {hop}: {cause}");
-                return self.failed(envelope.ticket);
+                return self.failed(envelope.branch_ref);
             }
         };
-        let leads = network.exchange.connections.lead(id);
+        let leads = network.shared.connections.lead(id);
         if leads != id {
             // Another process was first: its connection carries this message too.
-            network.exchange.connections.release(id);
-            return match network.exchange.connections.view(leads) {
+            network.shared.connections.release(id);
+            return match network.shared.connections.view(leads) {
                 Some(view) => self.send_over(&view, envelope, bytes),
-                None => self.failed(envelope.ticket),
+                None => self.failed(envelope.branch_ref),
             };
         }
-        let wish = envelope.wish.cloned().unwrap_or_default();
+        let tls_selection = envelope.tls_selection.cloned().unwrap_or_default();
         if Some(owner) == self.me {
-            self.begin(id, Errand::new(envelope.host, wish, bytes, envelope.ticket));
+            self.begin(id, PendingConnect::new(envelope.host, tls_selection, bytes, envelope.branch_ref));
         } else {
-            let letter =
-                Letter::Open { id, ticket: envelope.ticket, host: envelope.host, wish, bytes: &bytes };
-            self.to_worker(owner.index, &letter, envelope.ticket);
+            let message = ControlMessage::Open {
+                id,
+                branch_ref: envelope.branch_ref,
+                host: envelope.host,
+                tls_selection,
+                bytes: &bytes,
+            };
+            self.to_worker(owner.index, &message, envelope.branch_ref);
         }
     }
 
@@ -136,15 +142,15 @@ impl WorkerStreams {
             return TlsIdentity::NONE;
         };
         let host = Some(envelope.host).filter(|host| !host.is_empty());
-        let none = Wish::default();
-        security.tls_identity(hop.to, envelope.wish.unwrap_or(&none), host)
+        let none = TlsSelection::default();
+        security.tls_identity(hop.to, envelope.tls_selection.unwrap_or(&none), host)
     }
 
     /// A TCP worker to open a connection to `hop`: the same for each process that asks, while it lives.
     fn some_worker(&self, hop: &Hop) -> Option<OwnerId> {
-        let exchange = &self.local.network.exchange;
-        let count = exchange.workers.len();
+        let shared = &self.local.network.shared;
+        let count = shared.workers.len();
         let start = self.local.network.hash.hash(&[hop.to_string().as_bytes()]) as usize;
-        (0..count).find_map(|i| exchange.owner(self.local.network.table, ((start + i) % count) as u16))
+        (0..count).find_map(|i| shared.owner(self.local.network.table, ((start + i) % count) as u16))
     }
 }

@@ -5,22 +5,22 @@ use std::rc::Rc;
 use tocsin_net::connections::{Own, View};
 
 use super::WorkerStreams;
+use crate::connecting::{self, Connecting};
 use crate::connection::{Connection, Stop};
-use crate::opening::{self, Outgoing};
 
 impl WorkerStreams {
     /// Opens a connection, sends what waits for it, and serves it until it stops.
-    pub(super) async fn open_and_serve(&'static self, opening: Rc<Outgoing>, own: Own, view: View) {
+    pub(super) async fn open_and_serve(&'static self, opening: Rc<Connecting>, own: Own, view: View) {
         let network = self.local.network;
-        let opened = opening::open(network, &own, &view).await;
-        let errand = opening.take_errand();
+        let opened = connecting::open(network, &own, &view).await;
+        let pending_connect = opening.take_pending();
         self.opened(&opening);
-        match opened.and_then(|stream| opening::start(&self.local, own, &view, stream, &errand)) {
+        match opened.and_then(|stream| connecting::start(&self.local, own, &view, stream, &pending_connect)) {
             Ok(connection) => {
                 self.enter(&connection);
                 self.opened_at_main(&connection);
-                for (message, ticket) in errand.messages {
-                    connection.push(message, ticket);
+                for (message, branch_ref) in pending_connect.messages {
+                    connection.push(message, branch_ref);
                 }
                 self.local.owner.flush();
                 opening.forget_noted();
@@ -30,7 +30,7 @@ impl WorkerStreams {
             Err(end) => {
                 network.report(opening.id, &end);
                 self.forget(opening.id);
-                self.all_failed(errand);
+                self.all_failed(pending_connect);
                 opening.forget_noted();
             }
         }

@@ -8,13 +8,13 @@ use tocsin_net::{Mailbox, Protocol};
 use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
 
-use super::ledger::Ledger;
-use super::served::ServedLetters;
+use super::pending::PendingTable;
+use super::served::ServedMessages;
 use tocsin_telemetry::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
 #[derive(Debug, Error)]
-pub enum ExchangeError {
+pub enum SharedConnectionsError {
     /// Shared memory is too small for the table of connections.
     #[error(transparent)]
     Memory(#[from] ArenaFull),
@@ -59,39 +59,39 @@ impl StreamCounters {
 
 /// The shared part. Made before the first fork.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct SharedConnections {
     /// Every connection.
     pub connections: Connections,
     /// What is counted of them.
     pub counters: StreamCounters,
-    /// Letters to the process that accepts.
+    /// Messages to the process that accepts.
     pub main: Mailbox,
-    /// Letters to each TCP worker, by its index in the group.
+    /// Messages to each TCP worker, by its index in the group.
     pub workers: Vec<Mailbox>,
-    /// Who waits for messages that lie in one process alone.
-    pub(super) ledger: Ledger,
-    /// Which letters were served.
-    pub letters: ServedLetters,
+    /// Requests that are queued in one process alone.
+    pub(super) pending: PendingTable,
+    /// Which messages were served.
+    pub messages: ServedMessages,
     /// The process slot of each TCP worker.
     slots: Vec<u16>,
 }
 
-impl Exchange {
-    /// An exchange for `most` connections and `workers` TCP workers.
+impl SharedConnections {
+    /// The shared part for `most` connections and `workers` TCP workers.
     pub fn create(
         arena: &'static Arena,
         most: usize,
         workers: usize,
         statistics: &mut Statistics,
-    ) -> Result<Self, ExchangeError> {
+    ) -> Result<Self, SharedConnectionsError> {
         let connections = Connections::create(arena, most)?;
         Ok(Self {
             connections,
             counters: StreamCounters::register(statistics, connections),
             main: Mailbox::open()?,
             workers: (0..workers).map(|_| Mailbox::open()).collect::<Result<_, _>>()?,
-            ledger: Ledger::create(arena)?,
-            letters: ServedLetters::create(arena, workers)?,
+            pending: PendingTable::create(arena)?,
+            messages: ServedMessages::create(arena, workers)?,
             slots: Vec::new(),
         })
     }

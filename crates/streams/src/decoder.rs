@@ -30,7 +30,7 @@ pub(super) enum Cut {
 
 /// How a connection is cut.
 #[derive(Debug)]
-pub(super) enum Cutter {
+pub(super) enum StreamDecoder {
     /// SIP as it is.
     Sip(Framer),
     /// A WebSocket that was not asked for yet.
@@ -41,7 +41,7 @@ pub(super) enum Cutter {
     Web(Decoder, Sender),
 }
 
-impl Cutter {
+impl StreamDecoder {
     /// For SIP without frames.
     pub(super) fn sip(limits: &Limits) -> Self {
         Self::Sip(Framer::new(limits))
@@ -154,44 +154,48 @@ mod tests {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Protocol: sip\r\nOrigin: http://h\r\n\r\n";
 
-    fn cut(cutter: &mut Cutter, bytes: &[u8]) -> (Result<Cut, End>, Vec<u8>) {
-        cut_with(cutter, bytes, &StreamOptions::of(Protocol::Ws))
+    fn cut(decoder: &mut StreamDecoder, bytes: &[u8]) -> (Result<Cut, End>, Vec<u8>) {
+        cut_with(decoder, bytes, &StreamOptions::of(Protocol::Ws))
     }
 
-    fn cut_with(cutter: &mut Cutter, bytes: &[u8], options: &StreamOptions) -> (Result<Cut, End>, Vec<u8>) {
+    fn cut_with(
+        decoder: &mut StreamDecoder,
+        bytes: &[u8],
+        options: &StreamOptions,
+    ) -> (Result<Cut, End>, Vec<u8>) {
         let mut answer = Vec::new();
-        let cut = cutter.cut(&mut bytes.to_vec(), options, &Limits::default(), &mut answer);
+        let cut = decoder.cut(&mut bytes.to_vec(), options, &Limits::default(), &mut answer);
         (cut, answer)
     }
 
     #[test]
     fn a_ping_is_answered_between_messages() {
-        let mut cutter = Cutter::sip(&Limits::default());
-        let (first, answer) = cut(&mut cutter, b"\r\n\r\n");
+        let mut decoder = StreamDecoder::sip(&Limits::default());
+        let (first, answer) = cut(&mut decoder, b"\r\n\r\n");
         assert!(matches!(first, Ok(Cut::Skip(4))), "{first:?}");
         assert_eq!(answer, b"\r\n");
     }
 
     #[test]
     fn a_single_line_end_waits_for_a_second_one_or_is_dropped() {
-        let mut cutter = Cutter::sip(&Limits::default());
-        assert!(matches!(cut(&mut cutter, b"\r\n"), (Ok(Cut::Incomplete), answer) if answer.is_empty()));
+        let mut decoder = StreamDecoder::sip(&Limits::default());
+        assert!(matches!(cut(&mut decoder, b"\r\n"), (Ok(Cut::Incomplete), answer) if answer.is_empty()));
         let options = StreamOptions { crlf_drop: true, ..StreamOptions::of(Protocol::Tcp) };
-        let dropped = cut_with(&mut cutter, b"\r\n", &options);
+        let dropped = cut_with(&mut decoder, b"\r\n", &options);
         assert!(matches!(dropped, (Ok(Cut::Skip(2)), answer) if answer.is_empty()));
-        let (ping, answer) = cut_with(&mut cutter, b"\r\n\r\n", &options);
+        let (ping, answer) = cut_with(&mut decoder, b"\r\n\r\n", &options);
         assert!(matches!(ping, Ok(Cut::Skip(4))) && answer == b"\r\n", "{ping:?}");
         let silent = StreamOptions { crlf_pingpong: false, ..options };
-        let (ping, answer) = cut_with(&mut cutter, b"\r\n\r\n", &silent);
+        let (ping, answer) = cut_with(&mut decoder, b"\r\n\r\n", &silent);
         assert!(matches!(ping, Ok(Cut::Skip(4))) && answer.is_empty(), "{ping:?}");
     }
 
     #[test]
     fn rfc_6455_section_5_3_each_control_frame_of_a_client_has_a_mask_of_its_own() {
-        let mut cutter = Cutter::web(true, &Limits::default());
+        let mut decoder = StreamDecoder::web(true, &Limits::default());
         let mut masks = Vec::new();
         for _ in 0..4 {
-            let (ping, answer) = cut(&mut cutter, b"\x89\x02hi");
+            let (ping, answer) = cut(&mut decoder, b"\x89\x02hi");
             assert!(matches!(ping, Ok(Cut::Skip(4))), "{ping:?}");
             let [0x8a, 0x82, a, b, c, d, h, i] = answer[..] else { panic!("{answer:x?}") };
             assert_eq!([h ^ a, i ^ b], *b"hi");
@@ -200,31 +204,31 @@ mod tests {
         // That one comes again among four happens once in 700 million times.
         masks.dedup();
         assert_eq!(masks.len(), 4);
-        assert_eq!(cut(&mut Cutter::web(false, &Limits::default()), b"\x89\x80\0\0\0\0").1, b"\x8a\0");
+        assert_eq!(cut(&mut StreamDecoder::web(false, &Limits::default()), b"\x89\x80\0\0\0\0").1, b"\x8a\0");
     }
 
     #[test]
     fn a_websocket_is_opened_and_carries_messages() {
-        let mut cutter = Cutter::Accepting;
-        let (cut_short, answer) = cut(&mut cutter, &REQUEST[..40]);
+        let mut decoder = StreamDecoder::Accepting;
+        let (cut_short, answer) = cut(&mut decoder, &REQUEST[..40]);
         assert!(matches!(cut_short, Ok(Cut::Incomplete)) && answer.is_empty());
-        let (upgraded, answer) = cut(&mut cutter, REQUEST);
+        let (upgraded, answer) = cut(&mut decoder, REQUEST);
         assert!(matches!(upgraded, Ok(Cut::Upgraded(length)) if length == REQUEST.len()), "{upgraded:?}");
         assert!(answer.starts_with(b"HTTP/1.1 101 "));
         let mut frame = Vec::new();
         websocket::write_message(&mut frame, b"hello", Some([1, 2, 3, 4]));
-        let (message, _) = cut(&mut cutter, &frame);
+        let (message, _) = cut(&mut decoder, &frame);
         assert!(matches!(message, Ok(Cut::Message(11, place)) if place == (6..11)));
     }
 
     #[test]
     fn a_refusal_and_a_violation_are_answered() {
-        let (refused, answer) = cut(&mut Cutter::Accepting, b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let (refused, answer) = cut(&mut StreamDecoder::Accepting, b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(matches!(refused, Err(End::WebSocketRefused(_))));
         assert!(answer.starts_with(b"HTTP/1.1 405 "));
-        let mut cutter = Cutter::Accepting;
-        let _ = cut(&mut cutter, REQUEST);
-        let (violation, answer) = cut(&mut cutter, &[0x81, 0x01, b'x']);
+        let mut decoder = StreamDecoder::Accepting;
+        let _ = cut(&mut decoder, REQUEST);
+        let (violation, answer) = cut(&mut decoder, &[0x81, 0x01, b'x']);
         assert!(matches!(violation, Err(End::Violation(_))));
         assert_eq!(answer[0], 0x88);
     }

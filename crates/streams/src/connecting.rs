@@ -13,57 +13,67 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
-use super::cut::Cutter;
+use super::decoder::StreamDecoder;
 use super::end::End;
-use super::ledger::{Ledger, Noted};
 use super::output::WAITING_BYTES;
-use crate::flow::Ticket;
+use super::pending::{PendingGuard, PendingTable};
+use crate::flow::BranchRef;
 use crate::local::Local;
 use crate::network::Network;
-use crate::security::Wish;
+use crate::security::TlsSelection;
 use crate::sockets::SocketId;
 
 /// What is to be known for opening a connection, beside its row.
 #[derive(Debug, Default)]
-pub(super) struct Errand {
+pub(super) struct PendingConnect {
     /// The name that led to the address.
     pub(super) host: String,
-    /// What the script wishes of TLS.
-    pub(super) wish: Wish,
+    /// What the script selects of TLS.
+    pub(super) tls_selection: TlsSelection,
     /// Messages to send once it is open.
-    pub(super) messages: Vec<(Vec<u8>, Option<Ticket>)>,
+    pub(super) messages: Vec<(Vec<u8>, Option<BranchRef>)>,
 }
 
-impl Errand {
-    /// To bring one message.
-    pub(super) fn new(host: &str, wish: Wish, message: Vec<u8>, ticket: Option<Ticket>) -> Self {
-        Self { host: host.to_owned(), wish, messages: vec![(message, ticket)] }
+impl PendingConnect {
+    /// With one message to send.
+    pub(super) fn new(
+        host: &str,
+        tls_selection: TlsSelection,
+        message: Vec<u8>,
+        branch_ref: Option<BranchRef>,
+    ) -> Self {
+        Self { host: host.to_owned(), tls_selection, messages: vec![(message, branch_ref)] }
     }
 }
 
 /// A connection of this process that is not open yet.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    ledger: Ledger,
+pub(super) struct Connecting {
+    pending: PendingTable,
     pub(super) id: ConnectionId,
-    errand: RefCell<Errand>,
+    pending_connect: RefCell<PendingConnect>,
     /// Its messages, should this process die before they leave.
-    noted: RefCell<Vec<Noted>>,
+    noted: RefCell<Vec<PendingGuard>>,
     most: u32,
     /// That too many wait was said.
     is_full: Cell<bool>,
     task: OnceCell<AbortHandle>,
 }
 
-impl Outgoing {
+impl Connecting {
     /// The opening of `id`, whose messages are at most `most`.
-    pub(super) fn new(ledger: Ledger, id: ConnectionId, most: u32, errand: Errand) -> Self {
-        let tickets = errand.messages.iter().filter_map(|(_, ticket)| *ticket);
-        let noted = tickets.map(|ticket| ledger.note(ticket)).collect();
+    pub(super) fn new(
+        pending: PendingTable,
+        id: ConnectionId,
+        most: u32,
+        pending_connect: PendingConnect,
+    ) -> Self {
+        let branch_refs = pending_connect.messages.iter().filter_map(|(_, branch_ref)| *branch_ref);
+        let noted = branch_refs.map(|branch_ref| pending.note(branch_ref)).collect();
         Self {
-            ledger,
+            pending,
             id,
-            errand: RefCell::new(errand),
+            pending_connect: RefCell::new(pending_connect),
             noted: RefCell::new(noted),
             most,
             is_full: Cell::new(false),
@@ -77,16 +87,20 @@ impl Outgoing {
     }
 
     /// Stops it. What it was to bring.
-    pub(super) fn give_up(&self) -> Errand {
+    pub(super) fn give_up(&self) -> PendingConnect {
         if let Some(task) = self.task.get() {
             task.abort();
         }
-        self.errand.take()
+        self.pending_connect.take()
     }
 
-    /// Lets one more message wait. Gives its ticket back when there are too many.
-    pub(super) fn push(&self, message: Vec<u8>, ticket: Option<Ticket>) -> Result<(), Option<Ticket>> {
-        let messages = &mut self.errand.borrow_mut().messages;
+    /// Lets one more message wait. Gives its branch back when there are too many.
+    pub(super) fn push(
+        &self,
+        message: Vec<u8>,
+        branch_ref: Option<BranchRef>,
+    ) -> Result<(), Option<BranchRef>> {
+        let messages = &mut self.pending_connect.borrow_mut().messages;
         let bytes: usize = messages.iter().map(|(message, _)| message.len()).sum();
         if messages.len() >= self.most as usize || bytes + message.len() > WAITING_BYTES {
             if !self.is_full.replace(true) {
@@ -95,16 +109,16 @@ impl Outgoing {
                     messages.len()
                 );
             }
-            return Err(ticket);
+            return Err(branch_ref);
         }
-        messages.push((message, ticket));
-        self.noted.borrow_mut().extend(ticket.map(|ticket| self.ledger.note(ticket)));
+        messages.push((message, branch_ref));
+        self.noted.borrow_mut().extend(branch_ref.map(|branch_ref| self.pending.note(branch_ref)));
         Ok(())
     }
 
     /// It is open, or cannot be opened: what it was to bring.
-    pub(super) fn take_errand(&self) -> Errand {
-        self.errand.take()
+    pub(super) fn take_pending(&self) -> PendingConnect {
+        self.pending_connect.take()
     }
 
     /// Its messages have left, or their transactions know that they cannot.
@@ -132,7 +146,7 @@ pub(super) async fn open(network: &Network, own: &Own, view: &View) -> Result<Tc
     };
     own.local(stream.local_addr().map_err(End::Refused)?);
     own.mark(marks::OPEN, 0);
-    network.statistics.add(network.exchange.counters.opened, 1);
+    network.statistics.add(network.shared.counters.opened, 1);
     Ok(stream)
 }
 
@@ -142,7 +156,7 @@ pub(super) fn start(
     own: Own,
     view: &View,
     stream: TcpStream,
-    errand: &Errand,
+    pending_connect: &PendingConnect,
 ) -> Result<Rc<Connection>, End> {
     let stream = stream.into_std().map_err(End::Broken)?;
     let connection = Connection::new(local, own, view, stream).map_err(End::Broken)?;
@@ -150,11 +164,11 @@ pub(super) fn start(
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&local.owner.unique().to_ne_bytes());
         nonce[8..].copy_from_slice(&local.owner.unique().to_ne_bytes());
-        *connection.cutter.borrow_mut() =
-            Cutter::Offering(Offer::new(nonce), web_host(&errand.host, view).into());
+        *connection.decoder.borrow_mut() =
+            StreamDecoder::Offering(Offer::new(nonce), web_host(&pending_connect.host, view).into());
     }
     let begun = if view.protocol.is_secure() {
-        begin_tls(local.network, &connection, errand)
+        begin_tls(local.network, &connection, pending_connect)
     } else {
         connection.start_messages()
     };
@@ -176,10 +190,14 @@ fn web_host(name: &str, view: &View) -> String {
     if port == view.protocol.default_port() { name } else { format!("{name}:{port}") }
 }
 
-fn begin_tls(network: &Network, connection: &Connection, errand: &Errand) -> Result<(), End> {
+fn begin_tls(
+    network: &Network,
+    connection: &Connection,
+    pending_connect: &PendingConnect,
+) -> Result<(), End> {
     let security = network.security.as_ref().ok_or(End::NoSecurity)?;
-    let host = (!errand.host.is_empty()).then_some(errand.host.as_str());
-    let (config, name) = security.client_config(connection.remote(), &errand.wish, host)?;
+    let host = (!pending_connect.host.is_empty()).then_some(pending_connect.host.as_str());
+    let (config, name) = security.client_config(connection.remote(), &pending_connect.tls_selection, host)?;
     *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));
     connection.decrypt(&[]).map(|_| ())
 }

@@ -1,15 +1,16 @@
 //! An event on its way to the worker that runs its route, as bytes.
 
 use tocsin_event::{NAME_LIMIT, PARAMS_LIMIT, Params};
-use tocsin_net::LETTER_MAX;
+use tocsin_net::MAILBOX_MESSAGE_MAX;
 
 /// Number (8), depth (1), bytes of the name (1).
 const HEAD: usize = 10;
 
-const _: () = assert!(HEAD + NAME_LIMIT + PARAMS_LIMIT <= LETTER_MAX && NAME_LIMIT <= u8::MAX as usize);
+const _: () =
+    assert!(HEAD + NAME_LIMIT + PARAMS_LIMIT <= MAILBOX_MESSAGE_MAX && NAME_LIMIT <= u8::MAX as usize);
 
-/// A letter: its head, then the name, then the parameters.
-pub(super) struct Letter<'a> {
+/// A message: its head, then the name, then the parameters.
+pub(super) struct EventMessage<'a> {
     /// The event's number in the event log.
     pub(super) number: u64,
     /// How deep it lies in other events.
@@ -19,7 +20,7 @@ pub(super) struct Letter<'a> {
     pub(super) params: Params<'a>,
 }
 
-impl<'a> Letter<'a> {
+impl<'a> EventMessage<'a> {
     /// Its first bytes.
     pub(super) fn head(&self) -> [u8; HEAD] {
         let mut head = [0; HEAD];
@@ -29,7 +30,7 @@ impl<'a> Letter<'a> {
         head
     }
 
-    /// Reads a letter; `None` for bytes that are none.
+    /// Reads a message; `None` for bytes that are none.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
         let (number, rest_of_head) = head.split_first_chunk::<8>()?;
@@ -49,12 +50,12 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let letter = Letter { number: 7, depth: 3, name: b"E_X", params: Params::new(b"params") };
-        let bytes = [&letter.head()[..], b"E_X", b"params"].concat();
-        let read = Letter::read(&bytes).unwrap();
+        let message = EventMessage { number: 7, depth: 3, name: b"E_X", params: Params::new(b"params") };
+        let bytes = [&message.head()[..], b"E_X", b"params"].concat();
+        let read = EventMessage::read(&bytes).unwrap();
         assert_eq!((read.number, read.depth, read.name), (7, 3, &b"E_X"[..]));
         assert_eq!(read.params.as_bytes(), b"params");
-        assert!(Letter::read(&bytes[..HEAD + 2]).is_none(), "the name is cut");
-        assert!(Letter::read(&bytes[..HEAD - 1]).is_none());
+        assert!(EventMessage::read(&bytes[..HEAD + 2]).is_none(), "the name is cut");
+        assert!(EventMessage::read(&bytes[..HEAD - 1]).is_none());
     }
 }

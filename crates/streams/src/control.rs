@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 
 use tocsin_net::connections::{ConnectionId, OwnerId};
 
-use crate::flow::{Flow, Ticket};
-use crate::security::Wish;
+use crate::flow::{BranchRef, Flow};
+use crate::security::TlsSelection;
 use crate::sockets::SocketId;
 
-/// Bytes before the texts of a letter.
+/// Bytes before the texts of a message.
 const HEAD: usize = 40;
-/// Where the number of a letter stands.
+/// Where the number of a message stands.
 const NUMBER_AT: usize = 32;
-/// The longest name in a letter.
+/// The longest name in a message.
 const NAME_MAX: usize = 1_024;
 
-/// A letter.
+/// A message between TCP main and the TCP workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Letter<'a> {
+pub enum ControlMessage<'a> {
     /// To a worker: serve the connection that is enclosed, which was `from`'s.
     Adopt {
         /// The connection.
@@ -30,11 +30,11 @@ pub enum Letter<'a> {
         /// Which way.
         flow: Flow,
         /// Whose message it is.
-        ticket: Option<Ticket>,
+        branch_ref: Option<BranchRef>,
         /// The name that led to the address.
         host: &'a str,
         /// What the script selects of TLS.
-        wish: Wish,
+        tls_selection: TlsSelection,
         /// The message.
         bytes: &'a [u8],
     },
@@ -43,11 +43,11 @@ pub enum Letter<'a> {
         /// The connection.
         id: ConnectionId,
         /// Whose message it is.
-        ticket: Option<Ticket>,
+        branch_ref: Option<BranchRef>,
         /// The name that led to the address.
         host: &'a str,
         /// What the script selects of TLS.
-        wish: Wish,
+        tls_selection: TlsSelection,
         /// The message.
         bytes: &'a [u8],
     },
@@ -87,14 +87,16 @@ pub enum Letter<'a> {
     },
 }
 
-impl<'a> Letter<'a> {
-    /// Appends the letter's bytes to `out`.
+impl<'a> ControlMessage<'a> {
+    /// Appends the message's bytes to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut head = Head::default();
         match self {
             Self::Adopt { id, from } => head.set(1, *id).owner(*from),
-            Self::Send { flow, ticket, .. } => head.set(2, flow.connection).ticket(*ticket).flow(flow),
-            Self::Open { id, ticket, .. } => head.set(3, *id).ticket(*ticket),
+            Self::Send { flow, branch_ref, .. } => {
+                head.set(2, flow.connection).branch_ref(*branch_ref).flow(flow)
+            }
+            Self::Open { id, branch_ref, .. } => head.set(3, *id).branch_ref(*branch_ref),
             Self::Announce => head.set(4, ConnectionId::NONE),
             Self::Keep { id, seconds } => head.set(5, *id).number(u64::from(*seconds)),
             Self::Started { owner } => head.set(6, ConnectionId::NONE).owner(*owner),
@@ -105,37 +107,40 @@ impl<'a> Letter<'a> {
         };
         out.extend_from_slice(&head.0);
         match self {
-            Self::Send { flow, host, wish, bytes, .. } => {
+            Self::Send { flow, host, tls_selection, bytes, .. } => {
                 text(out, &flow.peer.to_string());
-                names(out, host, wish);
+                names(out, host, tls_selection);
                 out.extend_from_slice(bytes);
             }
-            Self::Open { host, wish, bytes, .. } => {
-                names(out, host, wish);
+            Self::Open { host, tls_selection, bytes, .. } => {
+                names(out, host, tls_selection);
                 out.extend_from_slice(bytes);
             }
             _ => {}
         }
     }
 
-    /// Whether a connection is enclosed in the letter to a worker that these are the bytes of.
+    /// Whether a connection is enclosed in the message to a worker whose bytes these are.
     pub fn has_enclosure(bytes: &[u8]) -> bool {
-        matches!(Letter::read(bytes), Some(Letter::Adopt { .. } | Letter::Hold { .. }))
+        matches!(
+            ControlMessage::read(bytes),
+            Some(ControlMessage::Adopt { .. } | ControlMessage::Hold { .. })
+        )
     }
 
-    /// Gives the letter that `bytes` begins with a number by which it is known among all.
+    /// Writes a number into the message at the beginning of `bytes`: no other message has it.
     pub fn set_number(bytes: &mut [u8], number: u64) {
         if let Some(place) = bytes.get_mut(NUMBER_AT..HEAD) {
             place.copy_from_slice(&number.to_le_bytes());
         }
     }
 
-    /// The number of the letter that `bytes` is; 0 if it has none.
+    /// The number of the message in `bytes`; 0 if it has none.
     pub fn number(bytes: &[u8]) -> u64 {
         bytes.get(NUMBER_AT..).and_then(<[u8]>::first_chunk).map_or(0, |number| u64::from_le_bytes(*number))
     }
 
-    /// Reads a letter; `None` for bytes that are none.
+    /// Reads a message; `None` for other bytes.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, mut rest) = bytes.split_at_checked(HEAD)?;
         let head = Head(head.try_into().ok()?);
@@ -144,12 +149,12 @@ impl<'a> Letter<'a> {
             1 => Self::Adopt { id, from: head.read_owner() },
             2 => {
                 let flow = head.read_flow(take_text(&mut rest)?.parse().ok()?);
-                let (host, wish) = take_names(&mut rest)?;
-                Self::Send { flow, ticket: head.read_ticket(), host, wish, bytes: rest }
+                let (host, tls_selection) = take_names(&mut rest)?;
+                Self::Send { flow, branch_ref: head.read_ticket(), host, tls_selection, bytes: rest }
             }
             3 => {
-                let (host, wish) = take_names(&mut rest)?;
-                Self::Open { id, ticket: head.read_ticket(), host, wish, bytes: rest }
+                let (host, tls_selection) = take_names(&mut rest)?;
+                Self::Open { id, branch_ref: head.read_ticket(), host, tls_selection, bytes: rest }
             }
             4 => Self::Announce,
             5 => Self::Keep { id, seconds: u32::try_from(head.read_number()).unwrap_or(u32::MAX) },
@@ -163,12 +168,12 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// Kind (1), flags (1), a listener (2), the connection (8), a number (8), a ticket (8 + 1), spare (3), the number of the
-/// letter (8).
+/// Kind (1), flags (1), a listener (2), the connection (8), a number (8), a branch (8 + 1), spare (3), the number of the
+/// message (8).
 #[derive(Clone, Copy)]
 struct Head([u8; HEAD]);
 
-/// The flag of a letter that has a ticket.
+/// The flag of a message that belongs to a branch.
 const TICKET: u8 = 1;
 /// The flag of a message for which a connection may be opened.
 const MAY_OPEN: u8 = 2;
@@ -195,11 +200,11 @@ impl Head {
         self.number(u64::from(owner.index) << 32 | u64::from(owner.generation))
     }
 
-    fn ticket(&mut self, ticket: Option<Ticket>) -> &mut Self {
-        if let Some(ticket) = ticket {
+    fn branch_ref(&mut self, branch_ref: Option<BranchRef>) -> &mut Self {
+        if let Some(branch_ref) = branch_ref {
             self.0[1] |= TICKET;
-            self.0[20..28].copy_from_slice(&ticket.transaction.to_le_bytes());
-            self.0[28] = ticket.branch;
+            self.0[20..28].copy_from_slice(&branch_ref.transaction.to_le_bytes());
+            self.0[28] = branch_ref.branch;
         }
         self
     }
@@ -237,8 +242,8 @@ impl Head {
         OwnerId { index: (word >> 32) as u16, generation: word as u32 }
     }
 
-    fn read_ticket(&self) -> Option<Ticket> {
-        (self.0[1] & TICKET != 0).then(|| Ticket { transaction: self.word(20), branch: self.0[28] })
+    fn read_ticket(&self) -> Option<BranchRef> {
+        (self.0[1] & TICKET != 0).then(|| BranchRef { transaction: self.word(20), branch: self.0[28] })
     }
 }
 
@@ -250,16 +255,16 @@ fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// What a connection over TLS is to be opened with.
-fn names(out: &mut Vec<u8>, host: &str, wish: &Wish) {
+fn names(out: &mut Vec<u8>, host: &str, tls_selection: &TlsSelection) {
     text(out, host);
-    text(out, wish.domain.as_deref().unwrap_or_default());
-    text(out, wish.sip_domain.as_deref().unwrap_or_default());
+    text(out, tls_selection.domain.as_deref().unwrap_or_default());
+    text(out, tls_selection.sip_domain.as_deref().unwrap_or_default());
 }
 
-fn take_names<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, Wish)> {
+fn take_names<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, TlsSelection)> {
     let host = take_text(rest)?;
     let mut named = || take_text(rest).map(|name| (!name.is_empty()).then(|| name.to_owned()));
-    Some((host, Wish { domain: named()?, sip_domain: named()? }))
+    Some((host, TlsSelection { domain: named()?, sip_domain: named()? }))
 }
 
 fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
@@ -277,36 +282,48 @@ mod tests {
     fn letters_arrive_as_they_were_written() {
         let id = ConnectionId::from_number(0x1234_5678_9abc);
         let owner = OwnerId { index: 7, generation: 3_000_000_000 };
-        let ticket = Some(Ticket { transaction: u64::MAX - 1, branch: 11 });
+        let branch_ref = Some(BranchRef { transaction: u64::MAX - 1, branch: 11 });
         let peer = "[::1]:5060".parse().unwrap();
         let flow = Flow { socket: SocketId(3), peer, connection: id, may_open: true };
         let closed = Flow { may_open: false, ..flow };
-        let wish = Wish { domain: Some("d".into()), sip_domain: None };
-        for letter in [
-            Letter::Adopt { id, from: owner },
-            Letter::Send { flow, ticket, host: "h.example", wish: wish.clone(), bytes: b"INVITE" },
-            Letter::Send { flow: closed, ticket: None, host: "", wish: Wish::default(), bytes: b"" },
-            Letter::Open { id, ticket, host: "h.example", wish, bytes: b"x" },
-            Letter::Announce,
-            Letter::Keep { id, seconds: 3600 },
-            Letter::Started { owner },
-            Letter::Opened { id },
-            Letter::Ended { id },
-            Letter::Released { id },
-            Letter::Hold { id },
+        let tls_selection = TlsSelection { domain: Some("d".into()), sip_domain: None };
+        for message in [
+            ControlMessage::Adopt { id, from: owner },
+            ControlMessage::Send {
+                flow,
+                branch_ref,
+                host: "h.example",
+                tls_selection: tls_selection.clone(),
+                bytes: b"INVITE",
+            },
+            ControlMessage::Send {
+                flow: closed,
+                branch_ref: None,
+                host: "",
+                tls_selection: TlsSelection::default(),
+                bytes: b"",
+            },
+            ControlMessage::Open { id, branch_ref, host: "h.example", tls_selection, bytes: b"x" },
+            ControlMessage::Announce,
+            ControlMessage::Keep { id, seconds: 3600 },
+            ControlMessage::Started { owner },
+            ControlMessage::Opened { id },
+            ControlMessage::Ended { id },
+            ControlMessage::Released { id },
+            ControlMessage::Hold { id },
         ] {
             let mut bytes = Vec::new();
-            letter.write(&mut bytes);
-            Letter::set_number(&mut bytes, u64::MAX - 5);
-            assert_eq!(Letter::number(&bytes), u64::MAX - 5);
-            assert_eq!(Letter::read(&bytes), Some(letter));
+            message.write(&mut bytes);
+            ControlMessage::set_number(&mut bytes, u64::MAX - 5);
+            assert_eq!(ControlMessage::number(&bytes), u64::MAX - 5);
+            assert_eq!(ControlMessage::read(&bytes), Some(message));
         }
     }
 
     #[test]
     fn other_bytes_are_no_letter() {
-        assert_eq!(Letter::read(b""), None);
-        assert_eq!(Letter::read(&[99; 64]), None);
-        assert_eq!(Letter::read(&[[3; 1].as_slice(), &[0xff; 60]].concat()), None);
+        assert_eq!(ControlMessage::read(b""), None);
+        assert_eq!(ControlMessage::read(&[99; 64]), None);
+        assert_eq!(ControlMessage::read(&[[3; 1].as_slice(), &[0xff; 60]].concat()), None);
     }
 }
