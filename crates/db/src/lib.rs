@@ -11,10 +11,10 @@
 //! that ended and of each connection lost and recovered.
 #![forbid(unsafe_code)]
 
+mod breaker;
 mod connection;
 mod error;
 mod limits;
-mod lookout;
 mod observer;
 mod pool;
 mod statement;

@@ -6,10 +6,10 @@ use std::fmt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use crate::breaker::Breaker;
 use crate::connection::{Connection, Failure};
 use crate::error::QueryError;
 use crate::limits::Limits;
-use crate::lookout::Lookout;
 use crate::observer::{Finished, Observer, Source};
 use crate::statement::{Delete, Insert, Select, Statement, Update};
 use crate::url::Url;
@@ -23,7 +23,7 @@ pub struct Pool {
     waiting: Cell<usize>,
     /// The one used last is the last, and the first to be used again.
     idle: RefCell<Vec<(Instant, Connection)>>,
-    lookout: RefCell<Lookout>,
+    breaker: RefCell<Breaker>,
 }
 
 impl fmt::Debug for Pool {
@@ -41,7 +41,7 @@ impl Pool {
             limits,
             waiting: Cell::new(0),
             idle: RefCell::default(),
-            lookout: RefCell::default(),
+            breaker: RefCell::default(),
         }
     }
 
@@ -185,7 +185,7 @@ impl Pool {
     /// A connection that served is dead; what idled beside it is as old.
     fn lost(&self, cause: &str, observer: &dyn Observer) {
         self.idle.borrow_mut().clear();
-        if self.lookout.borrow_mut().missing() {
+        if self.breaker.borrow_mut().missing() {
             tracing::error!("the connection to {} was lost: {cause}", self.url);
             observer.connected(&self.url, false);
         }
@@ -208,7 +208,7 @@ impl Pool {
     }
 
     async fn connect(&self, observer: &dyn Observer) -> Result<Connection, QueryError> {
-        if let Some(cause) = self.lookout.borrow().closed(Instant::now()) {
+        if let Some(cause) = self.breaker.borrow().is_open(Instant::now()) {
             return Err(QueryError::Refused(cause.to_owned()));
         }
         let began = Instant::now();
@@ -216,7 +216,7 @@ impl Pool {
         for _ in 0..self.limits.connect_tries.max(1) {
             match timeout(self.limits.connect_timeout, Connection::open(&self.url, &self.limits)).await {
                 Ok(Ok(connection)) => {
-                    if self.lookout.borrow_mut().reached(Instant::now()) {
+                    if self.breaker.borrow_mut().reached(Instant::now()) {
                         tracing::info!("connected to {} again", self.url);
                         observer.connected(&self.url, true);
                     }
@@ -229,7 +229,7 @@ impl Pool {
                 }
             }
         }
-        let failed = self.lookout.borrow_mut().failed(Instant::now(), began, cause.clone());
+        let failed = self.breaker.borrow_mut().failed(Instant::now(), began, cause.clone());
         if let Some((wait, is_news)) = failed {
             tracing::error!(
                 "no connection to {}: {cause}; queries fail at once for {} ms",
