@@ -8,7 +8,7 @@ use std::time::Duration;
 use tocsin_process::{Cause, Change, Decision, Detached, Exit, Family, Member};
 
 use crate::memory::PrivateWatch;
-use crate::scaling::Rounds;
+use crate::scaling::Cycles;
 use crate::server::Server;
 use crate::status_report::CoreState;
 use crate::traffic::Traffic;
@@ -21,14 +21,14 @@ pub struct ServerFamily {
     waiting: Option<Detached>,
     private: RefCell<PrivateWatch>,
     traffic: Traffic,
-    rounds: Rounds,
+    cycles: Cycles,
 }
 
 impl ServerFamily {
     /// The family of `server`. `waiting`: whoever has to be told that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
-        let (traffic, rounds) = (Traffic::new(server), Rounds::new(server));
-        Self { server, waiting, private: RefCell::default(), traffic, rounds }
+        let (traffic, cycles) = (Traffic::new(server), Cycles::new(server));
+        Self { server, waiting, private: RefCell::default(), traffic, cycles }
     }
 }
 
@@ -87,15 +87,15 @@ impl Family for ServerFamily {
         self.server.arena.recount();
         self.server.memory.look_at_shared(&self.server.events);
         self.private.borrow_mut().look(&self.server.memory, &self.server.events);
-        self.traffic.look(|group| self.rounds.scales(group));
+        self.traffic.look(|group| self.cycles.scales(group));
     }
 
     fn next_look(&self) -> Duration {
-        self.rounds.next_look()
+        self.cycles.next_look()
     }
 
     fn scale(&mut self) -> Vec<Change> {
-        self.rounds.look()
+        self.cycles.look()
     }
 
     fn relieves(&mut self, full: Member, successor: Member, pid: u32) {
@@ -110,7 +110,7 @@ impl Family for ServerFamily {
     }
 
     fn changed(&mut self, change: Change, member: Member, pid: u32) {
-        self.rounds.changed(change, member, pid);
+        self.cycles.changed(change, member, pid);
     }
 
     fn left(&self, exit: &Exit, relieved: bool) {

@@ -6,7 +6,7 @@ use tocsin_event::ProcAutoScale;
 use tocsin_process::{Change, Member, Scaler, Step};
 use tocsin_shm::Slot;
 
-use super::board::Done;
+use super::history::Done;
 use super::{Cycle, ScaledGroup};
 use crate::events;
 use crate::logging::{self, Level};
@@ -18,7 +18,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 /// The scaled groups, each with its state.
 #[derive(Debug)]
-pub(crate) struct Rounds {
+pub(crate) struct Cycles {
     server: &'static Server,
     groups: Vec<Round>,
     cycle: Duration,
@@ -37,7 +37,7 @@ struct Round {
     step: Step,
 }
 
-impl Rounds {
+impl Cycles {
     pub(crate) fn new(server: &'static Server) -> Self {
         let members = server.plan.members();
         let groups = server.scaling.iter().filter_map(|scaled| {
@@ -101,7 +101,7 @@ impl Round {
         let (occupation, processor) = (average(Slot::occupation_over), average(Slot::load_over));
         let step = self.scaler.cycle(serving.len(), occupation.into());
         let processes = u16::try_from(serving.len()).unwrap_or(u16::MAX);
-        self.scaled.board.note(Cycle { processes, occupation, processor }, self.scaler.standing());
+        self.scaled.history.note(Cycle { processes, occupation, processor }, self.scaler.standing());
         (self.load, self.step) = (occupation, step);
         match step {
             Step::Stay => None,
@@ -111,7 +111,7 @@ impl Round {
     }
 
     fn changed(&mut self, server: &Server, change: Change, member: Member, pid: u32) {
-        let ScaledGroup { group, kind, filter, board, .. } = self.scaled;
+        let ScaledGroup { group, kind, filter, history, .. } = self.scaled;
         let profile = self.scaler.profile();
         let (score, of, estimated) = match self.step {
             Step::Up { score } => (score, profile.up_window, 0),
@@ -138,8 +138,8 @@ impl Round {
         } else {
             self.scaler.shrank();
         }
-        board.stand(self.scaler.standing());
-        board.step(&done);
+        history.stand(self.scaler.standing());
+        history.step(&done);
         let text = done.text(*group);
         logging::line(Level::Notice, &format!("core:auto_scaling: {kind} {filter}: {text}"));
         let event = ProcAutoScale {
@@ -157,7 +157,7 @@ impl Round {
 /// Reports the steps of the groups that nobody has reported yet. Any process but the supervisor may.
 pub(crate) fn report(server: &Server) {
     for scaled in &server.scaling {
-        while let Some(done) = scaled.board.next_unreported() {
+        while let Some(done) = scaled.history.next_unreported() {
             // A report that finds no room is lost; the event and the log tell the same.
             let _ = server.registered.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
         }

@@ -23,8 +23,8 @@ fn group(server: &Server, scaled: &ScaledGroup) -> Option<Value> {
     let (vacant, serving): (Vec<_>, Vec<_>) =
         slots.map(|member| server.table.slot(member.slot)).partition(|slot| slot.is_vacant());
     let leaving = vacant.iter().filter(|slot| slot.state() != SlotState::Free).count();
-    let cycles = scaled.board.cycles();
-    let standing = scaled.board.standing();
+    let cycles = scaled.history.cycles();
+    let standing = scaled.history.standing();
     let numbers = |of: fn(&super::Cycle) -> u8| {
         Value::Array(cycles.iter().map(|cycle| Value::Int(of(cycle).into())).collect())
     };

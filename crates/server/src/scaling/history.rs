@@ -14,7 +14,7 @@ const STEPS_KEPT: usize = 16;
 /// Words that the supervisor writes once a cycle. Each stands for itself: a reader may see some of this cycle and some of
 /// the last.
 #[derive(Debug, Default, ShmSafe)]
-pub struct Board {
+pub struct History {
     /// Cycles so far.
     cycles: AtomicU64,
     up_score: AtomicU32,
@@ -96,7 +96,7 @@ pub struct Cycle {
     pub processor: u8,
 }
 
-impl Board {
+impl History {
     /// Notes a cycle, and how far the group is from its next step. Only the supervisor does.
     pub(crate) fn note(&self, cycle: Cycle, standing: Standing) {
         let number = self.cycles.load(Relaxed);
@@ -163,24 +163,24 @@ mod tests {
 
     #[test]
     fn the_latest_cycles_come_first() {
-        let board = Board::default();
-        assert_eq!(board.cycles(), []);
+        let history = History::default();
+        assert_eq!(history.cycles(), []);
         let cycle = |n: u16| Cycle { processes: n, occupation: n as u8, processor: 100 - n as u8 };
         let standing = Standing { up_score: 1, down_score: 2, rest: 3 };
-        (1..=12).for_each(|n| board.note(cycle(n), standing));
-        assert_eq!(board.cycles(), (3..=12).rev().map(cycle).collect::<Vec<_>>());
-        assert_eq!(board.standing(), standing);
+        (1..=12).for_each(|n| history.note(cycle(n), standing));
+        assert_eq!(history.cycles(), (3..=12).rev().map(cycle).collect::<Vec<_>>());
+        assert_eq!(history.standing(), standing);
     }
 
     #[test]
     fn each_step_is_reported_once() {
-        let board = Board::default();
+        let history = History::default();
         let up = Done { grows: true, load: 99, slot: 8, pid: 6446, before: 1, score: 2, of: 3, estimated: 0 };
         let down = Done { grows: false, load: 3, slot: u16::MAX, pid: u32::MAX, estimated: 7, ..up };
-        board.step(&up);
-        board.step(&down);
-        assert_eq!([board.next_unreported(), board.next_unreported()], [Some(up), Some(down)]);
-        assert_eq!(board.next_unreported(), None);
+        history.step(&up);
+        history.step(&down);
+        assert_eq!([history.next_unreported(), history.next_unreported()], [Some(up), Some(down)]);
+        assert_eq!(history.next_unreported(), None);
         assert_eq!(up.text(1), "score 2/3 -> forking new proc in group 1 (with 1 procs): ID 8, pid 6446");
         assert_eq!(
             Done { slot: 9, pid: 7, ..down }.text(1),

@@ -5,22 +5,22 @@
 //! share of time in which a process ran, or had a message or timer route in the middle of its script that waited for
 //! something. Processes here do not stand still while a script waits, so the share of the processor alone would not say
 //! that a group has much to do. In flow the occupations; out flow the changes for the supervisor, `E_CORE_PROC_AUTO_SCALE`,
-//! log lines, reports, and a [`Board`] in shared memory for `autoscale_explain`.
+//! log lines, reports, and a [`History`] in shared memory for `autoscale_explain`.
 
-mod board;
+mod cycles;
 mod explain;
+mod history;
 mod idle_options;
 mod profiles;
-mod rounds;
 
 use tocsin_process::{Kind, Plan};
 use tocsin_shm::{Arena, ArenaFull};
 
-pub use board::{Board, CYCLES_SHOWN, Cycle};
+pub(crate) use cycles::{Cycles, report};
 pub(crate) use explain::explain;
+pub use history::{CYCLES_SHOWN, Cycle, History};
 pub(crate) use idle_options::idle_options;
 pub use profiles::ScalingSettings;
-pub(crate) use rounds::{Rounds, report};
 
 use crate::sockets::Sockets;
 use crate::status_report::{Identifier, IdentifierId, Owner, StatusError, StatusReports};
@@ -41,7 +41,7 @@ pub struct ScaledGroup {
     /// The socket that it serves, like `udp:127.0.0.1:5060`, or `none`.
     pub filter: String,
     /// What it has come to.
-    pub board: &'static Board,
+    pub history: &'static History,
     /// Where its changes are reported.
     pub identifier: IdentifierId,
 }
@@ -74,9 +74,9 @@ pub(crate) fn groups(
         let kind = own.kind.name();
         let name = socket.as_deref().unwrap_or(kind);
         let identifier = status.identifier(reports, &Identifier { name, ..Identifier::MAIN })?;
-        let board = &arena.boot_array(1, |_| Board::default())?[0];
+        let history = &arena.boot_array(1, |_| History::default())?[0];
         let filter = socket.unwrap_or_else(|| NO_FILTER.to_owned());
-        scaled.push(ScaledGroup { group, kind, filter, board, identifier });
+        scaled.push(ScaledGroup { group, kind, filter, history, identifier });
     }
     Ok(scaled)
 }
