@@ -21,7 +21,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
 use crate::answer::Answer;
-use crate::events::ear::Heard;
+use crate::events::receiver::Heard;
 use causes::Cause;
 use server::Server;
 use stage::Stage;

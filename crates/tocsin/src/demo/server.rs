@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::names;
 use super::promised::promised;
-use crate::events::ear::{Ear, Heard};
+use crate::events::receiver::{Heard, Receiver};
 
 const CONFIG: &str = include_str!("demo.cfg");
 /// A query that keeps SQLite counting.
@@ -41,7 +41,7 @@ pub(super) struct Server {
     child: Child,
     folder: TempDir,
     place: Place,
-    ear: Ear,
+    receiver: Receiver,
     names: tokio::task::JoinHandle<io::Result<()>>,
 }
 
@@ -50,18 +50,18 @@ impl Server {
     pub(super) async fn start(mysql: Option<&str>) -> Result<Self, String> {
         let failed = |cause: io::Error| cause.to_string();
         let folder = tempfile::Builder::new().prefix("tocsin-demo-").tempdir().map_err(failed)?;
-        let ear = Ear::open(IpAddr::V4(Ipv4Addr::LOCALHOST), false).await.map_err(failed)?;
+        let receiver = Receiver::open(IpAddr::V4(Ipv4Addr::LOCALHOST), false).await.map_err(failed)?;
         let slow = UdpSocket::bind("127.0.0.1:0").await.map_err(failed)?;
         let place = Place { udp: free_udp().map_err(failed)?, tcp: free_tcp().map_err(failed)? };
         let dns = slow.local_addr().map_err(failed)?.port();
-        let config = config(place, dns, &ear.name().map_err(failed)?, mysql, &folder);
+        let config = config(place, dns, &receiver.name().map_err(failed)?, mysql, &folder);
         fs::write(folder.path().join("demo.cfg"), config).map_err(failed)?;
         // An empty file is an empty database.
         File::create(folder.path().join(DATABASE)).map_err(failed)?;
         let ready = UnixDatagram::bind(folder.path().join("ready.sock")).map_err(failed)?;
         let child = spawn(&folder).map_err(failed)?;
         let names = tokio::task::spawn_local(names::serve(slow));
-        let mut server = Self { child, folder, place, ear, names };
+        let mut server = Self { child, folder, place, receiver, names };
         match timeout(START_WITHIN, server.until_ready(&ready)).await {
             Ok(Ok(())) => Ok(server),
             Ok(Err(problem)) => Err(problem),
@@ -97,7 +97,7 @@ impl Server {
 
     /// The next event.
     pub(super) async fn hear(&mut self) -> io::Result<Heard> {
-        self.ear.next().await
+        self.receiver.next().await
     }
 
     /// Where its log is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::causes::Cause;
 use super::server::Server;
-use crate::events::ear::Heard;
+use crate::events::receiver::Heard;
 
 /// Characters of an event that are shown on a line.
 const WIDTH: usize = 110;

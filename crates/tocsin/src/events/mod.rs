@@ -1,8 +1,8 @@
 //! `tocsin events`: what events there are, what they look like, and those of a running server as they come.
 
-pub(crate) mod ear;
 mod list;
 mod output;
+pub(crate) mod receiver;
 mod schema;
 mod show;
 mod tail;

@@ -16,7 +16,7 @@ pub(crate) type Heard = (Vec<u8>, Value);
 
 /// A socket that events arrive at.
 #[derive(Debug)]
-pub(crate) enum Ear {
+pub(crate) enum Receiver {
     /// `tcp:`, whose connections follow each other.
     Stream { listener: TcpListener, connection: Option<Connection> },
     /// `udp:`
@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     heard: VecDeque<Heard>,
 }
 
-impl Ear {
+impl Receiver {
     /// A socket for a server that sees us at `own`: of a connection, or for datagrams.
     pub(crate) async fn open(own: IpAddr, stream: bool) -> io::Result<Self> {
         let any = SocketAddr::new(own, 0);
@@ -116,8 +116,8 @@ mod tests {
     fn texts_are_cut_wherever_reads_end() {
         let texts = [r#"{"method":"E_A"}"#, r#"{"method":"E_B","params":["}{"]}"#, r#"{"method":"E_C"}"#];
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let mut ear = Ear::open(IpAddr::from([127, 0, 0, 1]), true).await.unwrap();
-            let name = ear.name().unwrap();
+            let mut receiver = Receiver::open(IpAddr::from([127, 0, 0, 1]), true).await.unwrap();
+            let name = receiver.name().unwrap();
             let server = async {
                 for _ in 0..2 {
                     let mut stream = TcpStream::connect(name.strip_prefix("tcp:").unwrap()).await.unwrap();
@@ -128,7 +128,7 @@ mod tests {
             };
             let client = async {
                 for text in texts.iter().chain(&texts) {
-                    assert_eq!(ear.next().await.unwrap().0, text.as_bytes());
+                    assert_eq!(receiver.next().await.unwrap().0, text.as_bytes());
                 }
             };
             tokio::join!(server, client);

@@ -13,8 +13,8 @@ use tocsin_server::time::log_stamp;
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::ear::Ear;
 use super::output::print;
+use super::receiver::Receiver;
 use super::show;
 
 /// How long the server keeps a subscription of somebody who does not refresh it, in seconds.
@@ -62,7 +62,7 @@ async fn listen(wish: &Wish) -> Result<(), String> {
     let unheard = |cause: io::Error| format!("events cannot be received: {cause}");
     let names = names(wish).await?;
     let own = own_address(&wish.server).await;
-    let (mut ear, subscription) = open(wish, own, names).await?;
+    let (mut receiver, subscription) = open(wish, own, names).await?;
     if !wish.json && io::stderr().is_terminal() {
         note(&format!(
             "listening at {} to {} events of {}",
@@ -78,7 +78,7 @@ async fn listen(wish: &Wish) -> Result<(), String> {
     let mut left = wish.count;
     while left != Some(0) {
         tokio::select! {
-            heard = ear.next() => {
+            heard = receiver.next() => {
                 let (bytes, value) = heard.map_err(unheard)?;
                 let text = if wish.json { [&bytes[..], b"\n"].concat() } else {
                     show::line(&value, &log_stamp(), colours).into_bytes()
@@ -98,17 +98,17 @@ async fn listen(wish: &Wish) -> Result<(), String> {
 }
 
 /// Subscribes at a connection if the server can do that, else at a socket for datagrams.
-async fn open(wish: &Wish, own: IpAddr, names: BTreeSet<String>) -> Result<(Ear, Subscription), String> {
+async fn open(wish: &Wish, own: IpAddr, names: BTreeSet<String>) -> Result<(Receiver, Subscription), String> {
     let mut refused = String::new();
     for stream in [true, false] {
         let unheard = |cause: io::Error| format!("events cannot be received: {cause}");
-        let ear = Ear::open(own, stream).await.map_err(unheard)?;
-        let socket = ear.name().map_err(unheard)?;
+        let receiver = Receiver::open(own, stream).await.map_err(unheard)?;
+        let socket = receiver.name().map_err(unheard)?;
         let subscription = Subscription { socket, names: names.clone() };
         match subscription.ask(wish, EXPIRE).await {
             Ok(unknown) => {
                 unknown.iter().for_each(|name| note(&format!("the server knows no event `{name}`")));
-                return Ok((ear, subscription));
+                return Ok((receiver, subscription));
             }
             Err(cause @ CallError::Refused { .. }) => refused = cause.to_string(),
             Err(cause) => return Err(format!("{}: {cause}", wish.server)),

@@ -53,8 +53,8 @@ pub(super) fn check(stage: &mut Stage, part: &Part) -> Result<(), String> {
     let mut looks = 0;
     loop {
         let (pid, usage) = usage(stage, &kind)?;
-        let ear = stage.ears.get_mut(&name).ok_or("of nobody")?;
-        while let Some(bytes) = ear.next(Duration::from_millis(15)) {
+        let receiver = stage.receivers.get_mut(&name).ok_or("of nobody")?;
+        while let Some(bytes) = receiver.next(Duration::from_millis(15)) {
             for event in documents(&bytes)? {
                 hear(&mut watch, event, threshold, usage.size)?;
             }

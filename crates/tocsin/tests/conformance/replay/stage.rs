@@ -12,7 +12,7 @@ use super::case::{Case, Part};
 use super::daemon::Daemon;
 use super::memory::Watch;
 use super::pattern::{Known, Pattern, show};
-use super::talk::{self, Ear, Load};
+use super::talk::{self, Load, Receiver};
 use crate::harness::{
     A_MOMENT, Authority, Ended, Line, MariaDb, Names, SecureClient, Server, Setup, Tunnel, Web, Zone, pause,
 };
@@ -61,7 +61,7 @@ pub(super) struct Stage {
     server: Option<Server>,
     daemon: Option<Daemon>,
     ended: Option<Ended>,
-    pub(super) ears: HashMap<String, Ear>,
+    pub(super) receivers: HashMap<String, Receiver>,
     pub(super) known: Known,
     sent: Option<Sent>,
     load: Option<Load>,
@@ -123,7 +123,7 @@ impl Stage {
             "log" => self.read_log(part),
             "file" => self.compare_file(part),
             "hangup" => {
-                self.ears.get_mut(part.argument(0)?).ok_or("of nobody")?.hang_up();
+                self.receivers.get_mut(part.argument(0)?).ok_or("of nobody")?.hang_up();
                 Ok(())
             }
             "connect" => self.connect(part),
@@ -194,15 +194,15 @@ impl Stage {
 
     fn listen(&mut self, name: &str) -> Result<(), String> {
         let (scheme, rest) = name.split_once(':').ok_or("wants udp:, unix: or tcp:")?;
-        let ear = match scheme {
-            "udp" => Ear::udp(),
-            "tcp" => Ear::tcp(),
-            _ => Ear::unix(&self.prepared().dir().join(rest)),
+        let receiver = match scheme {
+            "udp" => Receiver::udp(),
+            "tcp" => Receiver::tcp(),
+            _ => Receiver::unix(&self.prepared().dir().join(rest)),
         };
-        if let Some(port) = ear.port() {
+        if let Some(port) = receiver.port() {
             self.known.set(&format!("port:{rest}"), &port);
         }
-        self.ears.insert(name.to_owned(), ear);
+        self.receivers.insert(name.to_owned(), receiver);
         Ok(())
     }
 
@@ -360,27 +360,27 @@ impl Stage {
 
     fn expect(&mut self, part: &Part) -> Result<(), String> {
         let name = part.argument(0)?;
-        let mut ear = self.ears.remove(name).ok_or("of nobody")?;
-        let outcome = if matches!(ear, Ear::Tcp(_)) && !part.body.is_empty() {
-            self.expect_stream(&mut ear, &part.joined(), patience(part)?)
+        let mut receiver = self.receivers.remove(name).ok_or("of nobody")?;
+        let outcome = if matches!(receiver, Receiver::Tcp(_)) && !part.body.is_empty() {
+            self.expect_stream(&mut receiver, &part.joined(), patience(part)?)
         } else if part.body.is_empty() {
-            match ear.next(Duration::from_millis(20)) {
+            match receiver.next(Duration::from_millis(20)) {
                 None => Ok(()),
                 Some(got) => Err(self.differs("nothing was to come", &[], &[got])),
             }
         } else {
-            self.expect_datagrams(&mut ear, part)
+            self.expect_datagrams(&mut receiver, part)
         };
-        self.ears.insert(name.to_owned(), ear);
+        self.receivers.insert(name.to_owned(), receiver);
         outcome
     }
 
-    fn expect_datagrams(&mut self, ear: &mut Ear, part: &Part) -> Result<(), String> {
+    fn expect_datagrams(&mut self, receiver: &mut Receiver, part: &Part) -> Result<(), String> {
         let mut wanted = part.patterns();
         let mut got = Vec::new();
         self.refresh_pids();
         while !wanted.is_empty() {
-            let Some(next) = ear.next(patience(part)?) else {
+            let Some(next) = receiver.next(patience(part)?) else {
                 return Err(self.differs("not enough came", &wanted, &got));
             };
             let candidates = if part.is("unordered") { wanted.len() } else { 1 };
@@ -401,11 +401,16 @@ impl Stage {
         Ok(())
     }
 
-    fn expect_stream(&mut self, ear: &mut Ear, wanted: &Pattern, patience: Duration) -> Result<(), String> {
+    fn expect_stream(
+        &mut self,
+        receiver: &mut Receiver,
+        wanted: &Pattern,
+        patience: Duration,
+    ) -> Result<(), String> {
         let mut got = Vec::new();
         self.refresh_pids();
         loop {
-            let next = ear.next(patience);
+            let next = receiver.next(patience);
             let came = next.is_some();
             got.extend(next.unwrap_or_default());
             match wanted.matches(&got, &mut self.known) {
@@ -486,8 +491,8 @@ impl Stage {
     }
 
     fn accept(&mut self, part: &Part) -> Result<(), String> {
-        let ear = self.ears.get_mut(part.argument(1)?).ok_or("at nobody")?;
-        let line = Line::new(ear.accept(PATIENCE).ok_or("of nothing")?);
+        let receiver = self.receivers.get_mut(part.argument(1)?).ok_or("at nobody")?;
+        let line = Line::new(receiver.accept(PATIENCE).ok_or("of nothing")?);
         let name = part.argument(0)?;
         self.known.set(&format!("port:{name}"), &line.peer().port());
         self.clients.insert(name.to_owned(), Client::Line(line, None));
@@ -546,13 +551,13 @@ impl Stage {
 
     /// Nothing else may have come, and the server ends well.
     fn finish(mut self) -> Result<(), String> {
-        if !self.ears.is_empty() && self.server.is_some() {
+        if !self.receivers.is_empty() && self.server.is_some() {
             pause(A_MOMENT / 3);
         }
-        let mut ears: Vec<_> = std::mem::take(&mut self.ears).into_iter().collect();
-        ears.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, mut ear) in ears {
-            while let Some(more) = ear.next(Duration::from_millis(1)) {
+        let mut receivers: Vec<_> = std::mem::take(&mut self.receivers).into_iter().collect();
+        receivers.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, mut receiver) in receivers {
+            while let Some(more) = receiver.next(Duration::from_millis(1)) {
                 let Some(watch) = self.watches.get_mut(&name) else {
                     return Err(format!("the end: at {name} came more: {}", show(&more)));
                 };

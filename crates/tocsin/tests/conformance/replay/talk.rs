@@ -21,7 +21,7 @@ use crate::harness::{Phone, Request};
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(10);
 
 /// A socket at which somebody waits for events.
-pub(crate) enum Ear {
+pub(crate) enum Receiver {
     Udp(UdpSocket),
     Unix(UnixDatagram),
     Tcp(Stream),
@@ -33,7 +33,7 @@ pub(crate) struct Stream {
     connections: Vec<TcpStream>,
 }
 
-impl Ear {
+impl Receiver {
     pub(crate) fn udp() -> Self {
         Self::Udp(UdpSocket::bind("127.0.0.1:0").unwrap())
     }
