@@ -12,9 +12,9 @@ use tocsin_shm::{Arena, ArenaOptions};
 fn main() {
     let bytes = 512 << 20;
     let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 64 << 20 }).unwrap();
-    let (bell, _ears) = UnixStream::pair().unwrap();
-    bell.set_nonblocking(true).unwrap();
-    let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+    let (wake_fd, _wake) = UnixStream::pair().unwrap();
+    wake_fd.set_nonblocking(true).unwrap();
+    let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
     let raise = || {
         events.raise(black_box(EventId::TCP_DISCONNECT), write);
     };

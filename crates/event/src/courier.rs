@@ -87,8 +87,8 @@ pub struct Courier {
     transports: Transports,
     limits: Limits,
     budget: Rc<Budget>,
-    /// Where the bell is heard.
-    ears: AsyncFd<File>,
+    /// The eventfd that wakes this process.
+    wake: AsyncFd<File>,
     cursor: Cursor,
     /// The subscriptions as of `generation`.
     followers: HashMap<EventId, Vec<Follower>>,
@@ -134,15 +134,15 @@ struct Leaving {
 }
 
 impl Courier {
-    /// A courier for this process. `ears` is where the bell that `events` was set up with is heard: the same eventfd.
+    /// A courier for this process. `wake` is the eventfd that `events` was set up with.
     /// To be called inside the runtime.
     ///
     /// # Errors
-    /// `ears` cannot be waited for.
+    /// `wake` cannot be waited for.
     pub fn new(
         events: Events,
         transports: Transports,
-        ears: OwnedFd,
+        wake: OwnedFd,
         options: CourierOptions,
     ) -> io::Result<Self> {
         let shared = events.shared();
@@ -152,7 +152,7 @@ impl Courier {
             transports,
             limits: Limits { events: options.queue_events, bytes: options.queue_bytes },
             budget: Rc::new(Budget::new(options.all_bytes)),
-            ears: listen(ears)?,
+            wake: listen(wake)?,
             cursor: Cursor::at(0),
             followers: HashMap::new(),
             generation: 0,
@@ -409,12 +409,12 @@ impl Courier {
         }
     }
 
-    /// Waits for the bell, and stops it.
+    /// Waits to be woken, and resets the eventfd.
     async fn hear(&self) -> io::Result<()> {
-        let mut ready = self.ears.readable().await?;
+        let mut ready = self.wake.readable().await?;
         let mut bytes = [0; 64];
         while ready
-            .try_io(|ears| ears.get_ref().read(&mut bytes))
+            .try_io(|wake| wake.get_ref().read(&mut bytes))
             .is_ok_and(|read| read.is_ok_and(|length| length > 0))
         {}
         Ok(())
@@ -425,8 +425,8 @@ impl Courier {
     deprecated,
     reason = "its successor is unsafe because of types that swap their descriptor; a file does not"
 )]
-fn listen(ears: OwnedFd) -> io::Result<AsyncFd<File>> {
-    AsyncFd::with_interest(File::from(ears), Interest::READABLE)
+fn listen(wake: OwnedFd) -> io::Result<AsyncFd<File>> {
+    AsyncFd::with_interest(File::from(wake), Interest::READABLE)
 }
 
 /// What was said in this second about events that were dropped.
@@ -471,14 +471,14 @@ mod tests {
     fn an_account_without_a_subscription_is_given_back() {
         let bytes = 64 << 20;
         let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 8 << 20 }).unwrap();
-        let (bell, ears) = UnixStream::pair().unwrap();
-        ears.set_nonblocking(true).unwrap();
-        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+        let (wake_fd, wake) = UnixStream::pair().unwrap();
+        wake.set_nonblocking(true).unwrap();
+        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
         let accounts = events.shared().accounts;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let options = CourierOptions::default();
-            let courier = Courier::new(events, Transports::new(), ears.into(), options).unwrap();
+            let courier = Courier::new(events, Transports::new(), wake.into(), options).unwrap();
             let courier = tokio::task::spawn_local(courier.run());
             // A process that subscribes ends between the two, or finds no room for the record.
             accounts.take(0).unwrap();

@@ -1,7 +1,7 @@
 //! Raising an event, from any process and from any place.
 //!
 //! When nobody is subscribed that is one load. Otherwise the parameters are written into a buffer of the process, copied
-//! once into the event log, and the courier's bell is rung if it sleeps. Nothing waits, and after the first raise of a
+//! once into the event log, and the courier is woken if it sleeps. Nothing waits, and after the first raise of a
 //! process nothing is allocated.
 
 use std::cell::RefCell;
@@ -96,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) own_ports: OwnPorts,
     own_listeners: OnceLock<Vec<OwnListener>>,
     /// Rings at the courier: an eventfd, or any descriptor that wakes it and never blocks.
-    pub(crate) bell: File,
+    pub(crate) wake_fd: File,
 }
 
 /// What happened to events since the start.
@@ -144,12 +144,16 @@ pub struct SubscriptionCounts {
 }
 
 impl Events {
-    /// Sets up the tables and publishes the core events. `bell` is a descriptor, not blocking, that wakes the courier
+    /// Sets up the tables and publishes the core events. `wake_fd` is a descriptor, not blocking, that wakes the courier
     /// when eight bytes are written to it: an eventfd. To be called before the first fork.
     ///
     /// # Errors
     /// There is no room in the arena.
-    pub fn create(arena: &'static Arena, options: &EventOptions, bell: OwnedFd) -> Result<Self, SetUpError> {
+    pub fn create(
+        arena: &'static Arena,
+        options: &EventOptions,
+        wake_fd: OwnedFd,
+    ) -> Result<Self, SetUpError> {
         let slots = arena.boot_array(options.events, |_| Slot::default())?;
         let registry = Registry::new(slots)?;
         let accounts = Accounts::create(arena, options.subscriptions)?;
@@ -162,7 +166,7 @@ impl Events {
             totals: &arena.boot_array(1, |_| Totals::default())?[0],
             own_ports: OwnPorts::create(arena)?,
             own_listeners: OnceLock::new(),
-            bell: bell.into(),
+            wake_fd: wake_fd.into(),
         };
         Ok(Self { shared: Box::leak(Box::new(shared)) })
     }
@@ -357,9 +361,9 @@ impl Events {
         Raised::Logged(appended.number)
     }
 
-    /// Wakes the courier. Failing means that the bell rings already.
+    /// Wakes the courier. It fails only if the eventfd is full: then the courier is being woken already.
     fn ring(&self) {
-        let _ = (&self.shared.bell).write(&1_u64.to_ne_bytes());
+        let _ = (&self.shared.wake_fd).write(&1_u64.to_ne_bytes());
     }
 }
 

@@ -65,7 +65,7 @@ impl Stream {
         Self { options: Rc::new(options), ..Self::default() }
     }
 
-    /// The way to what carries texts to `to`, and the bell for it; one is set up where there is none.
+    /// The way to what carries texts to `to`, and its wake-up; one is set up where there is none.
     fn line(&self, to: SocketAddr) -> (mpsc::Sender<Vec<Document>>, Rc<Notify>) {
         let mut lines = self.lines.borrow_mut();
         if let Some(shared) = lines.get(&to)

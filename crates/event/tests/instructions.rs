@@ -57,9 +57,9 @@ fn raises() {
     let raises: u64 = std::env::var("RAISES").unwrap().parse().unwrap();
     let bytes = 64 << 20;
     let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 16 << 20 }).unwrap();
-    let (bell, _ears) = std::os::unix::net::UnixStream::pair().unwrap();
-    bell.set_nonblocking(true).unwrap();
-    let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+    let (wake_fd, _wake) = std::os::unix::net::UnixStream::pair().unwrap();
+    wake_fd.set_nonblocking(true).unwrap();
+    let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
     if std::env::var("KIND").unwrap() == "heard" {
         let subscriber = Datagram::default().parse("udp", "127.0.0.1:9").unwrap();
         events.subscribe(EventId::TCP_DISCONNECT, &subscriber, None).unwrap();

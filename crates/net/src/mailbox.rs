@@ -149,7 +149,7 @@ impl Mailbox {
     }
 
     /// Becomes readable when a message comes.
-    pub fn bell(&self) -> BorrowedFd<'_> {
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
         self.tray.as_fd()
     }
 }

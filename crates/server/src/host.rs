@@ -34,7 +34,7 @@ impl Host for Context {
     }
 
     fn launch(&mut self, launch: Launch<Self>) {
-        run::beside(self, launch);
+        run::launch(self, launch);
     }
 
     fn parameter_missing(&mut self, event: &Bytes, wanted: &Value, given: usize) {

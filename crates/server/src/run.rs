@@ -28,12 +28,12 @@ pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) 
         Step::Done(verdict) => end(cx, verdict, then),
         // Other routes run for what is under way already: their number is bounded by that.
         Step::Wait(_) if cx.route == RouteKind::Request && !cx.worker.may_wait() => give_up(cx, then),
-        Step::Wait(pause) => later(cx, execution, pause, then),
+        Step::Wait(pause) => resume(cx, execution, pause, then),
     }
 }
 
 /// Goes on with an execution that waits. Its message keeps what it needs, and no receive buffer.
-pub fn later(
+pub fn resume(
     mut cx: Context,
     mut execution: Execution,
     mut pause: Pause<Context>,
@@ -108,17 +108,17 @@ fn is_looked_after(cx: &Context) -> bool {
 }
 
 /// `launch()`: lets a function finish beside the script, then runs its report route for an empty message.
-pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
+pub(crate) fn launch(cx: &Context, launch: Launch<Context>) {
     let worker = cx.worker;
     let Some(mut own) = worker.idle_context() else { return };
     own.event_depth = cx.event_depth;
     worker.spawn(async move {
         let mut outcome = launch.outcome;
         while let Outcome::Wait(waiting) = outcome {
-            let resume = waiting.await;
+            let go_on = waiting.await;
             let depth = tocsin_event::nest(own.event_depth);
             worker.lend_vars(&mut own.vars);
-            outcome = resume(&mut own);
+            outcome = go_on(&mut own);
             worker.take_vars(&mut own.vars);
             drop(depth);
         }
@@ -136,7 +136,7 @@ pub(crate) fn beside(cx: &Context, launch: Launch<Context>) {
             worker.take_vars(&mut own.vars);
             drop(depth);
             if let Step::Wait(pause) = step {
-                later(own, execution, pause, |_, _| {});
+                resume(own, execution, pause, |_, _| {});
             }
         }
     });

@@ -66,7 +66,7 @@ pub struct Server {
     /// The Event Interface.
     pub events: Events,
     /// Becomes readable when the event log has something for the courier.
-    pub ears: OwnedFd,
+    pub wake: OwnedFd,
     /// What memory is watched against.
     pub memory: MemoryWatch,
     /// Destinations never to send to.

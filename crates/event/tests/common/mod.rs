@@ -27,7 +27,7 @@ pub fn in_runtime(test: impl Future<Output = ()>) {
 pub struct Interface {
     pub events: Events,
     pub transports: Transports,
-    ears: UnixStream,
+    wake: UnixStream,
     courier: JoinHandle<()>,
 }
 
@@ -40,18 +40,18 @@ impl Interface {
     pub fn start_with(names: &[&str], options: CourierOptions, transport: Rc<dyn Transport>) -> Self {
         let bytes = 512 << 20;
         let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 64 << 20 }).unwrap();
-        let (bell, ears) = UnixStream::pair().unwrap();
-        bell.set_nonblocking(true).unwrap();
-        ears.set_nonblocking(true).unwrap();
-        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), bell.into()).unwrap();
+        let (wake_fd, wake) = UnixStream::pair().unwrap();
+        wake_fd.set_nonblocking(true).unwrap();
+        wake.set_nonblocking(true).unwrap();
+        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
         for name in names {
             events.registry().publish(name.as_bytes()).unwrap();
         }
         events.registry().publish_last().unwrap();
         let mut transports = Transports::new();
         transports.add(transport);
-        let courier = run(events, &transports, &ears, options);
-        Self { events, transports, ears, courier }
+        let courier = run(events, &transports, &wake, options);
+        Self { events, transports, wake, courier }
     }
 
     /// Ends the courier and the tasks that it began, as if its process had died.
@@ -71,7 +71,7 @@ impl Interface {
     }
 
     pub fn restart_courier_with(&mut self, options: CourierOptions) {
-        self.courier = run(self.events, &self.transports, &self.ears, options);
+        self.courier = run(self.events, &self.transports, &self.wake, options);
     }
 
     pub fn id(&self, name: &str) -> EventId {
@@ -111,11 +111,11 @@ impl Interface {
 fn run(
     events: Events,
     transports: &Transports,
-    ears: &UnixStream,
+    wake: &UnixStream,
     options: CourierOptions,
 ) -> JoinHandle<()> {
-    let ears = ears.try_clone().unwrap().into();
-    tokio::task::spawn_local(Courier::new(events, transports.clone(), ears, options).unwrap().run())
+    let wake = wake.try_clone().unwrap().into();
+    tokio::task::spawn_local(Courier::new(events, transports.clone(), wake, options).unwrap().run())
 }
 
 /// Waits for what must come, by looking again and again.

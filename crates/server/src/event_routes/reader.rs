@@ -28,10 +28,10 @@ pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
     while !seat.reader.hold(worker.server.table, worker.member.slot) {
         tokio::time::sleep(FULL).await;
     }
-    let bell = Watch::new(seat.mailbox.bell())?;
+    let wake_fd = Watch::new(seat.mailbox.wake_fd())?;
     let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     loop {
-        let readable = bell.readable().await?;
+        let readable = wake_fd.readable().await?;
         if read_some(worker, seat, &mut buffer)? {
             readable.drained();
         } else {

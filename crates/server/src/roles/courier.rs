@@ -19,9 +19,9 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let server = worker.server;
     logging::tell_no_lines();
-    let ears = server.ears.try_clone()?;
+    let wake = server.wake.try_clone()?;
     let options = CourierOptions::for_process(server.settings.private_bytes);
-    let courier = Courier::new(server.events, server.registered.transports.clone(), ears, options)?;
+    let courier = Courier::new(server.events, server.registered.transports.clone(), wake, options)?;
     running(worker);
     let mut delivery = std::pin::pin!(courier.run());
     let stop = tokio::select! {

@@ -28,7 +28,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
         return Ok(Stop::Asked);
     };
     super::startup::run_or_await(worker).await;
-    let bell = Watch::new(mailbox.bell())?;
+    let wake_fd = Watch::new(mailbox.wake_fd())?;
     let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
@@ -50,7 +50,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
                 return Ok(stop);
             }
             _ = second.tick() => worker.streams().tick(),
-            readable = bell.readable() => {
+            readable = wake_fd.readable() => {
                 let readable = readable?;
                 if read_some(worker, me.index, mailbox, &mut buffer)? { readable.drained() } else { readable.more() }
                 tokio::task::yield_now().await;

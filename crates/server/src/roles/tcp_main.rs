@@ -43,15 +43,15 @@ const DEATHS_MOST: u32 = 3;
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let shared = &worker.server.network.shared;
     super::startup::run_or_await(worker).await;
-    let desk = Rc::new(RefCell::new(Desk::new(worker)));
+    let acceptor = Rc::new(RefCell::new(Acceptor::new(worker)));
     // A predecessor had duplicates: the workers make them again.
     for mailbox in &shared.workers {
         tokio::task::spawn_local(announce(mailbox));
     }
     for (listener, socket) in worker.server.network.sockets.streams() {
-        tokio::task::spawn_local(accept(Rc::clone(&desk), listener, socket));
+        tokio::task::spawn_local(accept(Rc::clone(&acceptor), listener, socket));
     }
-    let bell = Watch::new(shared.main.bell())?;
+    let wake_fd = Watch::new(shared.main.wake_fd())?;
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
@@ -63,14 +63,14 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
         tokio::select! {
             biased;
             stop = &mut stop => return Ok(stop),
-            _ = look.tick() => desk.borrow_mut().look_at_new(),
+            _ = look.tick() => acceptor.borrow_mut().look_at_new(),
             _ = second.tick() => {
-                desk.borrow_mut().tick();
-                desk.borrow().forward(&mut buffer);
+                acceptor.borrow_mut().tick();
+                acceptor.borrow().forward(&mut buffer);
             }
-            readable = bell.readable() => {
+            readable = wake_fd.readable() => {
                 let readable = readable?;
-                let emptied = read_some(&desk, &shared.main, &mut buffer)?;
+                let emptied = read_some(&acceptor, &shared.main, &mut buffer)?;
                 if emptied { readable.drained() } else { readable.more() }
                 tokio::task::yield_now().await;
             }
@@ -79,10 +79,10 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
 }
 
 /// Reads messages. `true` when the box was emptied.
-fn read_some(desk: &RefCell<Desk>, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
+fn read_some(acceptor: &RefCell<Acceptor>, mailbox: &Mailbox, buffer: &mut [u8]) -> std::io::Result<bool> {
     for _ in 0..MESSAGES_IN_A_ROW {
         let Some(message) = mailbox.take(buffer)? else { return Ok(true) };
-        desk.borrow_mut().read(&buffer[..message.length], message.enclosed);
+        acceptor.borrow_mut().read(&buffer[..message.length], message.enclosed);
     }
     Ok(false)
 }
@@ -97,7 +97,7 @@ async fn announce(mailbox: &'static Mailbox) {
 }
 
 /// Accepts the connections of one listener.
-async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'static TcpListener) {
+async fn accept(acceptor: Rc<RefCell<Acceptor>>, listener: &'static Listener, socket: &'static TcpListener) {
     let watch = match Watch::new(socket.as_fd()) {
         Ok(watch) => watch,
         Err(cause) => return tracing::error!("{} cannot be watched: {cause}", listener.name),
@@ -106,12 +106,12 @@ async fn accept(desk: Rc<RefCell<Desk>>, listener: &'static Listener, socket: &'
         let Ok(readable) = watch.readable().await else { return };
         let mut drained = false;
         for _ in 0..ACCEPTS_IN_A_ROW {
-            let Some(owner) = desk.borrow().choose_for_new() else {
+            let Some(owner) = acceptor.borrow().choose_for_new() else {
                 tokio::time::sleep(OUT_OF_WORKERS).await;
                 break;
             };
             match socket.accept() {
-                Ok((stream, remote)) => desk.borrow_mut().welcome(listener, stream.into(), remote, owner),
+                Ok((stream, remote)) => acceptor.borrow_mut().welcome(listener, stream.into(), remote, owner),
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
                     drained = true;
                     break;
@@ -190,7 +190,7 @@ impl Duplicate {
 }
 
 /// The connections of the server, as TCP main sees them.
-struct Desk {
+struct Acceptor {
     worker: &'static Worker,
     entries: HashMap<ConnectionId, Entry>,
     /// Connections of each worker.
@@ -209,7 +209,7 @@ struct Desk {
     told: u64,
 }
 
-impl Desk {
+impl Acceptor {
     fn new(worker: &'static Worker) -> Self {
         let workers = worker.server.network.shared.workers.len();
         Self {

@@ -23,7 +23,7 @@ pub(super) struct Ground {
     pub(super) words: SharedWords,
     pub(super) events: Events,
     /// Becomes readable when the event log has something for the courier.
-    pub(super) ears: OwnedFd,
+    pub(super) wake: OwnedFd,
 }
 
 impl Ground {
@@ -37,8 +37,8 @@ impl Ground {
         let words = words(arena)?;
         logging::share_level(words.log_level);
         words.xlog_level.store(settings.xlog_level, Relaxed);
-        let (events, ears) = event_interface(arena, slots)?;
-        Ok(Self { arena, slots, table, words, events, ears })
+        let (events, wake) = event_interface(arena, slots)?;
+        Ok(Self { arena, slots, table, words, events, wake })
     }
 }
 
@@ -51,16 +51,16 @@ fn words(arena: &'static Arena) -> Result<SharedWords, ArenaFull> {
     })
 }
 
-/// The Event Interface with a log that fits the shared memory, and the courier's end of its bell.
+/// The Event Interface with a log that fits the shared memory, and the eventfd that wakes the courier.
 fn event_interface(arena: &'static Arena, slots: u16) -> Result<(Events, OwnedFd), StartError> {
     let failed = |cause: String| StartError::Events(cause);
-    let bell: OwnedFd = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+    let wake_fd: OwnedFd = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
         .map_err(|cause| failed(format!("no descriptor for the event log: {cause}")))?
         .into();
-    let ears = bell.try_clone().map_err(|cause| failed(cause.to_string()))?;
+    let wake = wake_fd.try_clone().map_err(|cause| failed(cause.to_string()))?;
     let options = EventOptions::for_arena(arena.size_bytes(), slots);
-    let events = Events::create(arena, &options, bell).map_err(|cause| failed(cause.to_string()))?;
-    Ok((events, ears))
+    let events = Events::create(arena, &options, wake_fd).map_err(|cause| failed(cause.to_string()))?;
+    Ok((events, wake))
 }
 
 /// Publishes the events of the script, of modules, and of the core, in the peer's order; the last one tells lines of the

@@ -169,7 +169,7 @@ pub fn assemble(
         statistics,
         counters,
         events,
-        ears: ground.ears,
+        wake: ground.wake,
         memory,
         blocklists,
         words: ground.words,
