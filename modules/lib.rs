@@ -1,4 +1,4 @@
-//! The modules that a configuration can load, one folder a module, named as the peer names them.
+//! The modules that a configuration can load, one folder a module, named as OpenSIPS names them.
 //!
 //! A module gives names to the script and keeps its state; it is switched on by `loadmodule` and is otherwise not there.
 #![forbid(unsafe_code)]

@@ -181,7 +181,7 @@ fn append(file: Option<File>, way: &Way, lines: &Lines) -> (Option<File>, usize,
 }
 
 /// Opens the file to append to. A new one gets the access rights `mode`, whatever the mask of the process is. What is no
-/// file could hold up whoever writes for ever: a FIFO that nobody reads.
+/// file could hold up its writer for ever: a FIFO that nobody reads.
 fn open(Way { path, mode, place }: &Way) -> io::Result<File> {
     place.admit(path)?;
     let mut options = OpenOptions::new();

@@ -1,7 +1,7 @@
 //! httpd: one HTTP server for all that has pages: `mi_http` is one. What it understands is [`tocsin_mi::httpd`].
 //!
 //! Modules put pages in while they start ([`add_page`]); the one process of this module makes them into routes. One is
-//! always there unless a module takes its path: [`readyz`], for whoever decides whether calls may come.
+//! always there unless a module takes its path: [`readyz`], for load balancers.
 
 mod readyz;
 
@@ -85,7 +85,7 @@ pub fn add_page(setup: &Setup<'_>, page: Page) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Warns that whoever reaches the server may do `what`, if that is more than this host and there is no password.
+/// Warns that other hosts may do `what` without a password, if they can reach the server.
 pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
     let Some(Pages { reach, .. }) = setup.registered.states.find() else { return };
     if !reach.has_password && !reach.address.ip().to_canonical().is_loopback() {

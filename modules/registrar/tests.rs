@@ -99,7 +99,7 @@ fn request(method: &str, uri: &str, call_id: &str, cseq: u32, headers: &str) -> 
 
 const SAVE: &str = "save(\"location\");";
 
-/// The case recorded from the peer: two contacts come, are refreshed and go.
+/// The case recorded from OpenSIPS: two contacts come, are refreshed and go.
 #[test]
 fn bindings_come_and_go() {
     let bench = Bench::new("", SAVE);

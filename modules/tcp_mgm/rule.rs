@@ -7,7 +7,7 @@ use tocsin_net::Protocol;
 use tocsin_server::tcp_profile::{AliasMode, TcpProfile};
 use tocsin_shm::{ShmClone, ShmSafe};
 
-/// Transport protocols of the peer's that this server does not speak: their rules are about nothing here.
+/// Transport protocols of OpenSIPS's that this server does not speak: their rules are about nothing here.
 const FOREIGN: &[&str] = &[
     "udp", "sctp", "bin", "bins", "hep_tcp", "hep_tls", "hep_udp", "smpp", "smpps", "msrp", "msrps", "ipsec",
 ];

@@ -82,7 +82,7 @@ impl Store {
 
     /// Whether there are domains of a database that nobody has read yet.
     pub(super) fn is_waiting(&self) -> bool {
-        // What was read once never goes: whoever only asks this need not take up each edition.
+        // What was read once never goes: to answer this, no newer edition has to be taken up.
         self.own.borrow().is_waiting && self.current().is_waiting
     }
 

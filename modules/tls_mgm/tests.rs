@@ -27,7 +27,7 @@ use super::store::Store;
 use super::variables::value_of;
 use crate::sl::testing::Bench;
 
-/// The configuration of the peer's recordings.
+/// The configuration of OpenSIPS's recordings.
 const RECORDED: &str = "loadmodule \"tls_mgm.so\"
 modparam(\"tls_mgm\", \"tls_library\", \"openssl\")
 modparam(\"tls_mgm\", \"server_domain\", \"sd\")

@@ -254,7 +254,7 @@ impl Doing<'_> {
 }
 
 /// Keeps a reply for retransmissions. A full arena keeps the one before it: a reply that cannot be repeated is
-/// repeated by whoever sent it.
+/// repeated by its sender.
 fn keep(place: &mut ShmBytes, bytes: &[u8]) {
     if place.try_assign(bytes).is_err() {
         place.clear();

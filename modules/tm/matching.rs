@@ -4,7 +4,7 @@
 //! 17.2.3): the topmost Via's branch and sent-by, Call-ID, CSeq number and the method, ACK and CANCEL counting as the
 //! INVITE that they belong to. The branch of our own Via is that identity with the number of the branch, so a reply
 //! leads to its transaction without a look-up by anything else. A retransmission that comes after the record is
-//! gone gets the same identity, and the same branch downstream: whoever is there takes it as what it is.
+//! gone gets the same identity, and the same branch downstream: the next hop takes it as what it is.
 
 use tocsin_server::Server;
 use tocsin_server::reply::hex;

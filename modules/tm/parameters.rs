@@ -13,7 +13,7 @@ const fn text(name: &'static str) -> ModParam {
     ModParam { name, kind: ModParamKind::IntOrStr }
 }
 
-/// What `modparam("tm", ...)` may set. Those that tune how the peer matches or allocates have no counterpart here.
+/// What `modparam("tm", ...)` may set. Those that tune how OpenSIPS matches or allocates have no counterpart here.
 pub(super) const NAMES: &[ModParam] = &[
     number("fr_timeout"),
     number("fr_inv_timeout"),

@@ -67,7 +67,7 @@ fn absorb_ack(cx: &mut Context, id: TransactionId) -> Option<()> {
     Some(())
 }
 
-/// An ACK: absorbed if it is for a failure, else passed on towards whoever answered.
+/// An ACK: absorbed if it is for a failure, else forwarded to the callee.
 pub(super) fn relay_ack(cx: &mut Context) -> Outcome<Context> {
     let known = of_request(cx.server(), &cx.message).and_then(|id| absorb_ack(cx, id));
     match known {

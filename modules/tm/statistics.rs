@@ -1,4 +1,4 @@
-//! The group tm, in the peer's order.
+//! The group tm, in OpenSIPS's order.
 
 use tocsin_server::statistics::{StatId, Statistics};
 use tocsin_shm::Map;

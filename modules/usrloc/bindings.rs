@@ -1,4 +1,4 @@
-//! The bindings of one AOR while they are being changed: what they will be, and what is to be told of it.
+//! The bindings of one AOR while they are being changed: what they will be, and which events follow.
 
 use smallvec::SmallVec;
 

@@ -1,4 +1,4 @@
-//! Management commands, as the peer names and answers them.
+//! Management commands, as OpenSIPS names and answers them.
 
 use tocsin_json::{Text, Value};
 use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};

@@ -93,7 +93,7 @@ impl Contact<'_> {
     }
 }
 
-/// The bit of a method in a contact's `methods`; 0 for one that has none. The same bits as the peer's, which
+/// The bit of a method in a contact's `methods`; 0 for one that has none. The same bits as OpenSIPS's, which
 /// management clients see and set.
 pub fn method_bit(name: &[u8]) -> u32 {
     const NAMES: [&[u8]; 14] = [

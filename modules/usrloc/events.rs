@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// As recorded from the peer for a first REGISTER.
+    /// As recorded from OpenSIPS for a first REGISTER.
     #[test]
     fn parameters_stand_in_the_order_of_the_peer() {
         let contact = Contact {

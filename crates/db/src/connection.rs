@@ -104,7 +104,7 @@ impl Connection {
     pub(crate) async fn probe(&mut self) -> Result<(), String> {
         match self {
             Self::Mysql(connection) => connection.ping().await.map_err(|cause| shown(&cause)),
-            // A file does not go away from whoever has it open.
+            // A process that has a file open keeps it.
             Self::Sqlite(_) => Ok(()),
         }
     }

@@ -16,7 +16,7 @@ pub enum QueryError {
     /// It took longer than it may; its connection is closed.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    /// Whoever asked no longer waits; the connection is closed.
+    /// The caller no longer waits; the connection is closed.
     #[error("given up by whoever asked")]
     Abandoned,
     /// The connection ended while the query was under way; it may have had its effect.

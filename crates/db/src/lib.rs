@@ -7,7 +7,7 @@
 //! that is lost or too slow is closed, and while none can be had, queries fail at once and connecting is tried at ever
 //! longer intervals.
 //!
-//! This room raises no event and counts nothing: whoever asks hands over an [`Observer`], which is told of each query
+//! This crate raises no event and counts nothing: the caller hands over an [`Observer`], which hears of each query
 //! that ended and of each connection lost and recovered.
 #![forbid(unsafe_code)]
 

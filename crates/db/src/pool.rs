@@ -146,7 +146,7 @@ impl Pool {
             None => self.connect(observer).await?,
         };
         account.sent();
-        // Whoever gives up waiting drops the connection here, with all that is half done on it. A query never goes out a
+        // A caller that gives up waiting drops the connection here, with all that is half done on it. A query never goes out a
         // second time: even one without an answer may have had its effect.
         match connection.run(statement, &self.limits).await {
             Ok(rows) => {

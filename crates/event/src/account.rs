@@ -121,7 +121,7 @@ impl Accounts {
 }
 
 impl Account {
-    /// Opens it with what the event's counter is now, unless that was done: by whoever subscribed, or by the courier, if
+    /// Opens it with what the event's counter is now, unless that was done: by the process that subscribed, or by the courier, if
     /// the former died or is slower. The subscription must be visible to the courier before.
     pub(crate) fn open(&self, counter: impl FnOnce() -> u64) {
         if self.start.load(Acquire) == NOT_OPEN {

@@ -227,7 +227,7 @@ impl Courier {
     /// Puts an event into the outboxes of its subscribers.
     fn distribute(&mut self, kind: u32, number: u64, time: u64, ordinal: u64, params: &[u8]) {
         let (id, depth) = EventId::from_kind(kind);
-        // Whoever subscribed before this event was raised has changed the generation before that.
+        // A subscription made before this event was raised has changed the generation before that.
         if self.generation != self.shared.subscriptions.generation() {
             self.take_stock();
         }

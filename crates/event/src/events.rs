@@ -107,7 +107,7 @@ pub(crate) struct Totals {
 }
 
 /// A picture of what happened to events since the start: `due` is the sum of `delivered`, `dropped`, `lost` and `waiting`,
-/// whenever it is taken and whoever died before.
+/// whenever it is taken and whichever process died before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Raised while somebody was subscribed.

@@ -33,7 +33,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Goes on with `account` as the former courier, or whoever subscribed, left it.
+    /// Goes on with `account` as the former courier, or the process that subscribed, left it.
     pub(crate) fn resume(account: &'static Account) -> Self {
         let balance = account.balance();
         Self {

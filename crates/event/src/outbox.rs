@@ -107,7 +107,7 @@ impl Outbox {
         let mut queue = self.queue.borrow_mut();
         let bytes = queue.bytes + event.weight();
         let is_full = queue.entries.len() >= self.limits.events || bytes > self.limits.bytes;
-        // Whoever keeps up does not lose anything to those who do not.
+        // A subscriber that keeps up loses nothing to those that do not.
         let is_over = bytes > OWN_BYTES && !self.budget.has(event.weight());
         if is_full || is_over {
             self.note_dropped(1, || match is_full {

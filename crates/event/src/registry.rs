@@ -1,7 +1,7 @@
 //! The names of events and their ids: fixed by the order of publishing, the same in every process.
 //!
 //! The table lies in shared memory because any process may publish a name while the server runs (`raise_event` of a name
-//! nobody knew). Publishing takes no lock: a slot is claimed by one compare-exchange of the name's hash, and whoever meets
+//! nobody knew). Publishing takes no lock: a slot is claimed by one compare-exchange of the name's hash, and a process that meets
 //! a claimed slot of the same name completes it. So a process that dies in the middle leaves nothing that the next one
 //! does not finish.
 
@@ -93,8 +93,8 @@ impl Registry {
         self.publish(LogLine::DESCRIPTION.name.as_bytes())
     }
 
-    /// The id of an event that somebody wants to subscribe to. What this server tells beyond the peer is published with
-    /// its first subscriber: until then lists show what clients of the peer expect.
+    /// The id of an event that somebody wants to subscribe to. What this server tells beyond OpenSIPS is published with
+    /// its first subscriber: until then lists show what clients of OpenSIPS expect.
     pub fn wanted(&self, name: &[u8]) -> Option<EventId> {
         let offered = name == ProcExit::DESCRIPTION.name.as_bytes();
         self.find(name).or_else(|| offered.then(|| self.publish(name).ok()).flatten())

@@ -29,7 +29,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Takes a percentage in, and says whether it is to be told.
+    /// Takes a percentage, and says whether to raise an event.
     pub fn observe(&mut self, rule: Rule, usage: u8) -> bool {
         let changed = usage != self.seen;
         self.seen = usage;
@@ -135,7 +135,7 @@ mod tests {
         let rule = Rule { threshold: 80, hysteresis: 5 };
         let usages = [79, 80, 81, 82, 84, 85, 86, 85, 91, 90, 87, 86, 85, 81, 80, 79, 78, 79, 80, 79];
         assert_eq!(told_by(rule, &usages), [80, 85, 91, 86, 81, 79, 80, 79]);
-        // A fall from the crossing itself is told too: whoever was called knows that it is over.
+        // A fall from the crossing itself is raised, too: it says that the alarm is over.
         assert_eq!(told_by(rule, &[80, 79, 70, 85, 10]), [80, 79, 85, 10]);
     }
 

@@ -1,4 +1,4 @@
-//! What an event costs whoever raises it, in instructions: a count that does not depend on what else the machine does.
+//! What an event costs the process that raises it, in instructions: a count that does not depend on what else the machine does.
 //!
 //! The test runs itself under callgrind, for many raises and for twice as many, and compares.
 

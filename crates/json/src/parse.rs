@@ -10,7 +10,7 @@ use crate::{Text, Value};
 /// How deep arrays and objects may nest, unless [`Limits`] says otherwise.
 pub const DEPTH_LIMIT: usize = 32;
 
-/// What a text may ask for before it is refused. Its length is limited by whoever reads it.
+/// What a text may ask for before it is refused. Its length is limited by its reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How deep arrays and objects may nest.

@@ -1,6 +1,6 @@
 //! The datagram transport: one request a datagram, over UDP or a UNIX socket, and the reply to its sender.
 //!
-//! The sockets are opened by whoever starts the process. A text that is no JSON is answered with the plain text
+//! The sockets are opened before the process starts. A text that is no JSON is answered with the plain text
 //! `400 Parse_error`, and an id that is neither string nor number nor null with `500 Internal error`.
 
 use std::future::Future;

@@ -13,7 +13,7 @@ pub(crate) struct Seldom {
 }
 
 impl Seldom {
-    /// It happened again. If it is to be told now: how often it happened since it was told last, this time included.
+    /// It happened again. Returns how often it happened since it was last logged, this time included, if it is time to log it.
     pub(crate) fn happened(&mut self, now: Instant) -> Option<u64> {
         self.untold += 1;
         if self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_EVERY) {

@@ -1,6 +1,6 @@
 //! Messages between two processes of the family, each with a descriptor if need be.
 //!
-//! A mailbox is made before the first fork and never closed: whoever writes holds the slot, whoever has the box reads,
+//! A mailbox is made before the first fork and never closed: every process can write, the process that owns it reads,
 //! and what was posted for a process that died is read by its successor. Messages keep their bounds and their order.
 
 use std::io::{self, IoSlice};

@@ -192,7 +192,7 @@ pub fn shut_writing(stream: &impl AsFd) {
     let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
 }
 
-/// Ends the stream in both directions, whoever else has a duplicate of it.
+/// Ends the stream in both directions, also for processes that have duplicates of it.
 pub fn shut(stream: &impl AsFd) {
     // It fails where the peer has ended it already.
     let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Both);

@@ -277,7 +277,7 @@ impl<F: Family> Supervisor<F> {
         });
         match forked {
             Ok(pid) => {
-                // The child writes this too; whoever comes first, the pid is known before its death can be seen.
+                // The child writes this, too: whichever is first, the pid is known before its death can be seen.
                 slot.pid.store(pid, Relaxed);
                 (seat.pid, seat.since, seat.fork_at) = (Some(pid), Instant::now(), None);
                 if !seat.wanted {
@@ -297,7 +297,7 @@ impl<F: Family> Supervisor<F> {
         Ok(())
     }
 
-    /// Sweeps and reaps whoever ended, and plans the successors.
+    /// Sweeps and reaps the children that ended, and plans their successors.
     fn bury(&mut self) -> io::Result<Option<Ending>> {
         let mut ending = None;
         while let Some((pid, cause)) = reap::next_dead()? {

@@ -220,7 +220,7 @@ fn functions<'a, C: Host>(modules: &[&'a ModuleSpec<C>]) -> Functions<'a, C> {
 }
 
 /// When the routes of a kind are compiled. What calls declare on the way, such as the names of events, comes in this order
-/// with the peer: first the routes of messages, whatever the file begins with.
+/// with OpenSIPS: first the routes of messages, whatever the file begins with.
 fn turn(kind: RouteKind) -> u8 {
     match kind {
         RouteKind::Request => 0,

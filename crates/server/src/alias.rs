@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::tcp_profile::AliasMode;
 
 /// Reads what the topmost Via of a request says about the connection that it came by, where that counts. Over TLS it
-/// counts from a peer whose certificate was checked and found good (RFC 5923 section 4): a port is the name of whoever
+/// counts from a peer whose certificate was checked and found good (RFC 5923 section 4): a port belongs to whatever
 /// listens there, and anybody at that address may say that it is theirs.
 pub(crate) fn note_alias(cx: &Context) {
     let Some(mode) = cx.worker.streams().alias_mode(cx.received.connection) else { return };

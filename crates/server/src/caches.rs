@@ -40,7 +40,7 @@ pub enum CacheError {
     /// The value has a limit.
     #[error("the value is longer than {0} bytes")]
     Value(usize),
-    /// What is there is no number, or the sum is none of 64 bits.
+    /// The stored value is not an integer, or the sum overflows.
     #[error("what is there is no number, or the sum is too large")]
     Number,
 }

@@ -147,7 +147,7 @@ impl Databases {
         Ok(pool.query(text, source, &Watch { reports, engine: &**engine }).await?)
     }
 
-    /// The connections of this process to a database, and who is to be told of queries over them.
+    /// The connections of this process to a database, and what hears of queries over them.
     pub fn pool<'a>(
         &'a self,
         reports: QueryReports<'a>,

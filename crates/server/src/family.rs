@@ -25,7 +25,7 @@ pub struct ServerFamily {
 }
 
 impl ServerFamily {
-    /// The family of `server`. `waiting`: whoever has to be told that the server serves.
+    /// The family of `server`. `waiting`: the process that waits to hear that the server serves.
     pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
         let (traffic, cycles) = (Traffic::new(server), Cycles::new(server));
         Self { server, waiting, private: RefCell::default(), traffic, cycles }

@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A time in milliseconds that is checked and not acted on: it bounds how long a process of the peer's stands still.
+    /// A time in milliseconds that is checked and not acted on: it bounds how long a process of OpenSIPS's stands still.
     ///
     /// # Errors
     /// It is no number of milliseconds up to an hour.

@@ -38,7 +38,7 @@ impl Table {
     /// The table `name` of `database`, as `asker` names it.
     ///
     /// # Errors
-    /// The name is none that can stand in a query as it is.
+    /// The name is not a plain SQL identifier.
     pub fn new(asker: Asker, database: DatabaseId, name: &str) -> Result<Self, SetupError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
         if name.is_empty() || !name.chars().all(plain) {

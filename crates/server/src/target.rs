@@ -9,7 +9,7 @@ use tocsin_sip::{Scheme, Transport, UriRef};
 
 use crate::sockets::SocketId;
 
-/// Destinations of one request, the first included (the peer's MAX_BRANCHES).
+/// Destinations of one request, the first included (OpenSIPS's MAX_BRANCHES).
 pub const BRANCH_LIMIT: usize = 12;
 
 /// One destination of a request.

@@ -1,6 +1,6 @@
 //! Whose turn it is: work that is due every so often is done once each time, by one of several processes.
 //!
-//! Each piece of work has a count of its turns from the start of the server on, the same for all processes. Whoever takes
+//! Each piece of work has a count of its turns from the start of the server on, the same for all processes. The process that takes
 //! a turn first does the work; a process that dies before it takes one leaves it to the others.
 
 use std::sync::atomic::AtomicU64;

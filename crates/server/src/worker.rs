@@ -27,7 +27,7 @@ pub const WAITING_LIMIT: usize = 10_000;
 /// is for the messages that do not wait, so that the process need not be replaced.
 pub const WAITING_PERCENT: u8 = 85;
 
-/// A message for routes that run for none: the peer uses one of the same shape.
+/// A message for routes that run for none: OpenSIPS uses one of the same shape.
 const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
     Via: SIP/2.0/UDP 127.0.0.1\r\n\
     From: <sip:user@dummy.com>;tag=dummy\r\n\

@@ -3,7 +3,7 @@
 //! In flow records, events and counts of all processes; out flow the same, to all processes. The [`Arena`] is one
 //! mapping, made before the first fork. In it lie [`Map`]s (records by key, with deadlines), the [`Log`] (numbered
 //! events), [`Counters`] and [`Gauges`], and the [`ProcessTable`]. What may lie there is a matter of type: [`ShmSafe`].
-//! After a death the supervisor sweeps ([`Sweep`]) before it reaps; whoever comes next to what the dead one held
+//! After a death the supervisor sweeps ([`Sweep`]) before it reaps; the next process that comes to what the dead one held
 //! repairs it.
 //!
 //! Taking memory can fail everywhere ([`Full`]): a full arena is a normal state of a busy server.

@@ -137,7 +137,7 @@ impl Slot {
         self.set_state(SlotState::Starting);
     }
 
-    /// A process was forked for this row: whoever hears of it finds it here, however long its first steps take.
+    /// A process was forked for this row: others find it here, however long its first steps take.
     pub fn expect(&self, description: &str) {
         self.describe(description);
         // It may have come so far, or further, by itself.

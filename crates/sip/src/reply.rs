@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 ///
 /// Copied from the request, as they came: every Via, From, To, Call-ID and CSeq; Record-Route if the reply
 /// can make a dialog; Timestamp if it is a 100. Max-Forwards, Route and all else are not. A request that is
-/// malformed is answered with what it has, so that a 400 can be sent to whoever made it.
+/// malformed is answered with what it has, so that a 400 can be sent to its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplyBuilder<'a> {
     request: &'a Message,

@@ -413,7 +413,7 @@ fn mcl01_multiple_content_length_values() {
     assert_eq!(answered(bytes!("MCL01_I")), (400, ParseError::ContentLengthConflict));
 }
 
-/// Well-formed; whoever forwards it must not send to a broadcast address.
+/// Well-formed; a proxy must not forward it to a broadcast address.
 #[test]
 fn bcast_response_with_broadcast_via_address() {
     let message = valid(bytes!("BCAST_V"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tocsin_net::Protocol;
 
-/// How long one thing may take for which the operator has set no limit. The peer's 100 ms bound the time for which a
+/// How long one thing may take for which the operator has set no limit. OpenSIPS's 100 ms bound the time for which a
 /// process stands still; no process does here, so that what is slow may be waited for, and 4 s is what a whole message
 /// gets (`tcp_max_msg_time`).
 pub const PATIENCE: Duration = Duration::from_secs(4);
@@ -24,7 +24,7 @@ pub struct StreamOptions {
     /// 5060, 5061, 80, 443.
     pub default_port: u16,
     /// `*_send_timeout`: how long a connection may take nothing of what is to be sent before it is closed. Default
-    /// [`PATIENCE`] (the peer's is 100 ms); what was set is obeyed.
+    /// [`PATIENCE`] (100 ms in OpenSIPS); what was set is obeyed.
     pub send_timeout: Duration,
     /// `tcp_async`, `tls_async`: whether a message may wait for its connection beyond `tcp_connect_timeout`. Default on.
     pub asynchronous: bool,

@@ -208,7 +208,7 @@ impl<'a> From<&'a str> for Wanted<'a> {
     }
 }
 
-/// The core's own counters, in the order in which the peer lists them.
+/// The core's own counters, in the order in which OpenSIPS lists them.
 #[derive(Debug, Clone, Copy)]
 pub struct CoreCounters {
     /// Requests received.

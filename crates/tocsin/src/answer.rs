@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-/// Exit status for everything that is wrong before the server runs, as the peer's.
+/// Exit status for everything that is wrong before the server runs, as OpenSIPS's.
 pub(crate) const FAILED: u8 = 255;
 
 /// Text to print instead of running.

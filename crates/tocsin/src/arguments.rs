@@ -1,4 +1,4 @@
-//! The command line: the peer's flags, with the peer's exit status for what is wrong with them.
+//! The command line: OpenSIPS's flags, with OpenSIPS's exit status for what is wrong with them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     }
 }
 
-/// The peer's flags.
+/// OpenSIPS's flags.
 fn of_server(given: &[OsString]) -> Result<Arguments, Answer> {
     let matches = command().try_get_matches_from(given).map_err(|e| refused(&e))?;
     if matches.get_flag("help") {
@@ -113,11 +113,11 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
     })
 }
 
-/// The flags that choose one of the peer's allocators.
+/// The flags that choose one of OpenSIPS's allocators.
 const ALLOCATOR_FLAGS: [(char, &str); 4] =
     [('a', "allocator"), ('k', "pkg-allocator"), ('s', "shm-allocator"), ('e', "rpm-allocator")];
 
-/// The allocators that the peer knows. There is one here, so the choice is read and left alone.
+/// The allocators that OpenSIPS knows. There is one here, so the choice is read and left alone.
 const ALLOCATORS: [&str; 6] =
     ["F_MALLOC", "F_MALLOC_DBG", "Q_MALLOC", "Q_MALLOC_DBG", "HP_MALLOC", "HP_MALLOC_DBG"];
 
@@ -180,7 +180,7 @@ fn command() -> Command {
     let flag = |name: &'static str, short: char| {
         Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name)
     };
-    // Tuning of the peer's that has no counterpart here is read and left alone.
+    // Tuning of OpenSIPS's that has no counterpart here is read and left alone.
     let ignored = [('b', "buffer"), ('W', "poll"), ('p', "preprocessor")];
     let ignored_flags = [('r', "dns-received"), ('R', "reverse-dns"), ('v', "via-check"), ('E', "stderr")];
     let mut command = Command::new("tocsin")

@@ -132,7 +132,7 @@ fn identity(settings: &Settings, arguments: &Arguments) -> Identity {
     identity
 }
 
-/// Whoever starts the embedded configuration is shown where it listens and what to try.
+/// Shows a user of the embedded configuration where it listens and what to try.
 fn announce(arguments: &Arguments) -> fn(&'static Server) {
     if arguments.config.is_some() { |_| {} } else { greet }
 }

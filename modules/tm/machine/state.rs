@@ -213,7 +213,7 @@ impl Alarm {
     /// The last moment that can be told, 49 days after the machine was made: from then on everything is due.
     pub(super) const LAST: Tick = Tick::MAX - 1;
 
-    /// `delay` from now and never now, so that whoever serves what is due comes to an end.
+    /// `delay` from now and never now, so that serving what is due comes to an end.
     pub(super) fn after(now: Tick, delay: u32) -> Self {
         Alarm(now.saturating_add(delay.clamp(1, LONGEST_TIMER)).min(Self::LAST))
     }

@@ -53,7 +53,7 @@ impl Replies {
         let replies = waiting.values().map(VecDeque::len).sum::<usize>();
         let bytes = waiting.values().flatten().map(|reply| reply.len()).sum::<usize>();
         if replies >= WAITING_LIMIT || replies > 0 && bytes + reply.len() > WAITING_BYTES {
-            // Whoever reads already is not held up by those who do not.
+            // A client that reads already is not held up by those that do not.
             let path = self.folder.join(&name);
             if waiting.contains_key(&name) || !written_at_once(&path, &reply) {
                 self.failed(&format!("{replies} others with {bytes} bytes wait for their readers"), &path);

@@ -81,7 +81,7 @@ fn an_alias_takes_no_connection_from_the_one_that_really_leads_there() {
     assert_eq!(found(9000), Some(victim));
     table.release(thief);
     assert_eq!(found(9000), Some(victim), "the end of the thief changes nothing");
-    // Whoever promised the port before its owner came has promised too much.
+    // An alias for the port from before its owner came no longer counts.
     let thief = open(9001);
     table.lead(thief);
     table.alias(thief, 9002);

@@ -1,4 +1,4 @@
-//! Management commands of the core, as the peer names and answers them.
+//! Management commands of the core, as OpenSIPS names and answers them.
 
 mod blocklists;
 mod events;

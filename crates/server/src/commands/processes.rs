@@ -22,7 +22,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         Value::object([("Processes", Value::Array(rows.collect()))])
     }));
     let explains = "tells what scaled groups have come to, and what they need to grow or shrink";
-    // Where nothing is scaled, `which` shows what clients of the peer expect.
+    // Where nothing is scaled, `which` shows what clients of OpenSIPS expect.
     if !server.scaling.is_empty() {
         let explain = move |_| scaling::explain(server);
         registry.add(Command::new("core", "autoscale_explain", &[&[]], explains, explain));

@@ -8,7 +8,7 @@ use super::list_room;
 use crate::server::Server;
 use crate::time;
 
-/// The state of a connection that is open, as the peer numbers it.
+/// The state of a connection that is open, as OpenSIPS numbers it.
 const OPEN: i64 = 0;
 /// The state of one that is being opened.
 const CONNECTING: i64 = 1;

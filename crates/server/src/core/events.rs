@@ -15,7 +15,7 @@ use crate::server::Server;
 /// Values that one event may carry.
 const VALUES: i64 = 1024;
 
-/// The names of events that a script writes out. They are published before the server starts, as with the peer, so that
+/// The names of events that a script writes out. They are published before the server starts, as with OpenSIPS, so that
 /// clients can subscribe before the first one is raised.
 pub(crate) type WrittenNames = Rc<RefCell<Vec<Bytes>>>;
 

@@ -8,7 +8,7 @@ use tocsin_sip::{UriParts, UriRef};
 use super::values::{as_text, computed, refused, settable, text};
 use crate::context::Context;
 
-/// The longest URI that a script may make (the peer's MAX_URI_SIZE).
+/// The longest URI that a script may make (OpenSIPS's MAX_URI_SIZE).
 const URI_LIMIT: usize = 1024;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {

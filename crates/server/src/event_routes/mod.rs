@@ -160,7 +160,7 @@ pub(crate) fn names<C: Host>(program: &Program<C>) -> Vec<Bytes> {
 /// Subscribes the routes `names` to their events, for ever. Without the module they never run, and the log says so.
 ///
 /// # Errors
-/// What is to be told when there is no room for a subscription.
+/// A text for the operator when there is no room for a subscription.
 pub(crate) fn subscribe(
     routes: Option<&EventRoutes>,
     names: &[Bytes],

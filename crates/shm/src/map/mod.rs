@@ -433,7 +433,7 @@ impl<K, V> Sweep for Table<K, V> {
         for shard in self.shards {
             if shard.lock.holder() == dead.pid && shard.lock.is_dirty() {
                 swept.records_lost += u32::from(!shard.editing.load(Relaxed).is_null());
-                // Whoever expires records comes by at once, and repairs.
+                // The process that expires records comes by at once, and repairs.
                 shard.wheel.make_due();
             }
             if let Some(dirty) = shard.lock.sweep(dead.pid) {

@@ -151,7 +151,7 @@ fn wind_up<K, V>(shard: &'static Shard<K, V>, generation: usize) {
     unsafe { shard.wheel.settle() };
 }
 
-/// Empties a shard whose repair kills whoever tries it.
+/// Empties a shard whose repair kills each process that tries it.
 fn give_up<K: ShmSafe, V: ShmSafe>(shard: &'static Shard<K, V>) {
     let lost = shard.len.load(Relaxed);
     empty(shard);

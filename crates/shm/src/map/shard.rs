@@ -1,6 +1,6 @@
 //! A shard: a lock, a heap and chains of records; the unit of contention and of damage.
 //!
-//! Every change of the chains commits with one store, so whoever dies leaves each record as it was or as it should be,
+//! Every change of the chains commits with one store, so a process that dies leaves each record as it was or as it should be,
 //! except the one that was open for a change in place.
 
 use std::borrow::Borrow;

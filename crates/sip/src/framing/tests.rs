@@ -217,7 +217,7 @@ fn what_only_the_parser_can_refuse_is_framed_to_be_answered() {
 #[test]
 fn a_bare_carriage_return_hides_no_length() {
     for (headers, body) in [
-        // Whoever ends a line there reads the first of the two lengths, others the second.
+        // A parser that ends a line there reads the first of the two lengths, others the second.
         ("X: a\rContent-Length: 300\r\nContent-Length: 0\r\n", ""),
         ("Content-Length: 0\r\nX: a\rContent-Length: 300\r\n", ""),
         ("X: a\r b\r\nl: 0\r\n", ""),

@@ -29,7 +29,7 @@ impl WorkerStreams {
         match found {
             Some(view) => self.send_over(&view, envelope, bytes),
             None if !flow.may_open => self.failed(envelope.branch_ref),
-            // Whoever answers over a WebSocket that is gone has no way left: a browser cannot be called.
+            // A response for a WebSocket that is gone cannot be sent: a browser accepts no connections.
             None if flow.connection.is_some() && hop.protocol.is_websocket() => {
                 self.failed(envelope.branch_ref);
             }

@@ -1,6 +1,6 @@
 //! How much a line matters.
 
-/// The peer's log levels, lowest first.
+/// OpenSIPS's log levels, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Level {

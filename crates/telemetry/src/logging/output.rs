@@ -144,7 +144,7 @@ fn put(line: &Line<'_>, stamp: &str) {
         let _ = std::io::stderr().write_all(format!("{stamp} [{pid}] {text}\n").as_bytes());
     }
     if let Some((socket, name)) = log.syslog.as_ref().filter(|_| passes(log.syslog_most, level)) {
-        // Facility 3 (daemon), as the peer's default.
+        // Facility 3 (daemon), as OpenSIPS's default.
         let priority = 3 * 8 + line.level.severity();
         let _ = socket.send(format!("<{priority}>{name}[{pid}]: {text}").as_bytes());
     }

@@ -23,7 +23,7 @@ pub(super) async fn serve(socket: UdpSocket) -> io::Result<()> {
         let socket = Rc::clone(&socket);
         spawn_local(async move {
             sleep(SLOW).await;
-            // Whoever asked may have gone meanwhile.
+            // The client may have gone meanwhile.
             let _ = socket.send_to(&answer, from).await;
         });
     }

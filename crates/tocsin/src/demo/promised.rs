@@ -2,7 +2,7 @@
 
 use tocsin_event::{CORE_EVENTS, Description};
 
-/// The events that the demo is about: those that operators of the peer know.
+/// The events that the demo is about: those that operators of OpenSIPS know.
 const PROMISED: usize = 6;
 
 /// The six events.

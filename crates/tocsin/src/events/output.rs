@@ -9,7 +9,7 @@ pub(super) fn pretty(value: &tocsin_json::Value) -> Vec<u8> {
     text
 }
 
-/// Writes to standard output. `false`: whoever read it is gone, which is no failure.
+/// Writes to standard output. `false`: the reader is gone, which is no failure.
 pub(super) fn print(text: &[u8]) -> Result<bool, String> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

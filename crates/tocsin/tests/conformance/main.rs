@@ -2,7 +2,7 @@
 //!
 //! A case is a text file `<topic>/<case>.txt`: a configuration, what is sent, and what must come back, with typed
 //! placeholders for what differs from run to run ([`replay`] describes the language). Where the recording shows a defect
-//! of the peer, the file keeps the bytes in a `waived` part with the reason, and says what is required instead. A case
+//! of OpenSIPS, the file keeps the bytes in a `waived` part with the reason, and says what is required instead. A case
 //! that cannot pass yet is named in `not-yet.toml` with the reason, and must not pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

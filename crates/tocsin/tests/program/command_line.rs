@@ -1,4 +1,4 @@
-//! The command line and what is wrong with it: the peer's flags, messages and exit status.
+//! The command line and what is wrong with it: OpenSIPS's flags, messages and exit status.
 
 use std::fs;
 use std::net::UdpSocket;

@@ -100,7 +100,7 @@ fn slow_queries_are_told_as_recorded() {
     phone.send(server.address(), self::request(&phone, &server, "async"));
     assert_eq!(phone.expect_status(200).start_line(), "SIP/2.0 200 Resumed");
     let event = subscriber.raw();
-    assert_eq!(event, expected("mysql async query", "SELECT SLEEP(0.2)", &event), "the peer is silent here");
+    assert_eq!(event, expected("mysql async query", "SELECT SLEEP(0.2)", &event), "OpenSIPS is silent here");
     assert_eq!(server.statistic("sql_slow_queries"), 4);
     let ended = server.stop();
     assert!(!ended.stderr.contains("osips:pw"), "a password in the log");

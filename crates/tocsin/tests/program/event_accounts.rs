@@ -1,5 +1,5 @@
 //! What became of every event can be told: due = delivered + dropped + lost + waiting, for each subscriber and in sum, at
-//! any moment, whoever died in between.
+//! any moment, whichever process died in between.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Events reach their subscribers: byte for byte as the peer sends them, all of them, and at nobody's expense.
+//! Events reach their subscribers: byte for byte as OpenSIPS sends them, all of them, and at nobody's expense.
 
 use serde_json::{Value, json};
 

@@ -233,7 +233,7 @@ fn events_about_hostile_messages_are_well_formed() {
         );
         attacker.send(server.address(), format!("{head}{body}"));
         let told = subscriber.next();
-        // A text ends at its first NUL, as the peer's do.
+        // A text ends at its first NUL, as OpenSIPS's do.
         let expected = format!("{head}{}", body.split('\0').next().unwrap());
         assert_eq!(told["params"]["extra"].as_str().unwrap(), expected);
     }

@@ -15,7 +15,7 @@ use crate::harness::{
 
 const CONFIG: &str = include_str!("../configs/matrix.cfg");
 
-/// The server, whoever asks it, and what it told.
+/// The server, its clients, and what it answered.
 struct Matrix {
     server: Server,
     phone: Phone,

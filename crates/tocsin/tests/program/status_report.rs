@@ -1,4 +1,4 @@
-//! The Status/Report Interface, step by step as it was recorded from the peer.
+//! The Status/Report Interface, step by step as it was recorded from OpenSIPS.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Subscriptions, from the management interface and from the script, as the peer keeps them.
+//! Subscriptions, from the management interface and from the script, as OpenSIPS keeps them.
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn events_are_listed_with_the_peers_ids() {
     for name in ["E_ONE", "E_TWO", "E_THREE", "E_CORE_LOG"] {
         assert!(events.iter().any(|(listed, _)| *listed == name), "{name} is not in {listed}");
     }
-    // What goes beyond the peer shows up with its first subscriber.
+    // What goes beyond OpenSIPS shows up with its first subscriber.
     let subscriber = Subscriber::new();
     subscribe(&server, json!({"event": "E_CORE_PROC_EXIT", "socket": subscriber.name()}));
     let longer = server.mi().call("events_list", Value::Null)["Events"].as_array().unwrap().len();

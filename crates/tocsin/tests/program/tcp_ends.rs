@@ -1,4 +1,4 @@
-//! Each way in which a connection ends is told once, with the bytes that the peer writes.
+//! Each way in which a connection ends is told once, with the bytes that OpenSIPS writes.
 
 use std::time::{Duration, Instant};
 

@@ -174,7 +174,7 @@ fn a_bare_carriage_return_ends_the_connection() {
     let streams = Streams::start("");
     let mut line = Line::open(streams.tcp);
     let hidden = options(&line);
-    // Whoever ends a line at the carriage return takes the second request for the body of the first.
+    // A parser that ends a line at the carriage return takes the second request for the body of the first.
     let length = hidden.text().len();
     let outer = options(&line).header("X", format!("a\rContent-Length: {length}"));
     line.send(outer.text() + &hidden.text());

@@ -174,7 +174,7 @@ impl Victim {
 #[test]
 fn no_attack_leaves_a_descriptor_or_a_connection_behind() {
     let victim = Victim::start();
-    // One connection ends before anybody counts: whoever tells that has a socket from then on.
+    // One connection ends before anything is counted: the process that raises its event has a socket from then on.
     let mut first = Line::open(victim.streams.tcp);
     first.ping();
     let end = victim.streams.end_of_tcp(first.port());

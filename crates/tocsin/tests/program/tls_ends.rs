@@ -1,4 +1,4 @@
-//! Connections of TLS and WebSocket over TLS end in many ways; each end is told once, with the bytes that the peer
+//! Connections of TLS and WebSocket over TLS end in many ways; each end is told once, with the bytes that OpenSIPS
 //! writes.
 
 use std::net::SocketAddr;

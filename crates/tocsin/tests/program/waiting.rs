@@ -178,7 +178,7 @@ fn a_full_worker_serves_until_its_successor_does_and_finishes_what_waits() {
     let body = "v".repeat(60_000);
     let mut sent = 0;
     let second = until("a successor serves beside the full worker", || {
-        // Each is answered at once, whoever serves it.
+        // Each is answered at once, whichever process serves it.
         let uri = format!("sip:s{}@127.0.0.1", sent % 100);
         sent += 1;
         phone.send(server.address(), Request::new(&phone, "MESSAGE", &uri).body(body.as_str()).text());

@@ -17,7 +17,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it in its folder; whoever started it ends well.
+    /// Starts it in its folder; its parent ends with success.
     pub(super) fn start(setup: Setup) -> Result<Self, String> {
         let dir = setup.dir().to_owned();
         let pid_file = dir.join("tocsin.pid");

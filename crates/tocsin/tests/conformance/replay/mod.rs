@@ -42,7 +42,7 @@
 //! | `daemon [arguments]` | starts the server in the background, for the rest of the case |
 //! | `exit CODE` | the status of the program that ended, or ends now |
 //! | `signal NAME [times]` | sends a signal to the main process |
-//! | `waived reason` | what the peer sent here; the part that follows says what is required instead |
+//! | `waived reason` | what OpenSIPS sent here; the part that follows says what is required instead |
 //!
 //! Bytes are written as `\r`, `\n`, `\t`, `\\` and `\xNN`. [`pattern`] lists the placeholders.
 
@@ -128,7 +128,7 @@ fn play(file: &Path) -> Result<(), String> {
     })
 }
 
-/// The names of all cases that were recorded of the peer, also of those that nobody has written down here.
+/// The names of all cases that were recorded of OpenSIPS, also of those that nobody has written down here.
 fn recorded() -> Vec<String> {
     let text = fs::read_to_string(folder().join("recorded.txt")).unwrap();
     text.lines().map(str::to_owned).collect()

@@ -279,7 +279,7 @@ impl Stage {
         self.find_in_order(&part.patterns(), &said, 0).map(drop)
     }
 
-    /// Starts the server in the background; whoever started it ends well.
+    /// Starts the server in the background; its parent ends with success.
     fn start_daemon(&mut self, part: &Part) -> Result<(), String> {
         self.prepared();
         let daemon = Daemon::start(self.ready(&part.arguments)?)?;

@@ -143,7 +143,7 @@ fn is_asked_for(event: &str) -> bool {
         && [r#""signal":9,"#, r#""code":0,"#].iter().any(|cause| event.contains(cause))
 }
 
-/// The event about the end of a connection between `remote` and `local`, as the peer writes it.
+/// The event about the end of a connection between `remote` and `local`, as OpenSIPS writes it.
 pub(crate) fn disconnected(remote: SocketAddr, local: SocketAddr, proto: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","method":"E_CORE_TCP_DISCONNECT","params":{{"src_ip":"{}","src_port":{},"dst_ip":"{}","dst_port":{},"proto":"{proto}"}}}}"#,
