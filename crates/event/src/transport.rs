@@ -17,6 +17,43 @@ use crate::registry::EventId;
 use crate::render::write_event;
 
 /// One way to deliver events.
+///
+/// ```
+/// use std::io;
+/// use std::rc::Rc;
+///
+/// use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport, Transports};
+///
+/// /// Delivers to `null:`, where every event is welcome.
+/// struct Null;
+///
+/// struct NullOutlet(Rc<dyn Receipts>);
+///
+/// impl Transport for Null {
+///     fn schemes(&self) -> &[&'static str] {
+///         &["null"]
+///     }
+///
+///     fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError> {
+///         Ok(Address::new(scheme, address, Endpoint::Text))
+///     }
+///
+///     fn open(&self, _: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
+///         Ok(Box::new(NullOutlet(receipts)))
+///     }
+/// }
+///
+/// impl Outlet for NullOutlet {
+///     fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
+///         Box::pin(async move { self.0.delivered(events.len()) })
+///     }
+/// }
+///
+/// let mut transports = Transports::new();
+/// transports.add(Rc::new(Null));
+/// assert_eq!(transports.parse(b"null:anywhere")?.socket, "null:anywhere");
+/// # Ok::<(), AddressError>(())
+/// ```
 pub trait Transport {
     /// The schemes it serves, in lower case and without the colon, e.g. `udp` and `unix`.
     fn schemes(&self) -> &[&'static str];

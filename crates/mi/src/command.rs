@@ -64,6 +64,19 @@ impl From<MiError> for Reply {
 }
 
 /// One command.
+///
+/// ```
+/// use tocsin_json::Value;
+/// use tocsin_mi::{Command, MiError, Registry};
+///
+/// let mut registry = Registry::new();
+/// registry.add(Command::new("core", "sum", &[&["a", "b"]], "adds two numbers", |params| {
+///     let wrong = || MiError::invalid_params("a and b are numbers");
+///     let number = |name| params.value(name).and_then(Value::as_integer).ok_or_else(wrong);
+///     Ok::<_, MiError>(Value::from(number("a")? + number("b")?))
+/// }));
+/// assert!(registry.find(b"sum").is_some());
+/// ```
 #[derive(Clone)]
 pub struct Command {
     /// Its name, as users type it.

@@ -32,6 +32,34 @@ use crate::transaction::Transactions;
 use crate::worker::Worker;
 
 /// A module that a configuration can load.
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use tocsin_script::{Call, Function, ModuleSpec, Outcome, Routes};
+/// use tocsin_server::Context;
+/// use tocsin_server::module::{Module, Setup, SetupError};
+///
+/// /// `loadmodule "mute.so"` brings the function `mute()`: the script ends, and nobody gets an answer.
+/// struct Mute;
+///
+/// impl Module for Mute {
+///     fn spec(&self) -> ModuleSpec<Context> {
+///         let mute = Function::new("mute", &[], Routes::REQUEST, |_| {
+///             let call: Call<Context> = Rc::new(|cx, _| {
+///                 cx.answered = true;
+///                 Outcome::Exit
+///             });
+///             Ok(call)
+///         });
+///         ModuleSpec { functions: vec![mute], ..ModuleSpec::new("mute") }
+///     }
+///
+///     fn start(&self, _: &mut Setup<'_>) -> Result<(), SetupError> {
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait Module {
     /// The names it brings to the script: parameters, functions, variables.
     fn spec(&self) -> ModuleSpec<Context>;

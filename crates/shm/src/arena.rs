@@ -65,6 +65,23 @@ pub(crate) enum Purpose {
 }
 
 /// The memory that all processes of the family share.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// use tocsin_shm::{Arena, ArenaOptions, Map, MapOptions};
+///
+/// // Made before the first fork: every child has it at the same address.
+/// let arena = Arena::create(&ArenaOptions { bytes: 4 << 20, boot_bytes: 64 << 10 })?;
+/// let calls = &arena.boot_array(1, |_| AtomicU64::new(0))?[0];
+/// calls.fetch_add(1, Relaxed);
+///
+/// // Records lie in maps. Taking memory can fail, and a process that dies while it changes a record costs no other one.
+/// let map = Map::<u64, u64>::create(arena, &MapOptions { name: "squares", shards: 4, buckets: 64 })?;
+/// map.insert(&7, |_| Ok((7, 49))).expect("there is room");
+/// assert_eq!(map.get(&7, |square| *square), Some(49));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[repr(C)]
 pub struct Arena {

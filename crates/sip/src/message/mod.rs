@@ -21,6 +21,26 @@ use std::cell::OnceCell;
 ///
 /// Made by [`Message::parse`]; gives its buffer back by [`Message::into_buffer`]. What was parsed on demand
 /// is remembered, so asking twice costs once.
+///
+/// ```
+/// use tocsin_sip::{Edits, HeaderName, Limits, Message, Method};
+///
+/// let bytes = b"OPTIONS sip:b@example.com SIP/2.0\r\n\
+///     Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+///     From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\n\
+///     Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+/// let message = Message::parse(bytes.to_vec(), &Limits::default()).map_err(|(error, _)| error)?;
+/// assert_eq!(message.method(), Method::Options);
+/// assert_eq!(message.header(HeaderName::CallId), Some(&b"1"[..]));
+///
+/// // A message never changes: what is to be sent are its bytes with edits applied.
+/// let mut edits = Edits::new();
+/// assert!(edits.decrement_max_forwards(&message));
+/// let mut out = Vec::new();
+/// message.print_into(&edits, &mut out);
+/// assert!(out.windows(17).any(|text| text == b"Max-Forwards: 69\r"));
+/// # Ok::<(), tocsin_sip::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Message {
     buffer: Vec<u8>,
