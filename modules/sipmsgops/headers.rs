@@ -1,6 +1,7 @@
 //! Header fields: whether they are there, putting them in, taking them out.
 
 use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value, compile_made_regex};
 use tocsin_server::context::received_uri;
@@ -182,29 +183,9 @@ fn class(pattern: &[u8], byte: u8) -> Option<(bool, usize)> {
     Some((fits != negated, end + 1))
 }
 
-/// A moment as RFC 3261 section 20.17 writes it: `Sat, 13 Nov 2010 23:29:00 GMT`.
+/// A moment as RFC 3261 section 20.17 writes it: `Sat, 13 Nov 2010 23:29:00 GMT`, which is the date of HTTP.
 fn date(unix_seconds: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    // Years of 365.2425 days that begin on the first of March, in eras of 400.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = (shifted_month + 2) % 12;
-    let year = era * 400 + year_of_era + u64::from(month < 2);
-    format!(
-        "{}, {day:02} {} {year} {:02}:{:02}:{:02} GMT",
-        DAYS[(days % 7) as usize],
-        MONTHS[month as usize],
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    )
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_seconds))
 }
 
 #[cfg(test)]

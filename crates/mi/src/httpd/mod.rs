@@ -6,7 +6,6 @@
 //! their order are those of the httpd module that clients know.
 
 mod crowd;
-mod date;
 mod guard;
 mod held;
 mod stalls;
@@ -20,7 +19,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::BodyExt;
 use hyper::Version;
@@ -296,7 +295,7 @@ async fn exchange(
         Ok(page) => (page, close),
         Err(refusal) => (refusal, true),
     };
-    let mut response = hyper::Response::builder().header(DATE, date::now());
+    let mut response = hyper::Response::builder().header(DATE, httpdate::fmt_http_date(SystemTime::now()));
     if close {
         response = response.header(CONNECTION, "close");
     }
