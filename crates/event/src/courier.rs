@@ -36,6 +36,12 @@ pub const QUEUE_EVENTS: usize = 65_536;
 /// How many bytes of events may wait for one subscriber, unless [`CourierOptions`] says otherwise.
 pub const QUEUE_BYTES: usize = 64 << 20;
 
+/// One part of the process's memory in this many is for what waits for one subscriber.
+const QUEUE_SHARE: usize = 4;
+
+/// The same for all subscribers together.
+const ALL_QUEUES_SHARE: usize = 2;
+
 /// How often the courier looks after the subscriptions.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -74,8 +80,8 @@ impl CourierOptions {
         let private_bytes = usize::try_from(private_bytes).unwrap_or(usize::MAX);
         let default = Self::default();
         Self {
-            queue_bytes: default.queue_bytes.min(private_bytes / 4),
-            all_bytes: default.all_bytes.min(private_bytes / 2),
+            queue_bytes: default.queue_bytes.min(private_bytes / QUEUE_SHARE),
+            all_bytes: default.all_bytes.min(private_bytes / ALL_QUEUES_SHARE),
             ..default
         }
     }

@@ -46,8 +46,8 @@ impl EventOptions {
         Self {
             events: EVENT_LIMIT,
             subscriptions: part(BYTES_PER_SUBSCRIPTION, 64, SUBSCRIPTION_LIMIT as u64),
-            log_records: part(64 * 64, 512, 1 << 16),
-            log_bytes: part(32, 64 << 10, 16 << 20),
+            log_records: part(LOG_RECORDS_SHARE * LOG_RECORD_BYTES, 512, MAX_LOG_RECORDS),
+            log_bytes: part(LOG_BYTES_SHARE, 64 << 10, MAX_LOG_BYTES),
             slots,
         }
     }
@@ -55,6 +55,16 @@ impl EventOptions {
 
 /// An arena has room for a subscription for each so many bytes, up to [`SUBSCRIPTION_LIMIT`].
 const BYTES_PER_SUBSCRIPTION: u64 = 4096;
+/// One part of the arena in this many is for the parameters in the log.
+const LOG_BYTES_SHARE: u64 = 32;
+/// The most bytes for them.
+const MAX_LOG_BYTES: u64 = 16 << 20;
+/// One part of the arena in this many is for the records of the log.
+const LOG_RECORDS_SHARE: u64 = 64;
+/// What each of them takes.
+const LOG_RECORD_BYTES: u64 = 64;
+/// The most records.
+const MAX_LOG_RECORDS: u64 = 65_536;
 
 /// Why the Event Interface could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@
 
 /// Milliseconds without a turn after which a busy process counts as stalled.
 const BUSY_LIMIT: u64 = 1_000;
-/// The same for an idle one, which makes a turn a second.
+/// Milliseconds without a turn after which an idle process counts as stalled: it makes one each second.
 const IDLE_LIMIT: u64 = 3_000;
 
 /// What is known of one process.

@@ -130,11 +130,16 @@ fn mebibytes(given: Option<String>, what: &str, flag: &str) -> Result<Option<u64
     }
 }
 
+/// The most workers that an address may have.
+const MAX_WORKERS: u32 = 1024;
+
 fn workers(given: Option<String>, flag: &str) -> Result<Option<u32>, Answer> {
     let Some(text) = given else { return Ok(None) };
     match text.parse::<u32>() {
-        Ok(n @ 1..=1024) => Ok(Some(n)),
-        _ => Err(Answer::error(format!("bad process number: {flag} {text}: 1 to 1024 are possible"))),
+        Ok(n @ 1..=MAX_WORKERS) => Ok(Some(n)),
+        _ => {
+            Err(Answer::error(format!("bad process number: {flag} {text}: 1 to {MAX_WORKERS} are possible")))
+        }
     }
 }
 
