@@ -1,0 +1,181 @@
+//! What the server itself does for a message, in instructions: a count that does not depend on what else the machine does.
+//!
+//! The test runs itself under callgrind: one worker inside this process, and nothing of another process. Each case is run
+//! twice, with the same preparation, and the second time it serves more messages; the difference is what those cost.
+//! Keys of hash tables and identifiers are drawn at random at each start, so counts differ by a few
+//! instructions from run to run. Another compiler may give another count: then measure the change before it and after it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::net::UdpSocket;
+use std::process::Command;
+
+use tocsin_script::SourceMap;
+use tocsin_server::settings::Overrides;
+use tocsin_server::sockets::SocketId;
+use tocsin_server::{Server, Worker, receive, startup};
+
+/// Messages whose cost is measured.
+const MESSAGES: usize = 400;
+/// Messages that are served before, so that what is made once is there.
+const BEFORE: usize = 100;
+
+/// Instructions for each, in a build for tests, and 3 % more: an INVITE that is relayed, from its bytes to those of the
+/// INVITE to the callee and the 100; the callee's 180 on its way back; a REGISTER and its 200.
+const REQUEST_MOST: u64 = 60_110;
+const REPLY_MOST: u64 = 24_120;
+const REGISTER_MOST: u64 = 56_190;
+
+/// The stateful relay that the other tests use.
+const RELAY: &str = include_str!("configs/relay.cfg");
+/// A registrar without a database.
+const REGISTRAR: &str = r#"
+log_level=1
+udp_workers=1
+socket=udp:127.0.0.1:0
+loadmodule "proto_udp.so"
+loadmodule "signaling.so"
+loadmodule "sl.so"
+loadmodule "usrloc.so"
+modparam("usrloc", "working_mode_preset", "single-instance-no-db")
+loadmodule "registrar.so"
+
+route {
+    save("location");
+}
+"#;
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "the bounds are those of a build for tests")]
+fn relaying_a_request_costs_no_more_than_it_did() {
+    check("request", REQUEST_MOST);
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "the bounds are those of a build for tests")]
+fn relaying_a_reply_costs_no_more_than_it_did() {
+    check("reply", REPLY_MOST);
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "the bounds are those of a build for tests")]
+fn a_registration_costs_no_more_than_it_did() {
+    check("register", REGISTER_MOST);
+}
+
+fn check(kind: &str, most: u64) {
+    let [without, with] = [0, MESSAGES].map(|messages| counted(kind, messages));
+    let cost = (with - without) / MESSAGES as u64;
+    println!("{kind}: {cost} instructions");
+    assert!((most / 2..=most).contains(&cost), "{kind}: {cost} instructions, at most {most}");
+}
+
+/// The instructions of the process that runs [`messages`].
+fn counted(kind: &str, messages: usize) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "messages", "--ignored", "--test-threads=1"])
+        .env("MESSAGES", messages.to_string())
+        .env("KIND", kind)
+        .output()
+        .expect("valgrind is installed");
+    let report = String::from_utf8_lossy(&output.stderr);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{shown}");
+    let total = report.lines().find_map(|line| line.split_once("Collected :")).expect("a count").1;
+    total.trim().parse().unwrap()
+}
+
+#[test]
+#[ignore = "the others run it under callgrind"]
+fn messages() {
+    let messages: usize = std::env::var("MESSAGES").unwrap().parse().unwrap();
+    let kind = std::env::var("KIND").unwrap();
+    let callee = UdpSocket::bind("127.0.0.1:0").unwrap();
+    callee.set_nonblocking(true).unwrap();
+    let script = if kind == "register" { REGISTRAR } else { RELAY };
+    let worker = worker(script, &callee);
+    let total = BEFORE + MESSAGES;
+    let method = if kind == "register" { "REGISTER" } else { "INVITE" };
+    let requests: Vec<_> = (0..total).map(|number| request(method, number, &callee)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let source = callee.local_addr().unwrap();
+        let serve = |bytes: Vec<u8>| {
+            receive::datagram(worker, bytes, source, SocketId(0));
+            worker.flush();
+            take(&callee)
+        };
+        if kind != "reply" {
+            for bytes in requests.into_iter().take(BEFORE + messages) {
+                let sent = serve(bytes);
+                let expected: &[&str] =
+                    if kind == "register" { &["SIP/2.0 200"] } else { &["SIP/2.0 100", "INVITE"] };
+                assert_eq!(sent.len(), expected.len(), "{sent:?}");
+                assert!(
+                    expected.iter().all(|begin| sent.iter().any(|text| text.starts_with(begin))),
+                    "{sent:?}"
+                );
+            }
+            return;
+        }
+        let replies: Vec<_> = requests.into_iter().map(|bytes| reply(&serve(bytes))).collect();
+        for bytes in replies.into_iter().take(BEFORE + messages) {
+            let sent = serve(bytes);
+            assert!(sent.len() == 1 && sent[0].starts_with("SIP/2.0 180"), "{sent:?}");
+        }
+    });
+}
+
+/// A worker that runs the script; the relay's next hop is `callee`.
+fn worker(script: &str, callee: &UdpSocket) -> &'static Worker {
+    let next_hop = callee.local_addr().unwrap().port().to_string();
+    let script = script.replace("@PORT@", "0").replace("@MPATH@", "").replace("@UAS@", &next_hop);
+    let modules = tocsin_modules::all();
+    let overrides = Overrides { shared_mib: Some(32), ..Overrides::default() };
+    let checked = startup::check(SourceMap::from_text("test.cfg", script), &modules, &overrides);
+    let (program, settings) = checked.unwrap_or_else(|cause| panic!("{cause}"));
+    let assembled = startup::assemble(program, settings, &modules, vec![], |_| {})
+        .unwrap_or_else(|cause| panic!("{cause}"));
+    let server: &'static Server = assembled.server;
+    let members = server.plan.members();
+    let is_udp = |group: usize| server.plan.groups[group].kind == tocsin_process::Kind::Udp;
+    Worker::new(server, members.into_iter().find(|member| is_udp(member.group)).unwrap())
+}
+
+/// A request of another transaction for each number, all of the same length.
+fn request(method: &str, number: usize, callee: &UdpSocket) -> Vec<u8> {
+    let callee = callee.local_addr().unwrap();
+    format!(
+        "{method} sip:bob@{callee} SIP/2.0\r\nVia: SIP/2.0/UDP {callee};branch=z9hG4bK{number:08};rport\r\n\
+         Max-Forwards: 70\r\nFrom: Alice <sip:alice@atlanta.example.com>;tag=9f{number:08}\r\n\
+         To: <sip:alice{number:08}@atlanta.example.com>\r\nCall-ID: 2xTb9vxSit55XU7p8{number:08}\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:alice@{callee}>\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// The datagrams that came.
+fn take(socket: &UdpSocket) -> Vec<String> {
+    let mut buffer = [0; 4096];
+    std::iter::from_fn(|| socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()))
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .collect()
+}
+
+/// The callee's 180 to the INVITE among these messages.
+fn reply(sent: &[String]) -> Vec<u8> {
+    let invite = sent.iter().find(|text| text.starts_with("INVITE")).expect("an INVITE");
+    let named = |names: &'static [&'static str]| {
+        invite.lines().filter(move |line| names.iter().any(|name| line.starts_with(name)))
+    };
+    let mut text = String::from("SIP/2.0 180 Ringing\r\n");
+    for line in named(&["Via:", "Record-Route:", "From:", "Call-ID:", "CSeq:"]) {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    let to = named(&["To:"]).next().expect("a To");
+    text.push_str(&format!("{to};tag=callee\r\nContent-Length: 0\r\n\r\n"));
+    text.into_bytes()
+}
