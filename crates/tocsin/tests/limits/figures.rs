@@ -19,8 +19,11 @@ enum Amount {
     Percent(u128),
 }
 
+/// What a number is with a unit.
+type WithUnit = fn(u128) -> Amount;
+
 /// The units that follow a figure.
-const UNITS: [(&str, fn(u128) -> Amount); 10] = [
+const UNITS: [(&str, WithUnit); 10] = [
     ("bytes", Amount::Bytes),
     ("KiB", |n| Amount::Bytes(n << 10)),
     ("MiB", |n| Amount::Bytes(n << 20)),
