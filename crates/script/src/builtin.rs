@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::call::Host;
+use crate::global::MAX_WHILE_LOOPS;
 use crate::language;
 use crate::library::{Global, GlobalKind, Library, ModuleSpec};
 use crate::strings;
@@ -15,7 +16,7 @@ impl<C: Host> Library<C> {
         let mut library =
             Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
         library.global(Global {
-            name: "max_while_loops",
+            name: MAX_WHILE_LOOPS,
             kind: GlobalKind::Int,
             doc: "how often a loop may run before it is stopped",
         });

@@ -14,7 +14,7 @@ use crate::bind::Names;
 use crate::call::Host;
 use crate::code::Op;
 use crate::diagnostics::{Diagnostics, Errors, did_you_mean};
-use crate::global::{GlobalSetting, GlobalValue};
+use crate::global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS};
 use crate::library::{Function, Library, ModParamKind, ModuleSpec};
 use crate::parser;
 use crate::program::{DEFAULT_MAX_WHILE_LOOPS, Entry, ModuleSetting, Program};
@@ -68,7 +68,12 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         globals: tree
             .globals
             .into_iter()
-            .map(|(name, value)| GlobalSetting { name: name.node, value, span: name.span })
+            .map(|(name, value)| GlobalSetting {
+                name: name.node,
+                value: value.node,
+                span: name.span,
+                value_span: value.span,
+            })
             .collect(),
         modules: modules.iter().skip(1).map(|module| module.name.to_owned()).collect(),
         settings,
@@ -80,7 +85,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         max_stretch: DEFAULT_MAX_STRETCH,
         traced: false,
     };
-    if let Some(GlobalValue::Int(most)) = program.global("max_while_loops") {
+    if let Some(GlobalValue::Int(most)) = program.global(MAX_WHILE_LOOPS) {
         program.max_while_loops = u32::try_from(*most).unwrap_or(if *most < 0 { 0 } else { u32::MAX });
     }
     Ok(program)

@@ -3,6 +3,9 @@
 use crate::source::Span;
 use crate::value::Bytes;
 
+/// The global parameter that the language obeys itself.
+pub const MAX_WHILE_LOOPS: &str = "max_while_loops";
+
 /// The value of a global parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GlobalValue {
@@ -92,4 +95,6 @@ pub struct GlobalSetting {
     pub value: GlobalValue,
     /// Where it is named.
     pub span: Span,
+    /// Where its value stands.
+    pub value_span: Span,
 }

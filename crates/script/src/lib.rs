@@ -45,7 +45,7 @@ pub use ere::{
     compile_made_with as compile_made_regex_with,
 };
 pub use expression::{Expr, Fault, MAX_STRING_BYTES, Operator, Part, Pattern};
-pub use global::{GlobalSetting, GlobalValue, ProfileSpec, SocketOption, SocketSpec};
+pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
     Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Transform,
     Transformation, Variable,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::call::Host;
 use crate::code::Op;
+use crate::diagnostics::{Diagnostic, Diagnostics, Errors};
 use crate::global::{GlobalSetting, GlobalValue};
 use crate::route::RouteKind;
 use crate::route::{RouteId, RouteTable};
@@ -95,6 +96,19 @@ impl<C: Host> Program<C> {
     /// The last value of a global parameter.
     pub fn global(&self, name: &str) -> Option<&GlobalValue> {
         self.globals.iter().rev().find(|setting| setting.name == name).map(|setting| &setting.value)
+    }
+
+    /// Refuses this program for what its host finds wrong with values in it: the errors, with the text they point into.
+    pub fn refuse(self, errors: impl IntoIterator<Item = Diagnostic>) -> Diagnostics {
+        let mut found = Errors::default();
+        errors.into_iter().for_each(|error| found.add_with_help(error.span, error.message, error.help));
+        found.finish(self.source)
+    }
+
+    /// `FILE:LINE:COLUMN` of a place in the configuration.
+    pub fn place(&self, span: Span) -> String {
+        let at = self.source.position(span);
+        format!("{}:{}:{}", self.source.file(span).name(), at.line, at.column)
     }
 
     /// The modules in the order they are loaded.

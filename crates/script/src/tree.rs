@@ -17,7 +17,7 @@ pub(crate) struct Spanned<T> {
 /// All of a configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    pub(crate) globals: Vec<(Spanned<String>, GlobalValue)>,
+    pub(crate) globals: Vec<(Spanned<String>, Spanned<GlobalValue>)>,
     /// Names of the auto-scaling profiles, also of those that are wrong otherwise.
     pub(crate) profiles: Vec<Spanned<String>>,
     /// Names of auto-scaling profiles that sockets and groups of workers ask for.

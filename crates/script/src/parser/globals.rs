@@ -24,6 +24,8 @@ impl Parser<'_> {
             return self.unknown_global(&name);
         };
         self.expect("=")?;
+        // What is left of a line is not to be read as tokens.
+        let begins = (kind != GlobalKind::Line).then(|| self.peek().span);
         let value = match kind {
             GlobalKind::Int => GlobalValue::Int(self.global_int()?),
             GlobalKind::Str => GlobalValue::Str(self.global_str()?),
@@ -33,7 +35,8 @@ impl Parser<'_> {
             GlobalKind::Profile => GlobalValue::Profile(self.profile(tree)?),
             GlobalKind::Line => GlobalValue::Str(self.line()),
         };
-        tree.globals.push((name, value));
+        let span = begins.map_or(self.last, |begins| begins.to(self.last));
+        tree.globals.push((name, Spanned { node: value, span }));
         Ok(())
     }
 
