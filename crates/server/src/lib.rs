@@ -14,6 +14,7 @@ pub mod commands;
 pub mod context;
 pub mod core;
 pub mod databases;
+pub mod declared;
 pub mod dns_settings;
 pub mod event_routes;
 pub mod family;

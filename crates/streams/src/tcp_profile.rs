@@ -65,7 +65,7 @@ impl TcpProfile {
             threshold_us: tcp.threshold_us,
             no_new_connection: false,
             aliases: if tcp.accept_aliases { AliasMode::Asked } else { AliasMode::Never },
-            parallel_read: tcp.parallel_read,
+            parallel_read: false,
             keepalive: tcp.keepalive,
         }
     }

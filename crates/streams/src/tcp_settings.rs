@@ -5,21 +5,14 @@ use std::time::Duration;
 
 /// `tcp_workers` when nothing says otherwise.
 const DEFAULT_WORKERS: u32 = 8;
-/// `tcp_workers` at the most, as on the command line.
-const MOST_WORKERS: u32 = 1024;
 /// `tcp_workers` in debug mode, unless fewer were asked for.
 const DEBUG_WORKERS: u32 = 2;
-/// The longest time that a time-out or a lifetime may be set to: a year. More is a mistake of units.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The kernel's limits on keep-alive: seconds before and between probes, and the number of them.
-const KEEPALIVE_SECONDS: u32 = 32_767;
-const KEEPALIVE_PROBES: u32 = 127;
 /// For so many connections that are accepted there is room for one that this server opens, beside them.
 const OUTGOING_SHARE: u32 = 16;
 /// Connections that this server opens for which there is room at the least.
 const OUTGOING_LEAST: u32 = 32;
 /// The most connections that are accepted; each may need a descriptor in the process that accepts.
-const MOST_CONNECTIONS: u32 = ROWS - ROWS / OUTGOING_SHARE;
+pub const MOST_CONNECTIONS: u32 = ROWS - ROWS / OUTGOING_SHARE;
 /// The most connections there can be.
 const ROWS: u32 = tocsin_net::connections::ROWS_MAX as u32;
 
@@ -56,8 +49,6 @@ pub struct TcpSettings {
     /// `tcp_no_new_conn_rplflag`: the message flag (one bit) of requests whose responses only go out on a connection that
     /// stands already. Default 0: none.
     pub no_new_connection_rplflag: u32,
-    /// `tcp_parallel_read_on_workers`: another worker may read the next message of a connection. Default off.
-    pub parallel_read: bool,
     /// `tcp_socket_backlog`: connections that the kernel keeps waiting to be accepted, for each listener. Default
     /// 1,024: with the 10 of OpenSIPS a burst of connections waits for seconds.
     pub backlog: u32,
@@ -98,7 +89,6 @@ impl Default for TcpSettings {
             max_message_time: Duration::from_secs(4),
             no_new_connection_bflag: 0,
             no_new_connection_rplflag: 0,
-            parallel_read: false,
             backlog: 1024,
             threshold_us: 0,
         }
@@ -106,62 +96,6 @@ impl Default for TcpSettings {
 }
 
 impl TcpSettings {
-    /// Takes a global whose value is a number; others are left alone.
-    ///
-    /// # Errors
-    /// What is wrong with the value, and what would be right.
-    pub fn number(&mut self, name: &str, number: i64) -> Result<(), String> {
-        match name {
-            "tcp_workers" => self.workers = within(number, 1, MOST_WORKERS, "processes")?,
-            "tcp_connect_timeout" => self.connect_timeout = Some(Duration::from_millis(millis(number)?)),
-            "tcp_connection_lifetime" => self.lifetime = Duration::from_secs(seconds(number, 0)?),
-            "tcp_keepcount" => self.probe(|k, n| k.probes = n, number, KEEPALIVE_PROBES, "probes")?,
-            "tcp_keepidle" => self.probe(|k, n| k.idle_s = n, number, KEEPALIVE_SECONDS, "seconds")?,
-            "tcp_keepinterval" => {
-                self.probe(|k, n| k.interval_s = n, number, KEEPALIVE_SECONDS, "seconds")?;
-            }
-            "tcp_max_connections" => {
-                self.max_connections = within(number, 1, MOST_CONNECTIONS, "connections")?;
-            }
-            "tcp_max_connections_per_source" => {
-                self.max_connections_per_source = within(number, 0, MOST_CONNECTIONS, "connections")?;
-            }
-            "tcp_max_msg_time" => self.max_message_time = Duration::from_secs(seconds(number, 1)?),
-            "tcp_socket_backlog" => {
-                self.backlog = within(number, 1, i32::MAX.cast_unsigned(), "connections")?;
-            }
-            "tcp_threshold" => {
-                self.threshold_us =
-                    u64::try_from(number).map_err(|_| "microseconds are 0 (off) or more".to_owned())?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Takes a global whose value is yes or no; others are left alone.
-    pub fn switch(&mut self, name: &str, truth: bool) {
-        match name {
-            "tcp_accept_aliases" => self.accept_aliases = truth,
-            "tcp_keepalive" => self.keepalive.on = truth,
-            "tcp_parallel_read_on_workers" => self.parallel_read = truth,
-            _ => {}
-        }
-    }
-
-    /// Takes a global that names a flag. `bit` gives the flag's bit.
-    ///
-    /// # Errors
-    /// Those of `bit`.
-    pub fn flag(&mut self, name: &str, bit: impl FnOnce() -> Result<u32, String>) -> Result<(), String> {
-        match name {
-            "tcp_no_new_conn_bflag" => self.no_new_connection_bflag = bit()?,
-            "tcp_no_new_conn_rplflag" => self.no_new_connection_rplflag = bit()?,
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// How many connections there is room for: those that may be accepted, and some that this server opens whatever comes
     /// in.
     pub fn rows(&self) -> usize {
@@ -171,41 +105,6 @@ impl TcpSettings {
     /// `debug_mode`: few processes, to follow them by eye.
     pub fn debug_mode(&mut self) {
         self.workers = self.workers.min(DEBUG_WORKERS);
-    }
-
-    /// One of the probes' numbers; 0 leaves it to the system.
-    fn probe(
-        &mut self,
-        put: fn(&mut Keepalive, Option<u32>),
-        number: i64,
-        most: u32,
-        of: &str,
-    ) -> Result<(), String> {
-        let number = within(number, 0, most, of)?;
-        put(&mut self.keepalive, Some(number).filter(|number| *number > 0));
-        self.keepalive.on |= number > 0;
-        Ok(())
-    }
-}
-
-fn within(number: i64, least: u32, most: u32, of: &str) -> Result<u32, String> {
-    match u32::try_from(number) {
-        Ok(fits) if (least..=most).contains(&fits) => Ok(fits),
-        _ => Err(format!("{number} is out of range: {least} to {most} {of} are possible")),
-    }
-}
-
-fn millis(number: i64) -> Result<u64, String> {
-    match u64::try_from(number) {
-        Ok(fits) if (1..=LONGEST.as_millis()).contains(&u128::from(fits)) => Ok(fits),
-        _ => Err(format!("{number} is out of range: milliseconds are 1 to {}", LONGEST.as_millis())),
-    }
-}
-
-fn seconds(number: i64, least: u64) -> Result<u64, String> {
-    match u64::try_from(number) {
-        Ok(fits) if (least..=LONGEST.as_secs()).contains(&fits) => Ok(fits),
-        _ => Err(format!("{number} is out of range: seconds are {least} to {}", LONGEST.as_secs())),
     }
 }
 
@@ -220,58 +119,21 @@ mod tests {
         assert_eq!(tcp.connect_timeout, None);
         assert_eq!(tcp.lifetime, Duration::from_secs(120));
         assert_eq!(tcp.max_message_time, Duration::from_secs(4));
-        assert!(!tcp.accept_aliases && !tcp.parallel_read && tcp.keepalive.on);
+        assert!(!tcp.accept_aliases && tcp.keepalive.on);
         assert_eq!((tcp.no_new_connection_bflag, tcp.no_new_connection_rplflag), (0, 0));
         assert_eq!(tcp.max_connections_per_source, 0);
-    }
-
-    #[test]
-    fn numbers_out_of_range_are_refused_not_cut() {
-        let mut tcp = TcpSettings::default();
-        for (name, bad) in [
-            ("tcp_workers", 0),
-            ("tcp_workers", 1025),
-            ("tcp_connect_timeout", 0),
-            ("tcp_connection_lifetime", -1),
-            ("tcp_max_connections", -5),
-            ("tcp_max_connections", 0),
-            ("tcp_max_connections", 1 << 32),
-            ("tcp_max_connections_per_source", i64::MAX),
-            ("tcp_max_msg_time", 0),
-            ("tcp_keepcount", 128),
-            ("tcp_keepidle", 40_000),
-            ("tcp_socket_backlog", 0),
-            ("tcp_threshold", -1),
-        ] {
-            let problem = tcp.number(name, bad).unwrap_err();
-            assert!(!problem.is_empty(), "{name} = {bad}");
-        }
-        assert_eq!(tcp, TcpSettings::default());
-        tcp.number("tcp_connection_lifetime", 0).unwrap();
-        assert_eq!(tcp.lifetime, Duration::ZERO);
     }
 
     #[test]
     fn what_is_accepted_leaves_room_for_what_is_opened() {
         let mut tcp = TcpSettings::default();
         let rows = |tcp: &mut TcpSettings, most: u32| {
-            tcp.number("tcp_max_connections", most.into()).unwrap();
+            tcp.max_connections = most;
             tcp.rows()
         };
         assert_eq!(tcp.rows(), 2048 + 128);
         assert_eq!(rows(&mut tcp, 1), 33);
         assert!(rows(&mut tcp, MOST_CONNECTIONS) <= ROWS as usize);
-        assert!(tcp.number("tcp_max_connections", i64::from(MOST_CONNECTIONS) + 1).is_err());
-    }
-
-    #[test]
-    fn a_number_for_the_probes_switches_them_on() {
-        let mut tcp = TcpSettings::default();
-        tcp.switch("tcp_keepalive", false);
-        tcp.number("tcp_keepidle", 0).unwrap();
-        assert!(!tcp.keepalive.on);
-        tcp.number("tcp_keepidle", 30).unwrap();
-        assert_eq!(tcp.keepalive, Keepalive { on: true, probes: None, idle_s: Some(30), interval_s: None });
     }
 
     #[test]
@@ -279,7 +141,7 @@ mod tests {
         let mut tcp = TcpSettings::default();
         tcp.debug_mode();
         assert_eq!(tcp.workers, 2);
-        tcp.number("tcp_workers", 1).unwrap();
+        tcp.workers = 1;
         tcp.debug_mode();
         assert_eq!(tcp.workers, 1);
     }

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use tocsin_process::{Ending, Identity, PidFile, Supervisor};
 use tocsin_script::{Diagnostics, SourceMap};
+use tocsin_server::Server;
 use tocsin_server::family::ServerFamily;
 use tocsin_server::logging::{self, Level, LogSettings};
+use tocsin_server::settings::{Idle, Settings, idle_parameters};
 use tocsin_server::startup::{self, Assembled, StartError};
-use tocsin_server::{Server, settings::Settings};
 
 use crate::answer::FAILED;
 use crate::arguments::Arguments;
@@ -36,6 +37,9 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     let (program, settings) =
         startup::check(source, &modules, &arguments.overrides).map_err(|cause| explain(cause, &name))?;
     if arguments.check {
+        for Idle { name, place, why } in idle_parameters(&program) {
+            logging::line(Level::Notice, &format!("core:main: {place}: {name} has no effect: {why}"));
+        }
         logging::line(Level::Notice, "core:main: config file ok, exiting...");
         return Ok(0);
     }

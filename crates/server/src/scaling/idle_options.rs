@@ -16,8 +16,7 @@ pub(crate) fn idle_options(program: &Program<Context>) -> Vec<String> {
         if matches!(Protocol::parse(spec.protocol.as_bytes()), None | Some(Protocol::Udp)) {
             continue;
         }
-        let at = program.source().position(global.span);
-        let place = format!("{}:{}:{}", program.source().file(global.span).name(), at.line, at.column);
+        let place = program.place(global.span);
         lines.extend(spec.options.iter().filter_map(meant_for_udp).map(|(option, instead)| {
             format!(
                 "{place}: {option} of a {} socket does nothing: its connections are served by all \

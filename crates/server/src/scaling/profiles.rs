@@ -1,43 +1,37 @@
 //! The profiles of the configuration, and which group is scaled by which.
 
 use tocsin_process::{Profile, Shrink};
-use tocsin_script::{GlobalSetting, GlobalValue, ProfileSpec, SocketOption, SocketSpec};
+use tocsin_script::{ProfileSpec, SocketOption, SocketSpec};
 
 /// The longest cycle, in seconds: as far back as the load of a process is known by the second.
-const CYCLE_MOST: u32 = 60;
+pub(crate) const CYCLE_MOST: u32 = 60;
 
 /// `auto_scaling_cycle`, `auto_scaling_profile`, and the profiles of groups that are no sockets.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ScalingSettings {
     /// The profile of `tcp_workers`.
     pub tcp: Option<Profile>,
     /// The profile of `timer_workers`.
     pub timer: Option<Profile>,
-    cycle_s: Option<u32>,
+    cycle_s: u32,
     profiles: Vec<Profile>,
 }
 
+impl Default for ScalingSettings {
+    fn default() -> Self {
+        Self { tcp: None, timer: None, cycle_s: 1, profiles: Vec::new() }
+    }
+}
+
 impl ScalingSettings {
-    /// Reads the profiles among `globals`; they may stand behind their use.
-    pub(crate) fn new(globals: &[GlobalSetting]) -> Self {
-        let profiles = globals.iter().filter_map(|global| match &global.value {
-            GlobalValue::Profile(spec) => Some(profile(spec)),
-            _ => None,
-        });
-        Self { profiles: profiles.collect(), ..Self::default() }
+    /// Takes a profile.
+    pub(crate) fn add(&mut self, spec: &ProfileSpec) {
+        self.profiles.push(profile(spec));
     }
 
-    /// Takes a global whose value is a number; others are left alone.
-    ///
-    /// # Errors
-    /// What is wrong with the value, and what would be right.
-    pub(crate) fn number(&mut self, name: &str, number: i64) -> Result<(), String> {
-        if name == "auto_scaling_cycle" {
-            let cycle = u32::try_from(number).ok().filter(|cycle| (1..=CYCLE_MOST).contains(cycle));
-            let wrong = || format!("{number} seconds are no cycle: give 1 to {CYCLE_MOST}");
-            self.cycle_s = Some(cycle.ok_or_else(wrong)?);
-        }
-        Ok(())
+    /// Looks at the load every so many seconds.
+    pub(crate) fn set_cycle(&mut self, seconds: u32) {
+        self.cycle_s = seconds;
     }
 
     /// The profile of this name. The compiler has seen that there is one.
@@ -56,7 +50,7 @@ impl ScalingSettings {
 
     /// Seconds between two looks at the load. Default 1.
     pub fn cycle_s(&self) -> u32 {
-        self.cycle_s.unwrap_or(1)
+        self.cycle_s
     }
 
     /// Groups keep the size they start with.

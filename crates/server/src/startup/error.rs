@@ -9,7 +9,6 @@ use crate::blocklist::BlocklistError;
 use crate::context::Context;
 use crate::module::SetupError;
 use crate::scaling::ScalingError;
-use crate::settings::BadSetting;
 use crate::status_report::StatusError;
 use tocsin_streams::SharedConnectionsError;
 
@@ -19,9 +18,6 @@ pub enum StartError {
     /// The configuration is wrong; the diagnostics say where.
     #[error("bad config file ({} errors)", .0.count())]
     Script(Diagnostics),
-    /// A global parameter has a value that cannot be used.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
     /// A module cannot start.
     #[error("module {module}: {cause}")]
     Module {
@@ -88,8 +84,6 @@ impl StartError {
             _ => None,
         };
         let Some(span) = value else { return StartError::Module { module: module.to_owned(), cause } };
-        let at = program.source().position(span);
-        let place = format!("{}:{}:{}", program.source().file(span).name(), at.line, at.column);
-        StartError::Value { place, cause }
+        StartError::Value { place: program.place(span), cause }
     }
 }

@@ -32,7 +32,8 @@ use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::turns::Turns;
 use crate::{
-    core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, time,
+    core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, settings,
+    time,
 };
 use tocsin_streams::{Network, SharedConnections, SharedConnectionsError};
 
@@ -71,7 +72,10 @@ pub fn check(
     let flags = FlagNames::default();
     let program =
         tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
-    let mut settings = Settings::new(program.globals(), overrides, flags)?;
+    let mut settings = match Settings::new(program.globals(), overrides, flags) {
+        Ok(settings) => settings,
+        Err(wrong) => return Err(StartError::Script(program.refuse(wrong))),
+    };
     settings.written_events = written.take();
     settings.written_events.extend(event_routes::names(&program));
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
@@ -95,6 +99,7 @@ pub fn assemble(
 ) -> Result<Assembled, StartError> {
     program.trace_actions(settings.exec_msg_threshold > 0);
     scaling::idle_options(&program).iter().for_each(|line| tracing::warn!("{line}"));
+    settings::note_idle(&program);
     let ground = Ground::lay(&settings)?;
     let Ground { arena, slots, table, events, .. } = ground;
     let loaded = loaded(&program, modules);

@@ -141,6 +141,49 @@ fn mistakes_are_shown_where_they_are() {
 }
 
 #[test]
+fn values_that_cannot_be_used_are_shown_where_they_are() {
+    let rest = "tcp_workers=0\ndns_retr_no = -1\nserver_header=\"a\nb\"\nroute { exit; }\n";
+    let shown = [
+        "CRITICAL:core:yyerror: parse error in server.cfg:9:13-14: tcp_workers: 0 is out of range: 1 to 1024 processes",
+        "9 | tcp_workers=0",
+        "^",
+        "help: tocsin doc tcp_workers says what it takes",
+        "parse error in server.cfg:10:15-17: dns_retr_no: -1 is out of range: 0 to 32 tries are possible",
+        "10 | dns_retr_no = -1",
+        "^^",
+        "server.cfg:11:15-16: server_header: a header is one line",
+        "ERROR:core:parse_opensips_cfg: bad config file (3 errors)",
+    ];
+    refused(&check(rest), &shown);
+    refused(&Setup::new(&format!("{HEAD}{rest}")).run_to_end(), &shown);
+}
+
+#[test]
+fn parameters_without_effect_are_listed_with_the_reason() {
+    let ended = check(&format!("mhomed=yes\nmhomed=no\nlog_level=3\n{GOOD}"));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let idle: Vec<_> = ended.stderr.lines().filter(|line| line.contains("has no effect")).collect();
+    let expected = [
+        "server.cfg:4:1: auto_aliases has no effect: names of the own addresses are never looked up",
+        "server.cfg:5:1: mpath has no effect: the modules are built in",
+        "server.cfg:9:1: mhomed has no effect: routes are not asked so far",
+    ];
+    assert_eq!(idle.len(), expected.len(), "{ended:?}");
+    for (line, expected) in idle.iter().zip(expected) {
+        assert!(line.contains("NOTICE:core:main: ") && line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn parameters_without_effect_are_logged_once_at_the_start() {
+    let server = Setup::new(&format!("{HEAD}{GOOD}")).start();
+    let log = server.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("parameters without effect")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("auto_aliases (server.cfg:4:1), mpath (server.cfg:5:1)"), "{log}");
+}
+
+#[test]
 fn a_socket_whose_host_does_not_exist_is_a_mistake() {
     refused(
         &check_all(&format!("socket=udp:no.such.host.invalid:5060\n{HEAD}{GOOD}")),

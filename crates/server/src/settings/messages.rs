@@ -1,0 +1,68 @@
+//! What is done with messages that nobody wrote a line of script for.
+
+use super::values::{Parameter, SERVER_HEADER};
+use crate::declared::DefaultValue::{Switch, Text};
+use crate::declared::Effect::Sets;
+use crate::declared::{Kind, set, text, truth};
+
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "server_signature",
+        Kind::Switch,
+        Switch(true),
+        "Responses that the server makes itself carry a Server header.",
+        Sets(|settings, value| set(&mut settings.server_signature, truth(value))),
+    ),
+    Parameter::new(
+        "server_header",
+        Kind::Text,
+        Text(SERVER_HEADER),
+        "The value of the Server header; `Server:` in front of it is left out.",
+        Sets(|settings, value| {
+            let text = text(value)?;
+            let header = text.strip_prefix("Server:").unwrap_or(&text).trim();
+            if header.contains(['\r', '\n']) {
+                return Err("a header is one line".to_owned());
+            }
+            settings.server_header = header.as_bytes().to_vec();
+            Ok(())
+        }),
+    ),
+    Parameter::new(
+        "disable_503_translation",
+        Kind::Switch,
+        Switch(false),
+        "A 503 from a next hop is sent on as it is. Otherwise it becomes 500, as RFC 3261 section 16.7 asks for.",
+        Sets(|settings, value| set(&mut settings.forward_503, truth(value))),
+    ),
+    Parameter::without_effect(
+        "user_agent_header",
+        Kind::Text,
+        "The User-Agent header of requests that the server makes itself.",
+        "no request of the server itself has a User-Agent header so far",
+    ),
+    Parameter::without_effect(
+        "sip_warning",
+        Kind::Switch,
+        "Adds a Warning header to responses, with details of the request.",
+        "no Warning header is added so far",
+    ),
+    Parameter::without_effect(
+        "check_via",
+        Kind::Switch,
+        "Drops replies whose topmost Via is not of this server.",
+        "the topmost Via of a reply is not compared with the own addresses so far",
+    ),
+    Parameter::without_effect(
+        "reply_to_via",
+        Kind::AnyNumber,
+        "Sends responses to the address in the Via instead of the one that the request came from.",
+        "responses go where RFC 3261 section 18.2.2 and RFC 3581 say",
+    ),
+    Parameter::without_effect(
+        "disable_stateless_fwd",
+        Kind::Switch,
+        "Drops replies that belong to no transaction.",
+        "replies that belong to no transaction are forwarded in any case so far",
+    ),
+];
