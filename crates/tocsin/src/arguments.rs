@@ -10,7 +10,7 @@ use tocsin_script::SocketSpec;
 use tocsin_server::settings::Overrides;
 
 use crate::answer::Answer;
-use crate::{demo, events};
+use crate::{demo, doc, events};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) enum Asked {
     Events(events::Asked),
     /// `tocsin demo`
     Demo(demo::Asked),
+    /// `tocsin doc`
+    Doc(doc::Asked),
 }
 
 /// Reads the command line.
@@ -48,6 +50,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     match given.get(1).and_then(|word| word.to_str()) {
         Some("events") => events::read(given.into_iter().skip(2)).map(Asked::Events),
         Some("demo") => demo::read(given.into_iter().skip(2)).map(Asked::Demo),
+        Some("doc") => doc::read(given.into_iter().skip(2)).map(Asked::Doc),
         _ => of_server(&given).map(Asked::Server),
     }
 }
@@ -196,7 +199,7 @@ fn command() -> Command {
                 .help("configuration file; without one an embedded configuration runs in the foreground"),
         )
         .arg(flag("check", 'c').help("check the configuration and end"))
-        .arg(flag("check-all", 'C').help("the same"))
+        .arg(flag("check-all", 'C').help("the same; both list the parameters that have no effect"))
         .arg(
             Arg::new("listen")
                 .short('l')
@@ -239,7 +242,7 @@ fn version() -> String {
 
 fn help() -> String {
     format!(
-        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin events   what the server tells: tocsin events --help\n",
+        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin doc      the core parameters of a configuration: tocsin doc --help\n  tocsin events   what the server tells: tocsin events --help\n",
         version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
         command().render_help()
     )

@@ -6,6 +6,7 @@
 mod answer;
 mod arguments;
 mod demo;
+mod doc;
 mod embedded;
 mod events;
 mod limits;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     match arguments::read(std::env::args_os()) {
         Ok(Asked::Server(arguments)) => start::run(&arguments),
         Ok(Asked::Demo(asked)) => demo::run(&asked),
+        Ok(Asked::Doc(asked)) => doc::run(&asked),
         Ok(Asked::Events(asked)) => events::run(&asked),
         Err(answer) => answer.give(),
     }

@@ -184,6 +184,23 @@ fn parameters_without_effect_are_logged_once_at_the_start() {
 }
 
 #[test]
+fn core_parameters_are_described() {
+    let list = run(["doc"]);
+    assert_eq!((list.status, list.stderr.as_str()), (0, ""));
+    assert!(list.stdout.contains("  tcp_max_msg_time "), "{}", list.stdout);
+    let one = run(["doc", "udp_workers"]);
+    assert!(one.stdout.starts_with("udp_workers (older: children)"), "{}", one.stdout);
+    let json: serde_json::Value = serde_json::from_str(&run(["doc", "--json"]).stdout).unwrap();
+    assert!(json["core_parameters"].as_array().unwrap().len() > 90);
+    let wrong = run(["doc", "log_levle"]);
+    assert_eq!(wrong.status, 255);
+    assert_eq!(
+        wrong.stderr,
+        "tocsin doc: there is no core parameter `log_levle`: did you mean `log_level`?\n"
+    );
+}
+
+#[test]
 fn a_socket_whose_host_does_not_exist_is_a_mistake() {
     refused(
         &check_all(&format!("socket=udp:no.such.host.invalid:5060\n{HEAD}{GOOD}")),

@@ -1,0 +1,41 @@
+//! Each core parameter on a line.
+
+use std::fmt::Write as _;
+
+use tocsin_server::settings::{TOPICS, parameters};
+
+/// The list, by topic. What has no effect is marked.
+pub(super) fn text() -> String {
+    let mut text = String::new();
+    let width = parameters().map(|parameter| parameter.name.len()).max().unwrap_or_default();
+    for topic in TOPICS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", topic.title);
+        for parameter in topic.parameters {
+            let mark = if parameter.idle_because().is_some() { "(no effect) " } else { "" };
+            let _ = writeln!(text, "  {:<width$}  {mark}{}", parameter.name, first_sentence(parameter.doc));
+        }
+        text.push('\n');
+    }
+    text.push_str("tocsin doc NAME tells all about one of them.\n");
+    text
+}
+
+fn first_sentence(doc: &str) -> &str {
+    doc.find(". ").map_or(doc, |end| &doc[..=end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_parameter_has_a_line() {
+        let text = text();
+        for parameter in parameters() {
+            let line =
+                text.lines().find(|line| line.trim_start().starts_with(&format!("{} ", parameter.name)));
+            assert!(line.is_some_and(|line| line.ends_with('.')), "{}: {line:?}", parameter.name);
+        }
+    }
+}
