@@ -66,7 +66,6 @@ fn a_registration_costs_no_more_than_it_did() {
 fn check(kind: &str, most: u64) {
     let [without, with] = [0, MESSAGES].map(|messages| counted(kind, messages));
     let cost = (with - without) / MESSAGES as u64;
-    println!("{kind}: {cost} instructions");
     assert!((most / 2..=most).contains(&cost), "{kind}: {cost} instructions, at most {most}");
 }
 
