@@ -1,0 +1,38 @@
+//! Any bytes as JSON: what is read is printed, in both forms, as text that gives the same value again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tocsin_json::{DEPTH_LIMIT, ErrorKind, Limits, Value, parse, parse_prefix};
+
+fuzz_target!(|bytes: &[u8]| {
+    let few = parse(bytes, Limits { values: 20, ..Limits::default() });
+    let Ok((value, length)) = parse_prefix(bytes, Limits::default()) else {
+        assert!(few.is_err());
+        return;
+    };
+    assert!(length <= bytes.len());
+    match parse(bytes, Limits::default()) {
+        Ok(whole) => assert_eq!(whole, value),
+        Err(error) => assert!(error.kind == ErrorKind::Trailing && error.offset <= bytes.len()),
+    }
+    assert!(depth(&value) <= DEPTH_LIMIT);
+    let mut compact = Vec::new();
+    value.write_compact(&mut compact);
+    let again = parse(&compact, Limits::default());
+    let mut printed = Vec::new();
+    if let Ok(again) = &again {
+        again.write_compact(&mut printed);
+    }
+    assert_eq!(printed, compact, "{again:?}");
+    let mut pretty = Vec::new();
+    value.write_pretty(&mut pretty);
+    assert_eq!(parse(&pretty, Limits::default()), again);
+});
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.iter().map(|(_, value)| depth(value)).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
