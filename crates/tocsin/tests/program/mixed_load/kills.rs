@@ -1,6 +1,6 @@
 //! The kills, of any process but the supervisor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,10 +28,12 @@ impl Kills {
         self.killed.push(killed);
     }
 
-    /// Waits until nobody is left that was killed.
+    /// Waits until every process that was killed has a successor. Of each ID only the last kill counts: within an hour the
+    /// system gives the numbers of dead processes to new ones.
     pub(super) fn until_all_serve(&self, server: &Server) {
+        let last: HashMap<_, _> = self.killed.iter().map(|process| (process.id, process.pid)).collect();
         until("ps shows successors only", || {
-            let is_dead = |process: &Process| self.killed.iter().any(|dead| dead.pid == process.pid);
+            let is_dead = |process: &Process| last.get(&process.id) == Some(&process.pid);
             (!server.ps().iter().any(is_dead)).then_some(())
         });
     }
