@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Panics
     /// When the module is not loaded. A module's functions exist only where it is, so they may ask for their own; for
-    /// another module's state use [`States::find`].
+    /// another module's state use [`States::find`](crate::module::States::find).
     #[expect(clippy::expect_used, reason = "names of a module exist only once its state does")]
     pub fn state<T: 'static>(&self) -> &T {
         self.registered.states.find().expect("the state of a loaded module")
