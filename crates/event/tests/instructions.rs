@@ -2,9 +2,7 @@
 //!
 //! The test runs itself under callgrind, for many raises and for twice as many, and compares.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-use std::process::Command;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tocsin_event::{Datagram, EventId, EventOptions, Events, TcpDisconnect, Transport};
 use tocsin_shm::{Arena, ArenaOptions};
@@ -31,36 +29,21 @@ fn an_event_that_is_heard_costs_the_raiser_a_bounded_copy() {
 
 /// What one raise costs: a run of twice as many costs that many times more.
 fn instructions(kind: &str) -> u64 {
-    let [short, long] = [RAISES, 2 * RAISES].map(|raises| counted(kind, raises));
+    let [short, long] =
+        [RAISES, 2 * RAISES].map(|raises| tocsin_callgrind::instructions("raises", kind, raises));
     (long - short) / RAISES
-}
-
-/// The instructions of the process that runs [`raises`].
-fn counted(kind: &str, raises: u64) -> u64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "raises", "--ignored", "--test-threads=1"])
-        .env("RAISES", raises.to_string())
-        .env("KIND", kind)
-        .output()
-        .expect("valgrind is installed");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let total = told.lines().find_map(|line| line.split_once("Collected :")).expect("a count").1;
-    total.trim().parse().unwrap()
 }
 
 #[test]
 #[ignore = "the others run it under callgrind"]
 fn raises() {
-    let raises: u64 = std::env::var("RAISES").unwrap().parse().unwrap();
+    let (kind, raises) = tocsin_callgrind::asked_for();
     let bytes = 64 << 20;
     let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 16 << 20 }).unwrap();
     let (wake_fd, _wake) = std::os::unix::net::UnixStream::pair().unwrap();
     wake_fd.set_nonblocking(true).unwrap();
     let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
-    if std::env::var("KIND").unwrap() == "heard" {
+    if kind == "heard" {
         let subscriber = Datagram::default().parse("udp", "127.0.0.1:9").unwrap();
         events.subscribe(EventId::TCP_DISCONNECT, &subscriber, None).unwrap();
     }

@@ -7,7 +7,7 @@
 //! and a URI's host the hops that a request may take ([`locate`]).
 //!
 //! Streams are read without being taken until they are served ([`stream`]); their connections stand in a table that all
-//! processes share ([`connections`]), and go from one process to another by letter ([`Mailbox`]).
+//! processes share ([`connections`]), and go from one process to another by [`Mailbox`].
 //!
 //! `unsafe` stands in five files: `batch.rs` (recvmmsg, sendmmsg), `mailbox.rs` (recvmsg), `spread.rs` (the socket
 //! option), `stream.rs` (reading into spare room) and `watch.rs`.

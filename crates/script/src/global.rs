@@ -44,7 +44,7 @@ pub struct SocketSpec {
 /// An option of a socket (manual, "Core Parameters", socket).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketOption {
-    /// `as HOST[:PORT]`: what is told to others.
+    /// `as HOST[:PORT]`: the address advertised to others.
     As {
         /// Advertised host.
         host: String,

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::events;
+use crate::logging::first_line;
 use crate::slowest::Action;
 use crate::time::now_ns;
 
@@ -26,8 +27,4 @@ pub(crate) fn check(cx: &Context) {
         tracing::warn!("#{} is a module action : {name} - {micros}us - line {line}", rank + 1);
     }
     events::threshold(&server.events, "msg processing", took, text);
-}
-
-fn first_line(message: &[u8]) -> &[u8] {
-    message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
 }

@@ -3,10 +3,7 @@
 //! The test runs itself under callgrind, for some messages and for twice as many, and compares. Nothing here is random,
 //! so that the count is the same each time; another compiler may give another one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::hint::black_box;
-use std::process::Command;
 
 use tocsin_sip::{Limits, Message};
 
@@ -49,31 +46,16 @@ fn validating_an_invite_costs_no_more_than_it_did() {
 
 /// What one message costs: a run of twice as many costs that many times more.
 fn instructions(kind: &str) -> u64 {
-    let [short, long] = [MESSAGES, 2 * MESSAGES].map(|messages| counted(kind, messages));
+    let [short, long] =
+        [MESSAGES, 2 * MESSAGES].map(|messages| tocsin_callgrind::instructions("messages", kind, messages));
     (long - short) / MESSAGES
-}
-
-/// The instructions of the process that runs [`messages`].
-fn counted(kind: &str, messages: u64) -> u64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "messages", "--ignored", "--test-threads=1"])
-        .env("MESSAGES", messages.to_string())
-        .env("KIND", kind)
-        .output()
-        .expect("valgrind is installed");
-    let report = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{report}");
-    let total = report.lines().find_map(|line| line.split_once("Collected :")).expect("a count").1;
-    total.trim().parse().unwrap()
 }
 
 #[test]
 #[ignore = "the others run it under callgrind"]
 fn messages() {
-    let messages: u64 = std::env::var("MESSAGES").unwrap().parse().unwrap();
-    let reads = std::env::var("KIND").unwrap() == "read";
+    let (kind, messages) = tocsin_callgrind::asked_for();
+    let reads = kind == "read";
     let mut buffer = INVITE.as_bytes().to_vec();
     for _ in 0..messages {
         let Ok(message) = Message::parse(black_box(buffer), &Limits::DEFAULT) else { panic!("an INVITE") };

@@ -53,7 +53,7 @@ pub(super) struct Connecting {
     pub(super) id: ConnectionId,
     pending_connect: RefCell<PendingConnect>,
     /// Its messages, should this process die before they leave.
-    noted: RefCell<Vec<PendingGuard>>,
+    guard: RefCell<Vec<PendingGuard>>,
     most: u32,
     /// That too many wait was said.
     is_full: Cell<bool>,
@@ -69,12 +69,12 @@ impl Connecting {
         pending_connect: PendingConnect,
     ) -> Self {
         let branch_refs = pending_connect.messages.iter().filter_map(|(_, branch_ref)| *branch_ref);
-        let noted = branch_refs.map(|branch_ref| pending.note(branch_ref)).collect();
+        let guard = branch_refs.map(|branch_ref| pending.note(branch_ref)).collect();
         Self {
             pending,
             id,
             pending_connect: RefCell::new(pending_connect),
-            noted: RefCell::new(noted),
+            guard: RefCell::new(guard),
             most,
             is_full: Cell::new(false),
             task: OnceCell::new(),
@@ -112,7 +112,7 @@ impl Connecting {
             return Err(branch_ref);
         }
         messages.push((message, branch_ref));
-        self.noted.borrow_mut().extend(branch_ref.map(|branch_ref| self.pending.note(branch_ref)));
+        self.guard.borrow_mut().extend(branch_ref.map(|branch_ref| self.pending.note(branch_ref)));
         Ok(())
     }
 
@@ -122,8 +122,8 @@ impl Connecting {
     }
 
     /// Its messages have left, or their transactions know that they cannot.
-    pub(super) fn forget_noted(&self) {
-        self.noted.take();
+    pub(super) fn forget_guards(&self) {
+        self.guard.take();
     }
 }
 

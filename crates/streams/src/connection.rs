@@ -311,7 +311,7 @@ impl Connection {
             if output.hold(message, branch_ref, self.options().max_postponed) {
                 branch_ref
                     .into_iter()
-                    .for_each(|branch_ref| output.keep_noted(self.pending().note(branch_ref)));
+                    .for_each(|branch_ref| output.keep_guard(self.pending().note(branch_ref)));
             } else {
                 branch_ref.into_iter().for_each(|branch_ref| self.local.owner.not_sent(branch_ref));
             }

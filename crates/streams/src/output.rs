@@ -29,7 +29,7 @@ struct Unsent {
     end: usize,
     branch_ref: BranchRef,
     /// The same, should this process die while the peer takes nothing.
-    noted: Option<PendingGuard>,
+    guard: Option<PendingGuard>,
 }
 
 /// Messages and bytes that wait.
@@ -38,7 +38,7 @@ pub(super) struct Output {
     /// Messages that wait until the connection is open and its handshakes are done.
     held: VecDeque<(Vec<u8>, Option<BranchRef>)>,
     /// The same, should this process die.
-    noted: Vec<PendingGuard>,
+    guard: Vec<PendingGuard>,
     /// Bytes for the kernel, of which the first `written` are gone.
     bytes: Vec<u8>,
     written: usize,
@@ -66,17 +66,17 @@ impl Output {
     }
 
     /// Remembers that a message that waits for the handshakes stands in the pending.
-    pub(super) fn keep_noted(&mut self, noted: PendingGuard) {
-        self.noted.push(noted);
+    pub(super) fn keep_guard(&mut self, guard: PendingGuard) {
+        self.guard.push(guard);
     }
 
     /// Notes those who wait for what the peer does not take.
     pub(super) fn note_unsent(&mut self, pending: &PendingTable) {
         for unsent in self.branch_refs.iter_mut().rev() {
-            if unsent.noted.is_some() {
+            if unsent.guard.is_some() {
                 break;
             }
-            unsent.noted = Some(pending.note(unsent.branch_ref));
+            unsent.guard = Some(pending.note(unsent.branch_ref));
         }
     }
 
@@ -93,7 +93,7 @@ impl Output {
     /// Notes whose message was appended last.
     pub(super) fn note(&mut self, branch_ref: Option<BranchRef>) {
         let end = self.bytes.len();
-        self.branch_refs.extend(branch_ref.map(|branch_ref| Unsent { end, branch_ref, noted: None }));
+        self.branch_refs.extend(branch_ref.map(|branch_ref| Unsent { end, branch_ref, guard: None }));
     }
 
     /// Times the message that was appended last.
@@ -142,7 +142,7 @@ impl Output {
             self.left
                 .extend(std::mem::take(&mut self.branch_refs).into_iter().map(|unsent| unsent.branch_ref));
             if self.held.is_empty() {
-                self.noted = Vec::new();
+                self.guard = Vec::new();
             }
             self.since = 0;
             return;

@@ -26,13 +26,13 @@ pub(super) struct Parked {
     pub(super) host: String,
     pub(super) tls_selection: Option<TlsSelection>,
     /// Who waits for it, even should this process die.
-    pub(super) noted: Option<PendingGuard>,
+    pub(super) guard: Option<PendingGuard>,
     pub(super) bytes: Vec<u8>,
 }
 
 impl Parked {
     pub(super) fn branch_ref(&self) -> Option<BranchRef> {
-        self.noted.as_ref().map(PendingGuard::branch_ref)
+        self.guard.as_ref().map(PendingGuard::branch_ref)
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
     fn message(connection: u64, since: u64, length: usize) -> Parked {
         let connection = ConnectionId::from_number(connection);
         let flow = Flow { connection, ..Flow::new(SocketId(0), "127.0.0.1:5060".parse().unwrap()) };
-        Parked { since, flow, host: String::new(), tls_selection: None, noted: None, bytes: vec![0; length] }
+        Parked { since, flow, host: String::new(), tls_selection: None, guard: None, bytes: vec![0; length] }
     }
 
     fn times(messages: &[Parked]) -> Vec<u64> {

@@ -26,7 +26,7 @@ struct Entry {
 /// The table, the same in all processes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PendingTable {
-    lines: &'static [Entry],
+    entries: &'static [Entry],
     /// Where the search for a free entry begins.
     next: &'static AtomicU64,
 }
@@ -35,16 +35,16 @@ pub(crate) struct PendingTable {
 #[derive(Debug)]
 pub(crate) struct PendingGuard {
     branch_ref: BranchRef,
-    line: Option<&'static Entry>,
+    entry: Option<&'static Entry>,
 }
 
 impl PendingTable {
     /// Makes the table, before the first fork.
     pub(crate) fn create(arena: &'static Arena) -> Result<Self, ArenaFull> {
-        let line =
+        let entry =
             |_| Entry { pid: AtomicU32::new(0), branch: AtomicU32::new(0), transaction: AtomicU64::new(0) };
         Ok(Self {
-            lines: arena.boot_array(ENTRIES, line)?,
+            entries: arena.boot_array(ENTRIES, entry)?,
             next: &arena.boot_array(1, |_| AtomicU64::new(0))?[0],
         })
     }
@@ -53,34 +53,34 @@ impl PendingTable {
     /// the branch ends with its timer.
     pub(crate) fn note(&self, branch_ref: BranchRef) -> PendingGuard {
         let start = self.next.fetch_add(1, Relaxed) as usize;
-        let free = (0..TRIES).map(|at| &self.lines[(start + at) % ENTRIES]).find(|line| {
-            line.pid.load(Relaxed) == 0
-                && line.pid.compare_exchange(0, identity::pid(), Acquire, Relaxed).is_ok()
+        let free = (0..TRIES).map(|at| &self.entries[(start + at) % ENTRIES]).find(|entry| {
+            entry.pid.load(Relaxed) == 0
+                && entry.pid.compare_exchange(0, identity::pid(), Acquire, Relaxed).is_ok()
         });
-        if let Some(line) = free {
-            line.branch.store(branch_ref.branch.into(), Relaxed);
-            line.transaction.store(branch_ref.transaction, Release);
+        if let Some(entry) = free {
+            entry.branch.store(branch_ref.branch.into(), Relaxed);
+            entry.transaction.store(branch_ref.transaction, Release);
         }
-        PendingGuard { branch_ref, line: free }
+        PendingGuard { branch_ref, entry: free }
     }
 
     /// Takes the entries of processes that are dead, as `is_alive` says. Each is given to one caller.
     pub(crate) fn take_orphans(&self, is_alive: impl Fn(u32) -> bool) -> Vec<PendingGuard> {
         let own = identity::pid();
-        let of_the_dead = |line: &&'static Entry| {
-            let pid = line.pid.load(Acquire);
+        let of_the_dead = |entry: &&'static Entry| {
+            let pid = entry.pid.load(Acquire);
             pid != 0
                 && pid != own
                 && !is_alive(pid)
-                && line.pid.compare_exchange(pid, own, AcqRel, Relaxed).is_ok()
+                && entry.pid.compare_exchange(pid, own, AcqRel, Relaxed).is_ok()
         };
-        let orphans = self.lines.iter().filter(of_the_dead).map(|line| {
-            let transaction = line.transaction.load(Acquire);
-            let branch = line.branch.load(Relaxed) as u8;
-            PendingGuard { branch_ref: BranchRef { transaction, branch }, line: Some(line) }
+        let orphans = self.entries.iter().filter(of_the_dead).map(|entry| {
+            let transaction = entry.transaction.load(Acquire);
+            let branch = entry.branch.load(Relaxed) as u8;
+            PendingGuard { branch_ref: BranchRef { transaction, branch }, entry: Some(entry) }
         });
         // An entry without a transaction was never written to its end; dropping it frees it.
-        orphans.filter(|noted| noted.branch_ref.transaction != 0).collect()
+        orphans.filter(|guard| guard.branch_ref.transaction != 0).collect()
     }
 }
 
@@ -93,9 +93,9 @@ impl PendingGuard {
 
 impl Drop for PendingGuard {
     fn drop(&mut self) {
-        if let Some(line) = self.line {
-            line.transaction.store(0, Relaxed);
-            line.pid.store(0, Release);
+        if let Some(entry) = self.entry {
+            entry.transaction.store(0, Relaxed);
+            entry.pid.store(0, Release);
         }
     }
 }
@@ -117,8 +117,8 @@ mod tests {
 
     /// The entries as they are when this process was `pid`.
     fn die(pending: &PendingTable, pid: u32) {
-        let of_ours = pending.lines.iter().filter(|line| line.pid.load(Relaxed) != 0);
-        of_ours.for_each(|line| line.pid.store(pid, Relaxed));
+        let of_ours = pending.entries.iter().filter(|entry| entry.pid.load(Relaxed) != 0);
+        of_ours.for_each(|entry| entry.pid.store(pid, Relaxed));
     }
 
     #[test]
@@ -134,24 +134,24 @@ mod tests {
         assert_eq!(orphans.iter().map(PendingGuard::branch_ref).collect::<Vec<_>>(), [branch_ref(7)]);
         assert!(pending.take_orphans(|_| false).is_empty());
         drop(orphans);
-        assert!(pending.lines.iter().all(|line| line.pid.load(Relaxed) == 0));
+        assert!(pending.entries.iter().all(|entry| entry.pid.load(Relaxed) == 0));
     }
 
     #[test]
     fn a_line_that_was_never_written_to_its_end_is_freed() {
         let pending = pending();
-        pending.lines[5].pid.store(4242, Relaxed);
+        pending.entries[5].pid.store(4242, Relaxed);
         assert!(pending.take_orphans(|_| false).is_empty());
-        assert_eq!(pending.lines[5].pid.load(Relaxed), 0);
+        assert_eq!(pending.entries[5].pid.load(Relaxed), 0);
     }
 
     #[test]
     fn a_full_ledger_stops_nobody() {
         let pending = pending();
         let all: Vec<_> = (1..=ENTRIES as u64).map(|n| pending.note(branch_ref(n))).collect();
-        assert!(all.iter().all(|noted| noted.line.is_some()));
+        assert!(all.iter().all(|guard| guard.entry.is_some()));
         let more = pending.note(branch_ref(1));
-        assert!(more.line.is_none());
+        assert!(more.entry.is_none());
         assert_eq!(more.branch_ref(), branch_ref(1));
     }
 }

@@ -69,13 +69,13 @@ pub struct QueuedMessage {
     /// Who waits for what it carries.
     pub branch_ref: Option<BranchRef>,
     /// The same, should this process die before it is posted.
-    noted: Option<PendingGuard>,
+    guard: Option<PendingGuard>,
 }
 
 impl QueuedMessage {
     /// The message `bytes`, with what is enclosed, for a branch.
     pub fn new(bytes: Vec<u8>, enclosed: Option<Rc<dyn AsFd>>, branch_ref: Option<BranchRef>) -> Self {
-        Self { bytes, enclosed, branch_ref, noted: None }
+        Self { bytes, enclosed, branch_ref, guard: None }
     }
 }
 
@@ -114,7 +114,7 @@ impl SendQueue {
         if let (Posted::Kept { .. }, Some(branch_ref)) = (&posted, branch_ref)
             && let Some(message) = self.waiting.borrow_mut().get_mut(to.place()).and_then(VecDeque::back_mut)
         {
-            message.noted = Some(shared.pending.note(branch_ref));
+            message.guard = Some(shared.pending.note(branch_ref));
         }
         posted
     }

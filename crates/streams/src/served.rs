@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_is_served_once_by_the_worker_it_was_for() {
+    fn a_message_is_served_once_by_the_worker_it_was_for() {
         let arena = Arena::create(&ArenaOptions { bytes: 16 << 20, boot_bytes: 1 << 20 }).unwrap();
         let messages = ServedMessages::create(arena, 2).unwrap();
         let (first, second) = (messages.number(), messages.number());

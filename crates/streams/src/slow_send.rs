@@ -2,6 +2,7 @@
 
 use tocsin_event::Events;
 use tocsin_telemetry::events;
+use tocsin_telemetry::logging::first_line;
 use tocsin_telemetry::time::now_ns;
 
 use crate::output::Timed;
@@ -16,8 +17,4 @@ pub(crate) fn check(events: &Events, limit: u64, sent: &Timed) {
         );
         events::threshold(events, "tcp ops", took, &sent.message);
     }
-}
-
-fn first_line(message: &[u8]) -> &[u8] {
-    message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
 }

@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::net::UdpSocket;
-use std::process::Command;
 
 use tocsin_script::SourceMap;
 use tocsin_server::settings::Overrides;
@@ -64,33 +63,17 @@ fn a_registration_costs_no_more_than_it_did() {
 }
 
 fn check(kind: &str, most: u64) {
-    let [without, with] = [0, MESSAGES].map(|messages| counted(kind, messages));
+    let [without, with] =
+        [0, MESSAGES as u64].map(|messages| tocsin_callgrind::instructions("messages", kind, messages));
     let cost = (with - without) / MESSAGES as u64;
     assert!((most / 2..=most).contains(&cost), "{kind}: {cost} instructions, at most {most}");
-}
-
-/// The instructions of the process that runs [`messages`].
-fn counted(kind: &str, messages: usize) -> u64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "messages", "--ignored", "--test-threads=1"])
-        .env("MESSAGES", messages.to_string())
-        .env("KIND", kind)
-        .output()
-        .expect("valgrind is installed");
-    let report = String::from_utf8_lossy(&output.stderr);
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{report}{shown}");
-    let total = report.lines().find_map(|line| line.split_once("Collected :")).expect("a count").1;
-    total.trim().parse().unwrap()
 }
 
 #[test]
 #[ignore = "the others run it under callgrind"]
 fn messages() {
-    let messages: usize = std::env::var("MESSAGES").unwrap().parse().unwrap();
-    let kind = std::env::var("KIND").unwrap();
+    let (kind, messages) = tocsin_callgrind::asked_for();
+    let messages = usize::try_from(messages).unwrap();
     let callee = UdpSocket::bind("127.0.0.1:0").unwrap();
     callee.set_nonblocking(true).unwrap();
     let script = if kind == "register" { REGISTRAR } else { RELAY };

@@ -13,7 +13,7 @@ use super::{ATTEMPTS, EventRoutes, Seat};
 use crate::run::run;
 use crate::worker::Worker;
 
-/// Letters read before other tasks of the process get their turn.
+/// Messages read before other tasks of the process get their turn.
 const LETTERS_IN_A_ROW: usize = 32;
 /// Time until the next look while as many routes wait for something as may.
 const FULL: Duration = Duration::from_millis(5);

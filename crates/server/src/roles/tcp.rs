@@ -111,10 +111,10 @@ async fn leave(
     let mut ticked = since;
     while super::leaves(worker) && since.elapsed() < LEAVE {
         worker.streams().let_go();
-        let has_letters = !mailbox.is_empty()?;
+        let has_messages = !mailbox.is_empty()?;
         read_some(worker, index, mailbox, buffer)?;
         worker.streams().unpark_lost();
-        if has_letters || !worker.streams().is_empty() || worker.waiting() > 0 {
+        if has_messages || !worker.streams().is_empty() || worker.waiting() > 0 {
             quiet_since = tokio::time::Instant::now();
         } else if quiet_since.elapsed() >= LAST_LETTERS {
             break;

@@ -353,14 +353,14 @@ impl WorkerStreams {
 
     /// Messages that lay in the memory of dead processes were not sent: their branches hear of it.
     pub fn tell_orphans(&'static self) {
-        for noted in self
+        for guard in self
             .local
             .network
             .shared
             .pending
             .take_orphans(|pid| SharedConnections::runs(self.local.network.table, pid))
         {
-            self.local.owner.not_sent(noted.branch_ref());
+            self.local.owner.not_sent(guard.branch_ref());
         }
     }
 

@@ -52,8 +52,8 @@ impl WorkerStreams {
             // What a predecessor in this place kept comes here, as soon as TCP main brings it.
             None => {
                 let (host, tls_selection) = (envelope.host.to_owned(), envelope.tls_selection.cloned());
-                let noted = branch_ref.map(|branch_ref| self.local.network.shared.pending.note(branch_ref));
-                let message = Parked { since: now_ms(), flow, host, tls_selection, noted, bytes };
+                let guard = branch_ref.map(|branch_ref| self.local.network.shared.pending.note(branch_ref));
+                let message = Parked { since: now_ms(), flow, host, tls_selection, guard, bytes };
                 if let Err(branch_ref) = self.parking.enter(message) {
                     self.failed(branch_ref);
                 }
@@ -74,9 +74,9 @@ impl WorkerStreams {
 
     pub(super) fn send_parked(&'static self, message: Parked) {
         let branch_ref = message.branch_ref();
-        let Parked { flow, host, tls_selection, bytes, noted, .. } = message;
+        let Parked { flow, host, tls_selection, bytes, guard, .. } = message;
         self.send(&Envelope { flow, tls_selection: tls_selection.as_ref(), host: &host, branch_ref }, bytes);
-        drop(noted);
+        drop(guard);
     }
 
     /// Opens a connection to `hop`: here if this is a TCP worker, else at one of them.

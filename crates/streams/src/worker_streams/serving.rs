@@ -23,7 +23,7 @@ impl WorkerStreams {
                     connection.push(message, branch_ref);
                 }
                 self.local.owner.flush();
-                opening.forget_noted();
+                opening.forget_guards();
                 let stop = connection.live().await;
                 self.stopped(&connection, stop).await;
             }
@@ -31,7 +31,7 @@ impl WorkerStreams {
                 network.report(opening.id, &end);
                 self.forget(opening.id);
                 self.all_failed(pending_connect);
-                opening.forget_noted();
+                opening.forget_guards();
             }
         }
     }

@@ -23,6 +23,11 @@ pub(super) fn origin(target: &str) -> (&str, Option<&str>) {
     (module, (!place.is_empty()).then_some(place))
 }
 
+/// The first line of a SIP message, for the log; all of a text that has one line.
+pub fn first_line(message: &[u8]) -> &[u8] {
+    message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

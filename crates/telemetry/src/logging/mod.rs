@@ -19,6 +19,7 @@ pub use collector::escaped;
 pub use event::{tell_lines, tell_no_lines, untold};
 pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
+pub use line::first_line;
 pub use output::{LogSettings, level, set_level, share_level, start, wanted};
 
 /// Lets lines go to standard error until the configuration is known.
