@@ -93,7 +93,7 @@ pub(super) fn left_of_the_load(server: &Server) -> Value {
 }
 
 /// Subscriptions of the configuration.
-const STANDING: usize = 2;
+const STANDING: usize = 3;
 
 /// What became of each event is known, and none was lost.
 pub(super) fn accounts_add_up(server: &Server) {

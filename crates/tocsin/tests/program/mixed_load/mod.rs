@@ -19,7 +19,7 @@ mod measures;
 mod pace;
 mod traffic;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -47,6 +47,9 @@ struct Scene {
     authority: Authority,
     addresses: [(Kind, SocketAddr); 4],
     listener: Listener,
+    /// Where deaths are sent over UDP. The courier opens its socket for UDP with the first event that goes out over it: so a
+    /// new courier has it at once, and as many descriptors as the one before.
+    _deaths: UdpSocket,
     /// Of calls over UDP, over TCP, and of all others.
     callees: [Sipp; 3],
 }
@@ -59,16 +62,18 @@ impl Scene {
         let scenario = "mixed_callee.xml";
         let callees = [Sipp::callee(scenario), Sipp::callee_over_tcp(scenario), Sipp::callee(scenario)];
         let listener = Listener::start();
+        let deaths = UdpSocket::bind("127.0.0.1:0").unwrap();
         let setup = Setup::new(include_str!("../../configs/mixed_load.cfg"))
             .put("CERTS", authority.dir().display())
             .put("SUBSCRIBER", listener.name())
+            .put("DEATHS", deaths.local_addr().unwrap().port())
             .put("UDPCALLEE", callees[0].port())
             .put("TCPCALLEE", callees[1].port())
             .put("CALLEE", callees[2].port());
         let put =
             |setup: Setup, (kind, address): &(Kind, SocketAddr)| setup.put(kind.transport(), address.port());
         let server = addresses.iter().fold(setup, put).beside_all().start();
-        Self { server, authority, addresses, listener, callees }
+        Self { server, authority, addresses, listener, _deaths: deaths, callees }
     }
 
     fn address(&self, kind: Kind) -> SocketAddr {
