@@ -12,15 +12,33 @@ pub(super) struct Line<'a> {
     pub(super) text: &'a str,
 }
 
-/// The module as an operator knows it, and the place in it: `tocsin_modules::tm::relay` is `relay` in the module tm, all
-/// that is no module is the core.
+/// The packages of the server's core. Each other package `tocsin_NAME` is the module NAME.
+const CORE: [&str; 17] = [
+    "callgrind",
+    "db",
+    "event",
+    "json",
+    "mi",
+    "modules",
+    "net",
+    "process",
+    "script",
+    "server",
+    "shm",
+    "shm-derive",
+    "sip",
+    "streams",
+    "telemetry",
+    "testbench",
+    "tocsin",
+];
+
+/// The module as an operator knows it, and the place in it: `tocsin_tm::relay` is `relay` in the module tm, all that is
+/// no module is the core.
 pub(super) fn origin(target: &str) -> (&str, Option<&str>) {
-    let (room, place) = target.split_once("::").unwrap_or((target, ""));
-    let (module, place) = match room {
-        "tocsin_modules" => place.split_once("::").unwrap_or((place, "")),
-        _ => ("core", place),
-    };
-    (module, (!place.is_empty()).then_some(place))
+    let (package, place) = target.split_once("::").unwrap_or((target, ""));
+    let module = package.strip_prefix("tocsin_").filter(|name| !CORE.contains(name));
+    (module.unwrap_or("core"), (!place.is_empty()).then_some(place))
 }
 
 /// The first line of a SIP message, for the log; all of a text that has one line.
@@ -30,13 +48,27 @@ pub fn first_line(message: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn the_module_is_the_one_that_operators_know() {
-        assert_eq!(origin("tocsin_modules::tm::relay"), ("tm", Some("relay")));
-        assert_eq!(origin("tocsin_modules::tm"), ("tm", None));
+        assert_eq!(origin("tocsin_tm::relay"), ("tm", Some("relay")));
+        assert_eq!(origin("tocsin_tm"), ("tm", None));
         assert_eq!(origin("tocsin_server::commands::events"), ("core", Some("commands::events")));
         assert_eq!(origin("hyper"), ("core", None));
+    }
+
+    #[test]
+    fn each_package_of_the_core_is_known_as_such() {
+        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut found: Vec<_> = fs::read_dir(packages)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        found.sort();
+        assert_eq!(found, CORE);
     }
 }

@@ -36,12 +36,37 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// Modules whose state stands in `lib.rs`, which names the files that use it, and the largest circle of each.
+const LARGEST_IN_MODULES: [(&str, usize); 10] = [
+    ("avpops", 3),
+    ("db_mysql", 2),
+    ("event_flatstore", 2),
+    ("registrar", 5),
+    ("rr", 4),
+    ("sipmsgops", 7),
+    ("tcp_mgm", 2),
+    ("tls_mgm", 4),
+    ("tm", 10),
+    ("usrloc", 3),
+];
+
+/// Each package and the largest circle it may have.
+fn packages() -> Vec<(String, usize)> {
+    let mut packages: Vec<_> = LARGEST.map(|(folder, largest)| (folder.to_owned(), largest)).into();
+    for entry in std::fs::read_dir(workspace().join("modules")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = LARGEST_IN_MODULES.iter().find(|(module, _)| *module == name);
+        packages.push((format!("modules/{name}"), known.map_or(1, |(_, largest)| *largest)));
+    }
+    packages
+}
+
 #[test]
 fn imports_run_downwards() {
     let mut failures = Vec::new();
-    for (folder, largest) in LARGEST {
-        let sources = Sources::read(&workspace().join(folder).join("src"));
-        assert!(sources.len() > 1, "{folder} has no sources");
+    for (folder, largest) in packages() {
+        let sources = Sources::read(&workspace().join(&folder).join("src"));
+        assert!(sources.len() > 0, "{folder} has no sources");
         let circles = circles::circles(&sources.imports());
         let widest = circles.iter().map(Vec::len).max().unwrap_or(1);
         println!("{folder}: {} files, largest circle {widest}", sources.len());

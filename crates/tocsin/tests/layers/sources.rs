@@ -128,11 +128,14 @@ fn read_folder(folder: &Path, module: &mut Names, files: &mut Vec<File>) {
     entries.sort();
     for path in entries {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() {
+        if path.is_dir() && !is_test(&name) {
             module.push(name);
             read_folder(&path, module, files);
             module.pop();
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&name) {
+        } else if path.is_file()
+            && path.extension().is_some_and(|extension| extension == "rs")
+            && !is_test(&name)
+        {
             let mut module = module.clone();
             if !matches!(name.as_str(), "mod" | "lib" | "main") {
                 module.push(name);

@@ -88,7 +88,7 @@ impl Constants {
 
     /// The files of a crate, or of a module of the server, whose path in it begins with `modules`.
     fn files(&self, of: &str, modules: &[String]) -> Result<Vec<PathBuf>, String> {
-        let homes = [format!("crates/{of}/src"), format!("modules/{of}/src"), format!("modules/{of}")];
+        let homes = [format!("crates/{of}/src"), format!("modules/{of}/src")];
         let home = homes.iter().map(|home| self.root.join(home)).find(|home| home.is_dir());
         let home = home.ok_or_else(|| format!("there is no crate {of}"))?;
         let mut files = Vec::new();

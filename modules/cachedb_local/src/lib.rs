@@ -1,0 +1,191 @@
+//! cachedb_local: key-value stores in shared memory, one a collection, for the core's `cache_` functions.
+//!
+//! A key whose time is over is no longer found, and its memory is given back by the TIMER workers within a moment.
+#![forbid(unsafe_code)]
+
+mod collection;
+mod urls;
+
+use std::rc::Rc;
+
+use tocsin_json::{Text, Value as Json};
+use tocsin_mi::{Command, MiError, Outcome as Answer, PIECE, Params, Registry, Reply, Room};
+use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Value};
+use tocsin_server::module::{Deadlines, Module, Setup, SetupError};
+use tocsin_server::parameters::{number, text};
+use tocsin_server::{Context, Server, Worker};
+
+use self::collection::{Collection, Matching};
+use self::urls::{DEFAULT, Sizes, collection_of};
+
+/// The module's name.
+const NAME: &str = "cachedb_local";
+/// The most collections.
+const COLLECTION_LIMIT: usize = 64;
+/// Bytes of keys and values that `cache_fetch_chunk` shows.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How long a pattern for keys may be, in bytes: each key costs time in the product of both lengths at worst.
+const GLOB_LIMIT: usize = 256;
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct CachedbLocal;
+
+/// All collections.
+#[derive(Debug)]
+struct Collections(Vec<Rc<Collection>>);
+
+impl Collections {
+    fn find(&self, name: &[u8]) -> Option<&Rc<Collection>> {
+        self.0.iter().find(|collection| collection.name.as_bytes() == name)
+    }
+}
+
+impl Module for CachedbLocal {
+    fn spec(&self) -> ModuleSpec<Context> {
+        const NAMES: &[ModParam] = &[
+            text("cachedb_url"),
+            text("cache_collections"),
+            number("cache_clean_period"),
+            number("exec_threshold"),
+        ];
+        ModuleSpec { params: NAMES, functions: vec![remove_chunk()], ..ModuleSpec::new(NAME) }
+    }
+
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        let wrong = |name, problem| SetupError::Parameter { module: NAME, name, problem };
+        let mut sizes = Sizes::default();
+        for line in setup.parameters.all("cache_collections").filter_map(Value::to_bytes) {
+            sizes.read(&line).map_err(|problem| wrong("cache_collections", problem))?;
+        }
+        if sizes.0.len() > COLLECTION_LIMIT {
+            return Err(wrong("cache_collections", format!("more than {COLLECTION_LIMIT} collections")));
+        }
+        let mut collections = Vec::new();
+        for (name, exponent) in &sizes.0 {
+            let collection = Collection::create(setup.arena, name, *exponent)?;
+            setup.tables.push(collection.sweeper());
+            collections.push(Rc::new(collection));
+        }
+        let collections = Collections(collections);
+        let urls: Vec<_> = setup.parameters.all("cachedb_url").filter_map(Value::to_bytes).collect();
+        let urls = if urls.is_empty() { vec!["local://".into()] } else { urls };
+        for url in urls {
+            let (id, name) = collection_of(&url).map_err(|problem| wrong("cachedb_url", problem))?;
+            let collection = collections.find(&name).ok_or_else(|| {
+                let shown = String::from_utf8_lossy(&name);
+                wrong(
+                    "cachedb_url",
+                    format!("there is no collection `{shown}`: name it in cache_collections"),
+                )
+            })?;
+            setup.registered.caches.add(id, Rc::clone(collection) as _);
+        }
+        setup
+            .registered
+            .deadlines
+            .extend(collections.0.iter().map(|collection| Rc::new(Expiry(Rc::clone(collection))) as _));
+        setup.registered.states.put(collections);
+        Ok(())
+    }
+
+    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+        let forms: &[&[&str]] = &[&["glob"], &["glob", "collection"]];
+        let help = "removes the entries whose key is as a pattern says";
+        registry.add(Command::new(NAME, "cache_remove_chunk", forms, help, move |params: Params| {
+            Reply::later(async move { remove(collection_named(server, &params)?, &glob(&params)?).await })
+        }));
+        let help = "shows the entries whose key is as a pattern says";
+        registry.add(Command::new(NAME, "cache_fetch_chunk", forms, help, move |params: Params| {
+            Reply::later(
+                async move { fetch_chunk(collection_named(server, &params)?, &glob(&params)?).await },
+            )
+        }));
+    }
+}
+
+fn glob(params: &Params) -> Result<Vec<u8>, MiError> {
+    let glob = params.text("glob")?.into_owned();
+    if glob.len() > GLOB_LIMIT {
+        return Err(MiError::invalid_params(format!("A pattern has at most {GLOB_LIMIT} bytes")));
+    }
+    Ok(glob)
+}
+
+/// Removes what matches; others have their turn after each shard.
+async fn remove(collection: &Collection, glob: &[u8]) -> Answer {
+    let mut pauses = Room::new(0);
+    for shard in 0..collection.shards() {
+        while collection.remove_matching(shard, glob) {
+            pauses.did(PIECE).await;
+        }
+        pauses.did(PIECE).await;
+    }
+    Ok(Json::from("OK"))
+}
+
+fn collection_named(server: &'static Server, params: &Params) -> Result<&'static Rc<Collection>, MiError> {
+    let name = params.optional_text("collection")?;
+    let name = name.as_deref().unwrap_or(DEFAULT.as_bytes());
+    server.state::<Collections>().find(name).ok_or_else(|| MiError::new(404, "Collection not found"))
+}
+
+/// What matches, as far as there is room; others have their turn after each shard.
+async fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
+    let (mut found, mut pauses) = (Matching::new(CHUNK_BYTES), Room::new(0));
+    for shard in 0..collection.shards() {
+        collection.matching(shard, glob, &mut found);
+        pauses.did(PIECE).await;
+    }
+    let truncated = found.is_full.then(|| ("truncated", Json::from(true)));
+    let entries = found.sorted().into_iter().map(|(key, value)| {
+        let text = |bytes: &[u8]| Json::Str(Text::copy_of(bytes));
+        Json::object([("name", text(&key)), ("value", text(&value))])
+    });
+    Ok(Json::object([("keys", Json::array(entries))].into_iter().chain(truncated)))
+}
+
+/// `cache_remove_chunk([collection,] glob)`
+fn remove_chunk() -> Function<Context> {
+    const PARAMS: &[Param] =
+        &[Param::required("collection or glob", ParamKind::Str), Param::optional("glob", ParamKind::Str)];
+    Function::new("cache_remove_chunk", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let (name, glob) = match (arguments[0].as_str(), arguments[1].as_str()) {
+                (Some(glob), None) => (DEFAULT.as_bytes(), glob),
+                (Some(name), Some(glob)) => (name, glob),
+                (None, _) => return Outcome::FALSE,
+            };
+            let Some(collection) = cx.server().state::<Collections>().find(name) else {
+                tracing::error!("cache_remove_chunk: there is no collection `{}`", name.escape_ascii());
+                return Outcome::FALSE;
+            };
+            if glob.len() > GLOB_LIMIT {
+                tracing::error!("cache_remove_chunk: a pattern has at most {GLOB_LIMIT} bytes");
+                return Outcome::FALSE;
+            }
+            for shard in 0..collection.shards() {
+                while collection.remove_matching(shard, glob) {}
+            }
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+/// The entries whose time is over.
+struct Expiry(Rc<Collection>);
+
+impl Deadlines for Expiry {
+    fn shards(&self) -> usize {
+        self.0.shards()
+    }
+
+    fn next_due(&self, shard: usize) -> u64 {
+        self.0.next_due(shard)
+    }
+
+    fn expire(&self, _: &'static Worker, shard: usize, now: u64) {
+        self.0.expire(shard, now);
+    }
+}

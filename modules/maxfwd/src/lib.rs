@@ -1,0 +1,167 @@
+//! maxfwd: Max-Forwards, so that a request does not go round for ever (RFC 3261 sections 16.3 step 3 and 16.6 step 3).
+#![forbid(unsafe_code)]
+
+use std::rc::Rc;
+
+use tocsin_script::{
+    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Outcome, Param, ParamKind, Routes,
+};
+use tocsin_server::Context;
+use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_sip::{Edits, Message};
+
+/// The default of `max_limit`.
+const DEFAULT_LIMIT: i64 = 256;
+/// The most hops that the header field can say.
+const MOST: i64 = u8::MAX as i64;
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct Maxfwd;
+
+/// `max_limit`: the most hops that a request may leave with.
+#[derive(Debug, Clone, Copy)]
+struct Limit(u8);
+
+impl Module for Maxfwd {
+    fn spec(&self) -> ModuleSpec<Context> {
+        const NAMES: &[ModParam] = &[ModParam { name: "max_limit", kind: ModParamKind::Int }];
+        ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new("maxfwd") }
+    }
+
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        let limit = setup.parameters.number("max_limit", DEFAULT_LIMIT);
+        if !(1..=DEFAULT_LIMIT).contains(&limit) {
+            let problem = format!("{limit} is no limit of hops: give 1 to {DEFAULT_LIMIT}");
+            return Err(SetupError::Parameter { module: "maxfwd", name: "max_limit", problem });
+        }
+        setup.registered.states.put(Limit(hops(limit)));
+        Ok(())
+    }
+}
+
+fn functions() -> Vec<Function<Context>> {
+    const MOST_HOPS: &[Param] = &[Param::required("max_value", ParamKind::Int)];
+    vec![
+        Function::new("mf_process_maxfwd_header", MOST_HOPS, Routes::REQUEST, |site| {
+            if site.constant_int(0).is_some_and(|hops| !(0..=DEFAULT_LIMIT).contains(&hops)) {
+                return Err(ArgError::at(0, format!("hops are 0 to {MOST}")));
+            }
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let Limit(limit) = *cx.server().state::<Limit>();
+                let wanted = hops(arguments[0].to_int().unwrap_or(MOST));
+                Outcome::Done(process(&cx.message, &mut cx.edits, wanted, limit))
+            });
+            Ok(call)
+        }),
+        Function::new("is_maxfwd_lt", MOST_HOPS, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let bound = arguments[0].to_int().unwrap_or(0);
+                Outcome::Done(is_less_than(&cx.message, &cx.edits, bound))
+            });
+            Ok(call)
+        }),
+    ]
+}
+
+fn hops(number: i64) -> u8 {
+    number.clamp(0, MOST) as u8
+}
+
+/// Counts down, or puts `wanted` in. 1: counted down; 2: put in; -1: none are left; -2: not a number of hops.
+fn process(message: &Message, edits: &mut Edits, wanted: u8, limit: u8) -> i64 {
+    match message.max_forwards() {
+        Ok(Some(0)) => -1,
+        Ok(Some(hops)) => {
+            edits.set_max_forwards(message, (hops - 1).min(limit));
+            1
+        }
+        Ok(None) => {
+            edits.set_max_forwards(message, wanted);
+            2
+        }
+        Err(_) => -2,
+    }
+}
+
+/// Compares what the request would leave with. 1: less; -1: not less; -2: there is none; -3: not a number of hops.
+fn is_less_than(message: &Message, edits: &Edits, bound: i64) -> i64 {
+    // What the edits make of the header field shows when it is printed; few scripts ask.
+    let mut printed = Vec::with_capacity(message.bytes().len() + 256);
+    message.print_into(edits, &mut printed);
+    let Ok(leaving) = Message::parse(printed, message.limits()) else { return -3 };
+    match leaving.max_forwards() {
+        Ok(Some(hops)) if i64::from(hops) < bound => 1,
+        Ok(Some(_)) => -1,
+        Ok(None) => -2,
+        Err(_) => -3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tocsin_sip::Limits;
+
+    fn request(line: &str) -> Message {
+        let text =
+            format!("BYE sip:c@d SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{line}Call-ID: x\r\n\r\n");
+        Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap()
+    }
+
+    /// The return code, and the header field that the request leaves with.
+    fn processed(line: &str, wanted: u8, limit: u8) -> (i64, Option<u8>) {
+        let (message, mut edits) = (request(line), Edits::new());
+        let code = process(&message, &mut edits, wanted, limit);
+        let mut printed = Vec::new();
+        message.print_into(&edits, &mut printed);
+        (code, Message::parse(printed, &Limits::DEFAULT).unwrap().max_forwards().unwrap_or(None))
+    }
+
+    #[test]
+    fn scripts_count_and_compare() {
+        use tocsin_testbench::{TestBed, first_line, header, request};
+
+        /// The modules that the configurations here load.
+        const TEST_BED: TestBed = TestBed::with(|| vec![Rc::new(Maxfwd), Rc::new(tocsin_sl::Sl)]);
+        let script = r#"route {
+            if (!mf_process_maxfwd_header(10) && $retcode == -1) { sl_send_reply(483, "Too Many Hops"); exit; }
+            if (is_maxfwd_lt(1)) { sl_send_reply(484, "Last Hop"); exit; }
+            forward();
+        }"#;
+        let lines = "loadmodule \"sl.so\"\nloadmodule \"maxfwd.so\"\nmodparam(\"maxfwd\", \"max_limit\", 32)";
+        let bench = TEST_BED.bench(lines, script);
+        let of = |hops: &str| bench.serve(&request("BYE", "", hops), 1).remove(0);
+        assert_eq!(first_line(&of("Max-Forwards: 0\r\n")), "SIP/2.0 483 Too Many Hops");
+        assert_eq!(first_line(&of("Max-Forwards: 1\r\n")), "SIP/2.0 484 Last Hop");
+        assert_eq!(header(&of("Max-Forwards: 9\r\n"), "Max-Forwards"), Some("8"));
+        assert_eq!(header(&of("Max-Forwards: 70\r\n"), "Max-Forwards"), Some("32"));
+        assert_eq!(header(&of(""), "Max-Forwards"), Some("10"));
+        assert!(TEST_BED.try_bench(&lines.replace("32", "0"), script).is_err());
+        assert!(TEST_BED.try_bench(lines, &script.replace("header(10)", "header(257)")).is_err());
+    }
+
+    #[test]
+    fn hops_are_counted_down_or_put_in() {
+        assert_eq!(processed("Max-Forwards: 70\r\n", 10, 255), (1, Some(69)));
+        assert_eq!(processed("Max-Forwards: 70\r\n", 10, 32), (1, Some(32)));
+        assert_eq!(processed("Max-Forwards: 1\r\n", 10, 255), (1, Some(0)));
+        assert_eq!(processed("", 10, 255), (2, Some(10)));
+        assert_eq!(processed("Max-Forwards: 0\r\n", 10, 255), (-1, Some(0)));
+        assert_eq!(processed("Max-Forwards: 256\r\n", 10, 255), (-2, None));
+        assert_eq!(processed("Max-Forwards: many\r\n", 10, 255), (-2, None));
+    }
+
+    #[test]
+    fn what_the_request_leaves_with_is_compared() {
+        let (message, mut edits) = (request("Max-Forwards: 1\r\n"), Edits::new());
+        assert_eq!(is_less_than(&message, &edits, 1), -1);
+        process(&message, &mut edits, 10, 255);
+        assert_eq!(is_less_than(&message, &edits, 1), 1);
+        let (message, mut edits) = (request(""), Edits::new());
+        assert_eq!(is_less_than(&message, &edits, 1), -2);
+        process(&message, &mut edits, 10, 255);
+        assert_eq!((is_less_than(&message, &edits, 10), is_less_than(&message, &edits, 11)), (-1, 1));
+        assert_eq!(is_less_than(&request("Max-Forwards: x\r\n"), &Edits::new(), 1), -3);
+    }
+}

@@ -1,0 +1,96 @@
+//! Files that management clients find a transport by: where they may be made, with which permissions, for whom.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use tocsin_mi::datagram::is_served;
+use tocsin_mi::fifo::is_read;
+use tocsin_mi::jsonrpc::Style;
+use tocsin_process::{lookup_group, lookup_user};
+use tocsin_script::Value;
+use tocsin_server::module::Parameters;
+
+/// Permissions when nothing else is asked for.
+const DEFAULT_MODE: u32 = 0o660;
+
+/// What a transport makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A FIFO.
+    Fifo,
+    /// A UNIX socket.
+    Socket,
+}
+
+/// Makes room for a file: its folder has to exist, and what has its name is removed if it is one of the kind that a server
+/// left behind, whichever user that was. What a living server uses, and everything else, stays, and is an error.
+pub fn make_room(path: &Path, kind: Kind) -> Result<(), String> {
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(format!("`{shown}` is no name of a file")),
+    };
+    if !folder.is_dir() {
+        return Err(format!("{shown} cannot be made: there is no folder {}", folder.display()));
+    }
+    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
+    let same = match kind {
+        Kind::Fifo => found.file_type().is_fifo(),
+        Kind::Socket => found.file_type().is_socket(),
+    };
+    if !same {
+        return Err(format!("{shown} is there and is something else: remove it, or choose another name"));
+    }
+    let in_use = match kind {
+        Kind::Fifo => is_read(path),
+        Kind::Socket => is_served(path),
+    };
+    match in_use {
+        Ok(true) => Err(format!("{shown} is in use by a server that runs: stop it, or choose another name")),
+        Ok(false) => std::fs::remove_file(path)
+            .map_err(|cause| format!("{shown} was left behind and cannot be removed: {cause}")),
+        Err(cause) => Err(format!(
+            "{shown} is there, and it cannot be told whether a server uses it ({cause}): remove it, or choose another name"
+        )),
+    }
+}
+
+/// Permission bits, written in octal digits: `0660`.
+pub fn mode(parameters: &Parameters, name: &str) -> Result<u32, String> {
+    // Numbers of the configuration are decimal: the digits say what was meant.
+    match parameters.value(name) {
+        None => Ok(DEFAULT_MODE),
+        Some(value) => {
+            let digits = value.to_bytes().unwrap_or_default();
+            let bits =
+                std::str::from_utf8(&digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+            let wrong = || format!("`{}` are no permissions: write them in octal, as 0660", digits.lossy());
+            bits.filter(|bits| *bits <= 0o7777).ok_or_else(wrong)
+        }
+    }
+}
+
+/// A user, by name or number; `None` when none is given.
+pub fn user(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
+    identity(parameters, name, |text| lookup_user(text).map_err(|cause| cause.to_string()))
+}
+
+/// A group, by name or number; `None` when none is given.
+pub fn group(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
+    identity(parameters, name, |text| lookup_group(text).map_err(|cause| cause.to_string()))
+}
+
+fn identity(
+    parameters: &Parameters,
+    name: &str,
+    lookup: impl FnOnce(&str) -> Result<u32, String>,
+) -> Result<Option<u32>, String> {
+    let given = parameters.value(name).and_then(Value::to_bytes);
+    given.map(|text| lookup(&text.lossy())).transpose()
+}
+
+/// `pretty_printing`.
+pub fn style(parameters: &Parameters) -> Style {
+    if parameters.number("pretty_printing", 0) != 0 { Style::Pretty } else { Style::Compact }
+}

@@ -1,0 +1,195 @@
+//! `save()`: a registration is read, applied to the bindings of its AOR, and answered.
+
+use tocsin_script::{Bytes, Value};
+use tocsin_server::sockets::Listener;
+use tocsin_server::time::unix_seconds;
+use tocsin_server::{Context, Server};
+use tocsin_sip::{HeaderName, UriRef};
+
+use super::State;
+use super::answer::{gruu_base, refusal_lines, write_contacts, write_line};
+use super::aor::aor_of;
+use super::apply::{Matching, Registration, Rules, apply};
+use super::flags::SaveFlags;
+use super::flow::{Flow, keep_connection};
+use super::refusal::Refusal;
+use super::request::{Surroundings, read};
+use tocsin_usrloc::{Bindings, Locations, until_settled};
+
+/// Saves what the message of `cx` registers, and answers it. `aor` is the URI of an AOR other than that of To.
+pub(super) fn save(
+    cx: &mut Context,
+    domain: usize,
+    flags: &SaveFlags,
+    aor: Option<&Bytes>,
+    tag: Option<Bytes>,
+) -> bool {
+    let server = cx.server();
+    let state = server.state::<State>();
+    let outcome = register(cx, state, domain, flags, aor, tag.unwrap_or_default());
+    let answers = !flags.no_reply && cx.message.is_request();
+    match outcome {
+        Ok(saved) => {
+            server.statistics.add(state.accepted, 1);
+            if saved.seconds > 0 && cx.flags & state.persistent_flag != 0 {
+                keep_connection(cx, saved.seconds);
+            }
+            !answers || answer(cx, 200, b"OK", &saved.lines)
+        }
+        Err(refusal) => {
+            server.statistics.add(state.rejected, 1);
+            tracing::info!("registration from {} refused: {refusal}", cx.received.source);
+            if answers {
+                let path = cx.message.header(HeaderName::Path).map(tocsin_sip::unfold).unwrap_or_default();
+                let lines = refusal_lines(refusal, &path, &state.settings);
+                let (status, reason) = refusal.status();
+                answer(cx, status, reason.as_bytes(), &lines);
+            }
+            false
+        }
+    }
+}
+
+/// Answers with these header lines beside those that the script has asked for.
+fn answer(cx: &mut Context, status: u16, reason: &[u8], lines: &[u8]) -> bool {
+    let kept = cx.reply_lines.len();
+    cx.reply_lines.extend_from_slice(lines);
+    let sent = tocsin_signaling::send(cx, status, reason);
+    cx.reply_lines.truncate(kept);
+    sent
+}
+
+/// What came of a registration.
+struct Saved {
+    /// The header lines of the response.
+    lines: Vec<u8>,
+    /// How long its longest contact lives, in seconds; 0 when it has none.
+    seconds: u32,
+}
+
+/// Changes the bindings.
+fn register(
+    cx: &Context,
+    state: &State,
+    domain: usize,
+    flags: &SaveFlags,
+    aor: Option<&Bytes>,
+    tag: Bytes,
+) -> Result<Saved, Refusal> {
+    let (server, now) = (cx.server(), unix_seconds());
+    let locations = server.state::<Locations>();
+    let target = match aor {
+        Some(uri) => uri,
+        None => cx.message.to().map_err(|_| Refusal::Malformed)?.uri_text(),
+    };
+    let key = aor_of(target, locations.settings().use_domain, &state.settings).map_err(|_| Refusal::Aor)?;
+    let surroundings = surroundings(cx, state, flags, tag)?;
+    // In a reply, the contact that was sent on is the one that the answer is about.
+    let sent_on =
+        if cx.message.is_request() { None } else { first_avp(cx, state.settings.mcontact_avp.as_ref()) };
+    let id = |uri: &[u8], call_id: &[u8]| server.keyed_hash(&[&key, uri, call_id]);
+    let registration = read(&cx.message, &surroundings, &state.settings, flags, sent_on.as_deref(), now, id)?;
+    let rules = rules(state, locations, flags);
+    let gruu = (state.settings.gruu && cx.message.lists_token(HeaderName::Supported, b"gruu"))
+        .then(|| gruu_base(target))
+        .flatten();
+    let told = |bindings: &Bindings<'_>| {
+        let is_asked_for =
+            |uri: &[u8]| !flags.only_request || registration.contacts.iter().any(|w| w.uri == uri);
+        let contacts = bindings.contacts().iter().filter(|contact| is_asked_for(contact.uri));
+        let mut lines = Vec::new();
+        write_contacts(contacts, &state.settings, gruu.as_deref(), now, &mut lines);
+        if surroundings.tells_path {
+            write_line(b"Path", &surroundings.path, &mut lines);
+        }
+        let seconds = registration.contacts.iter().map(|wanted| wanted.seconds).max().unwrap_or(0);
+        if registration.contacts.iter().any(|wanted| wanted.is_flow && wanted.seconds > 0) {
+            write_line(b"Require", b"outbound", &mut lines);
+            if let Some(timer) = surroundings.flow.timer(server.settings.tcp.lifetime) {
+                write_line(b"Flow-Timer", timer.to_string().as_bytes(), &mut lines);
+            }
+        }
+        Saved { lines, seconds }
+    };
+    let settled = until_settled(|| {
+        let draft = locations.open(state.domains[domain], &key);
+        let mut bindings = locations.bindings(&draft);
+        if is_question(&registration) {
+            return Ok(Ok(told(&bindings)));
+        }
+        if let Err(refusal) = apply(&mut bindings, &registration, &rules) {
+            return Ok(Err(refusal));
+        }
+        locations.commit(server, &draft, &bindings)?;
+        Ok(Ok(told(&bindings)))
+    });
+    settled.map_err(Refusal::NotCommitted)?
+}
+
+/// A registration without contacts asks for those that there are (RFC 3261 section 10.2.3).
+fn is_question(registration: &Registration<'_>) -> bool {
+    !registration.everything_off && registration.contacts.is_empty()
+}
+
+fn rules(state: &State, locations: &Locations, flags: &SaveFlags) -> Rules {
+    let by_call_id = locations.settings().match_call_id;
+    let usual = if by_call_id { Matching::UriAndCallId } else { Matching::Uri };
+    Rules {
+        matching: flags.matching.clone().unwrap_or(usual),
+        cseq_delay: locations.settings().cseq_delay,
+        max_contacts: flags.max_contacts.unwrap_or(state.settings.max_contacts),
+        force: flags.force,
+    }
+}
+
+/// What is known about the registration beside its contacts: from the message, and from the script.
+fn surroundings<'a>(
+    cx: &'a Context,
+    state: &State,
+    flags: &SaveFlags,
+    tag: Bytes,
+) -> Result<Surroundings<'a>, Refusal> {
+    let mut all = Surroundings::of(&cx.message, flags)?;
+    if all.received.is_empty()
+        && let Some(address) = first_avp(cx, state.settings.received_avp.as_ref())
+    {
+        if UriRef::parse(&address).is_ok() {
+            all.received = address.to_vec().into();
+        } else {
+            tracing::error!("save: received_avp holds `{}`, which is no URI", address.lossy());
+        }
+    }
+    if cx.message.is_request() {
+        let protocol = cx.server().network.sockets.listener(cx.received.socket).protocol;
+        all.flow = Flow::of(&cx.message, protocol, cx.received.source, flags.path);
+    }
+    all.attr = first_avp(cx, state.settings.attr_avp.as_ref()).unwrap_or_default();
+    all.tag = tag;
+    all.cflags = cx.targets.main.flags;
+    let elsewhere = flags.socket_header.then(|| socket_of_header(cx, state)).flatten();
+    all.socket = Some(elsewhere.map_or(cx.received.socket, |listener| listener.id));
+    Ok(all)
+}
+
+/// The newest value of an AVP.
+fn first_avp(cx: &Context, name: Option<&Bytes>) -> Option<Bytes> {
+    cx.avps.values(name?).next().and_then(Value::to_bytes).filter(|text| !text.is_empty())
+}
+
+/// The listener that the header field of `sock_hdr_name` names, as `udp:192.0.2.1:5060`.
+fn socket_of_header(cx: &Context, state: &State) -> Option<&'static Listener> {
+    let name = state.settings.sock_hdr_name.as_ref()?;
+    let value = std::str::from_utf8(cx.message.header_by_text(name)?).ok()?;
+    let found = listener_named(cx.server(), value.trim());
+    if found.is_none() {
+        tracing::warn!("save: {} names `{value}`, which is none of the sockets here", name.lossy());
+    }
+    found
+}
+
+fn listener_named(server: &'static Server, text: &str) -> Option<&'static Listener> {
+    let (protocol, address) = text.split_once(':')?;
+    let protocol = tocsin_net::Protocol::parse(protocol.as_bytes())?;
+    let (host, port) = tocsin_net::split_host_port(address).ok()?;
+    server.network.sockets.find(Some(protocol), host, port)
+}

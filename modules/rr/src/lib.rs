@@ -1,0 +1,70 @@
+//! rr: record routing and loose routing (RFC 3261 sections 16.4, 16.6 and 16.12).
+//!
+//! [`record`] puts this server into the route set of a dialog; [`loose`] follows a route set that comes back in Route
+//! header fields; [`local`] tells what the part of it that names this server carries. Nothing is kept: what a function
+//! needs to know of an earlier one is in the message and its edits.
+#![forbid(unsafe_code)]
+
+mod local;
+mod loose;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::{Context, Server};
+use tocsin_sip::{Scheme, UriRef};
+
+/// The module.
+#[derive(Debug, Clone, Copy)]
+pub struct Rr;
+
+/// The module's parameters.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    /// `append_fromtag`: note the From tag, to tell caller from callee later.
+    from_tag: bool,
+    /// `enable_double_rr`: two entries where a request leaves by another socket than it came by.
+    double: bool,
+    /// `add_username`: note the user of the Request-URI.
+    username: bool,
+    /// `enable_socket_mismatch_warning`: tell in the log of presets that name another host.
+    mismatch_warning: bool,
+}
+
+impl Module for Rr {
+    fn spec(&self) -> ModuleSpec<Context> {
+        const NAMES: &[ModParam] = &[
+            ModParam { name: "append_fromtag", kind: ModParamKind::Int },
+            ModParam { name: "enable_double_rr", kind: ModParamKind::Int },
+            ModParam { name: "add_username", kind: ModParamKind::Int },
+            ModParam { name: "enable_socket_mismatch_warning", kind: ModParamKind::Int },
+        ];
+        let mut functions = record::functions();
+        functions.push(loose::function());
+        functions.extend(local::functions());
+        ModuleSpec { params: NAMES, functions, variables: vec![local::variable()], ..ModuleSpec::new("rr") }
+    }
+
+    fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        let is_on = |name: &str, default: i64| setup.parameters.number(name, default) != 0;
+        let settings = Settings {
+            from_tag: is_on("append_fromtag", 1),
+            double: is_on("enable_double_rr", 1),
+            username: is_on("add_username", 0),
+            mismatch_warning: is_on("enable_socket_mismatch_warning", 1),
+        };
+        setup.registered.states.put(settings);
+        setup.registered.on_leaving.push(Rc::new(record::double));
+        Ok(())
+    }
+}
+
+/// Whether a URI of a route set names this server.
+fn is_own(server: &Server, uri: &UriRef<'_>) -> bool {
+    matches!(uri.scheme(), Scheme::Sip | Scheme::Sips)
+        && server.network.sockets.is_myself(uri.host(), uri.port())
+}
