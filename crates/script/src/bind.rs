@@ -5,30 +5,27 @@ use std::rc::Rc;
 
 use crate::call::Host;
 use crate::format;
-use crate::library::{ModuleSpec, Transform, Transformation, Variable};
-use crate::reference::{IndexText, Reference, TransformationText};
+use crate::library::{ModuleSpec, Variable};
+use crate::reference::{IndexText, Reference};
 use crate::route::Routes;
-use crate::site::{ArgError, TransformationSite, VarSite};
+use crate::site::{ArgError, VarSite};
+use crate::transformations::prepare;
 use crate::value::{Bytes, Value};
 use crate::variable::{Bound, BoundIndex, Index, SubName};
 
 type Prepare<T> = HashMap<&'static str, T>;
 
-/// The variables and transformations a configuration may use: those of the core and of the modules it loads.
+/// The variables a configuration may use: those of the core and of the modules it loads.
 pub(crate) struct Names<C: Host> {
     variables: Prepare<Variable<C>>,
-    transformations: Prepare<Transformation<C>>,
 }
 
 impl<C: Host> Names<C> {
     pub(crate) fn new<'a>(modules: impl IntoIterator<Item = &'a ModuleSpec<C>>) -> Self {
-        let mut names = Self { variables: HashMap::new(), transformations: HashMap::new() };
+        let mut names = Self { variables: HashMap::new() };
         for module in modules {
             for Variable { name, prepare } in &module.variables {
                 names.variables.insert(name, Variable { name, prepare: prepare.clone() });
-            }
-            for Transformation { name, prepare } in &module.transformations {
-                names.transformations.insert(name, Transformation { name, prepare: prepare.clone() });
             }
         }
         names
@@ -63,13 +60,14 @@ impl<C: Host> Names<C> {
             routes,
         };
         let accessor = (variable.prepare)(&site)?;
-        let transforms = reference.transformations.iter().map(|text| self.transform(text, routes));
+        let prepared = prepare(&reference.transformations, self, routes)?;
         Ok(Bound {
             text: reference.text.as_str().into(),
             name: reference.name.as_str().into(),
             accessor,
             index,
-            transforms: transforms.collect::<Result<_, _>>()?,
+            transforms: prepared.transforms,
+            unprinted: prepared.unprinted,
         })
     }
 
@@ -88,39 +86,4 @@ impl<C: Host> Names<C> {
             None => SubName::Format(Rc::new(expr)),
         })
     }
-
-    fn transform(
-        self: &Rc<Self>,
-        text: &TransformationText,
-        routes: Routes,
-    ) -> Result<Transform<C>, ArgError> {
-        let (name, position) = match self.transformations.contains_key(text.name.as_str()) {
-            true => (text.name.clone(), None),
-            false => without_position(&text.name),
-        };
-        let Some(transformation) = self.transformations.get(name.as_str()) else {
-            let known = self.transformations.keys().copied();
-            let error = ArgError::new(format!("unknown transformation <{}>", text.name));
-            return Err(error.suggest(&text.name, known));
-        };
-        let site = TransformationSite {
-            name: transformation.name,
-            position,
-            arguments: text.arguments.as_deref(),
-            names: self,
-            routes,
-        };
-        (transformation.prepare)(&site)
-    }
-}
-
-/// `nameaddr.-1.uri` is `nameaddr.uri` at -1.
-fn without_position(name: &str) -> (String, Option<i64>) {
-    let mut parts = name.splitn(3, '.');
-    if let (Some(class), Some(number), Some(rest)) = (parts.next(), parts.next(), parts.next())
-        && let Ok(number) = number.parse()
-    {
-        return (format!("{class}.{rest}"), Some(number));
-    }
-    (name.to_owned(), None)
 }

@@ -6,12 +6,10 @@ use crate::call::Host;
 use crate::global::MAX_WHILE_LOOPS;
 use crate::language;
 use crate::library::{Global, GlobalKind, Library, ModuleSpec};
-use crate::strings;
 
 impl<C: Host> Library<C> {
     /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
-    /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line`, `$cfg_file`, and
-    /// the `s.` transformations.
+    /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line` and `$cfg_file`.
     pub fn new() -> Self {
         let mut library =
             Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
@@ -21,7 +19,6 @@ impl<C: Host> Library<C> {
             doc: "how often a loop may run before it is stopped",
         });
         library.core.variables = language::variables();
-        library.core.transformations = strings::transformations();
         library
     }
 }

@@ -1,6 +1,7 @@
 //! What passes between the machine and the host's functions.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
@@ -98,6 +99,12 @@ pub trait Host: Sized + 'static {
     /// A function has returned; `started` is what [`Host::action_starts`] said.
     fn action_done(&mut self, name: &str, line: u32, started: u64) {
         let _ = (name, line, started);
+    }
+
+    /// The address of a name, if it is known without waiting: for `{ip.resolve}`.
+    fn address_of(&mut self, name: &Bytes) -> Option<IpAddr> {
+        let _ = name;
+        None
     }
 
     /// The route of `event` asked for a parameter, by name or by number, that is not among the `given` ones it has.

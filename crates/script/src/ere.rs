@@ -17,12 +17,26 @@ const CLASSES: &[&str] = &[
     "xdigit",
 ];
 
+/// How an expression matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags {
+    /// Without regard to case.
+    pub(crate) any_case: bool,
+    /// `^` and `$` match at each line of the text, and neither a dot nor `[^x]` matches a line feed.
+    pub(crate) lines: bool,
+}
+
 /// Compiles a POSIX extended regular expression of the configuration, as `=~` does.
 ///
 /// # Errors
 /// What is wrong with the pattern, in words.
 pub fn compile(pattern: &[u8]) -> Result<Regex, String> {
-    build(builder(pattern, true, false)?.size_limit(MAX_COMPILED_BYTES))
+    compile_with(pattern, Flags { any_case: true, lines: false })
+}
+
+/// As [`compile`], with other flags.
+pub(crate) fn compile_with(pattern: &[u8], flags: Flags) -> Result<Regex, String> {
+    build(builder(pattern, flags)?.size_limit(MAX_COMPILED_BYTES))
 }
 
 /// The same for a pattern that is made at run time, and may come from a message: it may cost less.
@@ -30,23 +44,28 @@ pub fn compile(pattern: &[u8]) -> Result<Regex, String> {
 /// # Errors
 /// What is wrong with the pattern, in words.
 pub fn compile_made(pattern: &[u8]) -> Result<Regex, String> {
-    compile_made_with(pattern, true, false)
+    compile_made_flags(pattern, Flags { any_case: true, lines: false })
 }
 
-/// As [`compile_made`]: `any_case` matches without regard to case, `lines` lets `^` and `$` match within the text (the
-/// flags of `{re.subst}`).
+/// As [`compile_made`]: `any_case` matches without regard to case, `lines` lets `^` and `$` match within the text, and
+/// neither a dot nor `[^x]` match a line feed.
 ///
 /// # Errors
 /// What is wrong with the pattern, in words.
 pub fn compile_made_with(pattern: &[u8], any_case: bool, lines: bool) -> Result<Regex, String> {
-    let mut builder = builder(pattern, any_case, lines)?;
-    build(builder.size_limit(MAX_MADE_BYTES).dfa_size_limit(MAX_MADE_STATES_BYTES))
+    compile_made_flags(pattern, Flags { any_case, lines })
 }
 
-fn builder(pattern: &[u8], any_case: bool, lines: bool) -> Result<RegexBuilder, String> {
-    let pattern = Translation { pattern, at: 0, out: String::with_capacity(pattern.len() + 8) }.run()?;
+/// As [`compile_made`], with other flags.
+pub(crate) fn compile_made_flags(pattern: &[u8], flags: Flags) -> Result<Regex, String> {
+    build(builder(pattern, flags)?.size_limit(MAX_MADE_BYTES).dfa_size_limit(MAX_MADE_STATES_BYTES))
+}
+
+fn builder(pattern: &[u8], Flags { any_case, lines }: Flags) -> Result<RegexBuilder, String> {
+    let out = String::with_capacity(pattern.len() + 8);
+    let pattern = Translation { pattern, at: 0, lines, out }.run()?;
     let mut builder = RegexBuilder::new(&pattern);
-    builder.unicode(false).case_insensitive(any_case).multi_line(lines).dot_matches_new_line(true);
+    builder.unicode(false).case_insensitive(any_case).multi_line(lines).dot_matches_new_line(!lines);
     Ok(builder)
 }
 
@@ -64,6 +83,8 @@ fn build(builder: &RegexBuilder) -> Result<Regex, String> {
 struct Translation<'a> {
     pattern: &'a [u8],
     at: usize,
+    /// A list of what not to match holds the line feed.
+    lines: bool,
     out: String,
 }
 
@@ -126,7 +147,7 @@ impl Translation<'_> {
     fn brackets(&mut self) -> Result<(), String> {
         self.out.push('[');
         if self.pattern.get(self.at) == Some(&b'^') {
-            self.out.push('^');
+            self.out.push_str(if self.lines { "^\\n" } else { "^" });
             self.at += 1;
         }
         let mut first = true;

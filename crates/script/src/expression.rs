@@ -9,11 +9,8 @@ use thiserror::Error;
 
 use crate::call::Host;
 use crate::operator::Binary;
-use crate::value::{Bytes, Value};
+use crate::value::{Bytes, MAX_STRING_BYTES, Value};
 use crate::variable::Bound;
-
-/// A string made by a script has at most this many bytes.
-pub const MAX_STRING_BYTES: usize = 1 << 20;
 
 /// Why an expression has no value.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -428,7 +428,7 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) -> usize {
             out.push(digits.iter().fold(0, |value, digit| value * 16 + digit) as u8);
             return 2 + digits.len();
         }
-        Some(b'0') => {
+        Some(b'0') if matches!(text.get(2), Some(b'0'..=b'7')) => {
             let digits = text[2..].iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
             let value =
                 text[2..2 + digits].iter().fold(0u32, |value, digit| value * 8 + u32::from(digit - b'0'));
@@ -498,12 +498,12 @@ mod tests {
 
     #[test]
     fn escapes_of_a_string() {
-        let (kinds, errors) = lex(r#""a\n\r\t\"\\b" "\x41\x2\0101" "10\.1$" 'raw\n'"#);
+        let (kinds, errors) = lex(r#""a\n\r\t\"\\b" "\x41\x2\0101" "10\.1$\0" 'raw\n'"#);
         assert_eq!(errors, 0);
         let expected = vec![
             text(b"a\n\r\t\"\\b", false),
             text(b"A\x02A", false),
-            text(b"10\\.1$", false),
+            text(b"10\\.1$\\0", false),
             text(b"raw\\n", true),
         ];
         assert_eq!(kinds, expected);

@@ -27,7 +27,7 @@ mod reference;
 mod route;
 mod site;
 mod source;
-mod strings;
+mod transformations;
 mod tree;
 mod value;
 mod variable;
@@ -44,21 +44,24 @@ pub use ere::{
     compile as compile_regex, compile_made as compile_made_regex,
     compile_made_with as compile_made_regex_with,
 };
-pub use expression::{Expr, Fault, MAX_STRING_BYTES, Operator, Part, Pattern};
+pub use expression::{Expr, Fault, Operator, Part, Pattern};
 pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
-    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Transform,
-    Transformation, Variable,
+    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Variable,
 };
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
 pub use program::{DEFAULT_MAX_WHILE_LOOPS, ModuleSetting, Program, Statement};
 pub use reference::{Context, MAX_NESTED_VARIABLES};
 pub use route::{RouteId, RouteKind, Routes};
-pub use site::{ArgError, Site, TransformationArgument, TransformationSite, VarSite};
+pub use site::{ArgError, Site, VarSite};
 pub use source::{
     MAX_FILE_BYTES, MAX_FILES, MAX_INCLUDE_DEPTH, Place, Position, SourceFile, SourceMap, Span,
 };
-pub use value::{Bytes, Value};
+pub use transformations::{
+    CLASSES as TRANSFORMATIONS, Class as TransformationClass, Kind as TransformationKind,
+    Parameter as TransformationParameter, Transformation,
+};
+pub use value::{Bytes, MAX_STRING_BYTES, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};
 pub use vars::ScriptVars;
 pub use vm::{

@@ -1,13 +1,12 @@
-//! The names a configuration may use: the host registers its parameters, functions, variables, transformations and
-//! modules here, and the compiler looks them up.
+//! The names a configuration may use: the host registers its parameters, functions, variables and modules here, and the
+//! compiler looks them up. Transformations belong to the language.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::call::{Call, Host};
 use crate::route::{RouteKind, Routes};
-use crate::site::{ArgError, Site, TransformationSite, VarSite};
-use crate::value::Value;
+use crate::site::{ArgError, Site, VarSite};
 use crate::variable::Accessor;
 
 /// A global parameter.
@@ -72,21 +71,12 @@ pub struct ModuleSpec<C: Host> {
     pub functions: Vec<Function<C>>,
     /// The variables it adds.
     pub variables: Vec<Variable<C>>,
-    /// The transformations it adds.
-    pub transformations: Vec<Transformation<C>>,
 }
 
 impl<C: Host> ModuleSpec<C> {
     /// A module with nothing but its name.
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            params: &[],
-            depends: &[],
-            functions: Vec::new(),
-            variables: Vec::new(),
-            transformations: Vec::new(),
-        }
+        Self { name, params: &[], depends: &[], functions: Vec::new(), variables: Vec::new() }
     }
 }
 
@@ -137,10 +127,6 @@ impl Param {
 
 type PrepareCall<C> = Rc<dyn Fn(&Site<'_, C>) -> Result<Call<C>, ArgError>>;
 type PrepareVariable<C> = Rc<dyn Fn(&VarSite<'_, C>) -> Result<Rc<dyn Accessor<C>>, ArgError>>;
-type PrepareTransformation<C> = Rc<dyn Fn(&TransformationSite<'_, C>) -> Result<Transform<C>, ArgError>>;
-
-/// A prepared transformation: what it makes of a value.
-pub type Transform<C> = Rc<dyn Fn(&mut C, Value) -> Value>;
 
 /// A function scripts may call.
 pub struct Function<C: Host> {
@@ -186,23 +172,6 @@ impl<C: Host> Variable<C> {
     }
 }
 
-/// A transformation of a variable's value, `{class.name,arguments}` (manual, "Script Transformations").
-pub struct Transformation<C: Host> {
-    pub(crate) name: &'static str,
-    pub(crate) prepare: PrepareTransformation<C>,
-}
-
-impl<C: Host> Transformation<C> {
-    /// A transformation of this full name, such as `uri.user`. `{nameaddr.2.uri}` looks for `nameaddr.uri` and
-    /// finds the number in [`TransformationSite::position`].
-    pub fn new(
-        name: &'static str,
-        prepare: impl Fn(&TransformationSite<'_, C>) -> Result<Transform<C>, ArgError> + 'static,
-    ) -> Self {
-        Self { name, prepare: Rc::new(prepare) }
-    }
-}
-
 /// All names a configuration may use.
 pub struct Library<C: Host> {
     pub(crate) globals: BTreeMap<&'static str, Global>,
@@ -224,11 +193,6 @@ impl<C: Host> Library<C> {
     /// Adds a variable that needs no module.
     pub fn variable(&mut self, variable: Variable<C>) {
         self.core.variables.push(variable);
-    }
-
-    /// Adds a transformation that needs no module.
-    pub fn transformation(&mut self, transformation: Transformation<C>) {
-        self.core.transformations.push(transformation);
     }
 
     /// Adds a module that `loadmodule` may switch on.

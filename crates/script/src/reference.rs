@@ -215,7 +215,7 @@ impl<'a> Scanner<'a> {
             Some(comma) => (&inside[..comma], Some(Bytes::new(&inside[comma + 1..]))),
             None => (inside, None),
         };
-        let name = String::from_utf8_lossy(name.trim_ascii()).into_owned();
+        let name = String::from_utf8_lossy(name.trim_ascii_end()).into_owned();
         if name.is_empty() {
             return Err(ScanError {
                 at: open,
@@ -225,13 +225,13 @@ impl<'a> Scanner<'a> {
         Ok(TransformationText { name, arguments })
     }
 
-    /// What stands between the bracket here and the one that closes it, in the same line.
+    /// What stands between the bracket here and the one that closes it; but for a transformation, in the same line.
     fn balanced(&mut self, open: u8, close: u8) -> Result<&'a [u8], ScanError> {
         let start = self.at;
         let mut depth = 0usize;
         while let Some(byte) = self.peek() {
             match byte {
-                b'\n' => break,
+                b'\n' if open != b'{' => break,
                 // an escaped bracket of a regular expression
                 b'\\' => self.at += 1,
                 _ if byte == open => depth += 1,

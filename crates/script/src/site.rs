@@ -1,19 +1,17 @@
-//! The place a function, variable or transformation is used at: what its `prepare` sees when the script is loaded.
+//! The place a function or variable is used at: what its `prepare` sees when the script is loaded.
 
 use std::rc::Rc;
 
 use regex::bytes::Regex;
 
-use crate::bind::Names;
 use crate::call::Host;
 use crate::diagnostics::did_you_mean;
-use crate::format;
 use crate::library::Param;
 use crate::reference::Context;
 use crate::route::RouteId;
 use crate::route::Routes;
 use crate::source::Place;
-use crate::value::{Bytes, Value, decimal};
+use crate::value::{Bytes, Value};
 use crate::variable::{Bound, Index, SubName};
 
 /// Why a function, variable or transformation cannot be used so; reported with the place.
@@ -218,121 +216,6 @@ impl<C: Host> VarSite<'_, C> {
 
     /// The types of routes the variable can be reached from.
     pub fn routes(&self) -> Routes {
-        self.routes
-    }
-}
-
-/// Where a transformation stands.
-pub struct TransformationSite<'a, C: Host> {
-    pub(crate) name: &'a str,
-    pub(crate) position: Option<i64>,
-    pub(crate) arguments: Option<&'a [u8]>,
-    pub(crate) names: &'a Rc<Names<C>>,
-    pub(crate) routes: Routes,
-}
-
-/// One argument of a transformation.
-pub enum TransformationArgument<C> {
-    /// Text as written, without white space around.
-    Text(Bytes),
-    /// A variable.
-    Variable(Rc<Bound<C>>),
-}
-
-impl<C: Host> TransformationArgument<C> {
-    /// The value now; a text that is a number is one.
-    pub fn value(&self, host: &mut C) -> Value {
-        match self {
-            Self::Text(text) => Value::Str(text.clone()),
-            Self::Variable(bound) => bound.read(host),
-        }
-    }
-}
-
-impl<'a, C: Host> TransformationSite<'a, C> {
-    /// The full name, such as `s.substr`.
-    pub fn name(&self) -> &str {
-        self.name
-    }
-
-    /// The number within the name: 2 of `{nameaddr.2.uri}`.
-    pub fn position(&self) -> Option<i64> {
-        self.position
-    }
-
-    /// All that follows the first comma, as it stands; some transformations take separators with care.
-    pub fn raw(&self) -> Option<&'a [u8]> {
-        self.arguments
-    }
-
-    /// The arguments, split at commas, each text or a variable.
-    ///
-    /// # Errors
-    /// An [`ArgError`] if there are fewer than `least` or more than `most`, or a variable is not known.
-    pub fn arguments(&self, least: usize, most: usize) -> Result<Vec<TransformationArgument<C>>, ArgError> {
-        let mut arguments = Vec::new();
-        let mut rest = self.arguments;
-        while let Some(text) = rest {
-            let (argument, after) = self.first_argument(text)?;
-            arguments.push(argument);
-            rest = after;
-        }
-        if arguments.len() < least || arguments.len() > most {
-            let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            return Err(ArgError::new(format!(
-                "{{{}}} takes {count} arguments, {} given",
-                self.name,
-                arguments.len()
-            )));
-        }
-        Ok(arguments)
-    }
-
-    /// The first argument, and what follows the comma after it.
-    ///
-    /// # Errors
-    /// An [`ArgError`] if a variable is not known.
-    pub fn first_argument(
-        &self,
-        text: &'a [u8],
-    ) -> Result<(TransformationArgument<C>, Option<&'a [u8]>), ArgError> {
-        let trimmed = text.trim_ascii_start();
-        if trimmed.first() == Some(&b'$') {
-            let (bound, end) = format::variable(trimmed, self.names, self.routes)?;
-            let after = trimmed[end..].trim_ascii_start();
-            return match after.split_first() {
-                None => Ok((TransformationArgument::Variable(bound), None)),
-                Some((b',', rest)) => Ok((TransformationArgument::Variable(bound), Some(rest))),
-                Some(_) => {
-                    Err(ArgError::new(format!("{{{}}}: a comma expected after a variable", self.name)))
-                }
-            };
-        }
-        let (text, rest) = match memchr::memchr(b',', text) {
-            Some(comma) => (&text[..comma], Some(&text[comma + 1..])),
-            None => (text, None),
-        };
-        Ok((TransformationArgument::Text(Bytes::new(text.trim_ascii())), rest))
-    }
-
-    /// An argument that must be a number or a variable.
-    ///
-    /// # Errors
-    /// An [`ArgError`] if it is a text that is no number.
-    pub fn numeric(&self, argument: &TransformationArgument<C>) -> Result<(), ArgError> {
-        match argument {
-            TransformationArgument::Text(text) if decimal(text).is_none() => {
-                Err(ArgError::new(format!("{{{}}}: `{}` is not a number", self.name, text.lossy())))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn names(&self) -> &Rc<Names<C>> {
-        self.names
-    }
-
-    pub(crate) fn routes(&self) -> Routes {
         self.routes
     }
 }

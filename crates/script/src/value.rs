@@ -6,6 +6,9 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::rc::Rc;
 
+/// A string made by a script has at most this many bytes.
+pub const MAX_STRING_BYTES: usize = 1 << 20;
+
 /// Strings up to this many bytes live in the value itself; longer ones are shared.
 const INLINE_BYTES: usize = 22;
 

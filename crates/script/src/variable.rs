@@ -6,7 +6,6 @@ use thiserror::Error;
 
 use crate::call::Host;
 use crate::expression::Expr;
-use crate::library::Transform;
 use crate::value::{Bytes, Value};
 
 /// An index at which no list has a value.
@@ -117,7 +116,12 @@ pub struct Bound<C> {
     pub(crate) accessor: Rc<dyn Accessor<C>>,
     pub(crate) index: BoundIndex<C>,
     pub(crate) transforms: Box<[Transform<C>]>,
+    /// One more, that printing leaves out.
+    pub(crate) unprinted: Option<Transform<C>>,
 }
+
+/// A prepared transformation: what it makes of a value.
+pub(crate) type Transform<C> = Box<dyn Fn(&mut C, Value) -> Value>;
 
 pub(crate) enum BoundIndex<C> {
     Fixed(Index),
@@ -137,7 +141,7 @@ impl<C: Host> Bound<C> {
 
     /// Whether it can be written.
     pub fn writable(&self) -> bool {
-        self.transforms.is_empty() && self.accessor.writable()
+        self.is_plain() && self.accessor.writable()
     }
 
     /// The value after its transformations.
@@ -149,7 +153,8 @@ impl<C: Host> Bound<C> {
     /// The value of another index than the one written: functions walk lists with it.
     pub fn read_at(&self, host: &mut C, index: Index) -> Value {
         let value = self.accessor.read(host, index);
-        self.transforms.iter().fold(value, |value, transform| transform(host, value))
+        let transforms = self.transforms.iter().chain(&self.unprinted);
+        transforms.fold(value, |value, transform| transform(host, value))
     }
 
     /// Whether it has one value that stands at every index, as `$var(x)` and `$ru` do, and is no list.
@@ -161,10 +166,10 @@ impl<C: Host> Bound<C> {
     pub fn print(&self, host: &mut C, out: &mut Vec<u8>) {
         let index = self.index(host);
         if self.transforms.is_empty() {
-            self.accessor.print(host, index, out);
-        } else {
-            self.read_at(host, index).append_to(out);
+            return self.accessor.print(host, index, out);
         }
+        let value = self.accessor.read(host, index);
+        self.transforms.iter().fold(value, |value, transform| transform(host, value)).append_to(out);
     }
 
     /// Gives it a value, as `=` and `:=` do.
@@ -181,10 +186,15 @@ impl<C: Host> Bound<C> {
     /// # Errors
     /// What [`Accessor::write`] says; [`WriteError::ReadOnly`] if there are transformations.
     pub fn write_at(&self, host: &mut C, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
-        if !self.transforms.is_empty() {
+        if !self.is_plain() {
             return Err(WriteError::ReadOnly);
         }
         self.accessor.write(host, index, value, store)
+    }
+
+    /// Whether it has no transformations.
+    fn is_plain(&self) -> bool {
+        self.transforms.is_empty() && self.unprinted.is_none()
     }
 
     fn index(&self, host: &mut C) -> Index {

@@ -1,0 +1,199 @@
+//! `{re.subst,/expression/replacement/flags}`: as the editor `sed` does it (manual, "Regular Expression Transformations").
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use regex::bytes::{CaptureLocations, Regex};
+
+use super::row::{Effect, Kind, Parameter, Transformation};
+use crate::bind::Names;
+use crate::call::Host;
+use crate::ere::{self, Flags};
+use crate::format;
+use crate::reference::begins_variable;
+use crate::route::Routes;
+use crate::value::{Bytes, MAX_STRING_BYTES, Value};
+use crate::variable::Bound;
+
+pub(super) const ROWS: &[Transformation] = &[Transformation {
+    name: "re.subst",
+    parameters: &[Parameter::required("substitution", Kind::Substitution)],
+    doc: "The text with the first match replaced, or with the flag `g` all of them; `i` matches letters of either case, and \
+          without `s` neither a dot nor `[^x]` matches a line feed while `^` and `$` match at each line. Any character may \
+          stand for the slash. `\\0` to `\\9` in the replacement are the match and its groups, and variables have their \
+          values there. An expression that is written down ends at the first closing brace: one with braces in it has to come \
+          in a variable. NULL if it is none, or if it matches nothing at all, as `b*` does.",
+    effect: Effect::Substitute,
+}];
+
+/// What to replace, and by what.
+pub(super) struct Substitution<C> {
+    regex: Regex,
+    replacement: Box<[Piece<C>]>,
+    global: bool,
+}
+
+/// A piece of a replacement.
+enum Piece<C> {
+    Text(Bytes),
+    Group(usize),
+    Variable(Rc<Bound<C>>),
+}
+
+/// What a variable held, and what it means.
+type Made<C> = (Bytes, Option<Rc<Substitution<C>>>);
+
+/// Reads substitutions; keeps the one that a variable last held.
+pub(super) struct Substitutions<C: Host> {
+    names: Rc<Names<C>>,
+    routes: Routes,
+    last: RefCell<Option<Made<C>>>,
+}
+
+impl<C: Host> Substitutions<C> {
+    pub(super) fn new(names: Rc<Names<C>>, routes: Routes) -> Self {
+        Self { names, routes, last: RefCell::new(None) }
+    }
+
+    /// One that is written in the script. OpenSIPS ends it at the first brace that closes.
+    pub(super) fn fixed(&self, written: &[u8]) -> Option<Substitution<C>> {
+        let end = memchr::memchr(b'}', written).unwrap_or(written.len());
+        self.parse(&written[..end], ere::compile_with)
+    }
+
+    /// Applies one that is made at run time.
+    pub(super) fn made(&self, host: &mut C, expression: &Bytes, text: &[u8]) -> Value {
+        let kept = match &*self.last.borrow() {
+            Some((last, substitution)) if last == expression => Some(substitution.clone()),
+            _ => None,
+        };
+        let substitution = kept.unwrap_or_else(|| {
+            let read = self.parse(expression, ere::compile_made_flags).map(Rc::new);
+            self.last.replace(Some((expression.clone(), read.clone())));
+            read
+        });
+        substitution.map_or(Value::Null, |substitution| substitution.apply(host, text))
+    }
+
+    fn parse(
+        &self,
+        text: &[u8],
+        compile: fn(&[u8], Flags) -> Result<Regex, String>,
+    ) -> Option<Substitution<C>> {
+        let (&mark, rest) = text.split_first()?;
+        let (expression, rest) = up_to(rest, mark)?;
+        let (replacement, letters) = up_to(rest, mark)?;
+        let mut flags = Flags { any_case: false, lines: true };
+        let mut global = false;
+        for letter in letters {
+            match letter {
+                b'i' => flags.any_case = true,
+                b's' => flags.lines = false,
+                b'g' => global = true,
+                _ => return None,
+            }
+        }
+        let regex = compile(expression, flags).ok().filter(|_| !expression.is_empty())?;
+        Some(Substitution { regex, replacement: self.pieces(replacement)?, global })
+    }
+
+    fn pieces(&self, text: &[u8]) -> Option<Box<[Piece<C>]>> {
+        let mut pieces = Vec::new();
+        let mut literal = Vec::new();
+        let mut at = 0;
+        while let Some(&byte) = text.get(at) {
+            let mut piece = None;
+            match (byte, text.get(at + 1)) {
+                (b'\\', Some(digit @ b'0'..=b'9')) => {
+                    piece = Some(Piece::Group(usize::from(digit - b'0')));
+                    at += 2;
+                }
+                (b'\\', Some(escaped)) => {
+                    literal.push(match escaped {
+                        b'n' => b'\n',
+                        b'r' => b'\r',
+                        b't' => b'\t',
+                        other => *other,
+                    });
+                    at += 2;
+                }
+                (b'$', Some(b'$')) => {
+                    literal.push(b'$');
+                    at += 2;
+                }
+                (b'$', Some(_)) if begins_variable(&text[at + 1..]) => {
+                    let (bound, len) = format::variable(&text[at..], &self.names, self.routes).ok()?;
+                    piece = Some(Piece::Variable(bound));
+                    at += len;
+                }
+                _ => {
+                    literal.push(byte);
+                    at += 1;
+                }
+            }
+            if let Some(piece) = piece {
+                if !literal.is_empty() {
+                    pieces.push(Piece::Text(Bytes::from(std::mem::take(&mut literal))));
+                }
+                pieces.push(piece);
+            }
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(Bytes::from(literal)));
+        }
+        Some(pieces.into())
+    }
+}
+
+/// What stands before the next mark that follows no backslash, and after it.
+fn up_to(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let mut escaped = false;
+    let end = text.iter().position(|byte| {
+        let ends = *byte == mark && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    })?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+impl<C: Host> Substitution<C> {
+    pub(super) fn apply(&self, host: &mut C, text: &[u8]) -> Value {
+        if text.is_empty() {
+            return Value::Null;
+        }
+        let mut groups = self.regex.capture_locations();
+        let mut out = Vec::new();
+        let mut copied = 0;
+        while copied < text.len() {
+            let Some(found) = self.regex.captures_read_at(&mut groups, text, copied) else { break };
+            if found.is_empty() || out.len() > MAX_STRING_BYTES {
+                return Value::Null;
+            }
+            out.extend_from_slice(&text[copied..found.start()]);
+            self.replace(host, text, &groups, &mut out);
+            copied = found.end();
+            if !self.global {
+                break;
+            }
+        }
+        if copied == 0 {
+            return Value::str(text);
+        }
+        out.extend_from_slice(&text[copied..]);
+        if out.len() > MAX_STRING_BYTES { Value::Null } else { Value::Str(Bytes::from(out)) }
+    }
+
+    fn replace(&self, host: &mut C, text: &[u8], groups: &CaptureLocations, out: &mut Vec<u8>) {
+        for piece in &self.replacement {
+            match piece {
+                Piece::Text(literal) => out.extend_from_slice(literal),
+                Piece::Group(number) => {
+                    if let Some((start, end)) = groups.get(*number) {
+                        out.extend_from_slice(&text[start..end]);
+                    }
+                }
+                Piece::Variable(bound) => bound.print(host, out),
+            }
+        }
+    }
+}
