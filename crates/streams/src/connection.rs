@@ -22,14 +22,12 @@ use super::pending::PendingTable;
 use crate::flow::BranchRef;
 use crate::flow::Received;
 use crate::local::Local;
+use crate::machine::{Deadlines, Stage, TimeLimits};
 use crate::slow_send;
 use crate::sockets::SocketId;
 use crate::stream_options::StreamOptions;
 use crate::tcp_profile::TcpProfile;
 use tocsin_telemetry::time::{now_ms, now_ns};
-
-/// A connection lives so long without traffic even with `tcp_connection_lifetime=0`: else nothing could ever arrive.
-const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// How long a connection that has ended waits for the peer to end it too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -64,13 +62,8 @@ pub(crate) struct Connection {
     stop: RefCell<Option<Stop>>,
     /// It has something to write, and the process knows.
     is_dirty: Cell<bool>,
-    /// When the handshake under way began: that of TLS, then that of WebSocket.
-    began: Cell<u64>,
-    /// When the message under way began to arrive; 0 between messages.
-    partial_since: Cell<u64>,
-    idle_until: Cell<u64>,
-    /// It lives until then at least, idle or not.
-    keep_until: Cell<u64>,
+    time_limits: TimeLimits,
+    deadlines: RefCell<Deadlines>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -103,7 +96,8 @@ impl Connection {
         stream::prepare(&stream, keep_alive.as_ref())?;
         let limits = &network.limits;
         let accepting = view.protocol.is_websocket() && view.marks & marks::READY == 0;
-        let now = now_ms();
+        let time_limits = TimeLimits::new(&profile, &network.options[view.protocol]);
+        let deadlines = Deadlines::new(now_ms(), view.idle_until, &time_limits);
         let connection = Self {
             local,
             own,
@@ -124,13 +118,10 @@ impl Connection {
             wake: Notify::new(),
             stop: RefCell::default(),
             is_dirty: Cell::new(false),
-            began: Cell::new(now),
-            partial_since: Cell::new(0),
-            idle_until: Cell::new(view.idle_until),
-            // A connection that was kept for long goes on so in other hands.
-            keep_until: Cell::new(view.idle_until),
+            time_limits,
+            deadlines: RefCell::new(deadlines),
         };
-        connection.touch(now);
+        connection.own.idle_until(deadlines.lives_until());
         Ok(Rc::new(connection))
     }
 
@@ -223,30 +214,14 @@ impl Connection {
 
     /// When something is due at the earliest, in milliseconds of the monotonic clock, and what that would end.
     fn due(&self) -> (u64, End) {
-        let after = |since: u64, limit: Duration| since.saturating_add(limit.as_millis() as u64);
-        let mut first = (self.idle_until.get().max(self.keep_until.get()), End::Idle);
-        let mut or = |at: u64, end: End| {
-            if at < first.0 {
-                first = (at, end);
-            }
+        let stage = if self.own.marks() & marks::READY != 0 {
+            Stage::Messages
+        } else if self.protocol.is_secure() && self.facts.borrow().is_none() {
+            Stage::TlsHandshake
+        } else {
+            Stage::WebSocketHandshake
         };
-        if self.own.marks() & marks::READY == 0 {
-            let limit = self.handshake_timeout();
-            or(after(self.began.get(), limit), End::HandshakeTimeout(limit));
-        } else if self.partial_since.get() != 0 {
-            let limit = self.profile.max_message_time;
-            or(after(self.partial_since.get(), limit), End::SlowMessage(limit));
-        }
-        if let Some(since) = self.output.borrow().stalled_since() {
-            or(after(since, self.options().send_timeout), End::Stalled);
-        }
-        first
-    }
-
-    /// The limit of the handshake under way.
-    fn handshake_timeout(&self) -> Duration {
-        let in_tls = self.protocol.is_secure() && self.facts.borrow().is_none();
-        if in_tls { self.options().tls_handshake_timeout } else { self.options().handshake_timeout }
+        self.deadlines.borrow().due(stage, self.output.borrow().stalled_since(), &self.time_limits)
     }
 
     /// Handshakes are done: messages that waited for that go out.
@@ -265,7 +240,7 @@ impl Connection {
     pub(super) fn become_secure(&self) {
         let facts = self.session.borrow().as_ref().map(|session| Rc::new(session.facts()));
         *self.facts.borrow_mut() = facts;
-        self.began.set(now_ms());
+        self.deadlines.borrow_mut().begin_handshake(now_ms());
     }
 
     /// Says whether another process could go on from here.
@@ -282,25 +257,25 @@ impl Connection {
 
     /// Something came or went.
     pub(super) fn touch(&self, now: u64) {
-        let lifetime = self.profile.lifetime.max(SHORTEST_LIFE);
-        let until = now.saturating_add(lifetime.as_millis() as u64);
-        self.idle_until.set(until);
-        self.own.idle_until(until.max(self.keep_until.get()));
+        let mut deadlines = self.deadlines.borrow_mut();
+        deadlines.touch(now, &self.time_limits);
+        self.own.idle_until(deadlines.lives_until());
     }
 
     /// Lets it live `seconds` from now, whatever happens on it.
     pub(crate) fn keep(&self, seconds: u32) {
-        let until = now_ms().saturating_add(u64::from(seconds) * 1000);
-        self.keep_until.set(until.max(self.keep_until.get()));
-        self.own.idle_until(self.idle_until.get().max(self.keep_until.get()));
+        let mut deadlines = self.deadlines.borrow_mut();
+        deadlines.keep(now_ms().saturating_add(u64::from(seconds) * 1000));
+        self.own.idle_until(deadlines.lives_until());
     }
 
     /// A message has begun to arrive, or (`false`) none is under way. `anew`: others were whole before it.
     pub(super) fn note_partial(&self, partial: bool, anew: bool) {
-        if !partial {
-            self.partial_since.set(0);
-        } else if anew || self.partial_since.get() == 0 {
-            self.partial_since.set(now_ms());
+        let mut deadlines = self.deadlines.borrow_mut();
+        if partial {
+            deadlines.note_partial(now_ms(), anew);
+        } else {
+            deadlines.note_whole();
         }
     }
 

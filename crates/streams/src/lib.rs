@@ -16,6 +16,7 @@ mod input;
 pub mod keyed_hash;
 mod lingering;
 mod local;
+mod machine;
 mod network;
 pub mod network_statistics;
 mod output;

@@ -1,0 +1,3 @@
+//! Tests in virtual time.
+
+mod deadlines;
