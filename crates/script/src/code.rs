@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use crate::arithmetic::{Right, arithmetic, compare};
 use crate::call::{Call, Host};
-use crate::expression::{Expr, Fault, Operator, arithmetic, compare};
+use crate::expression::{Expr, Fault, Operator};
 use crate::operator::Binary;
 use crate::route::RouteId;
 use crate::route::RouteKind;
@@ -25,7 +26,16 @@ pub(crate) enum Op<C: Host> {
     Assign(Box<Assignment<C>>),
     Route(Box<RouteCall<C>>),
     Return(i64),
-    ReturnValues(Box<[Expr<C>]>),
+    /// With what a variable holds: 1 if it is a text, -1 if it is NULL.
+    ReturnValue(Box<Expr<C>>),
+    /// At the end of a route: with the code of its last statement.
+    ReturnLast,
+    /// Sets `$rc`, as a statement does that calls nothing.
+    SetCode(i64),
+    /// Keeps `$rc` for the expression that follows.
+    Keep,
+    /// Takes back what was kept for this many calls.
+    Forget(u32),
     Switch(Box<Switch<C>>),
     /// A loop begins: its counter is 0.
     LoopStart(u32),
@@ -56,7 +66,7 @@ impl<C: Host> Assignment<C> {
             None => Ok(self.value.value(host)?.into_owned()),
             Some(Operator(operator)) => {
                 let old = self.target.read(host);
-                arithmetic(operator, &old, &*self.value.value(host)?)
+                arithmetic(operator, &old, &*self.value.value(host)?, self.value.as_right())
             }
         }
     }
@@ -83,7 +93,7 @@ pub(crate) struct Switch<C> {
 
 impl<C> Switch<C> {
     pub(crate) fn target(&self, value: &Value) -> u32 {
-        let case = self.cases.iter().find(|(case, _)| compare(Binary::Equal, value, case));
+        let case = self.cases.iter().find(|(case, _)| compare(Binary::Equal, value, case, Right::Other));
         case.map_or(self.otherwise, |(_, target)| *target)
     }
 }

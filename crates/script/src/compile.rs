@@ -13,7 +13,7 @@ use std::rc::Rc;
 use crate::bind::Names;
 use crate::call::Host;
 use crate::code::Op;
-use crate::diagnostics::{Diagnostics, Errors, did_you_mean};
+use crate::diagnostics::{Diagnostics, Errors, did_you_mean, warning_line};
 use crate::global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS};
 use crate::library::{Function, Library, ModParamKind, ModuleSpec};
 use crate::parser;
@@ -54,6 +54,8 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         routes: Routes::ANY,
         loops: 0,
         counters: 0,
+        calls: 0,
+        called: 0,
         breaks: Vec::new(),
     };
     let entries = compiler.routes(&tree.routes);
@@ -63,8 +65,10 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
     if !errors.is_empty() {
         return Err(errors.finish(source));
     }
+    let warnings = tree.warnings.iter().map(|warning| warning_line(&source, warning)).collect();
     let mut program = Program {
         source,
+        warnings,
         globals: tree
             .globals
             .into_iter()
@@ -134,25 +138,39 @@ fn set_parameters<C: Host>(
 ) -> Vec<ModuleSetting> {
     let mut settings = Vec::new();
     for parameter in &tree.parameters {
-        for name in parameter.module.node.split('|') {
-            match modules.iter().skip(1).find(|module| module.name == name) {
-                Some(module) => settings.extend(set_parameter(parameter, module, errors)),
-                None => {
-                    let loaded = modules.iter().skip(1).map(|module| module.name);
-                    let help = match library.modules.contains_key(name) {
-                        true => Some(format!("loadmodule \"{name}.so\" is missing")),
-                        false => did_you_mean(name, loaded),
-                    };
-                    errors.add_with_help(
-                        parameter.module.span,
-                        format!("module <{name}> is not loaded"),
-                        help,
-                    );
-                }
-            }
+        let wanted = &parameter.module;
+        let pattern = (!is_module_name(&wanted.node)).then(|| module_pattern(&wanted.node));
+        let is_wanted = |name: &str| match &pattern {
+            Some(Ok(pattern)) => pattern.is_match(name.as_bytes()),
+            _ => name == wanted.node,
+        };
+        if let Some(Err(message)) = pattern {
+            errors.add(wanted.span, message);
+            continue;
+        }
+        let mut found = false;
+        for module in modules.iter().skip(1).filter(|module| is_wanted(module.name)) {
+            found = true;
+            settings.extend(set_parameter(parameter, module, errors));
+        }
+        if !found {
+            let help = match library.modules.contains_key(wanted.node.as_str()) {
+                true => Some(format!("loadmodule \"{}.so\" is missing", wanted.node)),
+                false => did_you_mean(&wanted.node, modules.iter().skip(1).map(|module| module.name)),
+            };
+            errors.add_with_help(wanted.span, format!("module <{}> is not loaded", wanted.node), help);
         }
     }
     settings
+}
+
+/// Whether it names one module; otherwise it is a regular expression that matches the whole name.
+fn is_module_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn module_pattern(pattern: &str) -> Result<regex::bytes::Regex, String> {
+    crate::ere::compile(format!("^({pattern})$").as_bytes())
 }
 
 fn set_parameter<C: Host>(
@@ -257,6 +275,9 @@ struct Compiler<'a, C: Host> {
     /// How deep in loops the statement in hand is, and the most seen in this route.
     loops: u32,
     counters: u32,
+    /// How many calls the expression in hand has, and how many of them are made.
+    calls: u32,
+    called: u32,
     /// The jumps to be set to the end of each loop or switch around.
     breaks: Vec<Vec<usize>>,
 }
@@ -280,7 +301,7 @@ impl<C: Host> Compiler<'_, C> {
             self.counters = 0;
             self.at(route.span);
             self.block(&route.body);
-            self.emit(Op::Return(1));
+            self.emit(Op::ReturnLast);
             let mut entry = Entry::new(start, route.interval);
             entry.counters = self.counters;
             entries[id.0 as usize] = entry;

@@ -8,6 +8,8 @@ use crate::source::{SourceMap, Span};
 
 /// At most this many errors are reported; what follows is usually a consequence.
 pub const MAX_ERRORS: usize = 20;
+/// At most this many warnings are kept.
+pub const MAX_WARNINGS: usize = 100;
 /// Lines of the file shown before and after the one with the error.
 const CONTEXT_LINES: usize = 2;
 /// A name further away than this share of its length (in percent) is not suggested.
@@ -16,6 +18,8 @@ const SIMILAR_ENOUGH_PERCENT: usize = 40;
 /// How grave a log line is, by the names of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// It can be used, but is probably not what was meant.
+    Warning,
     /// The configuration cannot be used.
     Critical,
     /// It goes on, but something is lost.
@@ -171,6 +175,32 @@ impl Errors {
         errors.dedup();
         Diagnostics { source, errors, dropped: self.dropped }
     }
+}
+
+/// What looks wrong and is not: gathered beside the errors.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    found: Vec<Diagnostic>,
+}
+
+impl Warnings {
+    pub(crate) fn add_with_help(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        if self.found.len() < MAX_WARNINGS {
+            self.found.push(Diagnostic { span, message: message.into(), help });
+        }
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
+        self.found
+    }
+}
+
+/// A warning in one line, as `FILE:LINE:COLUMN: MESSAGE: HELP`.
+pub(crate) fn warning_line(source: &SourceMap, warning: &Diagnostic) -> String {
+    let file = source.file(warning.span);
+    let at = file.position(warning.span.start);
+    let help = warning.help.as_deref().map(|help| format!(": {help}")).unwrap_or_default();
+    format!("{}:{}:{}: {}{help}", file.name(), at.line, at.column, warning.message)
 }
 
 /// `did you mean ...?` for the nearest of `names`, if one is near.

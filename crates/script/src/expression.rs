@@ -1,12 +1,12 @@
 //! Values, conditions and format strings as the machine evaluates them.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::rc::Rc;
 
 use regex::bytes::Regex;
 use thiserror::Error;
 
+use crate::arithmetic::{Right, arithmetic, compare, complement, is_arithmetic};
 use crate::call::Host;
 use crate::operator::Binary;
 use crate::value::{Bytes, MAX_STRING_BYTES, Value};
@@ -15,15 +15,18 @@ use crate::variable::Bound;
 /// Why an expression has no value.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Fault {
-    /// `/` or `%` with 0 on the right.
-    #[error("division by zero")]
-    DivisionByZero,
     /// Arithmetic with something that has no value.
     #[error("an operand is NULL")]
     NullOperand,
-    /// Arithmetic with a string that is no number.
+    /// An operator for numbers between strings.
     #[error("an operand is not a number")]
     NotANumber,
+    /// A number with a string.
+    #[error("one operand is a number and the other a string")]
+    MixedTypes,
+    /// `&`, `|` or `^` of strings that are not equally long.
+    #[error("the strings have different lengths")]
+    Lengths,
     /// A pattern made at run time that is no regular expression, or takes too much.
     #[error("bad regular expression, or one that is too large")]
     BadPattern,
@@ -40,6 +43,10 @@ pub enum Expr<C> {
     Variable(Rc<Bound<C>>),
     /// A string with variables in it.
     Format(Box<[Part<C>]>),
+    /// What the call gave that was made for this expression before it; counted from the last one.
+    Kept(u32),
+    /// `[ $variable ]`: whether there is a value.
+    Present(Rc<Bound<C>>),
     /// `!`
     Not(Box<Self>),
     /// `~`
@@ -86,6 +93,11 @@ impl<C: Host> Expr<C> {
         }
     }
 
+    /// What it is on the right of an operator.
+    pub(crate) fn as_right(&self) -> Right {
+        if matches!(self, Self::Variable(_)) { Right::Variable } else { Right::Other }
+    }
+
     /// The value now.
     ///
     /// # Errors
@@ -95,11 +107,12 @@ impl<C: Host> Expr<C> {
             Self::Const(value) => Ok(Cow::Borrowed(value)),
             Self::Variable(bound) => Ok(Cow::Owned(bound.read(host))),
             Self::Format(parts) => print(parts, host).map(Cow::Owned),
+            Self::Kept(from_last) => Ok(Cow::Owned(Value::Int(host.vars().run.kept(*from_last)))),
             Self::Complement(inner) => complement(&*inner.value(host)?).map(Cow::Owned),
             Self::Binary(Operator(operator), sides) if is_arithmetic(*operator) => {
                 let left = sides.0.value(host)?;
                 let right = sides.1.value(host)?;
-                arithmetic(*operator, &left, &right).map(Cow::Owned)
+                arithmetic(*operator, &left, &right, sides.1.as_right()).map(Cow::Owned)
             }
             _ => Ok(Cow::Owned(Value::from(self.truth(host)?))),
         }
@@ -112,6 +125,7 @@ impl<C: Host> Expr<C> {
     pub fn truth(&self, host: &mut C) -> Result<bool, Fault> {
         match self {
             Self::Not(inner) => Ok(!inner.truth(host)?),
+            Self::Present(bound) => Ok(!bound.read(host).is_null()),
             Self::Match { subject, pattern, negated } => {
                 let subject = subject.value(host)?;
                 Ok(matches(&subject, pattern, host)? != *negated)
@@ -121,111 +135,11 @@ impl<C: Host> Expr<C> {
             Self::Binary(Operator(operator), sides) if !is_arithmetic(*operator) => {
                 let left = sides.0.value(host)?;
                 let right = sides.1.value(host)?;
-                Ok(compare(*operator, &left, &right))
+                Ok(compare(*operator, &left, &right, sides.1.as_right()))
             }
             _ => Ok(self.value(host)?.is_true()),
         }
     }
-}
-
-/// Whether an operator makes a value rather than a truth.
-pub(crate) fn is_arithmetic(operator: Binary) -> bool {
-    use Binary::{Add, BitAnd, BitOr, BitXor, Divide, Modulo, Multiply, ShiftLeft, ShiftRight, Subtract};
-    matches!(
-        operator,
-        Add | Subtract | Multiply | Divide | Modulo | BitOr | BitAnd | BitXor | ShiftLeft | ShiftRight
-    )
-}
-
-/// Joins strings, or calculates; results wrap at 32 bits, the size of a script's integers (manual, "Script Syntax").
-pub(crate) fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Result<Value, Fault> {
-    if operator == Binary::Add && !matches!((left, right), (Value::Int(_), Value::Int(_))) {
-        return join(left, right);
-    }
-    let left = number(left)?;
-    let right = number(right)?;
-    let result = match operator {
-        Binary::Add => left.wrapping_add(right),
-        Binary::Subtract => left.wrapping_sub(right),
-        Binary::Multiply => left.wrapping_mul(right),
-        Binary::Divide if right == 0 => return Err(Fault::DivisionByZero),
-        Binary::Divide => left.wrapping_div(right),
-        Binary::Modulo if right == 0 => return Err(Fault::DivisionByZero),
-        Binary::Modulo => left.wrapping_rem(right),
-        Binary::BitOr => left | right,
-        Binary::BitAnd => left & right,
-        Binary::BitXor => left ^ right,
-        Binary::ShiftLeft => i64::from(narrow(left).wrapping_shl(right as u32)),
-        Binary::ShiftRight => i64::from(narrow(left).wrapping_shr(right as u32)),
-        _ => return Ok(Value::from(compare(operator, &Value::Int(left), &Value::Int(right)))),
-    };
-    Ok(Value::Int(i64::from(narrow(result))))
-}
-
-/// `~`
-pub(crate) fn complement(value: &Value) -> Result<Value, Fault> {
-    Ok(Value::Int(i64::from(narrow(!number(value)?))))
-}
-
-/// `==` and its kin. A number and a string are equal if the string is the number's decimal text; an order there is
-/// between two numbers (or strings that are) and between two strings, and none with NULL.
-pub(crate) fn compare(operator: Binary, left: &Value, right: &Value) -> bool {
-    let order = match (left, right) {
-        (Value::Null, Value::Null) => Some(Ordering::Equal),
-        (Value::Null, _) | (_, Value::Null) => None,
-        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
-        (Value::Str(left), Value::Str(right)) if matches!(operator, Binary::Equal | Binary::Unequal) => {
-            (left == right).then_some(Ordering::Equal)
-        }
-        (Value::Str(left), Value::Str(right)) => {
-            match (crate::value::decimal(left), crate::value::decimal(right)) {
-                (Some(left), Some(right)) => Some(left.cmp(&right)),
-                _ => Some(left.cmp(right)),
-            }
-        }
-        (Value::Int(number), Value::Str(text)) => crate::value::decimal(text).map(|other| number.cmp(&other)),
-        (Value::Str(text), Value::Int(number)) => crate::value::decimal(text).map(|other| other.cmp(number)),
-    };
-    let equal_text = || match (left, right) {
-        (Value::Int(number), Value::Str(text)) | (Value::Str(text), Value::Int(number)) => {
-            itoa::Buffer::new().format(*number).as_bytes() == &**text
-        }
-        _ => order == Some(Ordering::Equal),
-    };
-    match operator {
-        Binary::Equal => equal_text(),
-        Binary::Unequal => !equal_text(),
-        Binary::Less => order == Some(Ordering::Less),
-        Binary::LessEqual => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-        Binary::Greater => order == Some(Ordering::Greater),
-        Binary::GreaterEqual => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
-        _ => false,
-    }
-}
-
-fn join(left: &Value, right: &Value) -> Result<Value, Fault> {
-    if left.is_null() || right.is_null() {
-        return Err(Fault::NullOperand);
-    }
-    let mut text = Vec::new();
-    left.append_to(&mut text);
-    right.append_to(&mut text);
-    string(&text)
-}
-
-fn string(text: &[u8]) -> Result<Value, Fault> {
-    if text.len() > MAX_STRING_BYTES { Err(Fault::TooLong) } else { Ok(Value::Str(Bytes::new(text))) }
-}
-
-fn number(value: &Value) -> Result<i64, Fault> {
-    match value {
-        Value::Null => Err(Fault::NullOperand),
-        _ => value.to_int().ok_or(Fault::NotANumber),
-    }
-}
-
-fn narrow(number: i64) -> i32 {
-    number as i32
 }
 
 fn print<C: Host>(parts: &[Part<C>], host: &mut C) -> Result<Value, Fault> {
@@ -246,20 +160,27 @@ fn print<C: Host>(parts: &[Part<C>], host: &mut C) -> Result<Value, Fault> {
     value
 }
 
-/// Nothing matches no value.
+/// No value matches no value, and nothing else.
 fn matches<C: Host>(subject: &Value, pattern: &Pattern<C>, host: &mut C) -> Result<bool, Fault> {
     let mut digits = itoa::Buffer::new();
     let text = match subject {
-        Value::Null => return Ok(false),
+        Value::Null => return absent(pattern, host),
         Value::Int(number) => digits.format(*number).as_bytes(),
         Value::Str(text) => text,
     };
     match pattern {
         Pattern::Fixed(regex) => Ok(regex.is_match(text)),
         Pattern::Dynamic(pattern) => {
-            let pattern = pattern.value(host)?.to_bytes().ok_or(Fault::NullOperand)?;
+            let Some(pattern) = pattern.value(host)?.to_bytes() else { return Ok(false) };
             let regex = host.vars().pattern(&pattern).ok_or(Fault::BadPattern)?;
             Ok(regex.is_match(text))
         }
+    }
+}
+
+fn absent<C: Host>(pattern: &Pattern<C>, host: &mut C) -> Result<bool, Fault> {
+    match pattern {
+        Pattern::Fixed(_) => Ok(false),
+        Pattern::Dynamic(pattern) => Ok(pattern.value(host)?.is_null()),
     }
 }

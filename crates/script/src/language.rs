@@ -40,7 +40,6 @@ pub(crate) fn variables<C: Host>() -> Vec<Variable<C>> {
             route_text(run, index, " > ", |table, id| table.kind(id).keyword().as_bytes())
         }),
         Variable::new("param", |site| Ok(Rc::new(Parameter { sub: site.required_sub()? }))),
-        Variable::new("return", |site| Ok(Rc::new(Returned { sub: site.required_sub()? }))),
     ]
 }
 
@@ -88,19 +87,6 @@ impl<C: Host> Accessor<C> for Parameter<C> {
             host.parameter_missing(&event, &sub, most);
         }
         found
-    }
-}
-
-/// `$return(n)`, from 0: what the last route returned besides its code
-struct Returned<C> {
-    sub: SubName<C>,
-}
-
-impl<C: Host> Accessor<C> for Returned<C> {
-    fn read(&self, host: &mut C, _: Index) -> Value {
-        let at = self.sub.value(host).to_int().and_then(|at| usize::try_from(at).ok());
-        let returned = &host.vars().run.returned;
-        at.and_then(|at| returned.get(at)).cloned().unwrap_or_default()
     }
 }
 

@@ -7,6 +7,7 @@
 //! is the host's.
 #![forbid(unsafe_code)]
 
+mod arithmetic;
 mod bind;
 mod builtin;
 mod call;
@@ -39,7 +40,7 @@ mod testing;
 
 pub use call::{Call, Host, Launch, NamedParams, Outcome, Resume, Waiting};
 pub use compile::compile;
-pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS};
+pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS, MAX_WARNINGS};
 pub use ere::{
     compile as compile_regex, compile_made as compile_made_regex,
     compile_made_with as compile_made_regex_with,

@@ -29,8 +29,10 @@ pub enum GlobalKind {
     Str,
     /// yes/no, true/false, on/off, 1/0.
     Bool,
-    /// `PROTOCOL:ADDRESS[:PORT[-PORT]]` with options: `socket`, `alias`.
+    /// `PROTOCOL:ADDRESS[:PORT[-PORT]]` with options: `socket`.
     Socket,
+    /// `[PROTOCOL:]ADDRESS[:PORT]` with options: `alias`.
+    Alias,
     /// `N [use_auto_scaling_profile NAME]`: `udp_workers`, `tcp_workers`, `timer_workers`.
     Workers,
     /// `NAME scale up to N on P% for C cycles [within W] [scale down to N on P% for C cycles]`.

@@ -7,7 +7,7 @@ mod statements;
 
 use std::collections::BTreeMap;
 
-use crate::diagnostics::{Errors, did_you_mean};
+use crate::diagnostics::{Errors, Warnings, did_you_mean};
 use crate::lexer::{Kind, Lexer, Token};
 use crate::library::GlobalKind;
 use crate::route::RouteKind;
@@ -50,6 +50,7 @@ pub(crate) fn parse(
         lexer: Lexer::new(source),
         peeked: None,
         errors,
+        warnings: Warnings::default(),
         globals,
         nesting: 0,
         last: Span::default(),
@@ -58,6 +59,8 @@ pub(crate) fn parse(
     loop {
         let token = parser.peek().clone();
         if token.kind == Kind::End || parser.errors.is_full() {
+            tree.warnings = std::mem::take(&mut parser.warnings).into_vec();
+            tree.warnings.extend(std::mem::take(&mut parser.lexer.warnings).into_vec());
             return tree;
         }
         if parser.item(&mut tree).is_err() {
@@ -70,6 +73,7 @@ pub(crate) struct Parser<'a> {
     lexer: Lexer<'a>,
     peeked: Option<Token>,
     errors: &'a mut Errors,
+    warnings: Warnings,
     globals: &'a BTreeMap<&'static str, GlobalKind>,
     nesting: usize,
     /// Where the last token taken stands.
@@ -285,6 +289,11 @@ impl Parser<'_> {
 
     fn fail<T>(&mut self, span: Span, message: impl Into<String>) -> Parsed<T> {
         self.errors.add(span, message);
+        Err(Reported)
+    }
+
+    fn fail_with_help<T>(&mut self, span: Span, message: impl Into<String>, help: String) -> Parsed<T> {
+        self.errors.add_with_help(span, message, Some(help));
         Err(Reported)
     }
 

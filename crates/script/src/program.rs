@@ -59,6 +59,7 @@ impl fmt::Display for Statement<'_> {
 /// A configuration, checked and ready to run.
 pub struct Program<C: Host> {
     pub(crate) source: SourceMap,
+    pub(crate) warnings: Vec<String>,
     pub(crate) globals: Vec<GlobalSetting>,
     pub(crate) modules: Vec<String>,
     pub(crate) settings: Vec<ModuleSetting>,
@@ -86,6 +87,11 @@ impl<C: Host> Program<C> {
     /// Ends scripts that run so long without a wait, instead of [`DEFAULT_MAX_STRETCH`](crate::DEFAULT_MAX_STRETCH).
     pub fn limit_stretch(&mut self, most: Duration) {
         self.max_stretch = most;
+    }
+
+    /// What can be used and is probably not meant so, each with its place, in one line.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The global parameters in the order they are set; a later value usually takes the place of an earlier one.

@@ -168,6 +168,12 @@ pub(crate) fn library() -> Library<TestHost> {
             Outcome::Done(values[0].to_int().unwrap_or(0))
         }))
     }));
+    library.function(Function::new("keep_text", TEXT, Routes::ANY, |_| {
+        Ok(Rc::new(|host: &mut TestHost, values: &[Value]| {
+            host.out = values[0].clone();
+            Outcome::TRUE
+        }))
+    }));
     library.function(Function::new("keep", ANY, Routes::ANY, |_| {
         Ok(Rc::new(|host: &mut TestHost, values: &[Value]| {
             host.out = values[0].clone();

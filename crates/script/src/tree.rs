@@ -1,5 +1,6 @@
 //! The configuration as it is written: what the parser makes and the checker reads. Every node has its span.
 
+use crate::diagnostics::Diagnostic;
 use crate::global::GlobalValue;
 use crate::lexer::Text;
 use crate::operator::Binary;
@@ -25,6 +26,8 @@ pub(crate) struct Tree {
     pub(crate) modules: Vec<Spanned<String>>,
     pub(crate) parameters: Vec<ParameterTree>,
     pub(crate) routes: Vec<RouteTree>,
+    /// What is probably not meant so.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// `modparam("MODULE", "NAME", VALUE)`.
@@ -50,19 +53,45 @@ pub(crate) type Statement = Spanned<StatementKind>;
 /// What a statement does.
 #[derive(Debug)]
 pub(crate) enum StatementKind {
-    If { arms: Vec<(Expr, Vec<Statement>)>, otherwise: Vec<Statement> },
-    While { condition: Expr, body: Vec<Statement> },
-    ForEach { target: Spanned<Reference>, source: Spanned<Reference>, body: Vec<Statement> },
-    Switch { subject: Expr, cases: Vec<Case> },
+    If {
+        arms: Vec<(Expr, Vec<Statement>)>,
+        otherwise: Vec<Statement>,
+    },
+    While {
+        condition: Expr,
+        body: Vec<Statement>,
+    },
+    ForEach {
+        target: Spanned<Reference>,
+        source: Spanned<Reference>,
+        body: Vec<Statement>,
+    },
+    Switch {
+        subject: Expr,
+        cases: Vec<Case>,
+    },
     Do(CallTree),
     Route(RouteCallTree),
-    Assign { target: Spanned<Reference>, operator: AssignOperator, value: Expr },
-    Return(Vec<Expr>),
+    Assign {
+        target: Spanned<Reference>,
+        operator: AssignOperator,
+        value: Expr,
+    },
+    /// With a code, or with 1.
+    Return(Option<Expr>),
     Exit,
     Drop,
     Break,
-    Async { call: CallTree, route: Expr, timeout: Option<Expr> },
-    Launch { call: CallTree, route: Option<Expr>, text: Option<Expr> },
+    Async {
+        call: CallTree,
+        route: Expr,
+        timeout: Option<Expr>,
+    },
+    Launch {
+        call: CallTree,
+        route: Option<Expr>,
+        text: Option<Expr>,
+    },
 }
 
 /// `case VALUE:` or `default:` with what follows it.
@@ -108,6 +137,14 @@ pub(crate) enum ExprKind {
     Variable(Box<Reference>),
     Call(Box<CallTree>),
     Route(RouteCallTree),
+    /// `[ $variable ]` as a condition: whether it has a value.
+    Present(Box<Reference>),
+    /// `$target = value` as a condition: whether that works.
+    Assign {
+        target: Spanned<Reference>,
+        operator: AssignOperator,
+        value: Box<Expr>,
+    },
     Unary(Unary, Box<Expr>),
     Binary(Binary, Box<Expr>, Box<Expr>),
 }
@@ -116,7 +153,6 @@ pub(crate) enum ExprKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unary {
     Not,
-    Minus,
     Complement,
 }
 

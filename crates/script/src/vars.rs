@@ -101,7 +101,8 @@ pub(crate) struct Run {
     pub(crate) params: Vec<Value>,
     pub(crate) names: Vec<Option<Bytes>>,
     pub(crate) counters: Vec<u32>,
-    pub(crate) returned: SmallVec<[Value; 2]>,
+    /// Codes of calls for the expression that follows them.
+    pub(crate) kept: SmallVec<[i64; 4]>,
     pub(crate) table: Option<Rc<RouteTable>>,
 }
 
@@ -113,7 +114,12 @@ impl Run {
         self.params.clear();
         self.names.clear();
         self.counters.clear();
-        self.returned.clear();
+        self.kept.clear();
+    }
+
+    /// The code that was kept this many places before the last.
+    pub(crate) fn kept(&self, from_last: u32) -> i64 {
+        self.kept.iter().rev().nth(from_last as usize).copied().unwrap_or(0)
     }
 
     /// The file and line of the statement under way.

@@ -266,7 +266,8 @@ impl<C: Host> Machine<'_, C> {
                     flow
                 }
                 Op::Assign(assignment) => {
-                    self.assign(assignment);
+                    truth = self.assign(assignment);
+                    self.run().rc = if truth { 1 } else { -1 };
                     self.host.between_statements();
                     Flow::Next
                 }
@@ -280,10 +281,30 @@ impl<C: Host> Machine<'_, C> {
                     truth = *code > 0;
                     flow
                 }
-                Op::ReturnValues(values) => {
-                    let code = self.returned(values);
+                Op::ReturnValue(value) => {
+                    let code = self.returned(value);
                     truth = code > 0;
                     self.leave(code)
+                }
+                Op::ReturnLast => {
+                    // a condition that was false is no reason to end the script
+                    let code = if self.run().rc == 0 { 1 } else { self.run().rc };
+                    truth = code > 0;
+                    self.leave(code)
+                }
+                Op::SetCode(code) => {
+                    self.run().rc = *code;
+                    Flow::Next
+                }
+                Op::Keep => {
+                    let run = self.run();
+                    run.kept.push(run.rc);
+                    Flow::Next
+                }
+                Op::Forget(calls) => {
+                    let run = self.run();
+                    run.kept.truncate(run.kept.len().saturating_sub(*calls as usize));
+                    Flow::Next
                 }
                 Op::Switch(switch) => Flow::Jump(self.choose(switch)),
                 Op::LoopStart(slot) => {
@@ -408,7 +429,8 @@ impl<C: Host> Machine<'_, C> {
         Flow::Next
     }
 
-    fn assign(&mut self, assignment: &Assignment<C>) {
+    /// Whether the variable has the value now.
+    fn assign(&mut self, assignment: &Assignment<C>) -> bool {
         let result = assignment.value(self.host);
         let result = match result {
             Ok(value) => {
@@ -416,9 +438,10 @@ impl<C: Host> Machine<'_, C> {
             }
             Err(fault) => Err(fault.to_string()),
         };
-        if let Err(error) = result {
+        if let Err(error) = &result {
             self.fail(&format!("{} is not assigned: {error}", assignment.target.text()));
         }
+        result.is_ok()
     }
 
     /// Goes into another route. A route that cannot be called is an error and the code -1.
@@ -482,20 +505,13 @@ impl<C: Host> Machine<'_, C> {
         }
     }
 
-    /// Keeps what a route returns besides its code, and tells the code.
-    fn returned(&mut self, values: &[Expr<C>]) -> i64 {
-        let mut kept = SmallVec::<[Value; 2]>::new();
-        let mut code = 1;
-        for (position, value) in values.iter().enumerate() {
-            let value = self.value(value);
-            if position == 0 {
-                code = value.to_int().unwrap_or(-1);
-            } else {
-                kept.push(value);
-            }
+    /// The code that a value stands for.
+    fn returned(&mut self, value: &Expr<C>) -> i64 {
+        match self.value(value) {
+            Value::Int(code) => code,
+            Value::Str(_) => 1,
+            Value::Null => -1,
         }
-        self.run().returned = kept;
-        code
     }
 
     fn choose(&mut self, switch: &Switch<C>) -> u32 {

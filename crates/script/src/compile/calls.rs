@@ -182,13 +182,21 @@ impl<'a, C: Host> Compiler<'a, C> {
         let Some(known) = value.constant() else {
             return Ok(self.at_run_time(ArgumentKind::Int, optional, value));
         };
-        match known.to_int() {
-            Some(number) => Ok(ready(Value::Int(number), ArgumentSite::default())),
-            None => self.fail(expr.span, format!("Param [{}] expected to be an integer", position + 1)),
+        match known {
+            Value::Int(number) => Ok(ready(Value::Int(*number), ArgumentSite::default())),
+            _ => {
+                let message = format!("Param [{}] expected to be an integer, without quotes", position + 1);
+                self.fail(expr.span, message)
+            }
         }
     }
 
     fn text_argument(&mut self, position: usize, param: &Param, expr: &tree::Expr) -> Checked<Checking<C>> {
+        let route = matches!(param.kind, ParamKind::Route(_));
+        if matches!(expr.node, ExprKind::Word(_)) && !route {
+            let message = format!("Param [{}] expected to be a string: write it in quotes", position + 1);
+            return self.fail(expr.span, message);
+        }
         let value = self.argument_value(expr)?;
         let kind = match param.kind {
             ParamKind::StrOrInt => ArgumentKind::StrOrInt,
@@ -201,6 +209,10 @@ impl<'a, C: Host> Compiler<'a, C> {
         let Some(text) = known.to_bytes() else {
             return self.fail(expr.span, format!("Param [{}] cannot be NULL", position + 1));
         };
+        if matches!(known, Value::Int(_)) && !route && kind != ArgumentKind::StrOrInt {
+            let message = format!("Param [{}] expected to be a string: write it in quotes", position + 1);
+            return self.fail(expr.span, message);
+        }
         let mut site = ArgumentSite::default();
         let known = match param.kind {
             ParamKind::StrOrInt => known.clone(),

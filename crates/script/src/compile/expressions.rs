@@ -1,11 +1,13 @@
-//! Values and conditions without calls.
+//! Values. A call within one is made before it, and its code is kept for it.
 
 use std::rc::Rc;
 
 use super::{Checked, Compiler};
+use crate::arithmetic::{Right, arithmetic, compare, complement, is_arithmetic, narrow};
 use crate::call::Host;
+use crate::code::Op;
 use crate::ere;
-use crate::expression::{Expr, Operator, Pattern, arithmetic, compare, complement, is_arithmetic};
+use crate::expression::{Expr, Operator, Pattern};
 use crate::format;
 use crate::lexer::Text;
 use crate::operator::Binary;
@@ -16,26 +18,73 @@ use crate::value::{Bytes, Value};
 use crate::variable::Bound;
 
 impl<C: Host> Compiler<'_, C> {
-    /// A value. Strings are format strings; a word is a number's name.
-    pub(super) fn value(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
-        match &expr.node {
-            ExprKind::Int(number) => Ok(Expr::Const(Value::Int(*number))),
-            ExprKind::Null => Ok(Expr::Const(Value::Null)),
-            ExprKind::Text(text) => self.text(text, expr.span),
-            ExprKind::Word(word) => self.word(&Spanned { node: word, span: expr.span }).map(Expr::Const),
-            ExprKind::Variable(reference) => self.bound(reference, expr.span).map(Expr::Variable),
-            ExprKind::Unary(operator, inner) => self.unary(*operator, inner, expr.span),
-            ExprKind::Binary(operator, left, right) => self.binary(*operator, left, right, expr.span),
-            ExprKind::Call(_) | ExprKind::Route(_) => {
-                self.fail(expr.span, "a function has no value: call it first and use $rc")
-            }
+    /// A value, with the code of its calls: [`Self::forget`] has to follow the operation that reads it.
+    pub(super) fn value_with_calls(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
+        let calls = count_calls(expr);
+        let outer = (std::mem::replace(&mut self.calls, calls), std::mem::take(&mut self.called));
+        let value = self.value(expr);
+        (self.calls, self.called) = outer;
+        value
+    }
+
+    /// Takes back what was kept for the calls of an expression.
+    pub(super) fn forget(&mut self, expr: &tree::Expr) {
+        let calls = count_calls(expr);
+        if calls > 0 {
+            self.emit(Op::Forget(calls));
         }
     }
 
-    /// The same, but a word stands for itself, as it does in the arguments of functions.
+    /// The code of a call that is made before the expression.
+    fn call_value(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
+        if self.calls == 0 {
+            return self.fail(expr.span, "a call cannot stand here: assign its value to a variable first");
+        }
+        // within its arguments there are no further calls
+        let calls = std::mem::take(&mut self.calls);
+        match &expr.node {
+            ExprKind::Call(call) => self.call_statement(call)?,
+            ExprKind::Route(call) => {
+                let call = self.route_call(call)?;
+                self.emit(Op::Route(Box::new(call)));
+            }
+            _ => {}
+        }
+        self.calls = calls;
+        self.emit(Op::Keep);
+        self.called += 1;
+        Ok(Expr::Kept(self.calls - self.called))
+    }
+
+    /// A value. A string stands for itself, a word is a number's name.
+    pub(super) fn value(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
+        match &expr.node {
+            ExprKind::Int(number) => Ok(Expr::Const(Value::Int(i64::from(narrow(*number))))),
+            ExprKind::Null => Ok(Expr::Const(Value::Null)),
+            ExprKind::Text(text) => Ok(Expr::Const(Value::Str(text.bytes.clone()))),
+            ExprKind::Word(word) => self.word(&Spanned { node: word, span: expr.span }).map(Expr::Const),
+            ExprKind::Variable(reference) => self.bound(reference, expr.span).map(Expr::Variable),
+            ExprKind::Unary(operator, inner) => self.unary(*operator, inner, expr.span),
+            ExprKind::Binary(operator, left, right) => self.binary(*operator, left, right),
+            ExprKind::Present(reference) => self.bound(reference, expr.span).map(Expr::Present),
+            ExprKind::Call(_) | ExprKind::Route(_) => self.call_value(expr),
+            ExprKind::Assign { .. } => self.fail(expr.span, "an assignment is not a value"),
+        }
+    }
+
+    /// An argument of a function: a string is a format string, and a word stands for itself.
     pub(super) fn argument_value(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
         match &expr.node {
             ExprKind::Word(word) => Ok(Expr::Const(Value::str(word.as_str()))),
+            ExprKind::Text(text) => self.text(text, expr.span),
+            _ => self.value(expr),
+        }
+    }
+
+    /// A parameter of a route: a string stands for itself, and so does a word.
+    pub(super) fn parameter_value(&mut self, expr: &tree::Expr) -> Checked<Expr<C>> {
+        match &expr.node {
+            ExprKind::Word(_) => self.argument_value(expr),
             _ => self.value(expr),
         }
     }
@@ -63,7 +112,6 @@ impl<C: Host> Compiler<'_, C> {
         let folded = match (operator, inner.constant()) {
             (_, None) => None,
             (Unary::Not, Some(value)) => Some(Ok(Value::from(!value.is_true()))),
-            (Unary::Minus, Some(value)) => Some(arithmetic(Binary::Subtract, &Value::Int(0), value)),
             (Unary::Complement, Some(value)) => Some(complement(value)),
         };
         match folded {
@@ -72,20 +120,11 @@ impl<C: Host> Compiler<'_, C> {
             None => Ok(match operator {
                 Unary::Not => Expr::Not(Box::new(inner)),
                 Unary::Complement => Expr::Complement(Box::new(inner)),
-                Unary::Minus => {
-                    Expr::Binary(Operator(Binary::Subtract), Box::new((Expr::Const(Value::Int(0)), inner)))
-                }
             }),
         }
     }
 
-    fn binary(
-        &mut self,
-        operator: Binary,
-        left: &tree::Expr,
-        right: &tree::Expr,
-        span: Span,
-    ) -> Checked<Expr<C>> {
+    fn binary(&mut self, operator: Binary, left: &tree::Expr, right: &tree::Expr) -> Checked<Expr<C>> {
         if matches!(operator, Binary::Match | Binary::NoMatch) {
             let subject = Box::new(self.value(left)?);
             let pattern = self.pattern(right)?;
@@ -96,13 +135,15 @@ impl<C: Host> Compiler<'_, C> {
         let left = left?;
         let folded = match (left.constant(), right.constant()) {
             (Some(_), Some(_)) if matches!(operator, Binary::And | Binary::Or) => None,
-            (Some(left), Some(right)) if is_arithmetic(operator) => Some(arithmetic(operator, left, right)),
-            (Some(left), Some(right)) => Some(Ok(Value::from(compare(operator, left, right)))),
+            (Some(left), Some(right)) if is_arithmetic(operator) => {
+                arithmetic(operator, left, right, Right::Other).ok()
+            }
+            (Some(left), Some(right)) => Some(Value::from(compare(operator, left, right, Right::Other))),
             _ => None,
         };
         match folded {
-            Some(Ok(value)) => Ok(Expr::Const(value)),
-            Some(Err(fault)) => self.fail(span, fault.to_string()),
+            Some(value) => Ok(Expr::Const(value)),
+            // what fails is said when it runs
             None => Ok(Expr::Binary(Operator(operator), Box::new((left, right)))),
         }
     }
@@ -122,5 +163,14 @@ impl<C: Host> Compiler<'_, C> {
             Ok(regex) => Ok(regex),
             Err(message) => self.fail(span, message),
         }
+    }
+}
+
+fn count_calls(expr: &tree::Expr) -> u32 {
+    match &expr.node {
+        ExprKind::Call(_) | ExprKind::Route(_) => 1,
+        ExprKind::Unary(_, inner) => count_calls(inner),
+        ExprKind::Binary(_, left, right) => count_calls(left) + count_calls(right),
+        _ => 0,
     }
 }

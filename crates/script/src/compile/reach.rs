@@ -68,6 +68,7 @@ impl Calls<'_> {
             }
             StatementKind::Do(call) => self.call(call),
             StatementKind::Route(call) => self.route(call),
+            StatementKind::Assign { value, .. } => self.expr(value),
             StatementKind::Async { route, .. } => self.name(route),
             StatementKind::Launch { route: Some(route), .. } => self.name(route),
             _ => {}
@@ -83,6 +84,7 @@ impl Calls<'_> {
                 self.expr(right);
             }
             ExprKind::Call(call) => self.call(call),
+            ExprKind::Assign { value, .. } => self.expr(value),
             _ => {}
         }
     }

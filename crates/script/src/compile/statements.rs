@@ -6,7 +6,7 @@ use super::{Checked, Compiler, Reported};
 use crate::call::Host;
 use crate::code::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 use crate::expression::Operator;
-use crate::reference::Reference;
+use crate::reference::{IndexText, Reference};
 use crate::route::{RouteKind, Routes};
 use crate::source::Span;
 use crate::tree::{
@@ -15,6 +15,11 @@ use crate::tree::{
 use crate::value::Value;
 use crate::variable::{Bound, Store};
 use crate::vm::MAX_ROUTE_ARGUMENTS;
+
+/// `$rc` after `break`.
+const BREAK_CODE: i64 = -5;
+/// What may go through a list.
+const LOOP_VARIABLES: &[&str] = &["var", "avp", "bavp", "shv", "json", "xml"];
 
 impl<C: Host> Compiler<'_, C> {
     /// A block; what is wrong in one statement does not keep the next from being checked.
@@ -41,7 +46,7 @@ impl<C: Host> Compiler<'_, C> {
                 self.emit(Op::Route(Box::new(call)));
             }
             StatementKind::Assign { target, operator, value } => self.assignment(target, *operator, value)?,
-            StatementKind::Return(values) => self.return_statement(values)?,
+            StatementKind::Return(code) => self.return_statement(code.as_ref())?,
             StatementKind::Exit => {
                 self.emit(Op::Exit);
             }
@@ -49,6 +54,7 @@ impl<C: Host> Compiler<'_, C> {
                 self.emit(Op::Drop);
             }
             StatementKind::Break => {
+                self.emit(Op::SetCode(BREAK_CODE));
                 let jump = self.emit(Op::Jump(0));
                 match self.breaks.last_mut() {
                     Some(breaks) => breaks.push(jump),
@@ -69,14 +75,15 @@ impl<C: Host> Compiler<'_, C> {
 
     fn if_statement(&mut self, arms: &[(Expr, Vec<Statement>)], otherwise: &[Statement]) {
         let mut ends = Vec::new();
-        for (position, (condition, body)) in arms.iter().enumerate() {
+        for (condition, body) in arms {
             self.condition_reported(condition);
             let skip = self.emit(Op::Unless(0));
             self.block(body);
-            if position + 1 < arms.len() || !otherwise.is_empty() {
-                ends.push(self.emit(Op::Jump(0)));
-            }
+            ends.push(self.emit(Op::Jump(0)));
             self.land(skip);
+        }
+        if otherwise.is_empty() {
+            self.emit(Op::SetCode(0));
         }
         self.block(otherwise);
         for end in ends {
@@ -131,7 +138,17 @@ impl<C: Host> Compiler<'_, C> {
         source: &Spanned<Reference>,
         body: &[Statement],
     ) -> Checked<()> {
+        if !LOOP_VARIABLES.contains(&target.node.name.as_str()) {
+            let help = "use a variable of the script, as $var(x), or an AVP".to_owned();
+            self.errors.add_with_help(
+                target.span,
+                format!("{} cannot go through a list", target.node.text),
+                Some(help),
+            );
+            return Err(Reported);
+        }
         let target = self.writable(target)?;
+        let is_list = source.node.index == Some(IndexText::All);
         let source = self.bound(&source.node, source.span)?;
         let slot = self.begin_loop();
         let top = self.emit(Op::Each(Box::new(Each { slot, target, source, exit: 0 })));
@@ -140,6 +157,11 @@ impl<C: Host> Compiler<'_, C> {
         self.emit(Op::Jump(top as u32));
         self.land(top);
         self.land(count);
+        if !is_list {
+            // what has no `[*]` is no list, and nothing is done
+            let exit = self.here();
+            self.code[top] = Op::Jump(exit);
+        }
         self.end_loop();
         Ok(())
     }
@@ -154,7 +176,7 @@ impl<C: Host> Compiler<'_, C> {
             let here = self.here();
             match &case.value {
                 Some(value) => {
-                    if let Ok(value) = self.case_value(value, &targets) {
+                    if let Ok(value) = self.case_value(value) {
                         targets.push((value, here));
                     }
                 }
@@ -171,18 +193,16 @@ impl<C: Host> Compiler<'_, C> {
         Ok(())
     }
 
-    fn case_value(&mut self, expr: &Expr, known: &[(Value, u32)]) -> Checked<Value> {
+    /// Of two equal ones the first counts.
+    fn case_value(&mut self, expr: &Expr) -> Checked<Value> {
         let value = self.value(expr)?;
         match value.constant() {
-            Some(value) if known.iter().any(|(other, _)| other == value) => {
-                self.fail(expr.span, "this case is there twice")
-            }
             Some(value) => Ok(value.clone()),
             None => self.fail(expr.span, "a case needs a constant"),
         }
     }
 
-    fn call_statement(&mut self, call: &CallTree) -> Checked<()> {
+    pub(super) fn call_statement(&mut self, call: &CallTree) -> Checked<()> {
         let site = self.call_site(call, false)?;
         self.emit(Op::Call(Box::new(site)));
         Ok(())
@@ -197,7 +217,7 @@ impl<C: Host> Compiler<'_, C> {
             Ok(id) => RouteTarget::Fixed(id),
             Err(name) => RouteTarget::Named(name),
         };
-        let arguments = call.arguments.iter().map(|argument| self.argument_value(argument));
+        let arguments = call.arguments.iter().map(|argument| self.parameter_value(argument));
         let arguments = arguments.collect::<Vec<_>>().into_iter().collect::<Result<_, Reported>>()?;
         Ok(RouteCall { target, arguments })
     }
@@ -228,13 +248,15 @@ impl<C: Host> Compiler<'_, C> {
         value: &Expr,
     ) -> Checked<()> {
         let bound = self.writable(target);
-        let value = self.value(value)?;
+        let tree = value;
+        let value = self.value_with_calls(tree)?;
         let (store, combine) = match operator {
             AssignOperator::Set => (Store::Set, None),
             AssignOperator::Replace => (Store::Replace, None),
             AssignOperator::Combine(operator) => (Store::Set, Some(Operator(operator))),
         };
         self.emit(Op::Assign(Box::new(Assignment { target: bound?, store, combine, value })));
+        self.forget(tree);
         Ok(())
     }
 
@@ -248,23 +270,16 @@ impl<C: Host> Compiler<'_, C> {
         self.fail(target.span, format!("{} {why}", bound.text()))
     }
 
-    fn return_statement(&mut self, values: &[Expr]) -> Checked<()> {
-        let mut exprs = Vec::with_capacity(values.len());
-        for value in values {
-            exprs.push(self.argument_value(value)?);
-        }
-        let constant = match exprs.as_slice() {
-            [] => Some(1),
-            [code] => match code.constant() {
-                Some(Value::Int(code)) => Some(*code),
-                Some(_) => return self.fail(span_of(values), "the return code is a number"),
-                None => None,
-            },
-            _ => None,
+    fn return_statement(&mut self, code: Option<&Expr>) -> Checked<()> {
+        let Some(tree) = code else {
+            self.emit(Op::Return(1));
+            return Ok(());
         };
-        match constant {
-            Some(code) => self.emit(Op::Return(code)),
-            None => self.emit(Op::ReturnValues(exprs.into())),
+        let value = self.value(tree)?;
+        match value.constant() {
+            Some(Value::Int(code)) => self.emit(Op::Return(*code)),
+            Some(_) => return self.fail(tree.span, "the return code is a number"),
+            None => self.emit(Op::ReturnValue(Box::new(value))),
         };
         Ok(())
     }
@@ -305,12 +320,13 @@ impl<C: Host> Compiler<'_, C> {
     pub(super) fn condition(&mut self, condition: &Expr) -> Checked<()> {
         use crate::operator::Binary;
         use crate::tree::Unary;
-        if !has_calls(condition) {
-            let test = self.value(condition)?;
-            self.emit(Op::Test(test));
-            return Ok(());
-        }
         match &condition.node {
+            _ if !has_calls(condition) => {
+                let test = self.value(condition)?;
+                self.emit(Op::Test(test));
+                Ok(())
+            }
+            ExprKind::Assign { target, operator, value } => self.assignment(target, *operator, value),
             ExprKind::Call(call) => self.call_statement(call),
             ExprKind::Route(call) => {
                 let call = self.route_call(call)?;
@@ -329,19 +345,20 @@ impl<C: Host> Compiler<'_, C> {
                 self.land(skip);
                 first
             }
-            _ => self
-                .fail(condition.span, "the result of a function is a condition: call it first and use $rc"),
+            _ => {
+                let test = self.value_with_calls(condition)?;
+                self.emit(Op::Test(test));
+                self.forget(condition);
+                Ok(())
+            }
         }
     }
 }
 
-fn span_of(values: &[Expr]) -> Span {
-    values.first().map(|value| value.span).unwrap_or_default()
-}
-
+/// Whether there is something in it that is more than a test: a call, or an assignment.
 fn has_calls(expr: &Expr) -> bool {
     match &expr.node {
-        ExprKind::Call(_) | ExprKind::Route(_) => true,
+        ExprKind::Call(_) | ExprKind::Route(_) | ExprKind::Assign { .. } => true,
         ExprKind::Unary(_, inner) => has_calls(inner),
         ExprKind::Binary(_, left, right) => has_calls(left) || has_calls(right),
         _ => false,

@@ -30,7 +30,8 @@ impl Parser<'_> {
             GlobalKind::Int => GlobalValue::Int(self.global_int()?),
             GlobalKind::Str => GlobalValue::Str(self.global_str()?),
             GlobalKind::Bool => GlobalValue::Bool(self.global_bool()?),
-            GlobalKind::Socket => GlobalValue::Socket(self.socket(tree)?),
+            GlobalKind::Socket => GlobalValue::Socket(self.socket(tree, parse_socket)?),
+            GlobalKind::Alias => GlobalValue::Socket(self.socket(tree, parse_alias)?),
             GlobalKind::Workers => self.workers(tree)?,
             GlobalKind::Profile => GlobalValue::Profile(self.profile(tree)?),
             GlobalKind::Line => GlobalValue::Str(self.line()),
@@ -181,12 +182,16 @@ impl Parser<'_> {
     }
 
     /// `PROTOCOL:ADDRESS[:PORT[-PORT]] [OPTIONS]`.
-    fn socket(&mut self, tree: &mut Tree) -> Parsed<SocketSpec> {
+    fn socket(
+        &mut self,
+        tree: &mut Tree,
+        parse: fn(&str) -> Result<SocketSpec, String>,
+    ) -> Parsed<SocketSpec> {
         let (word, span) = match &self.peek().kind {
             Kind::Text(text) => (text.bytes.lossy().into_owned(), self.take().span),
             _ => self.raw(b";#"),
         };
-        let mut socket = match parse_socket(&word) {
+        let mut socket = match parse(&word) {
             Ok(socket) => socket,
             Err(message) => {
                 let span = if word.is_empty() { self.last } else { span };
@@ -207,7 +212,7 @@ impl Parser<'_> {
         if token.first && globals.contains_key(word.as_str()) {
             return Ok(None);
         }
-        let plain = match word.as_str() {
+        let plain = match word.to_ascii_lowercase().as_str() {
             "anycast" => Some(SocketOption::Anycast),
             "frag" => Some(SocketOption::Fragment),
             "reuse_port" => Some(SocketOption::ReusePort),
@@ -215,7 +220,7 @@ impl Parser<'_> {
             "as" | "use_workers" | "use_auto_scaling_profile" | "tag" | "tos" => None,
             _ => return Ok(None),
         };
-        let word = word.clone();
+        let word = word.to_ascii_lowercase();
         self.take();
         if plain.is_some() {
             return Ok(plain);
@@ -274,6 +279,22 @@ fn parse_socket(word: &str) -> Result<SocketSpec, String> {
     Ok(SocketSpec { protocol: protocol.to_ascii_lowercase(), host, ports, options: Vec::new() })
 }
 
+/// A name of the server, for one protocol or, where none is named, for all.
+fn parse_alias(word: &str) -> Result<SocketSpec, String> {
+    let names_protocol = word.split_once(':').is_some_and(|(protocol, rest)| {
+        let is_port = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+        !is_port && protocol.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    if names_protocol {
+        return parse_socket(word);
+    }
+    let (host, ports) = parse_address(word)?;
+    if host.is_empty() {
+        return Err("ip address or hostname expected".into());
+    }
+    Ok(SocketSpec { protocol: String::new(), host, ports, options: Vec::new() })
+}
+
 /// `HOST[:PORT[-PORT]]`, the host in brackets if it is an IPv6 address.
 fn parse_address(address: &str) -> Result<(String, Option<(u16, u16)>), String> {
     let (host, ports) = match address.strip_prefix('[') {
@@ -313,6 +334,10 @@ mod tests {
             assert!(parse_address(bad).is_err(), "{bad}");
         }
         assert!(parse_socket("127.0.0.1").is_err());
+        let alias = |word| parse_alias(word).map(|spec| (spec.protocol, spec.host, spec.ports));
+        assert_eq!(alias("a.example"), Ok((String::new(), "a.example".into(), None)));
+        assert_eq!(alias("a.example:5070"), Ok((String::new(), "a.example".into(), Some((5070, 5070)))));
+        assert_eq!(alias("tcp:a.example"), Ok(("tcp".into(), "a.example".into(), None)));
         assert!(parse_socket("udp:").is_err());
     }
 }

@@ -6,7 +6,8 @@ use crate::operator::Binary;
 use crate::reference::Reference;
 use crate::source::Span;
 use crate::tree::{
-    Argument, AssignOperator, CallTree, Case, Expr, RouteCallTree, Spanned, Statement, StatementKind,
+    Argument, AssignOperator, CallTree, Case, Expr, ExprKind, RouteCallTree, Spanned, Statement,
+    StatementKind,
 };
 
 impl Parser<'_> {
@@ -93,7 +94,7 @@ impl Parser<'_> {
 
     fn condition(&mut self) -> Parsed<Expr> {
         self.expect("(")?;
-        let condition = self.expression()?;
+        let condition = self.condition_expression()?;
         self.expect(")")?;
         Ok(condition)
     }
@@ -147,16 +148,22 @@ impl Parser<'_> {
     }
 
     fn switch_statement(&mut self) -> Parsed<StatementKind> {
-        let subject = self.condition()?;
+        let subject = self.switch_subject()?;
         self.expect("{")?;
         let mut cases: Vec<Case> = Vec::new();
         loop {
             if self.accept("}") {
+                if !cases.iter().any(|case| case.value.is_some()) {
+                    return self.fail(subject.span, "syntax error: a switch needs at least one case");
+                }
                 return Ok(StatementKind::Switch { subject, cases });
             }
             let token = self.peek().clone();
             match &token.kind {
                 Kind::Word(word) if word == "case" || word == "default" => {
+                    if cases.last().is_some_and(|case| case.value.is_none()) {
+                        return self.fail(token.span, "syntax error: `default` is the last part of a switch");
+                    }
                     self.take();
                     let value = if word == "case" { Some(self.case_value()?) } else { None };
                     self.expect(":")?;
@@ -171,6 +178,18 @@ impl Parser<'_> {
                 },
             }
         }
+    }
+
+    /// A variable in parentheses.
+    fn switch_subject(&mut self) -> Parsed<Expr> {
+        self.expect("(")?;
+        let subject = self.primary()?;
+        if !matches!(subject.node, ExprKind::Variable(_)) {
+            let help = "write switch ($variable)".to_owned();
+            return self.fail_with_help(subject.span, "syntax error: a switch looks at a variable", help);
+        }
+        self.expect(")")?;
+        Ok(subject)
     }
 
     fn case_statement(&mut self, cases: &mut [Case]) -> Parsed<()> {
@@ -201,20 +220,24 @@ impl Parser<'_> {
     }
 
     fn return_statement(&mut self) -> Parsed<StatementKind> {
-        let mut values = Vec::new();
-        if self.accept("(") {
-            while !self.accept(")") {
-                values.push(self.expression()?);
-                if !self.accept(",") {
-                    self.expect(")")?;
-                    break;
-                }
-            }
-        } else if !self.is(";") && !self.is("}") {
-            values.push(self.expression()?);
+        let parenthesis = self.accept("(");
+        let empty = if parenthesis { self.is(")") } else { self.is(";") || self.is("}") };
+        let code = if empty { None } else { Some(self.return_code()?) };
+        if parenthesis {
+            self.expect(")")?;
         }
         self.end_of_statement()?;
-        Ok(StatementKind::Return(values))
+        Ok(StatementKind::Return(code))
+    }
+
+    /// A number or a variable.
+    fn return_code(&mut self) -> Parsed<Expr> {
+        let code = self.primary()?;
+        if matches!(code.node, ExprKind::Int(_) | ExprKind::Variable(_) | ExprKind::Word(_)) {
+            return Ok(code);
+        }
+        let help = "assign it to a variable first, as `$var(rc) = ...; return($var(rc));`".to_owned();
+        self.fail_with_help(code.span, "syntax error: return takes a number or a variable", help)
     }
 
     /// `async(FUNCTION(...), ROUTE [, TIMEOUT])`.
@@ -223,7 +246,7 @@ impl Parser<'_> {
         let call = self.inner_call()?;
         self.expect(",")?;
         let route = self.route_argument()?;
-        let timeout = if self.accept(",") { Some(self.expression()?) } else { None };
+        let timeout = if self.accept(",") { Some(self.primary()?) } else { None };
         self.expect(")")?;
         self.end_of_statement()?;
         Ok(StatementKind::Async { call, route, timeout })
@@ -234,7 +257,7 @@ impl Parser<'_> {
         self.expect("(")?;
         let call = self.inner_call()?;
         let route = if self.accept(",") { Some(self.route_argument()?) } else { None };
-        let text = if self.accept(",") { Some(self.expression()?) } else { None };
+        let text = if self.accept(",") { Some(self.argument()?) } else { None };
         self.expect(")")?;
         self.end_of_statement()?;
         Ok(StatementKind::Launch { call, route, text })
@@ -272,7 +295,7 @@ impl Parser<'_> {
         let name = Box::new(self.route_argument()?);
         let mut arguments = Vec::new();
         while self.accept(",") {
-            arguments.push(self.expression()?);
+            arguments.push(self.primary()?);
         }
         self.expect(")")?;
         Ok(RouteCallTree { name, arguments })
@@ -287,7 +310,13 @@ impl Parser<'_> {
         let Some(operator) = operator else {
             return self.unexpected(&token, "an assignment, as `$variable = value`, expected");
         };
-        let value = self.expression()?;
+        let value = match operator {
+            AssignOperator::Combine(_) => self.value_expression()?,
+            AssignOperator::Set | AssignOperator::Replace => self.assigned_value()?,
+        };
+        if matches!(value.node, ExprKind::Null) && matches!(operator, AssignOperator::Combine(_)) {
+            return self.fail(value.span, "NULL cannot be calculated with");
+        }
         self.end_of_statement()?;
         let span = target.span.to(self.last);
         Ok(Spanned { node: StatementKind::Assign { target, operator, value }, span })
@@ -356,8 +385,6 @@ fn assign_operator(sign: &str) -> Option<AssignOperator> {
         "|=" => Binary::BitOr,
         "&=" => Binary::BitAnd,
         "^=" => Binary::BitXor,
-        "<<=" => Binary::ShiftLeft,
-        ">>=" => Binary::ShiftRight,
         _ => return None,
     };
     Some(AssignOperator::Combine(combined))
