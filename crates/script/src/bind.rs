@@ -1,5 +1,6 @@
 //! Written variables to bound ones: names are looked up, subnames and indexes prepared.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -13,16 +14,22 @@ use crate::transformations::prepare;
 use crate::value::{Bytes, Value};
 use crate::variable::{Bound, BoundIndex, Index, SubName};
 
+/// A text that is evaluated at run time may name variables whose text is evaluated, too: so many in all. A message could
+/// bring a text that names itself.
+pub const MAX_EVALUATIONS: usize = 16;
+
 type Prepare<T> = HashMap<&'static str, T>;
 
 /// The variables a configuration may use: those of the core and of the modules it loads.
 pub(crate) struct Names<C: Host> {
     variables: Prepare<Variable<C>>,
+    /// Texts evaluated at run time since the outermost one.
+    evaluations: Cell<usize>,
 }
 
 impl<C: Host> Names<C> {
     pub(crate) fn new<'a>(modules: impl IntoIterator<Item = &'a ModuleSpec<C>>) -> Self {
-        let mut names = Self { variables: HashMap::new() };
+        let mut names = Self { variables: HashMap::new(), evaluations: Cell::new(0) };
         for module in modules {
             for Variable { name, prepare } in &module.variables {
                 names.variables.insert(name, Variable { name, prepare: prepare.clone() });
@@ -33,6 +40,20 @@ impl<C: Host> Names<C> {
 
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.variables.contains_key(name)
+    }
+
+    /// Evaluates a text at run time; nothing if too many are under way.
+    pub(crate) fn evaluate<R>(&self, evaluate: impl FnOnce() -> R) -> Option<R> {
+        let before = self.evaluations.get();
+        if before == MAX_EVALUATIONS {
+            return None;
+        }
+        self.evaluations.set(before + 1);
+        let result = evaluate();
+        if before == 0 {
+            self.evaluations.set(0);
+        }
+        Some(result)
     }
 
     /// Finds out what a written variable means.

@@ -38,6 +38,7 @@ mod vm;
 #[cfg(test)]
 mod testing;
 
+pub use bind::MAX_EVALUATIONS;
 pub use call::{Call, Host, Launch, NamedParams, Outcome, Resume, Waiting};
 pub use compile::compile;
 pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS, MAX_WARNINGS};

@@ -114,9 +114,10 @@ impl<C: Host> Site<'_, C> {
     fn format(&self) -> Transform<C> {
         let (names, routes) = (self.names.clone(), self.routes);
         Box::new(move |host, value| {
-            of_text(&value, |text| match format::parse(text, &names, routes) {
-                Ok(expr) => expr.value(host).map(std::borrow::Cow::into_owned).unwrap_or_default(),
-                Err(_) => Value::Null,
+            of_text(&value, |text| {
+                let evaluate =
+                    || Some(format::parse(text, &names, routes).ok()?.value(host).ok()?.into_owned());
+                names.evaluate(evaluate).flatten().unwrap_or_default()
             })
         })
     }

@@ -72,7 +72,8 @@ impl<C: Host> Substitutions<C> {
             self.last.replace(Some((expression.clone(), read.clone())));
             read
         });
-        substitution.map_or(Value::Null, |substitution| substitution.apply(host, text))
+        let apply = || substitution.map_or(Value::Null, |substitution| substitution.apply(host, text));
+        self.names.evaluate(apply).unwrap_or_default()
     }
 
     fn parse(

@@ -234,6 +234,25 @@ fn a_substitution_looks_at_lines_unless_it_is_told_not_to() {
 }
 
 #[test]
+fn a_text_that_names_itself_ends() {
+    for text in
+        ["$(avp(x){s.eval})", "<$(avp(x){s.eval}) $(avp(x){s.eval})>", "/a/$(avp(x){re.subst,$avp(x)})/"]
+    {
+        let program =
+            crate::testing::program("route { keep($(avp(x){s.eval})); keep($(rm{re.subst,$avp(x)})); }");
+        let mut host = crate::testing::TestHost { list: vec![Value::str(text)], ..Default::default() };
+        let route = program.route(crate::RouteKind::Request, b"").unwrap();
+        for _ in 0..3 {
+            let _ = program.start(route).run(&program, &mut host);
+        }
+    }
+    // The next one has as many of its own.
+    let set = "$var(a) = 1; $var(t) = \"$$var(a)\"; $var(n) = 0; ";
+    let many = "while ($var(n) < 50) { $var(out) = $(var(t){s.eval}); $var(n) = $var(n) + 1; }";
+    assert_eq!(evaluate(&format!("{set}{many}")), Value::from("1"));
+}
+
+#[test]
 fn names_of_hosts_are_left_to_the_host() {
     gives("127.0.0.1", "{ip.resolve}", "127.0.0.1");
     gives("localhost", "{ip.resolve}", Value::Null);
