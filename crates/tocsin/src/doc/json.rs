@@ -1,15 +1,23 @@
 //! Everything, for machines.
 
 use tocsin_json::Value;
+use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::declared::{DefaultValue, Kind};
 use tocsin_server::settings::{Parameter, TOPICS};
 
-/// `{"core_parameters": [...]}`, on lines of its own.
+/// `{"core_parameters": [...], "transformations": [...]}`, on lines of its own.
 pub(super) fn text() -> String {
     let parameters =
         TOPICS.iter().flat_map(|topic| topic.parameters.iter().map(|row| as_json(topic.title, row)));
+    let transformations = TRANSFORMATIONS
+        .iter()
+        .flat_map(|class| class.rows.iter().map(|row| transformation(class.title, row)));
     let mut text = Vec::new();
-    Value::object([("core_parameters", Value::array(parameters))]).write_pretty(&mut text);
+    Value::object([
+        ("core_parameters", Value::array(parameters)),
+        ("transformations", Value::array(transformations)),
+    ])
+    .write_pretty(&mut text);
     text.push(b'\n');
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -43,6 +51,24 @@ fn as_json(topic: &'static str, parameter: &Parameter) -> Value {
     Value::object(members)
 }
 
+fn transformation(class: &'static str, row: &Transformation) -> Value {
+    let arguments = row.parameters.iter().map(|parameter| {
+        Value::object([
+            ("name", Value::from(parameter.name)),
+            ("takes", Value::from(parameter.kind.to_string())),
+            ("variable", Value::from(parameter.kind.takes_variables())),
+            ("optional", Value::from(parameter.optional)),
+        ])
+    });
+    Value::object([
+        ("name", Value::from(row.name)),
+        ("class", Value::from(class)),
+        ("usage", Value::from(row.usage().to_string())),
+        ("arguments", Value::array(arguments)),
+        ("doc", Value::from(row.doc)),
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -59,5 +85,9 @@ mod tests {
         assert_eq!(row("udp_workers")["older"][0], "children");
         assert_eq!(row("mpath")["why_not"], "the modules are built in");
         assert_eq!(row("dns_retr_no")["unset"], "as /etc/resolv.conf says");
+        let rows = json["transformations"].as_array().unwrap();
+        let substr = rows.iter().find(|row| row["name"] == "s.substr").unwrap();
+        assert_eq!(substr["usage"], "{s.substr,offset,length}");
+        assert_eq!(substr["arguments"][1]["name"], "length");
     }
 }

@@ -1,7 +1,8 @@
-//! Each core parameter on a line.
+//! Each core parameter and each transformation on a line.
 
 use std::fmt::Write as _;
 
+use tocsin_script::TRANSFORMATIONS;
 use tocsin_server::settings::{TOPICS, parameters};
 
 /// The list, by topic. What has no effect is marked.
@@ -14,6 +15,16 @@ pub(super) fn text() -> String {
         for parameter in topic.parameters {
             let mark = if parameter.idle_because().is_some() { "(no effect) " } else { "" };
             let _ = writeln!(text, "  {:<width$}  {mark}{}", parameter.name, first_sentence(parameter.doc));
+        }
+        text.push('\n');
+    }
+    let usages =
+        || TRANSFORMATIONS.iter().flat_map(|class| class.rows).map(|row| row.usage().to_string().len());
+    let width = usages().max().unwrap_or_default();
+    for class in TRANSFORMATIONS {
+        let _ = writeln!(text, "Transformations: {}", class.title);
+        for row in class.rows {
+            let _ = writeln!(text, "  {:<width$}  {}", row.usage().to_string(), first_sentence(row.doc));
         }
         text.push('\n');
     }
@@ -32,6 +43,7 @@ mod tests {
     #[test]
     fn every_parameter_has_a_line() {
         let text = text();
+        assert!(text.contains("\n  {s.substr,offset,length} "), "{text}");
         for parameter in parameters() {
             let line =
                 text.lines().find(|line| line.trim_start().starts_with(&format!("{} ", parameter.name)));

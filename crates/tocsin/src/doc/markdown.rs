@@ -2,7 +2,33 @@
 
 use std::fmt::Write as _;
 
+use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::settings::{Parameter, TOPICS, parameter};
+
+/// A page of `docs/reference`.
+pub(super) struct Page {
+    /// The name of its file, without `.md`.
+    pub(super) name: &'static str,
+    write: fn() -> String,
+}
+
+/// All pages.
+pub(super) const PAGES: [Page; 2] = [
+    Page { name: "core-parameters", write: core_parameters },
+    Page { name: "transformations", write: transformations },
+];
+
+/// The page of this name.
+///
+/// # Errors
+/// There is none. The text names those that are there.
+pub(super) fn text(name: &str) -> Result<String, String> {
+    let page = PAGES.iter().find(|page| page.name == name);
+    page.map(|page| (page.write)()).ok_or_else(|| {
+        let known = PAGES.map(|page| format!("`{}`", page.name)).join(" and ");
+        format!("there is no page `{name}`: there are {known}")
+    })
+}
 
 /// The core parameters of the OpenSIPS 3.4 manual, one a line; `#` begins a comment.
 const MANUAL: &str = include_str!("../../tests/reference/core-parameters.txt");
@@ -17,7 +43,7 @@ place, also with `tocsin -C`. `tocsin -C` lists the parameters of a configuratio
 ";
 
 /// `docs/reference/core-parameters.md`.
-pub(super) fn core_parameters() -> String {
+fn core_parameters() -> String {
     let mut page = HEAD.to_owned();
     for topic in TOPICS {
         let (idle, acting): (Vec<_>, Vec<_>) =
@@ -64,6 +90,38 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
+const TRANSFORMATIONS_HEAD: &str = "# Transformations
+
+<!-- Written by `tocsin doc --markdown transformations`: change the rows in crates/script/src/transformations, not this page. -->
+
+What can be made of the value of a variable: `$(ru{uri.host}{s.toupper})` is the host of the request URI in upper-case letters.
+NULL goes through all of them as NULL; a number is taken by its decimal text. Names may be written in letters of either case,
+what follows the last argument is ignored, and what stands in square brackets may be left out. `tocsin doc NAME` shows one of
+them.
+";
+
+/// `docs/reference/transformations.md`.
+fn transformations() -> String {
+    let mut page = TRANSFORMATIONS_HEAD.to_owned();
+    for class in TRANSFORMATIONS {
+        // Writing to a String cannot fail.
+        let _ =
+            write!(page, "\n## {}\n\n{}\n\n| | gives | arguments |\n|---|---|---|\n", class.title, class.doc);
+        for row in class.rows {
+            let _ = writeln!(page, "| `{}` | {} | {} |", row.usage(), cell(row.doc), cell(&arguments(row)));
+        }
+    }
+    page
+}
+
+fn arguments(row: &Transformation) -> String {
+    let arguments = row.parameters.iter().map(|parameter| {
+        let variable = if parameter.kind.takes_variables() { " or variable" } else { "" };
+        format!("{}: {}{variable}", parameter.name, parameter.kind)
+    });
+    arguments.collect::<Vec<_>>().join("; ")
+}
+
 fn missing() -> impl Iterator<Item = &'static str> {
     let names = MANUAL.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     names.filter(|name| parameter(name).is_none())
@@ -76,14 +134,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_in_the_repository_is_not_stale() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/core-parameters.md");
-        let page = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            page == core_parameters(),
-            "docs/reference/core-parameters.md is stale: write it again with \
-             `cargo run -- doc --markdown > docs/reference/core-parameters.md`"
-        );
+    fn the_pages_in_the_repository_are_not_stale() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+        for page in PAGES {
+            let kept =
+                std::fs::read_to_string(folder.join(page.name).with_extension("md")).unwrap_or_default();
+            assert!(
+                kept == (page.write)(),
+                "docs/reference/{0}.md is stale: write it again with \
+                 `cargo run -- doc --markdown {0} > docs/reference/{0}.md`",
+                page.name
+            );
+        }
+        assert!(text("nosuch").unwrap_err().contains("`core-parameters` and `transformations`"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `tocsin doc`: what a configuration can name, from the rows in which it is declared: as a list, one by one, as JSON, and as
-//! the pages of `docs/reference`.
+//! `tocsin doc`: what a configuration can name - core parameters and transformations -, from the rows in which it is declared:
+//! as a list, one by one, as JSON, and as the pages of `docs/reference`.
 
 mod json;
 mod list;
@@ -16,14 +16,14 @@ use crate::answer::Answer;
 /// What `tocsin doc` is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Each core parameter on a line.
+    /// Each name on a line.
     List,
     /// All about one of them.
     Show(String),
     /// Everything, for machines.
     Json,
-    /// The reference page.
-    Markdown,
+    /// A reference page, of this name.
+    Markdown(String),
 }
 
 /// Reads what follows `tocsin doc`.
@@ -32,10 +32,11 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     if matches.get_flag("json") {
         return Ok(Asked::Json);
     }
+    let name = matches.get_one::<String>("name").cloned();
     if matches.get_flag("markdown") {
-        return Ok(Asked::Markdown);
+        return Ok(Asked::Markdown(name.unwrap_or_else(|| markdown::PAGES[0].name.to_owned())));
     }
-    Ok(matches.get_one::<String>("name").cloned().map_or(Asked::List, Asked::Show))
+    Ok(name.map_or(Asked::List, Asked::Show))
 }
 
 /// Does what is asked.
@@ -44,7 +45,7 @@ pub(crate) fn run(asked: &Asked) -> ExitCode {
         Asked::List => Ok(list::text()),
         Asked::Show(name) => show::text(name),
         Asked::Json => Ok(json::text()),
-        Asked::Markdown => Ok(markdown::core_parameters()),
+        Asked::Markdown(page) => markdown::text(page),
     };
     match text {
         Ok(text) => Answer::text(text).give(),
@@ -56,13 +57,12 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("tocsin doc")
         .no_binary_name(true)
-        .about("The core parameters of a configuration: what they take, their defaults, and what they do")
-        .arg(Arg::new("name").help("a parameter; without one, all are listed"))
+        .about("The core parameters and transformations of a configuration: what they take, and what they do")
+        .arg(Arg::new("name").help("a parameter or transformation; without one, all are listed"))
         .arg(flag("json").help("everything, as JSON").conflicts_with("name"))
         .arg(
             flag("markdown")
-                .help("the reference page, as Markdown")
-                .conflicts_with("name")
+                .help("a reference page, as Markdown: `core-parameters` or, if it is the name, `transformations`")
                 .conflicts_with("json"),
         )
 }
@@ -80,7 +80,8 @@ mod tests {
         assert_eq!(asked(""), Ok(Asked::List));
         assert_eq!(asked("log_level"), Ok(Asked::Show("log_level".to_owned())));
         assert_eq!(asked("--json"), Ok(Asked::Json));
-        assert_eq!(asked("--markdown"), Ok(Asked::Markdown));
+        assert_eq!(asked("--markdown"), Ok(Asked::Markdown("core-parameters".to_owned())));
+        assert_eq!(asked("--markdown transformations"), Ok(Asked::Markdown("transformations".to_owned())));
         assert!(asked("--json log_level").is_err());
     }
 }

@@ -1,31 +1,53 @@
-//! All about one core parameter.
+//! All about one core parameter or transformation.
 
 use std::fmt::Write as _;
 
+use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::declared::Declared;
 use tocsin_server::settings::{Parameter, parameter, parameters};
 
 /// A name further away than this is not suggested (1 is the same name).
 const SIMILAR_ENOUGH: f64 = 0.7;
 
-/// What there is to say about `name`.
+/// What there is to say about `name`; a transformation may stand in its braces.
 ///
 /// # Errors
-/// There is no such parameter. The text names the nearest one.
+/// There is no such name. The text names the nearest one.
 pub(super) fn text(name: &str) -> Result<String, String> {
+    let bare = name.trim_start_matches('{').trim_end_matches('}');
+    if let Some(row) = transformations().find(|row| row.name.eq_ignore_ascii_case(bare)) {
+        return Ok(transformation(row));
+    }
     parameter(name).map(|found| shown(name, found)).ok_or_else(|| {
-        let nearest = nearest(name).map(|known| format!(": did you mean `{known}`?"));
-        format!("there is no core parameter `{name}`{}", nearest.unwrap_or_default())
+        let nearest = nearest(bare).map(|known| format!(": did you mean `{known}`?"));
+        let kind = if bare.contains('.') { "transformation" } else { "core parameter" };
+        format!("there is no {kind} `{name}`{}", nearest.unwrap_or_default())
     })
+}
+
+fn transformations() -> impl Iterator<Item = &'static Transformation> {
+    TRANSFORMATIONS.iter().flat_map(|class| class.rows)
 }
 
 fn nearest(name: &str) -> Option<&'static str> {
     parameters()
         .flat_map(Declared::spellings)
+        .chain(transformations().map(|row| row.name))
         .map(|known| (strsim::jaro_winkler(name, known), known))
         .filter(|(likeness, _)| *likeness >= SIMILAR_ENOUGH)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, known)| known)
+}
+
+fn transformation(row: &Transformation) -> String {
+    let mut text = format!("{}\n\n  {}\n\n", row.usage(), row.doc);
+    let width = row.parameters.iter().map(|parameter| parameter.name.len()).max().unwrap_or_default();
+    for parameter in row.parameters {
+        let variable = if parameter.kind.takes_variables() { " or variable" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {:<width$}  {}{variable}", parameter.name, parameter.kind);
+    }
+    text
 }
 
 fn shown(asked: &str, parameter: &Parameter) -> String {
@@ -77,5 +99,21 @@ mod tests {
             "there is no core parameter `log_levle`: did you mean `log_level`?"
         );
         assert_eq!(text("qqq").unwrap_err(), "there is no core parameter `qqq`");
+        assert_eq!(
+            text("uri.hots").unwrap_err(),
+            "there is no transformation `uri.hots`: did you mean `uri.host`?"
+        );
+    }
+
+    #[test]
+    fn a_transformation_may_stand_in_its_braces() {
+        for name in ["s.substr", "{s.substr}", "S.SUBSTR"] {
+            let text = text(name).unwrap();
+            assert!(
+                text.starts_with("{s.substr,offset,length}\n")
+                    && text.contains("offset  number or variable\n"),
+                "{text}"
+            );
+        }
     }
 }
