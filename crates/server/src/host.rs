@@ -1,12 +1,13 @@
 //! What the language asks of the message under way.
 
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
 
 use tocsin_script::{Bytes, Host, Launch, Place, ScriptVars, Value};
 
 use crate::context::Context;
 use crate::logging::{self, Level};
-use crate::{run, time};
+use crate::{resolve, run, time};
 
 fn script_text(place: Place<'_>, message: &str) -> String {
     format!("core: {}:{}: {message}", place.file, place.line)
@@ -51,6 +52,10 @@ impl Host for Context {
                 }
             }
         });
+    }
+
+    fn address_of(&mut self, name: &Bytes) -> Option<IpAddr> {
+        resolve::known_address(self.worker, std::str::from_utf8(name).ok()?)
     }
 
     fn between_statements(&mut self) {

@@ -1,7 +1,10 @@
 //! Names to addresses, with an eye on the time: each look-up is counted, and told when it takes longer than
 //! `exec_dns_threshold`.
 
-use std::net::SocketAddr;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use tocsin_net::Protocol;
 use tocsin_net::locate::{HOP_LIMIT, Hops, NoHop, Options, Protocols, Question};
@@ -46,6 +49,23 @@ pub async fn address(worker: &'static Worker, host: &str, port: u16) -> Option<S
         Ok(hops) => hops.first().map(|hop| hop.to),
         Err(cause) => {
             tracing::error!("could not resolve hostname: {cause}");
+            None
+        }
+    }
+}
+
+/// The address of `name` if it is known without waiting, from `/etc/hosts` or from an answer that is kept: a variable with
+/// `{ip.resolve}` cannot wait. IPv4 goes first.
+pub fn known_address(worker: &'static Worker, name: &str) -> Option<IpAddr> {
+    let lookup = pin!(worker.resolver.addresses(name));
+    match lookup.poll(&mut TaskContext::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(found)) => found.iter().find(|address| address.is_ipv4()).or(found.first()).copied(),
+        Poll::Ready(Err(cause)) => {
+            tracing::error!("could not resolve hostname: {cause}");
+            None
+        }
+        Poll::Pending => {
+            tracing::error!("{{ip.resolve}}: `{name}` is neither in /etc/hosts nor kept (dns_cache_size)");
             None
         }
     }
