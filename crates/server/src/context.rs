@@ -54,6 +54,8 @@ pub struct Context {
     pub script_flags: u32,
     /// The blocklists in use.
     pub blocklists: u32,
+    /// Header lines for the CANCELs that follow the one at hand (`t_add_cancel_reason`).
+    pub cancel_lines: Vec<u8>,
     /// Routes armed for the transaction.
     pub armed: Armed,
     /// The transaction, once there is one.
@@ -94,6 +96,7 @@ impl Context {
             flags: 0,
             script_flags: 0,
             blocklists: worker.server.blocklists.defaults(),
+            cancel_lines: Vec::new(),
             armed: Armed::default(),
             transaction: None,
             symmetric: false,

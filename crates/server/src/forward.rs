@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 use tocsin_net::Hop;
 use tocsin_script::{Bytes, Outcome};
-use tocsin_sip::HeaderName;
+use tocsin_sip::{COOKIE, HeaderName};
 
 use crate::avps::Avps;
 use crate::context::{Context, received_uri};
@@ -162,12 +162,21 @@ fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
     true
 }
 
-/// A branch that is the same for each retransmission (RFC 3261 section 16.11).
+/// What the branch of a request ends with that is forwarded without a transaction.
+const STATELESS: &[u8] = b".s";
+
+/// Whether a branch parameter is one that [`stateless`] wrote.
+pub fn is_stateless_branch(branch: &[u8]) -> bool {
+    branch.starts_with(COOKIE) && branch.ends_with(STATELESS)
+}
+
+/// A branch that is the same for each retransmission (RFC 3261 section 16.11), and for the ACK and CANCEL of an INVITE.
 fn stateless_branch(cx: &Context) -> SmallVec<[u8; 40]> {
     let branch = cx.message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
     let call_id = cx.message.call_id().unwrap_or_default();
-    let cseq = cx.message.header(HeaderName::CSeq).unwrap_or_default();
-    let mut text = SmallVec::from_slice(&crate::reply::hex(cx.server().keyed_hash(&[branch, call_id, cseq])));
-    text.extend_from_slice(b".s");
+    let cseq = cx.message.cseq().map_or(0, |cseq| cseq.number).to_be_bytes();
+    let mut text =
+        SmallVec::from_slice(&crate::reply::hex(cx.server().keyed_hash(&[branch, call_id, &cseq])));
+    text.extend_from_slice(STATELESS);
     text
 }

@@ -127,7 +127,8 @@ fn pass_response(mut cx: Context) {
     }
 }
 
-fn drop_response(cx: Context) {
+/// The response is of no use to anyone.
+pub fn drop_response(cx: Context) {
     let server = cx.server();
     server.statistics.add(server.counters.drop_replies, 1);
     done(cx);

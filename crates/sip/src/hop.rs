@@ -9,19 +9,30 @@ use crate::{CSeqRef, HeaderName, Message, Method, ParseError, Values};
 ///
 /// # Errors
 /// What keeps Via, From, To, Call-ID or CSeq from being read.
-pub fn ack_into(invite: &Message, reply: &Message, out: &mut Vec<u8>) -> Result<(), ParseError> {
-    write(invite, Method::Ack, reply.to()?.text(), out)
+pub fn ack_into(
+    invite: &Message,
+    reply: &Message,
+    lines: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), ParseError> {
+    write(invite, Method::Ack, reply.to()?.text(), lines, out)
 }
 
-/// Appends the CANCEL for a request: `request` as it was sent, with our Via on top.
+/// Appends the CANCEL for a request: `request` as it was sent, with our Via on top. `lines` are further header lines.
 ///
 /// # Errors
 /// What keeps Via, From, To, Call-ID or CSeq from being read.
-pub fn cancel_into(request: &Message, out: &mut Vec<u8>) -> Result<(), ParseError> {
-    write(request, Method::Cancel, request.to()?.text(), out)
+pub fn cancel_into(request: &Message, lines: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+    write(request, Method::Cancel, request.to()?.text(), lines, out)
 }
 
-fn write(request: &Message, method: Method, to: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+fn write(
+    request: &Message,
+    method: Method,
+    to: &[u8],
+    lines: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), ParseError> {
     let via = request.header(HeaderName::Via).ok_or(ParseError::Missing(HeaderName::Via))?;
     let via = Values::new(via, 1).next().ok_or(ParseError::Via)??.text;
     let from = request.from()?.text();
@@ -44,7 +55,9 @@ fn write(request: &Message, method: Method, to: &[u8], out: &mut Vec<u8>) -> Res
     decimal(number, out);
     out.push(b' ');
     out.extend_from_slice(method.text().as_bytes());
-    out.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(lines);
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Ok(())
 }
 
@@ -66,9 +79,9 @@ mod tests {
     #[test]
     fn cancel_follows_the_request() {
         let mut out = Vec::new();
-        cancel_into(&message(INVITE), &mut out).unwrap();
+        cancel_into(&message(INVITE), b"Reason: SIP\r\n", &mut out).unwrap();
         let expected = format!(
-            "CANCEL sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>\r\nCall-ID: 1@d\r\nCSeq: 42 CANCEL\r\nContent-Length: 0\r\n\r\n"
+            "CANCEL sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>\r\nCall-ID: 1@d\r\nCSeq: 42 CANCEL\r\nReason: SIP\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
         assert_eq!(Message::parse(out, &Limits::DEFAULT).unwrap().validate(), Ok(()));
@@ -78,7 +91,7 @@ mod tests {
     fn ack_has_the_to_of_the_reply() {
         let mut out = Vec::new();
         let reply = message("SIP/2.0 486 Busy\r\nTo: <sip:a@b>;tag=9\r\n\r\n");
-        ack_into(&message(INVITE), &reply, &mut out).unwrap();
+        ack_into(&message(INVITE), &reply, b"", &mut out).unwrap();
         let expected = format!(
             "ACK sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>;tag=9\r\nCall-ID: 1@d\r\nCSeq: 42 ACK\r\nContent-Length: 0\r\n\r\n"
         );
@@ -91,7 +104,7 @@ mod tests {
         let broken = message(
             "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP p\r\nTo: <sip:a@b>\r\nFrom: sip:x\r\nCall-ID: 1\r\n\r\n",
         );
-        assert_eq!(cancel_into(&broken, &mut out), Err(ParseError::Missing(HeaderName::CSeq)));
+        assert_eq!(cancel_into(&broken, b"", &mut out), Err(ParseError::Missing(HeaderName::CSeq)));
         assert!(out.is_empty());
     }
 }

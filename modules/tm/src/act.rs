@@ -15,16 +15,20 @@ use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
 
 use super::State;
-use super::machine::{Action, Actions, BranchId};
+use super::machine::{Action, Actions, BranchId, CancelCause};
 use super::record::{Branch, Transaction, TransactionId};
+
+/// What a branch ends with whose request could not be sent, and what the caller reads then.
+pub(super) const SEND_FAILED: u16 = 477;
+const SEND_FAILED_REASON: &[u8] = b"Send failed (477/TM)";
 
 /// The message that made the machine speak, if one did.
 #[derive(Clone, Copy)]
 pub(super) enum AtHand<'a> {
     /// None: time has passed.
     Nothing,
-    /// A reply from downstream, and its bytes as they go upstream.
-    Reply { message: &'a Message, upstream: &'a [u8] },
+    /// A reply from downstream on a branch, and its bytes as they go upstream.
+    Reply { branch: BranchId, message: &'a Message, upstream: &'a [u8] },
     /// A reply made by the script.
     Local(&'a [u8]),
 }
@@ -120,6 +124,7 @@ impl Doing<'_> {
             Action::SendAck(branch) => self.send_ack(t, branch),
             Action::SendCancel(branch) | Action::ResendCancel(branch) => self.send_cancel(t, branch),
             Action::ForwardReply { branch, status } => self.forward_reply(t, branch, status),
+            Action::ForwardUnavailable(branch) => self.forward_unavailable(t, branch),
             Action::PassReply { .. } => {
                 if let AtHand::Reply { upstream, .. } = self.at_hand {
                     self.send(t.upstream, upstream);
@@ -189,7 +194,9 @@ impl Doing<'_> {
 
     fn forward_reply(&mut self, t: &mut Transaction, branch: BranchId, status: u16) {
         match self.at_hand {
-            AtHand::Reply { message, upstream } if message.status() == Some(status) => {
+            AtHand::Reply { branch: of, message, upstream }
+                if of == branch && message.status() == Some(status) =>
+            {
                 self.send(t.upstream, upstream);
                 keep(&mut t.reply, upstream);
                 if status < 200 {
@@ -206,9 +213,23 @@ impl Doing<'_> {
         self.count_reply(status, false);
     }
 
+    /// The reply of the branch lies in its record, also if it is the one at hand.
+    fn forward_unavailable(&mut self, t: &mut Transaction, branch: BranchId) {
+        const UNAVAILABLE: &[u8] = b"SIP/2.0 503";
+        let Some(kept) = t.branches.get_mut(branch.index()).map(|b| &mut b.reply) else { return };
+        std::mem::swap(kept, &mut t.reply);
+        if let Some(rest) = t.reply.strip_prefix(UNAVAILABLE) {
+            let bytes = [b"SIP/2.0 500", rest].concat();
+            keep(&mut t.reply, &bytes);
+        }
+        self.send(t.upstream, &t.reply);
+        self.count_reply(500, false);
+    }
+
     fn generate_reply(&mut self, t: &mut Transaction, status: u16) {
         let Some(request) = parse(self.server, &t.request) else { return };
-        let response = Response { status, reason: b"", tag: &t.tag, lines: b"" };
+        let reason: &[u8] = if status == SEND_FAILED { SEND_FAILED_REASON } else { b"" };
+        let response = Response { status, reason, tag: &t.tag, lines: b"" };
         let mut bytes = Vec::new();
         reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);
         self.send(t.upstream, &bytes);
@@ -218,11 +239,21 @@ impl Doing<'_> {
 
     fn send_ack(&mut self, t: &Transaction, branch: BranchId) {
         let AtHand::Reply { message, .. } = self.at_hand else { return };
-        self.hop_by_hop(t, branch, |request, out| ack_into(request, message, out).is_ok());
+        let mut lines = Vec::new();
+        self.server.settings.write_user_agent(&mut lines);
+        self.hop_by_hop(t, branch, |request, out| ack_into(request, message, &lines, out).is_ok());
     }
 
     fn send_cancel(&mut self, t: &Transaction, branch: BranchId) {
-        self.hop_by_hop(t, branch, |request, out| cancel_into(request, out).is_ok());
+        let mut lines = match t.machine.cancel_cause(branch) {
+            CancelCause::Caller if !t.cancel_lines.is_empty() => t.cancel_lines.to_vec(),
+            CancelCause::Caller => b"Reason: SIP;cause=487;text=\"ORIGINATOR_CANCEL\"\r\n".to_vec(),
+            CancelCause::NoAnswer => b"Reason: SIP;cause=480;text=\"NO_ANSWER\"\r\n".to_vec(),
+            CancelCause::Elsewhere => b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n".to_vec(),
+            CancelCause::Server => Vec::new(),
+        };
+        self.server.settings.write_user_agent(&mut lines);
+        self.hop_by_hop(t, branch, |request, out| cancel_into(request, &lines, out).is_ok());
     }
 
     /// Sends a request that follows the one of `branch` over the same hop.

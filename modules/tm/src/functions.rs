@@ -23,6 +23,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
         &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     const STATUS: &[Param] = &[Param::required("expression", ParamKind::Regex)];
     const WHICH: &[Param] = &[Param::required("reply", ParamKind::Str)];
+    const REASON: &[Param] = &[Param::required("reason_header", ParamKind::Str)];
     const CANCEL: &[Param] = &[Param::optional("flags", ParamKind::Str)];
     let requests = Routes::REQUEST | Routes::FAILURE;
     let mut all = vec![
@@ -31,7 +32,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 if let Value::Str(proxy) = &arguments[1] {
                     cx.targets.main.next_hop = Some(destination_uri(proxy));
                 }
-                relay::relay(cx, !forbids_failover(&arguments[0]))
+                relay::relay(cx, relay_flags(&arguments[0]))
             });
             Ok(call)
         })
@@ -40,9 +41,9 @@ pub(super) fn all() -> Vec<Function<Context>> {
         plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check),
         Function::new("t_reply", REPLY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
-                let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else {
-                    tracing::error!("t_reply: the request has no transaction: call t_newtran() first");
-                    return Outcome::FALSE;
+                let id = match own_transaction(cx) {
+                    Ok(id) => id,
+                    Err(outcome) => return outcome,
                 };
                 let status = arguments[0].to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
                 let reason =
@@ -79,6 +80,19 @@ pub(super) fn all() -> Vec<Function<Context>> {
         plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
             with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()
         }),
+        Function::new("t_add_cancel_reason", REASON, Routes::REQUEST, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                if cx.message.method() != Method::Cancel {
+                    tracing::error!("t_add_cancel_reason: the request is no CANCEL");
+                    return Outcome::FALSE;
+                }
+                if let Value::Str(lines) = &arguments[0] {
+                    cx.cancel_lines = lines.to_vec();
+                }
+                Outcome::TRUE
+            });
+            Ok(call)
+        }),
         Function::new("t_cancel_branch", CANCEL, Routes::REPLY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| cancel_branches(cx, &arguments[0]));
             Ok(call)
@@ -93,11 +107,32 @@ pub(super) fn all() -> Vec<Function<Context>> {
     all
 }
 
-/// The flag `no-dns-failover` of `t_relay`, by its name or its older number.
-fn forbids_failover(flags: &Value) -> bool {
-    match flags {
-        Value::Str(names) => names.split(|byte| *byte == b',').any(|n| n.trim_ascii() == b"no-dns-failover"),
-        other => other.to_int().is_some_and(|bits| bits & 0x04 != 0),
+/// The flags of `t_relay`, by their names or their older numbers.
+fn relay_flags(flags: &Value) -> relay::Flags {
+    let is_set = |name: &[u8], bit: i64| match flags {
+        Value::Str(names) => names.split(|byte| *byte == b',').any(|given| given.trim_ascii() == name),
+        other => other.to_int().is_some_and(|bits| bits & bit != 0),
+    };
+    relay::Flags {
+        leaves_failures: is_set(b"no-auto-477", 0x02),
+        forbids_failover: is_set(b"no-dns-failover", 0x04),
+        passes_reason: is_set(b"pass-reason-hdr", 0x08),
+    }
+}
+
+/// The transaction of the request of `cx`, made now if there is none. The error is what the function gives instead: an ACK
+/// has no transaction and ends here if it is for one, and a request that has come before is absorbed.
+fn own_transaction(cx: &mut Context) -> Result<TransactionId, Outcome<Context>> {
+    if let Some(found) = cx.transaction {
+        return Ok(TransactionId(found.id));
+    }
+    let id = of_request(cx.server(), &cx.message).ok_or(Outcome::Done(ERROR))?;
+    if cx.message.method() == Method::Ack {
+        return Err(requests::absorb_ack(cx, id).map_or(Outcome::Done(ERROR), |()| Outcome::Exit));
+    }
+    match relay::create(cx, id, &[]) {
+        Outcome::Done(code) if code > 0 => Ok(id),
+        ended => Err(ended),
     }
 }
 
@@ -127,12 +162,12 @@ fn plain(name: &'static str, routes: Routes, act: fn(&mut Context) -> Outcome<Co
 
 /// `t_newtran()`: the transaction exists from here on, and absorbs retransmissions while the script works.
 fn new_transaction(cx: &mut Context) -> Outcome<Context> {
-    if cx.transaction.is_some() || cx.message.method() == Method::Ack {
+    if cx.transaction.is_some() {
         return Outcome::Done(ERROR);
     }
-    match of_request(cx.server(), &cx.message) {
-        Some(id) => relay::create(cx, id, &[]),
-        None => Outcome::Done(ERROR),
+    match own_transaction(cx) {
+        Ok(_) => Outcome::TRUE,
+        Err(outcome) => outcome,
     }
 }
 
@@ -196,11 +231,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failover_is_forbidden_by_name_or_number() {
-        assert!(forbids_failover(&Value::str("no-auto-477, no-dns-failover")));
-        assert!(forbids_failover(&Value::Int(0x06)));
-        for flags in [Value::Null, Value::str("no-dns"), Value::str(""), Value::Int(0x03)] {
-            assert!(!forbids_failover(&flags), "{flags:?}");
+    fn flags_are_set_by_name_or_number() {
+        let both = relay::Flags { leaves_failures: true, forbids_failover: true, passes_reason: false };
+        assert_eq!(relay_flags(&Value::str("no-auto-477, no-dns-failover")), both);
+        assert_eq!(relay_flags(&Value::Int(0x06)), both);
+        assert!(relay_flags(&Value::str("pass-reason-hdr")).passes_reason);
+        for flags in [Value::Null, Value::str("no-dns"), Value::str(""), Value::Int(0x01)] {
+            assert_eq!(relay_flags(&flags), relay::Flags::default(), "{flags:?}");
         }
     }
 }

@@ -22,6 +22,11 @@ pub(super) fn of_request(server: &Server, request: &Message) -> Option<Transacti
         Method::Ack | Method::Cancel => Method::Invite.text().as_bytes(),
         _ => request.method_text(),
     };
+    of_method(server, request, method)
+}
+
+/// The identity of the transaction of the same branch, for a request of this method.
+pub(super) fn of_method(server: &Server, request: &Message, method: &[u8]) -> Option<TransactionId> {
     let via = request.via().ok()?;
     let call_id = request.call_id().ok()?;
     let cseq = request.cseq().ok()?.number.to_be_bytes();

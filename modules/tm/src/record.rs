@@ -40,6 +40,8 @@ pub(crate) struct Transaction {
     pub(super) reply_route: RouteBits,
     /// `$avp` of the transaction, encoded.
     pub(super) avps: ShmBytes,
+    /// Header lines for the CANCELs that follow the caller's (`t_add_cancel_reason`, `pass-reason-hdr`).
+    pub(super) cancel_lines: ShmBytes,
     /// Message flags.
     pub(super) flags: u32,
     /// The blocklists in use.

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 use tocsin_net::Hop;
-use tocsin_script::{Execution, Outcome, Resume, RouteId, Step};
+use tocsin_script::{Execution, Outcome, Resume, RouteId, RouteKind, Step};
 use tocsin_server::flow::{BranchRef, Envelope, Flow};
 use tocsin_server::forward::{NoWay, first_way, next_hop, tls_selection};
 use tocsin_server::reply::{self, Response};
@@ -35,11 +35,22 @@ const SEND_FAILED: i64 = -6;
 /// Seconds after which a client may come back when shared memory is full.
 const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 
-/// `t_relay()`. `may_fail_over`: the request may go to a destination's next address if the first one fails.
-pub(super) fn relay(cx: &mut Context, may_fail_over: bool) -> Outcome<Context> {
+/// What `t_relay` is asked for (manual, the function's `flags`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Flags {
+    /// A request that can be sent nowhere is not answered here (`no-auto-477`).
+    pub(super) leaves_failures: bool,
+    /// The request does not go to a destination's next address if the first one fails (`no-dns-failover`).
+    pub(super) forbids_failover: bool,
+    /// The Reason of a CANCEL goes on with it (`pass-reason-hdr`).
+    pub(super) passes_reason: bool,
+}
+
+/// `t_relay()`.
+pub(super) fn relay(cx: &mut Context, flags: Flags) -> Outcome<Context> {
     match cx.message.method() {
         Method::Ack => return requests::relay_ack(cx),
-        Method::Cancel => return requests::relay_cancel(cx),
+        Method::Cancel => return requests::relay_cancel(cx, flags.passes_reason),
         _ => {}
     }
     let Some(id) =
@@ -54,8 +65,9 @@ pub(super) fn relay(cx: &mut Context, may_fail_over: bool) -> Outcome<Context> {
     // The main destination first, the appended ones in their order: taken from the back.
     let mut pending: SmallVec<[Target; 2]> = cx.targets.others.drain(..).rev().collect();
     pending.push(cx.targets.main.clone());
-    let fails_over = may_fail_over && cx.server().settings.dns.failover;
-    Relay { id, first, pending, ready: SmallVec::new(), fails_over, failed: NO_DESTINATION }.go(cx)
+    let fails_over = !flags.forbids_failover && cx.server().settings.dns.failover;
+    let answers = !flags.leaves_failures;
+    Relay { id, first, pending, ready: SmallVec::new(), fails_over, answers, failed: NO_DESTINATION }.go(cx)
 }
 
 /// A request on its way to its destinations.
@@ -67,6 +79,8 @@ struct Relay {
     ready: SmallVec<[Prepared; 1]>,
     /// Whether other addresses are to be kept.
     fails_over: bool,
+    /// Whether a request that can be sent nowhere is answered here.
+    answers: bool,
     /// Why there is no destination, if none is found.
     failed: i64,
 }
@@ -203,12 +217,34 @@ impl Relay {
 
     fn store(self, cx: &mut Context) -> Outcome<Context> {
         if self.ready.is_empty() {
-            return Outcome::Done(self.failed);
+            return self.give_up(cx);
         }
         match cx.transaction {
             Some(_) => self.extend(cx),
             None => create(cx, self.id, &self.ready),
         }
+    }
+
+    /// There is nowhere to send to: the request of a route has its transaction all the same, and its answer unless the
+    /// script wants to give it.
+    fn give_up(self, cx: &mut Context) -> Outcome<Context> {
+        if cx.route != RouteKind::Request || self.failed == BAD_MESSAGE {
+            return Outcome::Done(self.failed);
+        }
+        if cx.transaction.is_none() && !matches!(create(cx, self.id, &[]), Outcome::Done(code) if code > 0) {
+            return Outcome::Exit;
+        }
+        if !self.answers {
+            return Outcome::Done(self.failed);
+        }
+        let (status, reason): (u16, &[u8]) = match self.failed {
+            BAD_DESTINATION => (476, b"Unresolvable destination (476/TM)"),
+            BLOCKED => (473, b"Filtered destination (473/TM)"),
+            SEND_FAILED => (500, b"Server error occurred (7/TM)"),
+            _ => (500, b"Server error occurred (1/TM)"),
+        };
+        answer(cx, self.id, status, reason);
+        Outcome::TRUE
     }
 
     /// Adds the destinations to the transaction that there is: after `t_newtran`, or from a failure route.
@@ -256,7 +292,7 @@ fn restore(cx: &mut Context, saved: Option<Saved>) {
 struct Saved {
     edits: Edits,
     main: Target,
-    route: tocsin_script::RouteKind,
+    route: RouteKind,
     transaction: Option<TransactionRef>,
     armed: tocsin_server::context::Armed,
 }
@@ -268,7 +304,7 @@ impl Saved {
         let saved = Self {
             edits: cx.edits.clone(),
             main: std::mem::replace(&mut cx.targets.main, target),
-            route: std::mem::replace(&mut cx.route, tocsin_script::RouteKind::Branch),
+            route: std::mem::replace(&mut cx.route, RouteKind::Branch),
             transaction,
             armed: cx.armed,
         };
@@ -353,6 +389,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
             failure_route: RouteBits::new(cx.armed.failure),
             reply_route: RouteBits::new(cx.armed.reply),
             avps: ShmBytes::try_from_slice_in(&avps, alloc)?,
+            cancel_lines: ShmBytes::new_in(alloc),
             flags: cx.flags,
             blocklists: cx.blocklists,
             owner,

@@ -4,19 +4,16 @@ use tocsin_script::RouteKind;
 use tocsin_server::avps::Avps;
 use tocsin_server::flow::BranchRef;
 use tocsin_server::transaction::Transactions;
-use tocsin_server::{Context, TransactionRef, Worker, receive, reply};
+use tocsin_server::{Context, TransactionRef, Worker, forward, receive, reply};
 use tocsin_sip::Method;
 
 use super::State;
-use super::act::{AtHand, update};
+use super::act::{AtHand, SEND_FAILED, update};
 use super::failure::{follow_up, store_avps};
 use super::machine::BranchId;
 use super::matching::of_reply;
 use super::record::{Branch, Transaction, TransactionId};
 use super::relay;
-
-/// What a branch ends with whose request could not be sent.
-const SEND_FAILED: u16 = 477;
 
 /// tm as the server's transaction layer.
 #[derive(Debug)]
@@ -24,16 +21,21 @@ pub(super) struct Layer;
 
 impl Transactions for Layer {
     fn reply_received(&self, cx: Context) -> Option<Context> {
-        let Some((id, branch)) = of_reply(&cx.message) else { return Some(cx) };
+        let Some((id, branch)) = of_reply(&cx.message) else { return forwarded_or_stray(cx) };
         let state = cx.server().state::<State>();
         cx.server().statistics.add(state.counters.received_replies, 1);
-        if cx.message.cseq().is_ok_and(|cseq| cseq.method == Method::Cancel) {
+        let method = cx.message.cseq().map_or(&b""[..], |cseq| cseq.method_text);
+        if method == Method::Cancel.text().as_bytes() {
             return cancel_answered(cx, id, branch);
         }
-        match state.table.get(&id, |t| Waiting::of(t, branch)) {
-            None => Some(cx),
-            Some(None) => relay_up(cx, id, branch),
-            Some(Some(waiting)) => waiting.run(cx, id, branch),
+        match state.table.get(&id, |t| is_request_of(t, method).then(|| Waiting::of(t, branch))) {
+            // The transaction is over, or the reply is to another request than the one that was sent.
+            None | Some(None) => {
+                receive::drop_response(cx);
+                None
+            }
+            Some(Some(None)) => relay_up(cx, id, branch),
+            Some(Some(Some(waiting))) => waiting.run(cx, id, branch),
         }
     }
 
@@ -66,6 +68,23 @@ impl Transactions for Layer {
         let ends = |t: &Transaction| t.machine.is_answered() || t.machine.branch_count() > 0;
         cx.server().state::<State>().table.get(&id, ends)
     }
+}
+
+/// A reply whose topmost Via is not of a transaction: it goes on if it is to a request that was forwarded without one. Any
+/// other is stray: whoever sends it chooses where it would go (RFC 6026 section 8.9).
+fn forwarded_or_stray(cx: Context) -> Option<Context> {
+    let is_forwarded =
+        cx.message.via().is_ok_and(|via| via.branch().is_some_and(forward::is_stateless_branch));
+    if is_forwarded {
+        return Some(cx);
+    }
+    receive::drop_response(cx);
+    None
+}
+
+/// Whether the transaction is of a request of this method.
+fn is_request_of(t: &Transaction, method: &[u8]) -> bool {
+    t.request.strip_prefix(method).is_some_and(|rest| rest.starts_with(b" "))
 }
 
 /// Looks at a branch under the lock of its record, and does not open that for a change.
@@ -110,10 +129,7 @@ impl Waiting {
             if verdict.drop && provisional {
                 return receive::done(cx);
             }
-            // The transaction was there when the route began; if it ended meanwhile nobody waits for the reply.
-            if let Some(cx) = relay_up(cx, id, branch) {
-                receive::done(cx);
-            }
+            relay_up(cx, id, branch);
         });
         None
     }
@@ -130,7 +146,7 @@ fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Cont
     if status > 100 {
         cx.message.print_into(&cx.edits, &mut upstream);
     }
-    let at_hand = AtHand::Reply { message: &cx.message, upstream: &upstream };
+    let at_hand = AtHand::Reply { branch, message: &cx.message, upstream: &upstream };
     let after = update(worker, id, at_hand, |t, now, actions| {
         if status >= 300
             && let Some(b) = t.branches.get_mut(branch.index())
@@ -145,10 +161,11 @@ fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Cont
         Some(after) => {
             follow_up(worker, id, after);
             receive::done(cx);
-            None
         }
-        None => Some(cx),
+        // The transaction ended meanwhile: nobody waits for the reply.
+        None => receive::drop_response(cx),
     }
+    None
 }
 
 /// A reply to a CANCEL that we sent.

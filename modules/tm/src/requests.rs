@@ -5,14 +5,28 @@ use std::sync::atomic::Ordering::Relaxed;
 use tocsin_script::Outcome;
 use tocsin_server::reply;
 use tocsin_server::{Context, forward};
-use tocsin_sip::Method;
+use tocsin_sip::{HeaderName, Method};
 
 use super::State;
 use super::act::{AtHand, update};
 use super::failure::follow_up;
 use super::machine::{Actions, BranchId};
-use super::matching::{of_request, tag_of};
+use super::matching::{of_method, of_request, tag_of};
 use super::record::{Transaction, TransactionId};
+
+/// Methods of requests that a CANCEL does not end, though it is answered.
+const CANCELLED_IN_VAIN: [Method; 10] = [
+    Method::Message,
+    Method::Options,
+    Method::Register,
+    Method::Subscribe,
+    Method::Notify,
+    Method::Publish,
+    Method::Info,
+    Method::Refer,
+    Method::Update,
+    Method::Bye,
+];
 
 /// Whether a transaction is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +66,7 @@ pub(super) fn check(cx: &mut Context) -> Outcome<Context> {
     let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
     match cx.message.method() {
         Method::Ack => absorb_ack(cx, id).map_or(Outcome::FALSE, |()| Outcome::Exit),
-        Method::Cancel => cx.server().state::<State>().table.contains(&id).into(),
+        Method::Cancel => of_cancelled(cx).is_some().into(),
         _ => match retransmission(cx, id) {
             Known::Absorbed => Outcome::Exit,
             Known::Orphan | Known::No => Outcome::FALSE,
@@ -61,7 +75,7 @@ pub(super) fn check(cx: &mut Context) -> Outcome<Context> {
 }
 
 /// The ACK for a final reply other than 2xx ends here.
-fn absorb_ack(cx: &mut Context, id: TransactionId) -> Option<()> {
+pub(super) fn absorb_ack(cx: &mut Context, id: TransactionId) -> Option<()> {
     update(cx.worker, id, AtHand::Nothing, |t, now, actions| t.machine.ack(now, actions))?;
     cx.served = true;
     Some(())
@@ -77,19 +91,46 @@ pub(super) fn relay_ack(cx: &mut Context) -> Outcome<Context> {
 }
 
 /// A CANCEL: answered here, and sent on to the branches that wait for an answer (RFC 3261 section 16.10).
-pub(super) fn relay_cancel(cx: &mut Context) -> Outcome<Context> {
-    let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
+pub(super) fn relay_cancel(cx: &mut Context, passes_reason: bool) -> Outcome<Context> {
+    let Some(id) = of_cancelled(cx) else { return forward::stateless(cx) };
     let worker = cx.worker;
-    let after = update(worker, id, AtHand::Nothing, |t, now, actions| t.machine.cancel(now, actions));
+    let lines = cancel_lines(cx, passes_reason);
+    let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
+        if !lines.is_empty() && t.cancel_lines.try_assign(&lines).is_err() {
+            tracing::error!("shared memory is full: a CANCEL goes on without its Reason");
+        }
+        t.machine.cancel(now, actions);
+    });
     match after {
         Some(after) => {
             let tag = tag_of(cx.server(), id);
             reply::stateless_tagged(cx, 200, b"canceling", &tag);
             follow_up(worker, id, after);
+            Outcome::TRUE
         }
-        None => {
-            reply::stateless(cx, 481, b"Call/Transaction Does Not Exist");
+        None => forward::stateless(cx),
+    }
+}
+
+/// The transaction that the CANCEL of `cx` is for, if it is there. That of a request other than INVITE is not ended by it,
+/// but the CANCEL is answered.
+fn of_cancelled(cx: &Context) -> Option<TransactionId> {
+    let table = &cx.server().state::<State>().table;
+    let of = |method: Method| of_method(cx.server(), &cx.message, method.text().as_bytes());
+    std::iter::once(Method::Invite)
+        .chain(CANCELLED_IN_VAIN)
+        .find_map(|method| of(method).filter(|id| table.contains(id)))
+}
+
+/// The header lines that the CANCEL of `cx` hands on: those of the script, or its Reason.
+fn cancel_lines(cx: &Context, passes_reason: bool) -> Vec<u8> {
+    let mut lines = cx.cancel_lines.clone();
+    if lines.is_empty() && passes_reason {
+        for reason in cx.message.headers(HeaderName::Reason) {
+            lines.extend_from_slice(b"Reason: ");
+            lines.extend_from_slice(reason.value);
+            lines.extend_from_slice(b"\r\n");
         }
     }
-    Outcome::TRUE
+    lines
 }

@@ -1,5 +1,7 @@
 //! What is done with messages that nobody wrote a line of script for.
 
+use tocsin_script::GlobalValue;
+
 use super::values::{Parameter, SERVER_HEADER};
 use crate::declared::DefaultValue::{Switch, Text};
 use crate::declared::Effect::Sets;
@@ -18,15 +20,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Kind::Text,
         Text(SERVER_HEADER),
         "The value of the Server header; `Server:` in front of it is left out.",
-        Sets(|settings, value| {
-            let text = text(value)?;
-            let header = text.strip_prefix("Server:").unwrap_or(&text).trim();
-            if header.contains(['\r', '\n']) {
-                return Err("a header is one line".to_owned());
-            }
-            settings.server_header = header.as_bytes().to_vec();
-            Ok(())
-        }),
+        Sets(|settings, value| set(&mut settings.server_header, header_value("Server:", value))),
     ),
     Parameter::new(
         "disable_503_translation",
@@ -35,11 +29,13 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "A 503 from a next hop is sent on as it is. Otherwise it becomes 500, as RFC 3261 section 16.7 asks for.",
         Sets(|settings, value| set(&mut settings.forward_503, truth(value))),
     ),
-    Parameter::without_effect(
+    Parameter::new(
         "user_agent_header",
         Kind::Text,
-        "The User-Agent header of requests that the server makes itself.",
-        "no request of the server itself has a User-Agent header so far",
+        Text(SERVER_HEADER),
+        "The value of the User-Agent header of requests that the server makes itself, if server_signature is on; \
+         `User-Agent:` in front of it is left out.",
+        Sets(|settings, value| set(&mut settings.user_agent_header, header_value("User-Agent:", value))),
     ),
     Parameter::without_effect(
         "sip_warning",
@@ -66,3 +62,13 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "replies that belong to no transaction are forwarded in any case so far",
     ),
 ];
+
+/// The value of a header that may be written with its name.
+fn header_value(name: &str, value: &GlobalValue) -> Result<Vec<u8>, String> {
+    let text = text(value)?;
+    let header = text.strip_prefix(name).unwrap_or(&text).trim();
+    if header.contains(['\r', '\n']) {
+        return Err("a header is one line".to_owned());
+    }
+    Ok(header.as_bytes().to_vec())
+}

@@ -111,6 +111,7 @@ pub struct Settings {
     pub(super) debug: bool,
     pub(super) server_signature: bool,
     pub(super) server_header: Vec<u8>,
+    pub(super) user_agent_header: Vec<u8>,
 }
 
 /// A core parameter.
@@ -120,6 +121,15 @@ impl Settings {
     /// The Server header to put into responses; `None` when it is switched off.
     pub fn server_header(&self) -> Option<&[u8]> {
         self.server_signature.then_some(&self.server_header)
+    }
+
+    /// Appends the User-Agent line of a request that the server makes itself, unless it is switched off.
+    pub fn write_user_agent(&self, out: &mut Vec<u8>) {
+        if self.server_signature {
+            out.extend_from_slice(b"User-Agent: ");
+            out.extend_from_slice(&self.user_agent_header);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// When a process's private memory is worth an event.
@@ -164,6 +174,7 @@ impl Settings {
             debug: false,
             server_signature: true,
             server_header: SERVER_HEADER.as_bytes().to_vec(),
+            user_agent_header: Vec::new(),
         }
     }
 

@@ -134,7 +134,7 @@ fn reply(message: &Message, valid: bool) {
         assert!(again.as_ref().is_ok_and(|again| again.validate().is_ok()), "{again:?}");
     }
     out.clear();
-    let cancelled = cancel_into(message, &mut out);
+    let cancelled = cancel_into(message, b"", &mut out);
     assert!(cancelled.is_err() == out.is_empty());
-    let _ = ack_into(message, message, &mut out);
+    let _ = ack_into(message, message, b"", &mut out);
 }

@@ -98,7 +98,8 @@ fn touch_all(message: &Message) {
     }
     message.print_into(&edits, &mut out);
     ReplyBuilder::new(message, 400, b"Bad Request").to_tag(b"t").source(source, true).write_into(&mut out);
-    let _ = (ack_into(message, message, &mut out), cancel_into(message, &mut out), message.validate());
+    let _ =
+        (ack_into(message, message, b"", &mut out), cancel_into(message, b"", &mut out), message.validate());
 }
 
 fn touch_uri(uri: &UriRef<'_>) {

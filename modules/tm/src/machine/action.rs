@@ -32,6 +32,9 @@ pub enum Action {
         /// Its status, 101 to 699.
         status: u16,
     },
+    /// Send the branch's kept final reply, a 503, upstream as a 500 with all else as it is, and keep it: the service is not
+    /// available there, which says nothing about this server (RFC 3261 section 16.7 step 6).
+    ForwardUnavailable(BranchId),
     /// Send the 2xx at hand upstream without keeping it: a retransmission, an answer of another branch, or one that
     /// came after another final reply was sent (RFC 3261 section 16.7 step 5, RFC 6026 section 7.1).
     PassReply {

@@ -1,4 +1,4 @@
-//! The choice of the best reply: RFC 3261 section 16.7 step 6.
+//! The choice of the best reply, RFC 3261 section 16.7 step 6, as OpenSIPS 3.4 was recorded to make it.
 
 use super::state::{Branch, BranchId, MAX_BRANCHES, Machine, Spare};
 
@@ -13,14 +13,21 @@ impl Machine {
         round
             .filter_map(|index| Some((BranchId::from_index(index)?, *self.branches.get(index)?)))
             .filter(|(_, branch)| branch.status >= 300 && branch.spare != Spare::Taken && counts(branch))
-            .min_by_key(|(_, branch)| rank(branch.status))
+            .min_by_key(|(_, branch)| rank(branch.status, self.cancelled))
     }
 }
 
-/// Smaller is better: 6xx, then the lowest class; in it those that tell the caller what to change, then the lowest.
-fn rank(status: u16) -> (u16, bool, u16) {
-    let class = if status >= 600 { 0 } else { status / 100 };
-    (class, !matches!(status, 401 | 407 | 415 | 420 | 484), status)
+/// Smaller is better: 6xx, then the lowest status. But a 408 loses to every other 3xx and 4xx, a 503 to everything else, and
+/// when the caller has cancelled, a 487 tells it so. Of equal ones the first branch wins.
+fn rank(status: u16, cancelled: bool) -> (u8, u16) {
+    match status {
+        600.. => (0, 0),
+        487 if cancelled => (1, 0),
+        408 => (3, 0),
+        503 => (5, 0),
+        300..500 => (2, status),
+        _ => (4, status),
+    }
 }
 
 #[cfg(test)]
@@ -28,9 +35,11 @@ mod tests {
     use super::rank;
 
     #[test]
-    fn rfc3261_16_7_6_order() {
-        let from_best =
-            [600, 603, 606, 300, 302, 401, 407, 415, 420, 484, 400, 404, 408, 480, 486, 487, 500, 503];
-        assert!(from_best.is_sorted_by_key(|&status| rank(status)));
+    fn the_order_is_the_recorded_one() {
+        let from_best = [603, 300, 302, 400, 401, 404, 407, 480, 486, 487, 408, 500, 504, 503];
+        assert!(from_best.is_sorted_by_key(|&status| rank(status, false)));
+        let from_best = [603, 487, 300, 486, 408, 500, 503];
+        assert!(from_best.is_sorted_by_key(|&status| rank(status, true)));
+        assert_eq!(rank(603, false), rank(600, false));
     }
 }

@@ -2,7 +2,7 @@
 //! sub-state, for a CANCEL has no life apart from the INVITE it ends.
 
 use super::action::{Action, Actions};
-use super::state::{Alarm, Branch, BranchId, BranchState, Cancel, Kind, Rules, Spare, Tick};
+use super::state::{Alarm, Branch, BranchId, BranchState, Cancel, CancelCause, Kind, Rules, Spare, Tick};
 
 /// What a step of a branch is given: which one it is, when, by which rules, and where actions go.
 pub(super) struct Step<'a> {
@@ -28,6 +28,7 @@ impl Branch {
     pub(super) const NONE: Branch = Branch {
         state: BranchState::Terminated,
         cancel: Cancel::No,
+        cause: CancelCause::Server,
         reliable: true,
         local: false,
         minor: false,
@@ -123,9 +124,12 @@ impl Branch {
     }
 
     /// Sends a CANCEL as soon as that is allowed; to a branch that has ended, or not an INVITE's, it does nothing.
-    pub(super) fn request_cancel(&mut self, step: &mut Step<'_>) {
+    pub(super) fn request_cancel(&mut self, cause: CancelCause, step: &mut Step<'_>) {
         if step.rules.kind == Kind::NonInvite {
             return;
+        }
+        if self.cancel == Cancel::No {
+            self.cause = cause;
         }
         match (self.state, self.cancel) {
             (BranchState::Calling, Cancel::No) => self.cancel = Cancel::Wanted,
@@ -167,8 +171,10 @@ impl Branch {
     /// Serves what is due. True if the branch timed out, and so has its outcome.
     pub(super) fn expire(&mut self, step: &mut Step<'_>) -> bool {
         if self.limit.is_due(step.now) {
-            let status = if self.cancel == Cancel::No { 408 } else { 487 };
-            let timed_out = self.give_up(status, step);
+            if self.cancel == Cancel::No {
+                self.cause = CancelCause::NoAnswer;
+            }
+            let timed_out = self.give_up(408, step);
             if !timed_out {
                 self.terminate();
             }
@@ -186,18 +192,19 @@ impl Branch {
     }
 
     fn answered(&mut self, status: u16, step: &Step<'_>) -> Received {
-        let pending = self.is_pending();
-        // An answer after our time-out, or after a failure sent by a forking proxy further down, still counts.
-        if pending || (self.status >= 300 && self.state != BranchState::Accepted) {
+        if self.is_pending() {
             self.conclude(status, false);
             self.state = BranchState::Accepted;
             self.limit = Alarm::after(step.now, step.rules.timers.wait);
+            return Received::Outcome;
         }
-        if pending { Received::Outcome } else { Received::AnswerAgain }
+        // An answer after the branch has failed or timed out is dropped, as recorded: the caller has been told otherwise.
+        if self.state == BranchState::Accepted { Received::AnswerAgain } else { Received::Absorbed }
     }
 
     fn conclude(&mut self, status: u16, local: bool) {
-        let hop_failed = if local { self.is_unheard() && status != 487 } else { status == 503 };
+        let is_wanted = self.cancel == Cancel::No && status != 487;
+        let hop_failed = if local { self.is_unheard() && is_wanted } else { status == 503 };
         self.spare = match self.spare {
             Spare::There if hop_failed => Spare::Wanted,
             Spare::Taken => Spare::Taken,
@@ -237,12 +244,13 @@ impl Branch {
         self.limit = Alarm::NEVER;
     }
 
-    /// RFC 3261 section 9.1: it is retransmitted until answered, and the INVITE is given 64·T1 to end by it.
+    /// RFC 3261 section 9.1: it is retransmitted until answered, and the INVITE is given 64·T1 to end by it, or what is
+    /// left of its own time if that is less.
     fn send_cancel(&mut self, step: &mut Step<'_>) {
         step.out.push(Action::SendCancel(step.id));
         self.cancel = Cancel::Sent;
         self.start_retransmission(step.now, step.rules);
-        self.limit = Alarm::after(step.now, step.rules.timers.client_lifetime());
+        self.limit = self.limit.min(Alarm::after(step.now, step.rules.timers.client_lifetime()));
     }
 
     fn start_retransmission(&mut self, now: Tick, rules: &Rules) {

@@ -4,8 +4,8 @@
 use super::action::{Action, Actions, Refused};
 use super::branch::{Received, Step};
 use super::state::{
-    Alarm, Branch, BranchId, BranchState, Kind, MAX_BRANCHES, Machine, Policy, Rules, Server, ServerState,
-    Spare, Tick, Timers,
+    Alarm, Branch, BranchId, BranchState, CancelCause, Kind, MAX_BRANCHES, Machine, Policy, Rules, Server,
+    ServerState, Spare, Tick, Timers,
 };
 
 impl Machine {
@@ -150,7 +150,7 @@ impl Machine {
         if self.count == 0 {
             self.generate(487, now, out);
         } else {
-            self.cancel_pending(now, out);
+            self.cancel_pending(CancelCause::Caller, now, out);
             self.drop_failovers(|branch| (branch.status, branch.local) = (487, true));
             self.resolve(now, out);
         }
@@ -161,7 +161,7 @@ impl Machine {
     pub fn cancel_branch(&mut self, branch: BranchId, now: u64, out: &mut Actions) {
         let now = self.tick(now);
         if let Some((branch, mut step)) = self.step(branch, now, out) {
-            branch.request_cancel(&mut step);
+            branch.request_cancel(CancelCause::Server, &mut step);
         }
     }
 
@@ -219,7 +219,7 @@ impl Machine {
         out.push(Action::SendReply(status));
         self.sent(status, true, now);
         if status >= 200 {
-            self.cancel_pending(now, out);
+            self.cancel_pending(CancelCause::Server, now, out);
         } else if status > 100 && self.count == 0 {
             self.server.hold_for_script(now, &self.rules);
         }
@@ -313,6 +313,11 @@ impl Machine {
         self.branches.get(branch.index()).map(|branch| branch.status).filter(|&status| status != 0)
     }
 
+    /// Why the branch is cancelled.
+    pub fn cancel_cause(&self, branch: BranchId) -> CancelCause {
+        self.branches.get(branch.index()).map_or(CancelCause::Server, |branch| branch.cause)
+    }
+
     /// The branch ended without a reply that says so (`t_local_replied`).
     pub fn is_branch_local(&self, branch: BranchId) -> bool {
         self.branches.get(branch.index()).is_some_and(|branch| branch.local)
@@ -351,7 +356,7 @@ impl Machine {
             out.push(Action::ForwardReply { branch, status });
             self.sent(status, false, now);
             if self.rules.policy.cancel_on_answer {
-                self.cancel_pending(now, out);
+                self.cancel_pending(CancelCause::Elsewhere, now, out);
             }
         } else if self.rules.kind == Kind::Invite {
             out.push(Action::PassReply { branch, status });
@@ -375,7 +380,7 @@ impl Machine {
         if status >= 600 && self.rules.policy.block_on_6xx {
             self.declined = true;
             self.awaiting = Alarm::NEVER;
-            self.cancel_pending(now, out);
+            self.cancel_pending(CancelCause::Server, now, out);
         }
         self.resolve(now, out);
     }
@@ -420,7 +425,8 @@ impl Machine {
         if local {
             self.generate(status, now, out);
         } else if status == 503 && !self.rules.policy.forward_503 {
-            self.generate(500, now, out);
+            out.push(Action::ForwardUnavailable(branch));
+            self.sent(500, false, now);
         } else if self.is_late(status, now) {
             self.give_up_answering();
         } else {
@@ -461,11 +467,11 @@ impl Machine {
         status == 408 && self.rules.kind == Kind::NonInvite && now >= self.rules.timers.client_lifetime()
     }
 
-    fn cancel_pending(&mut self, now: Tick, out: &mut Actions) {
+    fn cancel_pending(&mut self, cause: CancelCause, now: Tick, out: &mut Actions) {
         for index in 0..usize::from(self.count) {
             let Some(id) = BranchId::from_index(index) else { break };
             if let Some((branch, mut step)) = self.step(id, now, out) {
-                branch.request_cancel(&mut step);
+                branch.request_cancel(cause, &mut step);
             }
         }
     }

@@ -152,6 +152,8 @@ pub(super) enum ServerState {
 pub(super) struct Branch {
     pub(super) state: BranchState,
     pub(super) cancel: Cancel,
+    /// Why, once it is cancelled.
+    pub(super) cause: CancelCause,
     pub(super) reliable: bool,
     /// The status was not received.
     pub(super) local: bool,
@@ -199,6 +201,19 @@ pub(super) enum Cancel {
     Sent,
     /// Answered, or of no more use.
     Over,
+}
+
+/// Why a branch is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ShmSafe, ShmClone)]
+pub enum CancelCause {
+    /// The caller has cancelled the request.
+    Caller,
+    /// The callee rang until `fr_inv`.
+    NoAnswer,
+    /// Another branch has answered.
+    Elsewhere,
+    /// This server has no more use for it: the script says so, or another branch has declined.
+    Server,
 }
 
 /// Milliseconds since the machine was made.

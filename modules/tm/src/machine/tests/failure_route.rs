@@ -68,23 +68,23 @@ fn a_time_out_goes_on_to_the_next_destination() {
 }
 
 #[test]
-fn a_late_answer_of_the_first_round_wins() {
+fn a_late_answer_of_the_first_round_is_dropped() {
     let mut run = Run::relayed(Kind::Invite, false, &Timers { fr: 3_000, ..RFC }, 1);
     run.until(3_000);
     run.add(false);
     run.reply(1, 180);
     assert_eq!(run.reply(0, 180), [SendCancel(id(0))], "its ringing is not heard any more");
-    assert_eq!(run.reply(0, 200), [forward(0, 200), SendCancel(id(1))]);
+    assert_eq!(run.reply(0, 200), []);
+    assert_eq!(run.reply(1, 200), [ended(1, 200), forward(1, 200)]);
 }
 
 #[test]
-fn an_answer_while_undecided_decides() {
+fn an_answer_while_undecided_comes_too_late() {
     let mut run = Run::relayed(Kind::Invite, false, &Timers { fr: 3_000, ..RFC }, 1);
     run.until(3_000);
     assert!(run.machine.is_undecided());
-    assert_eq!(run.reply(0, 200), [forward(0, 200)]);
-    assert_eq!(run.conclude(), []);
-    assert_eq!(run.machine.add_branch(false, BIRTH + 3_000), Err(Refused::Answered));
+    assert_eq!(run.reply(0, 200), []);
+    assert_eq!(run.conclude(), [GenerateReply(408)]);
 }
 
 #[test]

@@ -95,6 +95,10 @@ impl Watch {
                 self.rejections += u32::from(status >= 300);
                 assert_ne!(action, Action::ForwardReply { branch: id(0), status: 100 });
             }
+            Action::ForwardUnavailable(branch) => {
+                assert!(self.finals == 0 && self.ended[branch.index()], "{action:?} of one that goes on");
+                (self.finals, self.rejections) = (1, self.rejections + 1);
+            }
             Action::PassReply { status, .. } => {
                 assert!((200..300).contains(&status) && kind == Kind::Invite && self.finals == 1);
             }

@@ -149,6 +149,9 @@ impl Proxy {
                 Action::ForwardReply { branch, status } => {
                     self.keep(Message::Reply(status, Some(branch.index())), now, link);
                 }
+                Action::ForwardUnavailable(branch) => {
+                    self.keep(Message::Reply(500, Some(branch.index())), now, link);
+                }
                 Action::PassReply { .. } => to_caller(at_hand.unwrap(), now, link),
                 Action::SendReply(status) | Action::GenerateReply(status) => {
                     self.keep(Message::Reply(status, None), now, link);
