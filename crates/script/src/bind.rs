@@ -1,6 +1,6 @@
 //! Written variables to bound ones: names are looked up, subnames and indexes prepared.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -25,11 +25,14 @@ pub(crate) struct Names<C: Host> {
     variables: Prepare<Variable<C>>,
     /// Texts evaluated at run time since the outermost one.
     evaluations: Cell<usize>,
+    /// Variables bound since [`Names::take_look_ups`] that ask for addresses of names.
+    look_ups: RefCell<Vec<Rc<Bound<C>>>>,
 }
 
 impl<C: Host> Names<C> {
     pub(crate) fn new<'a>(modules: impl IntoIterator<Item = &'a ModuleSpec<C>>) -> Self {
-        let mut names = Self { variables: HashMap::new(), evaluations: Cell::new(0) };
+        let mut names =
+            Self { variables: HashMap::new(), evaluations: Cell::new(0), look_ups: RefCell::default() };
         for module in modules {
             for Variable { name, prepare } in &module.variables {
                 names.variables.insert(name, Variable { name, prepare: prepare.clone() });
@@ -56,8 +59,27 @@ impl<C: Host> Names<C> {
         Some(result)
     }
 
+    /// The variables of the script that were bound since and ask for addresses of names: the machine looks them up before
+    /// it does what they stand in.
+    pub(crate) fn take_look_ups(&self) -> Vec<Rc<Bound<C>>> {
+        self.look_ups.take()
+    }
+
+    /// Binds a variable that stands in the script, or in a text that is evaluated at run time.
+    pub(crate) fn bind_shared(
+        self: &Rc<Self>,
+        reference: &Reference,
+        routes: Routes,
+    ) -> Result<Rc<Bound<C>>, ArgError> {
+        let bound = Rc::new(self.bind(reference, routes)?);
+        if bound.looks_up && self.evaluations.get() == 0 {
+            self.look_ups.borrow_mut().push(bound.clone());
+        }
+        Ok(bound)
+    }
+
     /// Finds out what a written variable means.
-    pub(crate) fn bind(self: &Rc<Self>, reference: &Reference, routes: Routes) -> Result<Bound<C>, ArgError> {
+    fn bind(self: &Rc<Self>, reference: &Reference, routes: Routes) -> Result<Bound<C>, ArgError> {
         let Some(variable) = self.variables.get(reference.name.as_str()) else {
             let message = format!("unknown script variable <${}>", reference.name);
             return Err(ArgError::new(message).suggest(&reference.name, self.variables.keys().copied()));
@@ -89,6 +111,7 @@ impl<C: Host> Names<C> {
             index,
             transforms: prepared.transforms,
             unprinted: prepared.unprinted,
+            looks_up: prepared.looks_up,
         })
     }
 

@@ -101,9 +101,14 @@ pub trait Host: Sized + 'static {
         let _ = (name, line, started);
     }
 
-    /// The address of a name, if it is known without waiting: for `{ip.resolve}`.
+    /// The address of a name, for `{ip.resolve}`, if it is known. If it is not, [`Host::look_up`] may be asked for it.
     fn address_of(&mut self, name: &Bytes) -> Option<IpAddr> {
         let _ = name;
+        None
+    }
+
+    /// Looks up what [`Host::address_of`] did not know when it was asked last; nothing if it knew.
+    fn look_up(&mut self) -> Option<Waiting<Self>> {
         None
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Op<C: Host> {
     /// Jumps if true.
     When(u32),
     Jump(u32),
+    /// Waits for the address of a name that the variable asks for.
+    LookUp(Rc<Bound<C>>),
     Call(Box<CallSite<C>>),
     Assign(Box<Assignment<C>>),
     Route(Box<RouteCall<C>>),

@@ -310,6 +310,13 @@ impl<C: Host> Compiler<'_, C> {
     }
 
     fn emit(&mut self, op: Op<C>) -> usize {
+        for variable in self.names.take_look_ups() {
+            self.push(Op::LookUp(variable));
+        }
+        self.push(op)
+    }
+
+    fn push(&mut self, op: Op<C>) -> usize {
         self.code.push(op);
         self.marks.push(self.mark);
         self.code.len() - 1

@@ -84,6 +84,7 @@ fn variable_at<C: Host>(
         len: error.at.saturating_sub(at).max(1),
         error: ArgError::new(error.message),
     })?;
-    let bound = names.bind(&reference, routes).map_err(|error| FormatError { at, len: end - at, error })?;
-    Ok((Rc::new(bound), end))
+    let bound =
+        names.bind_shared(&reference, routes).map_err(|error| FormatError { at, len: end - at, error })?;
+    Ok((bound, end))
 }

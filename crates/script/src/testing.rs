@@ -26,6 +26,9 @@ pub(crate) struct TestHost {
     pub(crate) launched: Vec<Launch<TestHost>>,
     pub(crate) list: Vec<Value>,
     pub(crate) out: Value,
+    /// Names that are known, and the one that was asked for last.
+    pub(crate) hosts: Vec<(crate::Bytes, std::net::IpAddr)>,
+    pub(crate) wanted: Option<crate::Bytes>,
     /// What the clock shows, and how far it goes with each look.
     pub(crate) now_ms: Cell<u64>,
     pub(crate) tick_ms: u64,
@@ -49,6 +52,22 @@ impl Host for TestHost {
 
     fn action_done(&mut self, name: &str, _: u32, started: u64) {
         self.log.push(format!("took {name} {started}"));
+    }
+
+    fn address_of(&mut self, name: &crate::Bytes) -> Option<std::net::IpAddr> {
+        let known = self.hosts.iter().find(|(known, _)| known == name).map(|(_, address)| *address);
+        self.wanted = known.is_none().then(|| name.clone());
+        known
+    }
+
+    fn look_up(&mut self) -> Option<crate::Waiting<Self>> {
+        let name = self.wanted.take()?;
+        let resume: crate::Resume<Self> = Box::new(move |host: &mut Self| {
+            host.log.push(format!("looked up {}", name.lossy()));
+            host.hosts.push((name, std::net::Ipv4Addr::LOCALHOST.into()));
+            Outcome::TRUE
+        });
+        Some(Box::pin(Later(Some(resume), false)))
     }
 
     fn now_ms(&self) -> u64 {

@@ -118,6 +118,8 @@ pub struct Bound<C> {
     pub(crate) transforms: Box<[Transform<C>]>,
     /// One more, that printing leaves out.
     pub(crate) unprinted: Option<Transform<C>>,
+    /// A transformation of it asks for the address of a name.
+    pub(crate) looks_up: bool,
 }
 
 /// A prepared transformation: what it makes of a value.

@@ -14,7 +14,7 @@ use crate::program::{Entry, Program};
 use crate::route::RouteId;
 use crate::route::RouteKind;
 use crate::value::{Bytes, Value};
-use crate::variable::{Index, Store};
+use crate::variable::{Bound, Index, Store};
 use crate::vars::{Level, Run};
 use smallvec::SmallVec;
 use std::sync::atomic::AtomicU32;
@@ -81,6 +81,8 @@ enum Next {
     Start(RouteId),
     /// Behind the call before this operation.
     After(u32),
+    /// At this operation, with the codes as they were.
+    At(u32),
     Route(RouteId),
 }
 
@@ -258,6 +260,7 @@ impl<C: Host> Machine<'_, C> {
                     }
                 }
                 Op::Jump(target) => Flow::Jump(*target),
+                Op::LookUp(variable) => self.look_up(variable, pc + 1),
                 Op::Call(site) => {
                     let outcome = self.call(site, program);
                     self.host.between_statements();
@@ -350,6 +353,7 @@ impl<C: Host> Machine<'_, C> {
                     self.go(program, pc, truth)
                 }
             },
+            Next::At(pc) => self.go(program, pc, true),
             Next::Route(route) => match self.settle_async(outcome, route, None, program) {
                 Flow::Stop(step) => step,
                 _ => self.go(program, program.entries[route.0 as usize].start, true),
@@ -373,6 +377,19 @@ impl<C: Host> Machine<'_, C> {
                 self.next = Next::After(next);
                 Flow::Stop(Step::Wait(Pause { waiting, kind: PauseKind::Call }))
             }
+        }
+    }
+
+    /// Reads the variable, so that the host sees which name it asks for, and waits for its address if it has to be
+    /// looked up. What comes of it is the host's to keep.
+    fn look_up(&mut self, variable: &Bound<C>, next: u32) -> Flow<C> {
+        variable.read(self.host);
+        match self.host.look_up() {
+            Some(waiting) => {
+                self.next = Next::At(next);
+                Flow::Stop(Step::Wait(Pause { waiting, kind: PauseKind::Call }))
+            }
+            None => Flow::Next,
         }
     }
 

@@ -5,6 +5,7 @@ use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
 use crate::flow::Received;
+use crate::name_look_ups::NameLookUps;
 use crate::server::Server;
 use crate::slowest::Slowest;
 use crate::target::Targets;
@@ -76,6 +77,8 @@ pub struct Context {
     pub event_depth: u8,
     /// `$var`, lent by the process while the script runs.
     pub vars: ScriptVars,
+    /// Names that `{ip.resolve}` asked for.
+    pub name_look_ups: Option<Box<NameLookUps<Self>>>,
     /// Monotonic nanoseconds at which the message was read; 0 when nobody wants to know.
     pub began_ns: u64,
     /// The slowest functions so far.
@@ -107,6 +110,7 @@ impl Context {
             event: NamedParams::new(),
             event_depth: 0,
             vars: ScriptVars::default(),
+            name_look_ups: None,
             began_ns: 0,
             slowest: Slowest::default(),
         }

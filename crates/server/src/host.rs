@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
 
-use tocsin_script::{Bytes, Host, Launch, Place, ScriptVars, Value};
+use tocsin_script::{Bytes, Host, Launch, Place, ScriptVars, Value, Waiting};
 
 use crate::context::Context;
 use crate::logging::{self, Level};
@@ -55,7 +55,11 @@ impl Host for Context {
     }
 
     fn address_of(&mut self, name: &Bytes) -> Option<IpAddr> {
-        resolve::known_address(self.worker, std::str::from_utf8(name).ok()?)
+        resolve::address_of(self, name)
+    }
+
+    fn look_up(&mut self) -> Option<Waiting<Self>> {
+        resolve::look_up_of(self)
     }
 
     fn between_statements(&mut self) {

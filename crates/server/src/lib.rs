@@ -22,6 +22,7 @@ pub mod flag_names;
 pub mod forward;
 mod host;
 pub mod module;
+pub mod name_look_ups;
 mod owner;
 pub mod parameters;
 mod random;

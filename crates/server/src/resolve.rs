@@ -3,14 +3,16 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Instant;
 
 use tocsin_net::Protocol;
 use tocsin_net::locate::{HOP_LIMIT, Hops, NoHop, Options, Protocols, Question};
+use tocsin_script::{Bytes, Outcome, Resume, Waiting};
 
 use crate::context::Context;
 use crate::events;
+use crate::name_look_ups::MAX_NAMES;
 use crate::server::Server;
 use crate::target::ServiceName;
 use crate::worker::Worker;
@@ -54,18 +56,52 @@ pub async fn address(worker: &'static Worker, host: &str, port: u16) -> Option<S
     }
 }
 
-/// The address of `name` if it is known without waiting, from `/etc/hosts` or from an answer that is kept: a variable with
-/// `{ip.resolve}` cannot wait. IPv4 goes first.
-pub fn known_address(worker: &'static Worker, name: &str) -> Option<IpAddr> {
-    let lookup = pin!(worker.resolver.addresses(name));
-    match lookup.poll(&mut TaskContext::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(found)) => found.iter().find(|address| address.is_ipv4()).or(found.first()).copied(),
-        Poll::Ready(Err(cause)) => {
+/// The address of a name for `{ip.resolve}`, if it was looked up for this message or is known at once. Otherwise its
+/// look-up has begun: a value cannot wait, so the statement that it stands in waits for [`look_up_of`] before it is done.
+pub fn address_of(cx: &mut Context, name: &Bytes) -> Option<IpAddr> {
+    let worker = cx.worker;
+    let look_ups = cx.name_look_ups.get_or_insert_default();
+    look_ups.under_way = None;
+    if let Some(address) = look_ups.known(name) {
+        return address;
+    }
+    let text = std::str::from_utf8(name).ok()?.to_owned();
+    if look_ups.is_full() {
+        tracing::error!("{{ip.resolve}}: `{text}` is not looked up: {MAX_NAMES} names were for this message");
+        return None;
+    }
+    let mut look_up = Box::pin(async move { first_address(worker, &text).await });
+    // /etc/hosts, and answers that are kept
+    if let Poll::Ready(address) = look_up.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
+        look_ups.keep(name.clone(), address);
+        return address;
+    }
+    let name = name.clone();
+    look_ups.under_way = Some(Box::pin(async move {
+        let address = look_up.await;
+        let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
+            cx.name_look_ups.get_or_insert_default().keep(name, address);
+            Outcome::TRUE
+        });
+        rest
+    }));
+    None
+}
+
+/// What waits for the name that [`address_of`] did not know.
+pub fn look_up_of(cx: &mut Context) -> Option<Waiting<Context>> {
+    cx.name_look_ups.as_mut()?.under_way.take()
+}
+
+/// The address of `name` alone, an IPv4 address if it has one. `None` when it has none; that is logged.
+async fn first_address(worker: &'static Worker, name: &str) -> Option<IpAddr> {
+    let began = Instant::now();
+    let found = worker.resolver.addresses(name).await;
+    looked_up(worker.server, name, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    match found {
+        Ok(found) => found.iter().find(|address| address.is_ipv4()).or(found.first()).copied(),
+        Err(cause) => {
             tracing::error!("could not resolve hostname: {cause}");
-            None
-        }
-        Poll::Pending => {
-            tracing::error!("{{ip.resolve}}: `{name}` is neither in /etc/hosts nor kept (dns_cache_size)");
             None
         }
     }

@@ -90,10 +90,7 @@ impl<C: Host> Compiler<'_, C> {
     }
 
     pub(super) fn bound(&mut self, reference: &Reference, span: Span) -> Checked<Rc<Bound<C>>> {
-        match self.names.bind(reference, self.routes) {
-            Ok(bound) => Ok(Rc::new(bound)),
-            Err(error) => self.reject(span, error),
-        }
+        self.names.bind_shared(reference, self.routes).or_else(|error| self.reject(span, error))
     }
 
     pub(super) fn text(&mut self, text: &Text, span: Span) -> Checked<Expr<C>> {

@@ -41,8 +41,7 @@ pub(super) const ROWS: &[Transformation] = &[
     Transformation {
         name: "ip.resolve",
         parameters: &[],
-        doc: "The address of a name. An address stays as it is. Only what is known at once is found: names of /etc/hosts, \
-              and answers of name servers that `dns_cache_size` keeps.",
+        doc: "The address of a name, an IPv4 address if it has one; the statement waits for it. An address stays as it is.",
         effect: Effect::Resolve,
     },
     Transformation::with(

@@ -22,6 +22,8 @@ pub(crate) struct Prepared<C> {
     pub(crate) transforms: Box<[Transform<C>]>,
     /// The last one, if what is printed does not pass through it.
     pub(crate) unprinted: Option<Transform<C>>,
+    /// One of them asks for the address of a name.
+    pub(crate) looks_up: bool,
 }
 
 /// Makes what is written ready to run.
@@ -48,7 +50,8 @@ pub(crate) fn prepare<C: Host>(
             }
         }
     }
-    Ok(Prepared { transforms: transforms.into(), unprinted })
+    let looks_up = found.iter().any(|(row, _)| matches!(row.effect, Effect::Resolve));
+    Ok(Prepared { transforms: transforms.into(), unprinted, looks_up })
 }
 
 fn known(written: &TransformationText) -> Result<(&'static Transformation, i64), ArgError> {
@@ -238,6 +241,9 @@ fn of_text(value: &Value, make: impl FnOnce(&[u8]) -> Value) -> Value {
 }
 
 fn resolve<C: Host>(host: &mut C, name: &[u8]) -> Value {
+    if name.is_empty() {
+        return Value::Null;
+    }
     let address = network::address(name).or_else(|| host.address_of(&Bytes::new(name)));
     address.map_or(Value::Null, |address| Value::Str(ip::written(address)))
 }

@@ -253,9 +253,10 @@ fn a_text_that_names_itself_ends() {
 }
 
 #[test]
-fn names_of_hosts_are_left_to_the_host() {
+fn an_address_is_not_looked_up() {
     gives("127.0.0.1", "{ip.resolve}", "127.0.0.1");
-    gives("localhost", "{ip.resolve}", Value::Null);
+    gives("[::1]", "{ip.resolve}", "0:0:0:0:0:0:0:1");
+    gives("", "{ip.resolve}", Value::Null);
 }
 
 #[test]

@@ -23,6 +23,35 @@ fn finish<C>(mut waiting: Waiting<C>) -> Resume<C> {
 }
 
 #[test]
+fn a_statement_waits_for_the_addresses_of_names_in_it() {
+    let text = r#"route {
+        $var(h) = "a.example";
+        code(-1);
+        $var(rc) = $rc;
+        if ($(var(h){ip.resolve}{ip.isprivate}) == 1) note("private $(var(h){ip.resolve})");
+        $var(h) = "b.example";
+        note("$(var(h){ip.resolve}) $(ru{ip.resolve})");
+        $var(h) = "10.0.0.1";
+        keep($(var(h){ip.resolve}));
+    }"#;
+    let program = program(text);
+    let mut host = TestHost::default();
+    let mut execution = program.start(program.route(RouteKind::Request, b"").unwrap());
+    let mut step = execution.run(&program, &mut host);
+    let mut waits = 0;
+    while let Step::Wait(pause) = step {
+        waits += 1;
+        assert_eq!(pause.kind, PauseKind::Call);
+        step = execution.resume(finish(pause.waiting), &program, &mut host);
+    }
+    assert_eq!(waits, 3);
+    let log: Vec<&str> = host.log.iter().map(String::as_str).collect();
+    assert_eq!(log[1..3], ["looked up a.example", "note[Str(\"private 127.0.0.1\"), Null, Null]"]);
+    assert_eq!(log[3..5], ["looked up b.example", "looked up sip:alice@example.org"]);
+    assert_eq!(host.out, Value::from("10.0.0.1"));
+}
+
+#[test]
 fn values_of_expressions() {
     let table: &[(&str, Value)] = &[
         ("1 + 2 * 3", Value::Int(9)),

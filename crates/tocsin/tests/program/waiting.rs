@@ -144,6 +144,24 @@ fn names_that_nobody_answers_for_hold_up_nobody_else() {
 }
 
 #[test]
+fn names_that_a_statement_resolves_hold_up_nobody_else() {
+    const COUNT: usize = 200;
+    let subscriber = Subscriber::new();
+    // Bound, and never read.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dns = format!("dns_server=\"{}\"\n", silent.local_addr().unwrap());
+    let wait = "$var(here) = \"localhost\";\n\
+                if ($(rd{ip.resolve}) == NULL && $(var(here){ip.resolve}) == \"127.0.0.1\") sl_send_reply(500, \"No Answer\");";
+    let server = waiting(wait, 2, &subscriber).put("MODULES", "").put_before("udp_workers", &dns).start();
+    let family = server.ps();
+    let crowd = Crowd::call(&server, "sip:u@n#.example.com", COUNT);
+    crowd.waits();
+    assert_eq!(crowd.finals(COUNT), HashMap::from([(500, COUNT)]));
+    assert_eq!(server.ps(), family);
+    server.stop();
+}
+
+#[test]
 fn a_slow_database_holds_up_nobody_else() {
     const COUNT: usize = 60;
     let subscriber = Subscriber::new();
