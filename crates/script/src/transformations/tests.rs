@@ -247,9 +247,13 @@ fn a_text_that_names_itself_ends() {
         }
     }
     // The next one has as many of its own.
-    let set = "$var(a) = 1; $var(t) = \"$$var(a)\"; $var(n) = 0; ";
-    let many = "while ($var(n) < 50) { $var(out) = $(var(t){s.eval}); $var(n) = $var(n) + 1; }";
-    assert_eq!(evaluate(&format!("{set}{many}")), Value::from("1"));
+    let program = crate::testing::program(
+        "route { $var(n) = 0; while ($var(n) < 50) { keep($(avp(x){s.eval})); $var(n) = $var(n) + 1; } }",
+    );
+    let mut host = crate::testing::TestHost { list: vec![Value::str("<$var(n)>")], ..Default::default() };
+    let route = program.route(crate::RouteKind::Request, b"").unwrap();
+    let _ = program.start(route).run(&program, &mut host);
+    assert_eq!(host.out, Value::from("<49>"));
 }
 
 #[test]
