@@ -10,13 +10,13 @@ pub(super) const ROWS: &[Transformation] = &[
     Transformation::text(
         "csv.count",
         |text| fields(text).map_or(Value::Null, |fields| Value::Int(fields.count() as i64)),
-        "How many fields there are. A comma in a field that is quoted separates nothing.",
+        "The number of fields. A comma within a quoted field does not separate.",
     ),
     Transformation::with(
         "csv.value",
         &[Parameter::required("index", Kind::Number)],
         value,
-        "The field at the index, counted from 0, or from -1 backwards; without the quotes of a field that is quoted.",
+        "The field at an index, 0 for the first and -1 for the last; a quoted field without its quotes.",
     ),
 ];
 

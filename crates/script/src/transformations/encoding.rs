@@ -6,23 +6,24 @@ use super::row::Transformation;
 use crate::value::{Bytes, Value};
 
 pub(super) const ROWS: &[Transformation] = &[
-    Transformation::text("s.encode.hexa", to_hex, "Two hexadecimal digits for each byte, in small letters."),
+    Transformation::text("s.encode.hexa", to_hex, "The bytes in hexadecimal, in lower case."),
     Transformation::text(
         "s.decode.hexa",
         from_hex,
-        "The bytes that pairs of hexadecimal digits stand for; a single digit at the end is dropped. NULL if anything \
-         else is there.",
+        "Decodes hexadecimal; an odd digit at the end is dropped. NULL if there is anything but hexadecimal digits.",
     ),
     Transformation::text(
         "s.escape.common",
         escape_common,
-        "A backslash before quotes of both kinds and before backslashes, and `\\0` for a byte 0: for texts in SQL.",
+        "Puts a backslash before single quotes, double quotes and backslashes, and writes a zero byte as `\\0`, \
+         for use in SQL strings.",
     ),
     Transformation::text("s.unescape.common", unescape_common, "Undoes `{s.escape.common}`."),
     Transformation::text(
         "s.escape.user",
         escape_user,
-        "`%hh` for what may not stand in the user part of a URI (RFC 3261). NULL if the text is not printable ASCII.",
+        "Escapes as `%hh` what is not allowed in the user part of a URI (RFC 3261). NULL if the text is not \
+         printable ASCII.",
     ),
     Transformation::text(
         "s.unescape.user",
@@ -32,7 +33,8 @@ pub(super) const ROWS: &[Transformation] = &[
     Transformation::text(
         "s.escape.param",
         escape_param,
-        "`%hh` for what may not stand in a parameter of a URI (RFC 3261). NULL if the text is not printable ASCII.",
+        "Escapes as `%hh` what is not allowed in a URI parameter (RFC 3261). NULL if the text is not printable \
+         ASCII.",
     ),
     Transformation::text(
         "s.unescape.param",
@@ -42,23 +44,23 @@ pub(super) const ROWS: &[Transformation] = &[
     Transformation::value(
         "s.dec2hex",
         decimal_to_hex,
-        "A decimal number in hexadecimal; of a number, its lowest 32 bits.",
+        "A decimal number in hexadecimal: its lowest 32 bits, without `0x`.",
     ),
     Transformation::value(
         "s.hex2dec",
         hex_to_decimal,
-        "The number that hexadecimal digits stand for, without `0x`. What is a number already stays as it is.",
+        "The number that hexadecimal digits without `0x` stand for. A value that already is a number stays as it is.",
     ),
-    Transformation::text("s.b64encode", to_base64, "The bytes in base64 (RFC 4648)."),
+    Transformation::text("s.b64encode", to_base64, "Encodes in base64 (RFC 4648)."),
     Transformation::text(
         "s.b64decode",
         from_base64,
-        "The bytes that base64 stands for: as many as there are. What is no letter of base64 is skipped.",
+        "Decodes base64 (RFC 4648). Characters that do not belong to base64 are skipped.",
     ),
     Transformation::text(
         "s.crc32",
         crc32,
-        "A CRC-32 as text: that of ISO 3309 without the final complement.",
+        "A CRC-32 as decimal text: that of ISO 3309 without its final complement.",
     ),
 ];
 

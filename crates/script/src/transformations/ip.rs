@@ -11,49 +11,51 @@ pub(super) const ROWS: &[Transformation] = &[
     Transformation::text(
         "ip.pton",
         to_binary,
-        "The address in binary: 4 or 16 bytes. IPv6 may stand in brackets, and holds no IPv4 address.",
+        "The address in binary, 4 or 16 bytes. IPv6 may be in brackets; an IPv4 address within it is not accepted.",
     ),
     Transformation::text(
         "ip.ntop",
         to_text,
-        "The address of which the text is the binary form. IPv6 is written as eight numbers in upper-case letters.",
+        "The text of a binary address of 4 or 16 bytes. IPv6 is written as eight groups in upper case.",
     ),
     Transformation::text(
         "ip.isip",
         |text| yes_or_no(text, |text| address(text).is_some()),
-        "1 for an IPv4 or IPv6 address, 0 for other text.",
+        "1 if the text is an IPv4 or IPv6 address, 0 otherwise.",
     ),
     Transformation::text(
         "ip.isip4",
         |text| yes_or_no(text, |text| v4(text).is_some()),
-        "1 for an IPv4 address, 0 for other text.",
+        "1 if the text is an IPv4 address, 0 otherwise.",
     ),
     Transformation::text(
         "ip.isip6",
         |text| yes_or_no(text, |text| v6(text).is_some()),
-        "1 for an IPv6 address, 0 for other text.",
+        "1 if the text is an IPv6 address, 0 otherwise.",
     ),
     Transformation::text(
         "ip.family",
         family,
-        "INET or INET6 for a binary address of 4 or 16 bytes, as `{ip.pton}` gives it.",
+        "INET or INET6, for a binary address as `{ip.pton}` returns it.",
     ),
     Transformation {
         name: "ip.resolve",
         parameters: &[],
-        doc: "The address of a name, an IPv4 address if it has one; the statement waits for it. An address stays as it is.",
+        doc: "The address of a host name, IPv4 if it has one; the statement waits for the answer. An address is \
+              returned as it is.",
         effect: Effect::Resolve,
     },
     Transformation::with(
         "ip.matches",
         &[Parameter::required("network", Kind::Network)],
         matches,
-        "1 if the address lies in the network, 0 if not. NULL if one of them is none, or one is IPv4 and the other IPv6.",
+        "1 if the address is in the network, 0 if not. NULL if either is invalid, or if one is IPv4 and the other \
+         IPv6.",
     ),
     Transformation::text(
         "ip.isprivate",
         |text| yes_or_no(text, |text| v4(text).is_some_and(is_private)),
-        "1 for an IPv4 address that is private (RFC 1918), shared (RFC 6598) or a loopback address, 0 for other text.",
+        "1 if the text is a private (RFC 1918), shared (RFC 6598) or loopback IPv4 address, 0 otherwise.",
     ),
 ];
 

@@ -41,39 +41,40 @@ pub const CLASSES: &[Class] = &[
     Class { title: "Text", doc: "Lengths, parts, searching and filling.", rows: text::ROWS },
     Class {
         title: "Encodings",
-        doc: "Texts written in other letters, numbers in another base, and a sum.",
+        doc: "Encodings of text, numbers in another base, and a checksum.",
         rows: encoding::ROWS,
     },
-    Class {
-        title: "Hashes",
-        doc: "Hashes, and codes that authenticate a text with a key.",
-        rows: hash::ROWS,
-    },
+    Class { title: "Hashes", doc: "Hashes and keyed hashes (RFC 2104).", rows: hash::ROWS },
     Class {
         title: "URIs",
-        doc: "Parts of a SIP, tel or service URI. NULL if the text is none.",
+        doc: "Parts of a SIP, tel or service URI. NULL if the text is not a URI.",
         rows: uri::ROWS,
     },
     Class {
         title: "Via",
-        doc: "Parts of a Via header field, the first value of several. NULL if the text is none.",
+        doc: "Parts of a Via header field; of several values, the first. NULL if the text is not a Via.",
         rows: via::ROWS,
     },
     Class {
         title: "Lists of parameters",
-        doc: "Texts such as `a=1;b;c=\"x;y\"`. NULL if the text is no such list as a whole.",
+        doc: "Lists such as `a=1;b;c=\"x;y\"`. NULL if any part of the text is malformed.",
         rows: param::ROWS,
     },
     Class {
         title: "Addresses",
-        doc: "Texts such as `\"Alice\" <sip:alice@example.org>;tag=1`, or several with commas between them: an index in the \
-              name, as in `{nameaddr.1.uri}`, chooses one, counted from 0 or from -1 backwards.",
+        doc: "Addresses such as `\"Alice\" <sip:alice@example.org>;tag=1`. An index in the name, as in \
+              `{nameaddr.1.uri}`, selects one of a list separated by commas: 0 is the first, which is also the default, \
+              -1 the last.",
         rows: nameaddr::ROWS,
     },
     Class { title: "IP addresses", doc: "Addresses in text and in binary.", rows: ip::ROWS },
     Class { title: "CSV", doc: "Fields between commas (RFC 4180).", rows: csv::ROWS },
     Class { title: "SDP", doc: "Lines and streams of a session description (RFC 4566).", rows: sdp::ROWS },
-    Class { title: "Regular expressions", doc: "Replacing what matches.", rows: substitution::ROWS },
+    Class {
+        title: "Regular expressions",
+        doc: "Replacing text that matches an expression.",
+        rows: substitution::ROWS,
+    },
 ];
 
 /// The transformation of this name, letters of either case, and the index in it: 2 in `nameaddr.2.uri`.

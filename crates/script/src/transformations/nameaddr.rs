@@ -21,19 +21,19 @@ pub(super) const ROWS: &[Transformation] = &[
     part(
         "nameaddr.len",
         len,
-        "How long the address is, as OpenSIPS counts: from its start up to its parameters; without parameters, up to the end \
-         of the text and 2 more; 0 if another address follows.",
+        "The length of the address as OpenSIPS counts it: up to its parameters; if it has none, up to the end of \
+         the text plus 2, or 0 if another address follows.",
     ),
     Transformation {
         name: "nameaddr.param",
         parameters: &[Parameter::required("name", Kind::Text)],
-        doc: "The value of the parameter of this name behind the address; an empty text if it has none.",
+        doc: "The value of the header parameter of this name; empty if it has none.",
         effect: Effect::Nth(param),
     },
     part(
         "nameaddr.params",
         |text, index, _| found(text, index, |address| address.params),
-        "All parameters behind the address, without the semicolon before the first.",
+        "All header parameters, without the semicolon before the first.",
     ),
 ];
 

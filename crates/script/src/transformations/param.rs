@@ -16,8 +16,7 @@ pub(super) const ROWS: &[Transformation] = &[
             let found = text_of(given, 0).and_then(|name| named(text, name));
             found.map_or(Value::Null, |param| Value::str(param.value))
         },
-        "The value of the first parameter of this name, without quotes; an empty text if it has none. Names are compared \
-         without regard to case.",
+        "The value of the first parameter of this name, without quotes; empty if it has none. Case does not matter.",
     ),
     Transformation::with(
         "param.exist",
@@ -28,24 +27,24 @@ pub(super) const ROWS: &[Transformation] = &[
             }
             _ => Value::Null,
         },
-        "1 if there is a parameter of this name, with a value or without, 0 if not.",
+        "1 if there is a parameter of this name, with or without a value, 0 if not.",
     ),
     Transformation::with(
         "param.valueat",
         INDEX,
         |text, given| at(text, given).map_or(Value::Null, |param| Value::str(param.value)),
-        "The value of the parameter at the index, counted from 0, or from -1 backwards.",
+        "The value of the parameter at an index: 0 is the first, -1 the last.",
     ),
     Transformation::with(
         "param.name",
         INDEX,
         |text, given| at(text, given).map_or(Value::Null, |param| Value::str(param.name)),
-        "The name of the parameter at the index, counted from 0, or from -1 backwards.",
+        "The name of the parameter at an index: 0 is the first, -1 the last.",
     ),
     Transformation::text(
         "param.count",
         |text| params(text).map_or(Value::Null, |params| Value::Int(params.count() as i64)),
-        "How many parameters there are.",
+        "The number of parameters.",
     ),
 ];
 

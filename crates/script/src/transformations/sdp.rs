@@ -11,21 +11,21 @@ pub(super) const ROWS: &[Transformation] = &[
         "sdp.line",
         &[Parameter::required("type", Kind::Text), Parameter::optional("index", Kind::Number)],
         line,
-        "The line of this type at the index, counted from 0; the first one without an index.",
+        "The line of this type at an index, 0 for the first, which is also the default.",
     ),
     Transformation::with(
         "sdp.stream",
         STREAM,
         stream,
-        "A stream from its `m=` line on: the one at an index, counted from 0 or from -1 backwards, or the first one of a \
-         medium such as `audio`.",
+        "A stream from its `m=` line on: the one at an index, 0 for the first and -1 for the last, or the first \
+         one of a media type such as `audio`.",
     ),
     Transformation::with(
         "sdp.stream-delete",
         STREAM,
         without_stream,
-        "All but the stream at an index, counted from 0 or from -1 backwards, or but all the streams of a medium such as \
-         `audio`. NULL if there is no such stream.",
+        "The body without the stream at an index, 0 for the first and -1 for the last, or without all streams of a \
+         media type such as `audio`. NULL if there is no such stream.",
     ),
 ];
 

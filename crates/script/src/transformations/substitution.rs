@@ -1,4 +1,4 @@
-//! `{re.subst,/expression/replacement/flags}`: as the editor `sed` does it (manual, "Regular Expression Transformations").
+//! `{re.subst,/expression/replacement/flags}`, in the manner of `sed` (manual, "Regular Expression Transformations").
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,11 +18,12 @@ use crate::variable::Bound;
 pub(super) const ROWS: &[Transformation] = &[Transformation {
     name: "re.subst",
     parameters: &[Parameter::required("substitution", Kind::Substitution)],
-    doc: "The text with the first match replaced, or with the flag `g` all of them; `i` matches letters of either case, and \
-          without `s` neither a dot nor `[^x]` matches a line feed while `^` and `$` match at each line. Any character may \
-          stand for the slash. `\\0` to `\\9` in the replacement are the match and its groups, and variables have their \
-          values there. An expression that is written down ends at the first closing brace: one with braces in it has to come \
-          in a variable. NULL if it is none, or if it matches nothing at all, as `b*` does.",
+    doc: "The text with the first match replaced. Flags: `g` replaces all matches, `i` ignores case, `s` treats \
+          the text as one line (without it, `^` and `$` match at every line, and neither a dot nor `[^x]` matches \
+          a line feed). Any character may take the place of the slash. In the replacement, `\\0` to `\\9` stand \
+          for the match and its groups, and variables are replaced by their values. A literal argument ends at the \
+          first closing brace, so an expression that contains braces must be in a variable. NULL if the expression \
+          is invalid or matches an empty text.",
     effect: Effect::Substitute,
 }];
 

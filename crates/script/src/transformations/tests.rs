@@ -105,8 +105,9 @@ fn gives(text: &str, transformations: &str, expected: impl Into<Value>) {
     assert_eq!(evaluate(&script), expected.into(), "{text} {transformations}");
 }
 
-const BODY: &str = "v=0\\r\\no=- 1 1 IN IP4 192.0.2.1\\r\\ns=-\\r\\nc=IN IP4 192.0.2.1\\r\\nt=0 0\\r\\nm=audio 4000 RTP/AVP 0\\r\\n\
-                    a=rtpmap:0 PCMU/8000\\r\\na=sendrecv\\r\\nm=video 4002 RTP/AVP 31\\r\\na=recvonly\\r\\nm=audio 4004 RTP/AVP 8\\r\\n";
+const BODY: &str = "v=0\\r\\no=- 1 1 IN IP4 192.0.2.1\\r\\ns=-\\r\\nc=IN IP4 192.0.2.1\\r\\nt=0 0\\r\\n\
+                    m=audio 4000 RTP/AVP 0\\r\\na=rtpmap:0 PCMU/8000\\r\\na=sendrecv\\r\\n\
+                    m=video 4002 RTP/AVP 31\\r\\na=recvonly\\r\\nm=audio 4004 RTP/AVP 8\\r\\n";
 
 #[test]
 fn lines_of_a_session_description() {
@@ -276,7 +277,7 @@ fn what_is_written_wrong_is_explained() {
             "{s.substr,offset,length}: `a` cannot be the offset: a number or a variable is needed",
         ),
         ("s.select,1", "{s.select,index,separator}: the separator is missing"),
-        ("s.fill.left,$rm,6", "{s.fill.left,filling,length}: `filling` cannot be a variable"),
+        ("s.fill.left,$rm,6", "{s.fill.left,padding,length}: `padding` cannot be a variable"),
         ("s.width,-1", "{s.width,length}: `-1` cannot be the length: a length or a variable is needed"),
         (
             "sdp.line,m,x",

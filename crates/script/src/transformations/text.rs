@@ -7,14 +7,15 @@ use crate::value::{Bytes, MAX_STRING_BYTES, Value};
 const SEARCH: &[Parameter] =
     &[Parameter::required("text", Kind::Text), Parameter::optional("offset", Kind::Number)];
 const FILL: &[Parameter] =
-    &[Parameter::required("filling", Kind::FixedText), Parameter::required("length", Kind::FixedNumber)];
+    &[Parameter::required("padding", Kind::FixedText), Parameter::required("length", Kind::FixedNumber)];
 
 pub(super) const ROWS: &[Transformation] = &[
-    Transformation::text("s.len", |text| Value::Int(text.len() as i64), "How many bytes the text has."),
+    Transformation::text("s.len", |text| Value::Int(text.len() as i64), "The length of the text in bytes."),
     Transformation {
         name: "s.int",
         parameters: &[],
-        doc: "The number that the text begins with, or 0, to calculate and compare with. Printed, the text is as it was.",
+        doc: "The number at the start of the text, or 0, for calculations and comparisons. When printed, the text \
+              stays as it is.",
         effect: Effect::LeadingNumber,
     },
     Transformation::text("s.reverse", reverse, "The bytes in reverse order."),
@@ -22,56 +23,57 @@ pub(super) const ROWS: &[Transformation] = &[
         "s.substr",
         &[Parameter::required("offset", Kind::Number), Parameter::required("length", Kind::Number)],
         substr,
-        "Part of the text. A negative offset counts from the end; a length of 0 takes all to the end, a negative one leaves \
-         as many bytes at the end out.",
+        "Part of the text. A negative offset counts from the end. A length of 0 takes everything up to the end; a \
+         negative length leaves that many bytes out at the end.",
     ),
     Transformation::with(
         "s.select",
         &[Parameter::required("index", Kind::Number), Parameter::required("separator", Kind::Separator)],
         select,
-        "The field at the index, counted from 0, or from -1 backwards. The separator is one character.",
+        "The field at an index: 0 is the first, -1 the last. The separator is a single character.",
     ),
     Transformation::text(
         "s.tolower",
         |text| Value::Str(Bytes::from(text.to_ascii_lowercase())),
-        "ASCII letters in lower case.",
+        "The text in lower case (ASCII letters only).",
     ),
     Transformation::text(
         "s.toupper",
         |text| Value::Str(Bytes::from(text.to_ascii_uppercase())),
-        "ASCII letters in upper case.",
+        "The text in upper case (ASCII letters only).",
     ),
     Transformation::with(
         "s.index",
         SEARCH,
         |text, given| search(text, given, index),
-        "Where another text first begins, counted from 0, at or after the offset; a negative offset counts from the end, and \
-         around.",
+        "The position of the first occurrence of another text at or after the offset, counted from 0; NULL if \
+         there is none. A negative offset counts from the end and wraps around.",
     ),
     Transformation::with(
         "s.rindex",
         SEARCH,
         |text, given| search(text, given, rindex),
-        "Where another text last begins, counted from 0, at or before the offset; a negative offset counts from the end, and \
-         around.",
+        "The position of the last occurrence of another text that starts at or before the offset, counted from 0; \
+         NULL if there is none. A negative offset counts from the end and wraps around.",
     ),
     Transformation::with(
         "s.fill.left",
         FILL,
         |text, given| fill(text, given, true),
-        "The text, with the filling repeated before it until it has the length. The end of the filling touches the text.",
+        "The text, padded on the left to the given length. The padding is repeated so that its last character \
+         comes right before the text.",
     ),
     Transformation::with(
         "s.fill.right",
         FILL,
         |text, given| fill(text, given, false),
-        "The text, with the filling repeated behind it until it has the length.",
+        "The text, padded on the right to the given length.",
     ),
     Transformation::with(
         "s.width",
         &[Parameter::required("length", Kind::Length)],
         width,
-        "The text, cut or filled with blanks at its end to have the length. NULL for a length of 0.",
+        "The text, cut off or padded with spaces at its end to the given length. NULL for a length of 0.",
     ),
     Transformation::text(
         "s.trim",
@@ -92,12 +94,13 @@ pub(super) const ROWS: &[Transformation] = &[
         "s.xor",
         &[Parameter::required("secret", Kind::Text)],
         xor,
-        "Each byte in exclusive or with one of the secret, which is repeated as often as it takes.",
+        "The exclusive or of the text and the secret, byte by byte. A short secret is repeated.",
     ),
     Transformation {
         name: "s.eval",
         parameters: &[],
-        doc: "The text with the values of the variables that are named in it. NULL if one is not known.",
+        doc: "The text as a format string: variables in it are replaced by their values. NULL if a variable does \
+              not exist.",
         effect: Effect::Format,
     },
 ];

@@ -17,7 +17,7 @@ macro_rules! part {
 
 pub(super) const ROWS: &[Transformation] = &[
     part!("uri.user", |uri| uri.user.map(Value::str), "The user; of a `tel` URI the number."),
-    part!("uri.host", |uri| uri.host.map(Value::str), "The host, with the brackets of an IPv6 address."),
+    part!("uri.host", |uri| uri.host.map(Value::str), "The host; an IPv6 address is in brackets."),
     part!("uri.domain", |uri| uri.host.map(Value::str), "The same as `{uri.host}`."),
     part!("uri.passwd", |uri| uri.password.map(Value::str), "The password after the user."),
     part!("uri.port", |uri| uri.port.map(|port| Value::Int(port.into())), "The port, if one is written."),
@@ -30,9 +30,9 @@ pub(super) const ROWS: &[Transformation] = &[
         "uri.param",
         &[Parameter::required("name", Kind::Text)],
         param,
-        "The value of the parameter of this name, without quotes; an empty text if it has none.",
+        "The value of the parameter of this name, without quotes; empty if it has none.",
     ),
-    part!("uri.headers", |uri| uri.headers.map(Value::str), "The headers after the question mark."),
+    part!("uri.headers", |uri| uri.headers.map(Value::str), "The headers, without the question mark."),
     part!("uri.transport", |uri| uri.value(b"transport"), "The value of the parameter `transport`."),
     part!("uri.ttl", |uri| uri.value(b"ttl"), "The value of the parameter `ttl`."),
     part!("uri.uparam", |uri| uri.value(b"user"), "The value of the parameter `user`."),
@@ -44,11 +44,7 @@ pub(super) const ROWS: &[Transformation] = &[
         "The value of the parameter `lr`. NULL if there is none, or it has no value."
     ),
     part!("uri.r2", |uri| uri.value(b"r2"), "The value of the parameter `r2`."),
-    part!(
-        "uri.schema",
-        |uri| Some(Value::str(uri.scheme)),
-        "The scheme, without the colon, in small letters."
-    ),
+    part!("uri.schema", |uri| Some(Value::str(uri.scheme)), "The scheme in lower case, without the colon."),
 ];
 
 fn of_uri(text: &[u8], part: fn(&Uri<'_>) -> Option<Value>) -> Value {

@@ -17,11 +17,7 @@ pub(super) const ROWS: &[Transformation] = &[
     part!("via.name", |via| slashed(via, 0), "The name of the protocol: SIP."),
     part!("via.version", |via| slashed(via, 1), "The version of the protocol: 2.0."),
     part!("via.transport", |via| Some(Value::str(via.via.transport_text())), "The transport, such as UDP."),
-    part!(
-        "via.host",
-        |via| Some(Value::str(via.via.host())),
-        "The host, with the brackets of an IPv6 address."
-    ),
+    part!("via.host", |via| Some(Value::str(via.via.host())), "The host; an IPv6 address is in brackets."),
     part!("via.domain", |via| Some(Value::str(via.via.host())), "The same as `{via.host}`."),
     part!(
         "via.port",
@@ -38,7 +34,7 @@ pub(super) const ROWS: &[Transformation] = &[
         "via.param",
         &[Parameter::required("name", Kind::Text)],
         param,
-        "The value of the parameter of this name, without quotes; an empty text if it has none.",
+        "The value of the parameter of this name, without quotes; empty if it has none.",
     ),
     part!("via.branch", |via| via.via.branch().map(Value::str), "The value of the parameter `branch`."),
     part!("via.received", |via| via.via.received().map(Value::str), "The value of the parameter `received`."),
