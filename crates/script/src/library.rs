@@ -85,20 +85,22 @@ impl<C: Host> ModuleSpec<C> {
 /// What one parameter of a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
-    /// A string: constant, format string or variable. The function is given [`Value::Str`].
+    /// A string: constant, format string or variable. The function is given [`Value::Str`](crate::Value::Str).
     Str,
-    /// A number: constant, expression or variable. The function is given [`Value::Int`].
+    /// A number: constant, expression or variable. The function is given [`Value::Int`](crate::Value::Int).
     Int,
     /// Either, as it comes.
     StrOrInt,
-    /// A variable, taken from [`Site::variable`]; the function is given [`Value::Null`] in its place.
+    /// A variable, taken from [`Site::variable`]; the function is given [`Value::Null`](crate::Value::Null) in its
+    /// place.
     Variable,
     /// The same, and it must be one that can be written.
     Output,
     /// Variables that can be written, in quotes, with `;` between them: `"$avp(a);$avp(b)"`. They are taken from
-    /// [`Site::outputs`]; the function is given [`Value::Null`] in their place.
+    /// [`Site::outputs`]; the function is given [`Value::Null`](crate::Value::Null) in their place.
     Outputs,
-    /// The name of a route of this type. The function is given its [`RouteId`](crate::RouteId) as [`Value::Int`].
+    /// The name of a route of this type. The function is given its [`RouteId`](crate::RouteId) as
+    /// [`Value::Int`](crate::Value::Int).
     Route(RouteKind),
     /// A regular expression. The function is given the pattern; of a constant, [`Site::regex`] has the compiled one.
     Regex,
@@ -111,7 +113,7 @@ pub struct Param {
     pub name: &'static str,
     /// What it takes.
     pub kind: ParamKind,
-    /// It may be left out, or left empty; the function is then given [`Value::Null`].
+    /// It may be left out, or left empty; the function is then given [`Value::Null`](crate::Value::Null).
     pub optional: bool,
 }
 
