@@ -59,8 +59,19 @@ fn found(text: &[u8], index: i64, part: for<'a> fn(&Address<'a>) -> Option<&'a [
 
 /// The address at an index. Nothing if the text is no list of addresses as a whole.
 fn at(text: &[u8], index: i64) -> Option<Address<'_>> {
-    let count = Addresses { rest: Some(text) }.try_fold(0, |count, address| address.map(|_| count + 1))?;
-    Addresses { rest: Some(text) }.nth(position(index, count)?)?
+    let mut found = None;
+    let mut count = 0;
+    for address in (Addresses { rest: Some(text) }) {
+        let address = address?;
+        if index == count as i64 {
+            found = Some(address);
+        }
+        count += 1;
+    }
+    match index {
+        0.. => found,
+        _ => Addresses { rest: Some(text) }.nth(position(index, count)?)?,
+    }
 }
 
 /// One address, read in place.

@@ -13,7 +13,16 @@ pub(super) struct Param<'a> {
 
 /// The first parameter of this name, if the whole text is a list.
 pub(super) fn named<'a>(text: &'a [u8], name: &[u8]) -> Option<Param<'a>> {
-    Params::checked(text)?.find(|param| param.name.eq_ignore_ascii_case(name))
+    let mut found = None;
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let (first, after) = param(text)?;
+        if found.is_none() && first.name.eq_ignore_ascii_case(name) {
+            found = Some(first);
+        }
+        rest = after;
+    }
+    found
 }
 
 /// The parameters of a list.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use regex::bytes::{CaptureLocations, Regex};
+use regex::bytes::{CaptureLocations, Match, Regex};
 
 use super::row::{Effect, Kind, Parameter, Transformation};
 use crate::bind::Names;
@@ -31,6 +31,8 @@ pub(super) const ROWS: &[Transformation] = &[Transformation {
 pub(super) struct Substitution<C> {
     regex: Regex,
     replacement: Box<[Piece<C>]>,
+    /// Groups are asked for: to find them takes longer than to find the match alone.
+    captures: bool,
     global: bool,
 }
 
@@ -96,7 +98,9 @@ impl<C: Host> Substitutions<C> {
             }
         }
         let regex = compile(expression, flags).ok().filter(|_| !expression.is_empty())?;
-        Some(Substitution { regex, replacement: self.pieces(replacement)?, global })
+        let replacement = self.pieces(replacement)?;
+        let captures = replacement.iter().any(|piece| matches!(piece, Piece::Group(1..)));
+        Some(Substitution { regex, replacement, captures, global })
     }
 
     fn pieces(&self, text: &[u8]) -> Option<Box<[Piece<C>]>> {
@@ -163,17 +167,21 @@ impl<C: Host> Substitution<C> {
         if text.is_empty() {
             return Value::Null;
         }
-        let mut groups = self.regex.capture_locations();
+        let mut groups = self.captures.then(|| self.regex.capture_locations());
         let mut out = Vec::new();
         let mut copied = 0;
         while copied < text.len() {
-            let Some(found) = self.regex.captures_read_at(&mut groups, text, copied) else { break };
+            let found = match &mut groups {
+                Some(groups) => self.regex.captures_read_at(groups, text, copied),
+                None => self.regex.find_at(text, copied),
+            };
+            let Some(found) = found else { break };
             if found.is_empty() || out.len() > MAX_STRING_BYTES {
                 return Value::Null;
             }
             out.extend_from_slice(&text[copied..found.start()]);
-            self.replace(host, text, &groups, &mut out);
             copied = found.end();
+            self.replace(host, text, found, groups.as_ref(), &mut out);
             if !self.global {
                 break;
             }
@@ -185,12 +193,20 @@ impl<C: Host> Substitution<C> {
         if out.len() > MAX_STRING_BYTES { Value::Null } else { Value::Str(Bytes::from(out)) }
     }
 
-    fn replace(&self, host: &mut C, text: &[u8], groups: &CaptureLocations, out: &mut Vec<u8>) {
+    fn replace(
+        &self,
+        host: &mut C,
+        text: &[u8],
+        found: Match<'_>,
+        groups: Option<&CaptureLocations>,
+        out: &mut Vec<u8>,
+    ) {
         for piece in &self.replacement {
             match piece {
                 Piece::Text(literal) => out.extend_from_slice(literal),
+                Piece::Group(0) => out.extend_from_slice(found.as_bytes()),
                 Piece::Group(number) => {
-                    if let Some((start, end)) = groups.get(*number) {
+                    if let Some((start, end)) = groups.and_then(|groups| groups.get(*number)) {
                         out.extend_from_slice(&text[start..end]);
                     }
                 }
