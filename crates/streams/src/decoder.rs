@@ -78,41 +78,52 @@ impl StreamDecoder {
         limits: &Limits,
         answer: &mut Vec<u8>,
     ) -> Result<Cut, End> {
-        match self {
+        let upgraded = match self {
             // Alone it may be the first half of a ping, which `crlf_drop` says it is not.
-            Self::Sip(_) if options.crlf_drop && bytes == b"\r\n" => Ok(Cut::Skip(bytes.len())),
-            Self::Sip(framer) => Ok(match framer.frame(bytes)? {
-                Frame::Incomplete => Cut::Incomplete,
-                Frame::Ping { length } => {
-                    if options.crlf_pingpong {
-                        answer.extend_from_slice(b"\r\n");
-                    }
-                    Cut::Skip(length)
-                }
-                Frame::Pong { length } => Cut::Skip(length),
-                Frame::Message { length } => Cut::Message(length, 0..length),
-            }),
-            Self::Accepting => {
-                // `ws_resource` is what we ask for at others; every path is served here.
-                let rules = Rules { resource: None, require_origin: options.require_origin };
-                let request = websocket::read_request(bytes, &rules).inspect_err(|refusal| {
-                    refusal.refuse_into(answer);
-                })?;
-                let Some(request) = request else { return Ok(Cut::Incomplete) };
-                request.accept_into(answer);
-                let length = request.length;
-                *self = Self::web(false, limits);
-                Ok(Cut::Upgraded(length))
-            }
+            Self::Sip(_) if options.crlf_drop && bytes == b"\r\n" => return Ok(Cut::Skip(bytes.len())),
+            Self::Sip(framer) => return frame(framer, bytes, options, answer),
+            Self::Web(decoder, peer) => return unframe(decoder, *peer, bytes, answer),
+            Self::Accepting => accept(bytes, options, answer)?,
             Self::Offering(offer, _) => {
-                let length = offer.read_answer(bytes).map_err(|cause| End::NoWebSocket(cause.to_string()))?;
-                let Some(length) = length else { return Ok(Cut::Incomplete) };
-                *self = Self::web(true, limits);
-                Ok(Cut::Upgraded(length))
+                offer.read_answer(bytes).map_err(|cause| End::NoWebSocket(cause.to_string()))?
             }
-            Self::Web(decoder, peer) => unframe(decoder, *peer, bytes, answer),
-        }
+        };
+        let Some(length) = upgraded else { return Ok(Cut::Incomplete) };
+        *self = Self::web(matches!(self, Self::Offering(..)), limits);
+        Ok(Cut::Upgraded(length))
     }
+}
+
+fn frame(
+    framer: &mut Framer,
+    bytes: &[u8],
+    options: &StreamOptions,
+    answer: &mut Vec<u8>,
+) -> Result<Cut, End> {
+    Ok(match framer.frame(bytes)? {
+        Frame::Incomplete => Cut::Incomplete,
+        Frame::Ping { length } => {
+            if options.crlf_pingpong {
+                answer.extend_from_slice(b"\r\n");
+            }
+            Cut::Skip(length)
+        }
+        Frame::Pong { length } => Cut::Skip(length),
+        Frame::Message { length } => Cut::Message(length, 0..length),
+    })
+}
+
+/// Accepts a WebSocket. The length of the request for it, once it is whole.
+fn accept(bytes: &[u8], options: &StreamOptions, answer: &mut Vec<u8>) -> Result<Option<usize>, End> {
+    // `ws_resource` is what we ask for at others; every path is served here.
+    let rules = Rules { resource: None, require_origin: options.require_origin };
+    let request = websocket::read_request(bytes, &rules).inspect_err(|refusal| {
+        refusal.refuse_into(answer);
+    })?;
+    Ok(request.map(|request| {
+        request.accept_into(answer);
+        request.length
+    }))
 }
 
 /// The mask of one frame to `peer`: a client masks each with a key that nobody may know before (RFC 6455 section 5.3), a
