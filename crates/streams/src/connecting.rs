@@ -1,7 +1,7 @@
 //! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
-use super::decoder::StreamDecoder;
 use super::end::End;
 use super::output::WAITING_BYTES;
 use super::pending::{PendingGuard, PendingTable};
@@ -160,20 +159,17 @@ pub(super) fn start(
 ) -> Result<Rc<Connection>, End> {
     let stream = stream.into_std().map_err(End::Broken)?;
     let connection = Connection::new(local, own, view, stream).map_err(End::Broken)?;
-    if view.protocol.is_websocket() {
+    let offer = view.protocol.is_websocket().then(|| {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&local.owner.unique().to_ne_bytes());
         nonce[8..].copy_from_slice(&local.owner.unique().to_ne_bytes());
-        *connection.decoder.borrow_mut() =
-            StreamDecoder::Offering(Offer::new(nonce), web_host(&pending_connect.host, view).into());
-    }
-    let begun = if view.protocol.is_secure() {
-        begin_tls(local.network, &connection, pending_connect)
-    } else {
-        connection.start_messages()
-    };
-    if let Err(end) = begun {
-        connection.stop_with(end.into());
+        (Offer::new(nonce), web_host(&pending_connect.host, view).into())
+    });
+    let session =
+        view.protocol.is_secure().then(|| tls_session(local.network, connection.remote(), pending_connect));
+    match session.transpose() {
+        Ok(session) => connection.open(session, offer),
+        Err(end) => connection.stop_with(end),
     }
     Ok(connection)
 }
@@ -190,16 +186,16 @@ fn web_host(name: &str, view: &View) -> String {
     if port == view.protocol.default_port() { name } else { format!("{name}:{port}") }
 }
 
-fn begin_tls(
+/// The client's side of TLS with `remote`.
+fn tls_session(
     network: &Network,
-    connection: &Connection,
+    remote: SocketAddr,
     pending_connect: &PendingConnect,
-) -> Result<(), End> {
+) -> Result<Session, End> {
     let security = network.security.as_ref().ok_or(End::NoSecurity)?;
     let host = (!pending_connect.host.is_empty()).then_some(pending_connect.host.as_str());
-    let (config, name) = security.client_config(connection.remote(), &pending_connect.tls_selection, host)?;
-    *connection.session.borrow_mut() = Some(Box::new(Session::connecting(config, name)?));
-    connection.decrypt(&[]).map(|_| ())
+    let (config, name) = security.client_config(remote, &pending_connect.tls_selection, host)?;
+    Ok(Session::connecting(config, name)?)
 }
 
 #[cfg(test)]

@@ -1,69 +1,52 @@
-//! One connection in the hands of its owner: its task, its limits in time, its end.
+//! One connection in the hands of its owner: its socket, its row and its task, around the [`Machine`] that decides.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tocsin_net::Protocol;
 use tocsin_net::connections::{ConnectionId, Own, View, marks};
 use tocsin_net::stream::{self, KeepAlive};
 use tocsin_net::tls::{Facts, Session};
-use tocsin_net::websocket;
-use tokio::io::Interest;
+use tocsin_net::websocket::Offer;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
 
-use super::decoder::{StreamDecoder, mask_to};
 use super::end::End;
-use super::output::{Output, Timed};
-use super::pending::PendingTable;
-use crate::flow::BranchRef;
-use crate::flow::Received;
+use crate::flow::{BranchRef, Received};
 use crate::local::Local;
-use crate::machine::{Deadlines, Stage, TimeLimits};
+use crate::machine::{Arrival, Machine, Moment, Next, Policy, Step, Steps, Stop, Turn, Want};
 use crate::slow_send;
 use crate::sockets::SocketId;
-use crate::stream_options::StreamOptions;
-use crate::tcp_profile::TcpProfile;
+use crate::tcp_profile::{AliasMode, TcpProfile};
 use tocsin_telemetry::time::{now_ms, now_ns};
+
+/// Reads before other connections get their turn.
+const READS_IN_A_ROW: usize = 8;
 
 /// How long a connection that has ended waits for the peer to end it too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What stops a connection's task.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The connection ends.
-    End(End),
-    /// Another worker goes on with it.
-    Move,
-}
-
 /// A connection of this process.
 pub(crate) struct Connection {
-    pub(super) local: &'static Local,
-    pub(super) own: Own,
-    pub(super) stream: TcpStream,
+    local: &'static Local,
+    own: Own,
+    stream: TcpStream,
     pub(super) protocol: Protocol,
-    pub(super) profile: TcpProfile,
-    pub(super) received: Received,
-    pub(super) decoder: RefCell<StreamDecoder>,
-    /// TLS, where the protocol wants it.
-    pub(super) session: RefCell<Option<Box<Session>>>,
-    /// Bytes that were taken out of the kernel and not served yet: decrypted ones, and the begin of a long message.
-    pub(super) held: RefCell<Vec<u8>>,
-    /// Some of them are whole, and wait for the next turn.
-    pub(super) has_unserved: Cell<bool>,
-    pub(super) output: RefCell<Output>,
-    facts: RefCell<Option<Rc<Facts>>>,
+    /// When it carries requests back to another port.
+    pub(super) aliases: AliasMode,
+    /// Microseconds that sending may take before it is reported; 0 is off.
+    threshold_us: u64,
+    received: Received,
+    machine: RefCell<Machine>,
     wake: Notify,
-    stop: RefCell<Option<Stop>>,
-    /// It has something to write, and the process knows.
-    is_dirty: Cell<bool>,
-    time_limits: TimeLimits,
-    deadlines: RefCell<Deadlines>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -88,41 +71,19 @@ impl Connection {
     ) -> std::io::Result<Rc<Self>> {
         let network = local.network;
         let profile = network.profile_of(view);
-        let keep_alive = profile.keepalive.on.then(|| KeepAlive {
-            idle: profile.keepalive.idle_s.map(|s| Duration::from_secs(s.into())),
-            interval: profile.keepalive.interval_s.map(|s| Duration::from_secs(s.into())),
-            probes: profile.keepalive.probes,
-        });
-        stream::prepare(&stream, keep_alive.as_ref())?;
-        let limits = &network.limits;
-        let accepting = view.protocol.is_websocket() && view.marks & marks::READY == 0;
-        let time_limits = TimeLimits::new(&profile, &network.options[view.protocol]);
-        let deadlines = Deadlines::new(now_ms(), view.idle_until, &time_limits);
-        let connection = Self {
+        stream::prepare(&stream, keep_alive(&profile).as_ref())?;
+        let policy = Policy::new(&profile, &network.options[view.protocol], &network.limits);
+        Ok(Rc::new(Self {
             local,
             own,
             stream: TcpStream::from_std(stream)?,
             protocol: view.protocol,
-            profile,
+            aliases: profile.aliases,
+            threshold_us: profile.threshold_us,
             received: Received { source: view.remote, socket: SocketId(view.listener), connection: own.id() },
-            decoder: RefCell::new(match view.protocol {
-                _ if accepting => StreamDecoder::Accepting,
-                Protocol::Ws | Protocol::Wss => StreamDecoder::web(view.marks & marks::OUTGOING != 0, limits),
-                _ => StreamDecoder::sip(limits),
-            }),
-            session: RefCell::new(None),
-            held: RefCell::default(),
-            has_unserved: Cell::new(false),
-            output: RefCell::default(),
-            facts: RefCell::default(),
+            machine: RefCell::new(Machine::new(policy, view, now_ms())),
             wake: Notify::new(),
-            stop: RefCell::default(),
-            is_dirty: Cell::new(false),
-            time_limits,
-            deadlines: RefCell::new(deadlines),
-        };
-        connection.own.idle_until(deadlines.lives_until());
-        Ok(Rc::new(connection))
+        }))
     }
 
     /// Which connection it is.
@@ -135,308 +96,106 @@ impl Connection {
         self.received.source
     }
 
-    /// The options of its protocol.
-    pub(super) fn options(&self) -> &'static StreamOptions {
-        &self.local.network.options[self.protocol]
-    }
-
     /// What TLS agreed on, once it has.
     pub(crate) fn facts(&self) -> Option<Rc<Facts>> {
-        self.facts.borrow().clone()
+        self.machine.borrow().facts()
+    }
+
+    /// Begins a connection that this server opened: with the TLS `session`, and the `offer` of a WebSocket to this host.
+    pub(super) fn open(&self, session: Option<Session>, offer: Option<(Offer, Box<str>)>) {
+        self.feed(|machine, steps| machine.open(session, offer, now(), steps));
     }
 
     /// Serves an accepted or adopted connection until it stops.
     pub(crate) async fn serve(&self) -> Stop {
-        if self.protocol.is_secure() {
-            *self.session.borrow_mut() = Some(Box::new(Session::accepting()));
-            // What TLS knows lies in this process: nobody else can go on.
-            self.own.mark(0, marks::MOVABLE);
-        } else if !self.protocol.is_websocket() || self.own.marks() & marks::READY != 0 {
-            self.become_ready();
-        }
-        if let Err(end) = self.skip_served() {
-            self.stop_with(Stop::End(end));
-        }
+        let left_behind = self.own.left_behind(|| stream::consumed(&self.stream));
+        self.feed(|machine, steps| machine.begin(left_behind, now(), steps));
         self.live().await
     }
 
     /// Serves the connection until it stops.
     pub(super) async fn live(&self) -> Stop {
-        let mut alarm_at = u64::MAX;
-        let alarm = tokio::time::sleep(Duration::MAX);
-        let mut alarm = std::pin::pin!(alarm);
+        let alarm = std::pin::pin!(tokio::time::sleep(Duration::MAX));
+        let mut alarm = Alarm { at: u64::MAX, sleep: alarm };
         loop {
-            match self.stop.take() {
-                // What was queued meanwhile has to leave first.
-                Some(Stop::Move) if !self.can_move() => {}
-                Some(stop) => break stop,
-                None => {}
-            }
-            let (due, end) = self.due();
             let now = now_ms();
-            if due <= now {
-                break Stop::End(end);
-            }
-            // A later deadline is noticed when the alarm rings: most of them move with every message.
-            if due < alarm_at || alarm.is_elapsed() {
-                alarm_at = due;
-                alarm.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(due - now));
-            }
-            let writing = !self.output.borrow().unwritten().is_empty();
-            let interest = if writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            tokio::select! {
+            let next = self.machine.borrow_mut().next(now);
+            let (until, to_write) = match next {
+                Next::Stop(stop) => break stop,
+                Next::Wait { until, to_write } => (until, to_write),
+            };
+            alarm.ring_at(until, now);
+            let interest =
+                if to_write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let ready = tokio::select! {
                 biased;
-                () = self.wake.notified() => {}
-                ready = self.stream.ready(interest) => match ready {
-                    Ok(ready) => {
-                        if ready.is_writable() {
-                            self.write_out();
-                        }
-                        if ready.is_readable() {
-                            match self.take_in(ready.is_read_closed()) {
-                                Ok(more) => {
-                                    self.local.owner.flush();
-                                    self.local.owner.safe_point();
-                                    if more {
-                                        tokio::task::yield_now().await;
-                                    }
-                                }
-                                Err(end) => break Stop::End(end),
-                            }
-                        }
-                    }
-                    Err(cause) => break Stop::End(End::Broken(cause)),
-                },
-                () = &mut alarm => {}
+                () = self.wake.notified() => continue,
+                ready = self.stream.ready(interest) => ready,
+                () = &mut alarm.sleep => continue,
+            };
+            match ready {
+                Ok(ready) if self.use_readiness(ready) => tokio::task::yield_now().await,
+                Ok(_) => {}
+                Err(cause) => self.machine.borrow_mut().fail(End::Broken(cause)),
             }
-        }
-    }
-
-    /// When something is due at the earliest, in milliseconds of the monotonic clock, and what that would end.
-    fn due(&self) -> (u64, End) {
-        let stage = if self.own.marks() & marks::READY != 0 {
-            Stage::Messages
-        } else if self.protocol.is_secure() && self.facts.borrow().is_none() {
-            Stage::TlsHandshake
-        } else {
-            Stage::WebSocketHandshake
-        };
-        self.deadlines.borrow().due(stage, self.output.borrow().stalled_since(), &self.time_limits)
-    }
-
-    /// Handshakes are done: messages that waited for that go out.
-    pub(super) fn become_ready(&self) {
-        self.own.mark(marks::READY, 0);
-        self.settle();
-        loop {
-            let next = self.output.borrow_mut().take_held();
-            let Some((message, branch_ref)) = next else { break };
-            self.append(&message, branch_ref);
-        }
-        self.mark_dirty();
-    }
-
-    /// TLS is done: what it agreed on is kept for scripts.
-    pub(super) fn become_secure(&self) {
-        let facts = self.session.borrow().as_ref().map(|session| Rc::new(session.facts()));
-        *self.facts.borrow_mut() = facts;
-        self.deadlines.borrow_mut().begin_handshake(now_ms());
-    }
-
-    /// Says whether another process could go on from here.
-    pub(super) fn settle(&self) {
-        // A WebSocket is not ready while the request for it is answered and not taken: a successor would answer again.
-        let movable = !self.protocol.is_secure()
-            && self.own.marks() & marks::READY != 0
-            && self.held.borrow().is_empty()
-            && self.decoder.borrow().is_between_messages()
-            && self.output.borrow().unwritten().is_empty();
-        let (set, clear) = if movable { (marks::MOVABLE, 0) } else { (0, marks::MOVABLE) };
-        self.own.mark(set, clear);
-    }
-
-    /// Something came or went.
-    pub(super) fn touch(&self, now: u64) {
-        let mut deadlines = self.deadlines.borrow_mut();
-        deadlines.touch(now, &self.time_limits);
-        self.own.idle_until(deadlines.lives_until());
-    }
-
-    /// Lets it live `seconds` from now, whatever happens on it.
-    pub(crate) fn keep(&self, seconds: u32) {
-        let mut deadlines = self.deadlines.borrow_mut();
-        deadlines.keep(now_ms().saturating_add(u64::from(seconds) * 1000));
-        self.own.idle_until(deadlines.lives_until());
-    }
-
-    /// A message has begun to arrive, or (`false`) none is under way. `anew`: others were whole before it.
-    pub(super) fn note_partial(&self, partial: bool, anew: bool) {
-        let mut deadlines = self.deadlines.borrow_mut();
-        if partial {
-            deadlines.note_partial(now_ms(), anew);
-        } else {
-            deadlines.note_whole();
         }
     }
 
     /// Queues a message. It leaves at the next flush of this process, or once the handshakes are done.
     pub(crate) fn push(&self, message: Vec<u8>, branch_ref: Option<BranchRef>) {
-        if self.own.marks() & marks::READY == 0 {
-            let mut output = self.output.borrow_mut();
-            if output.hold(message, branch_ref, self.options().max_postponed) {
-                branch_ref
-                    .into_iter()
-                    .for_each(|branch_ref| output.keep_guard(self.pending().note(branch_ref)));
-            } else {
-                branch_ref.into_iter().for_each(|branch_ref| self.local.owner.not_sent(branch_ref));
-            }
-            return;
-        }
-        self.append(&message, branch_ref);
-        self.mark_dirty();
-    }
-
-    /// Puts a message into frames and records as the protocol wants it, behind what waits to be written.
-    fn append(&self, message: &[u8], branch_ref: Option<BranchRef>) {
-        let mut framed = Vec::new();
-        let bytes = match self.decoder.borrow().frames() {
-            None => message,
-            Some(peer) => {
-                websocket::write_message(&mut framed, message, mask_to(peer));
-                &framed
-            }
-        };
-        self.say(bytes);
-        let mut output = self.output.borrow_mut();
-        output.note(branch_ref);
-        if self.profile.threshold_us != 0 {
-            output.time(Timed { since: now_ns(), message: message.to_vec() });
-        }
-    }
-
-    fn pending(&self) -> &'static PendingTable {
-        &self.local.network.shared.pending
-    }
-
-    /// Queues bytes, encrypted where the protocol wants it.
-    pub(super) fn say(&self, bytes: &[u8]) {
-        let mut output = self.output.borrow_mut();
-        match self.session.borrow_mut().as_mut() {
-            None => output.bytes().extend_from_slice(bytes),
-            Some(session) => {
-                if let Err(cause) = session.send(bytes, output.bytes()) {
-                    self.stop_with(Stop::End(End::Tls(cause)));
-                }
-            }
-        }
-    }
-
-    /// It has something to write at the next flush of this process.
-    pub(super) fn mark_dirty(&self) {
-        if !self.is_dirty.replace(true) {
-            self.local.mark_dirty(self.id());
-        }
+        let since = (self.threshold_us != 0).then(now_ns);
+        let pending = &self.local.network.shared.pending;
+        let note = |branch_ref| pending.note(branch_ref);
+        self.feed(|machine, steps| machine.push(message, branch_ref, since, note, steps));
     }
 
     /// Writes what waits, as far as the kernel takes it.
     pub(crate) fn write_out(&self) {
-        self.is_dirty.set(false);
-        let waiting = self.output.borrow().unwritten().len();
+        let waiting = self.machine.borrow_mut().begin_write();
+        if waiting == 0 {
+            return;
+        }
         if !stream::takes_at_once(&self.stream, waiting) {
-            // A process that dies with half a message written leaves a stream that nobody can go on with.
-            self.own.mark(0, marks::MOVABLE);
+            self.feed(Machine::may_write_half);
         }
         let now = now_ms();
-        let mut wrote = false;
-        loop {
-            let mut output = self.output.borrow_mut();
-            let waiting = output.unwritten();
-            if waiting.is_empty() {
-                break;
-            }
-            match self.stream.try_io(Interest::WRITABLE, || stream::write(&self.stream, waiting)) {
-                Ok(count) => {
-                    output.took(count, now);
-                    wrote = true;
-                    let left = output.take_left();
-                    drop(output);
-                    self.note_left(&left);
-                }
-                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
-                    output.took(0, now);
-                    output.note_unsent(self.pending());
-                    let over = output.is_over();
-                    drop(output);
-                    if over {
-                        self.stop_with(Stop::End(End::Stalled));
-                    }
-                    self.wake.notify_one();
-                    break;
-                }
-                Err(cause) => {
-                    drop(output);
-                    self.stop_with(Stop::End(End::Broken(cause)));
-                    break;
-                }
-            }
-        }
-        if wrote {
-            self.touch(now);
-            let sent = self.output.borrow_mut().take_sent();
-            for sent in sent {
-                slow_send::check(&self.local.network.events, self.profile.threshold_us, &sent);
-            }
-        }
-        self.settle();
+        while self.write_some(now) {}
     }
 
-    /// The requests of `left` have just been written: a successor of this process must not send them again. Nothing stands
-    /// between the system call and this note.
-    fn note_left(&self, left: &[BranchRef]) {
-        left.iter().for_each(|branch_ref| self.local.owner.note_left(*branch_ref));
+    /// Lets it live `seconds` from now, whatever happens on it.
+    pub(crate) fn keep(&self, seconds: u32) {
+        let until = now_ms().saturating_add(u64::from(seconds) * 1000);
+        self.feed(|machine, steps| machine.keep(until, steps));
     }
 
     /// Ends the task; the first reason counts.
-    pub(super) fn stop_with(&self, stop: Stop) {
-        self.stop.borrow_mut().get_or_insert(stop);
-        self.wake.notify_one();
-    }
-
-    /// Whether it is to end, and nothing more is to be read.
-    pub(super) fn stops(&self) -> bool {
-        self.stop.borrow().is_some()
+    pub(super) fn stop_with(&self, end: End) {
+        self.feed(|machine, steps| machine.stop(end.into(), steps));
     }
 
     /// Lets another worker go on with it, if that is possible.
     pub(crate) fn move_on(&self) {
-        if self.can_move() {
-            self.stop_with(Stop::Move);
-        }
-    }
-
-    /// Whether another worker could go on with it at this moment.
-    fn can_move(&self) -> bool {
-        self.own.marks() & marks::MOVABLE != 0 && self.output.borrow().is_empty()
+        self.feed(Machine::move_on);
     }
 
     /// Lets another worker go on with it, if that is possible; else it ends. `soon`: what only has to be written first is
     /// let go later, or ended by the next call.
     pub(crate) fn hand_over(&self, soon: bool) {
-        if self.can_move() {
-            self.stop_with(Stop::Move);
-        } else if !soon || self.protocol.is_secure() || self.output.borrow().is_empty() {
-            self.stop_with(Stop::End(End::WorkerEnded));
-        }
+        self.feed(|machine, steps| machine.hand_over(soon, steps));
     }
 
     /// Says good-bye, and reports the end.
     pub(super) fn finish(&self, end: &End) {
-        if !matches!(end, End::Broken(_) | End::Stalled | End::Refused(_) | End::ConnectTimeout(_)) {
-            self.say_good_bye(end);
+        if self.feed(|machine, steps| machine.say_good_bye(end, steps)) {
             self.write_out();
         }
         stream::shut_writing(&self.stream);
         self.local.network.report(self.id(), end);
+    }
+
+    /// The branches whose messages have not left: to be asked at the end.
+    pub(super) fn take_unsent(&self) -> impl Iterator<Item = BranchRef> + use<> {
+        self.machine.borrow_mut().take_unsent()
     }
 
     /// Lets the peer read our last words, if it ended here: what it sends meanwhile is thrown away, for as long as it may
@@ -446,37 +205,220 @@ impl Connection {
             return;
         }
         let Some(_place) = self.local.lingering.take() else { return };
-        let read_on = async {
-            while self.stream.readable().await.is_ok() {
-                let thrown = self.stream.try_io(Interest::READABLE, || stream::drain(&self.stream));
-                match thrown {
-                    Ok(true) => {}
-                    Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
-                    _ => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LINGER, read_on).await;
+        let _ = tokio::time::timeout(LINGER, self.throw_away()).await;
     }
 
-    fn say_good_bye(&self, end: &End) {
-        /// RFC 6455 section 7.4.1: the endpoint goes away.
-        const GOING_AWAY: u16 = 1001;
-        if matches!(end, End::Idle | End::WorkerEnded)
-            && let Some(peer) = self.decoder.borrow().frames()
-        {
-            let mut frame = Vec::new();
-            websocket::write_close(&mut frame, GOING_AWAY, "", mask_to(peer));
-            self.say(&frame);
+    async fn throw_away(&self) {
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_io(Interest::READABLE, || stream::drain(&self.stream)) {
+                Ok(true) => {}
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
         }
-        if let Some(session) = self.session.borrow_mut().as_mut() {
-            session.close_notify(self.output.borrow_mut().bytes());
+    }
+
+    /// Gives the machine an input, and carries out what it asks for.
+    fn feed<T>(&self, input: impl FnOnce(&mut Machine, &mut Steps) -> T) -> T {
+        let mut steps = Steps::new();
+        let result = input(&mut self.machine.borrow_mut(), &mut steps);
+        // What a message leads to may be further inputs: the machine is free by now.
+        for step in &steps {
+            self.carry_out(*step);
+        }
+        result
+    }
+
+    fn carry_out(&self, step: Step) {
+        let owner = self.local.owner;
+        match step {
+            Step::Serve => {
+                let message = self.machine.borrow_mut().take_message();
+                self.own.mark(marks::SERVING, 0);
+                owner.received(message, self.received);
+            }
+            Step::Flush => owner.flush(),
+            Step::NoteServed(length) => self.own.serves(length),
+            Step::Take(length) => self.discard(length),
+            Step::Done => self.own.served(),
+            Step::Movable(true) => self.own.mark(marks::MOVABLE, 0),
+            Step::Movable(false) => self.own.mark(0, marks::MOVABLE),
+            Step::Ready => self.own.mark(marks::READY, 0),
+            Step::LiveUntil(at) => self.own.idle_until(at),
+            Step::Hello => {
+                let config = self.server_config();
+                self.feed(|machine, steps| machine.answer_hello(config, now(), steps));
+            }
+            Step::MarkDirty => self.local.mark_dirty(self.id()),
+            Step::NoteLeft(branch_ref) => owner.note_left(branch_ref),
+            Step::NotSent(branch_ref) => owner.not_sent(branch_ref),
+            Step::Measure => self.measure(),
+            Step::Wake => self.wake.notify_one(),
+        }
+    }
+
+    /// Writes and reads, as the socket is ready for. `true`: there may be more to read, after others had their turn.
+    fn use_readiness(&self, ready: Ready) -> bool {
+        if ready.is_writable() {
+            self.write_out();
+        }
+        if !ready.is_readable() {
+            return false;
+        }
+        let more = self.take_in(ready.is_read_closed());
+        self.local.owner.flush();
+        self.local.owner.safe_point();
+        more
+    }
+
+    /// Reads and serves what has come. `true`: there may be more. `is_closed`: the peer sends no more.
+    fn take_in(&self, is_closed: bool) -> bool {
+        for _ in 0..READS_IN_A_ROW {
+            if self.read(is_closed) == Turn::Wait || self.machine.borrow().stops() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads once, and serves what came.
+    fn read(&self, is_closed: bool) -> Turn {
+        let wants = self.machine.borrow().wants();
+        let now = now();
+        if wants == Want::Nothing {
+            self.machine.borrow_mut().resume();
+        } else if !self.receive(wants == Want::Look, is_closed, now) {
+            return Turn::Wait;
+        }
+        let turn = self.serve_all(now);
+        let buffer = self.machine.borrow_mut().take_buffer();
+        self.local.owner.recycle(buffer);
+        if turn == Turn::Wait {
+            // One that came since the last wait is not missed: it shows at the next one.
+            let _ =
+                self.stream.try_io::<()>(Interest::READABLE, || Err(std::io::ErrorKind::WouldBlock.into()));
+        }
+        turn
+    }
+
+    /// Serves the bytes at hand, as many as one turn allows.
+    fn serve_all(&self, now: Moment) -> Turn {
+        loop {
+            let turn = self.feed(|machine, steps| machine.proceed(now, steps));
+            if turn != Turn::Serving {
+                return turn;
+            }
+        }
+    }
+
+    /// Gives the machine what the kernel has. `looks`: the bytes stay queued. `false`: nothing came.
+    fn receive(&self, looks: bool, is_closed: bool, now: Moment) -> bool {
+        let owner = self.local.owner;
+        let mut bytes = owner.lend_buffer();
+        let room = bytes.capacity();
+        let came = self.stream.try_io(Interest::READABLE, || {
+            if looks {
+                stream::peek(&self.stream, &mut bytes)
+            } else {
+                stream::read(&self.stream, &mut bytes)
+            }
+        });
+        match came {
+            Ok(true) => {
+                if !looks {
+                    self.own.took(bytes.len());
+                }
+                let arrival = Arrival { is_full: bytes.len() == room, bytes, is_closed };
+                self.feed(|machine, steps| machine.received(arrival, now, steps));
+                return true;
+            }
+            Ok(false) => self.machine.borrow_mut().fail(End::Closed),
+            Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
+                self.machine.borrow_mut().nothing_came(is_closed);
+            }
+            Err(cause) => self.machine.borrow_mut().fail(End::Broken(cause)),
+        }
+        owner.recycle(bytes);
+        false
+    }
+
+    /// Takes `length` bytes that were looked at out of the kernel's queue.
+    fn discard(&self, length: usize) {
+        match stream::discard(&self.stream, length) {
+            Ok(()) => self.own.took(length),
+            Err(cause) => self.machine.borrow_mut().fail(End::Broken(cause)),
+        }
+    }
+
+    /// Writes as much as the kernel takes at one go. `false`: nothing is left, or nothing more goes for now.
+    fn write_some(&self, now: u64) -> bool {
+        let machine = self.machine.borrow();
+        let waiting = machine.unwritten();
+        if waiting.is_empty() {
+            return false;
+        }
+        let written = self.stream.try_io(Interest::WRITABLE, || stream::write(&self.stream, waiting));
+        drop(machine);
+        match written {
+            Ok(count) => {
+                self.feed(|machine, steps| machine.wrote(count, now, steps));
+                return true;
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {
+                let pending = &self.local.network.shared.pending;
+                self.feed(|machine, steps| machine.stuck(now, |branch_ref| pending.note(branch_ref), steps));
+            }
+            Err(cause) => self.feed(|machine, steps| machine.write_failed(cause, steps)),
+        }
+        false
+    }
+
+    /// Reports messages whose sending took too long.
+    fn measure(&self) {
+        let sent = self.machine.borrow_mut().take_sent();
+        for sent in sent {
+            slow_send::check(&self.local.network.events, self.threshold_us, &sent);
+        }
+    }
+
+    /// The TLS configuration for the client's hello.
+    fn server_config(&self) -> Result<Arc<ServerConfig>, End> {
+        let server_name = self.machine.borrow().server_name();
+        let network = self.local.network;
+        let security = network.security.as_ref().ok_or(End::NoSecurity)?;
+        let local = network.sockets.listener(self.received.socket).address;
+        Ok(security.server_config(local, server_name.as_deref())?)
+    }
+}
+
+/// The timer of a connection's task.
+struct Alarm<'a> {
+    at: u64,
+    sleep: Pin<&'a mut Sleep>,
+}
+
+impl Alarm<'_> {
+    /// Rings at `at`, or at an earlier time that was asked for before: most deadlines move with every message, and a later
+    /// one is noticed when the timer rings.
+    fn ring_at(&mut self, at: u64, now: u64) {
+        if at < self.at || self.sleep.is_elapsed() {
+            self.at = at;
+            self.sleep.as_mut().reset(Instant::now() + Duration::from_millis(at - now));
         }
     }
 }
 
-impl From<End> for Stop {
-    fn from(end: End) -> Self {
-        Self::End(end)
-    }
+fn now() -> Moment {
+    Moment::from_ns(now_ns())
+}
+
+/// The kernel's probes, as the path of a connection wants them.
+fn keep_alive(profile: &TcpProfile) -> Option<KeepAlive> {
+    let wanted = profile.keepalive;
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    wanted.on.then(|| KeepAlive {
+        idle: wanted.idle_s.map(seconds),
+        interval: wanted.interval_s.map(seconds),
+        probes: wanted.probes,
+    })
 }

@@ -12,7 +12,6 @@ mod control;
 mod decoder;
 mod end;
 pub mod flow;
-mod input;
 pub mod keyed_hash;
 mod lingering;
 mod local;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::pending::{PendingGuard, PendingTable};
+use super::pending::PendingGuard;
 use crate::flow::BranchRef;
 
 /// Bytes that may wait for the peer to take them, or for the connection to open.
@@ -70,13 +70,13 @@ impl Output {
         self.guard.push(guard);
     }
 
-    /// Notes those who wait for what the peer does not take.
-    pub(super) fn note_unsent(&mut self, pending: &PendingTable) {
+    /// Has the requests that the peer does not take noted in shared memory, by `note`.
+    pub(super) fn note_unsent(&mut self, note: impl Fn(BranchRef) -> PendingGuard) {
         for unsent in self.branch_refs.iter_mut().rev() {
             if unsent.guard.is_some() {
                 break;
             }
-            unsent.guard = Some(pending.note(unsent.branch_ref));
+            unsent.guard = Some(note(unsent.branch_ref));
         }
     }
 
@@ -104,6 +104,11 @@ impl Output {
     /// The timed messages that have left since the last call.
     pub(super) fn take_sent(&mut self) -> Vec<Timed> {
         std::mem::take(&mut self.sent)
+    }
+
+    /// Whether messages have left since they were asked for.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// Whose messages have left since the last call.
@@ -139,8 +144,10 @@ impl Output {
             }
             self.bytes.clear();
             self.written = 0;
-            self.left
-                .extend(std::mem::take(&mut self.branch_refs).into_iter().map(|unsent| unsent.branch_ref));
+            if !self.branch_refs.is_empty() {
+                let all = std::mem::take(&mut self.branch_refs);
+                self.left.extend(all.into_iter().map(|unsent| unsent.branch_ref));
+            }
             if self.held.is_empty() {
                 self.guard = Vec::new();
             }
@@ -187,7 +194,7 @@ mod tests {
         assert!(!output.hold(vec![0; 100], None, 2));
         let mut output = Output::default();
         assert!(!output.hold(vec![0; WAITING_BYTES + 1], None, 2));
-        output.bytes().extend([0; WAITING_BYTES + 1]);
+        output.bytes().extend(vec![0; WAITING_BYTES + 1]);
         assert!(output.is_over());
         output.took(1, 5);
         assert!(!output.is_over());

@@ -85,6 +85,12 @@ impl PendingTable {
 }
 
 impl PendingGuard {
+    /// Without an entry, for tests that have no shared memory.
+    #[cfg(test)]
+    pub(crate) fn unlisted(branch_ref: BranchRef) -> Self {
+        Self { branch_ref, entry: None }
+    }
+
     /// The branch that it belongs to.
     pub(crate) fn branch_ref(&self) -> BranchRef {
         self.branch_ref

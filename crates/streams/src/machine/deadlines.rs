@@ -105,21 +105,26 @@ impl Deadlines {
     /// When the connection ends at the earliest, and as what. `stalled_since`: since when the peer has taken nothing of what
     /// waits for it.
     pub(crate) fn due(&self, stage: Stage, stalled_since: Option<u64>, limits: &TimeLimits) -> (u64, End) {
-        let handshake = |limit| Some((after(self.handshake_since, limit), End::HandshakeTimeout(limit)));
-        let arrival = match stage {
-            Stage::TlsHandshake => handshake(limits.tls_handshake),
-            Stage::WebSocketHandshake => handshake(limits.websocket_handshake),
-            Stage::Messages => self
-                .message_since
-                .map(|since| (after(since, limits.message), End::SlowMessage(limits.message))),
-        };
-        let stall = stalled_since.map(|since| (after(since, limits.send), End::Stalled));
-        let idle = (self.lives_until(), End::Idle);
+        let mut first = (self.lives_until(), End::Idle);
         // Of two that are due at the same time the first one counts.
-        [arrival, stall]
-            .into_iter()
-            .flatten()
-            .fold(idle, |first, next| if next.0 < first.0 { next } else { first })
+        let mut or = |since: u64, limit: Duration, end: fn(Duration) -> End| {
+            let at = after(since, limit);
+            if at < first.0 {
+                first = (at, end(limit));
+            }
+        };
+        match (stage, self.message_since) {
+            (Stage::TlsHandshake, _) => or(self.handshake_since, limits.tls_handshake, End::HandshakeTimeout),
+            (Stage::WebSocketHandshake, _) => {
+                or(self.handshake_since, limits.websocket_handshake, End::HandshakeTimeout);
+            }
+            (Stage::Messages, Some(since)) => or(since, limits.message, End::SlowMessage),
+            (Stage::Messages, None) => {}
+        }
+        if let Some(since) = stalled_since {
+            or(since, limits.send, |_| End::Stalled);
+        }
+        first
     }
 }
 

@@ -289,7 +289,7 @@ impl WorkerStreams {
     /// When a connection of this process may carry requests back to another port.
     pub fn alias_mode(&self, id: ConnectionId) -> Option<AliasMode> {
         match self.kept.borrow().get(&id)? {
-            Kept::Open(connection) => Some(connection.profile.aliases),
+            Kept::Open(connection) => Some(connection.aliases),
             Kept::Connecting(_) => None,
         }
     }
@@ -327,8 +327,7 @@ impl WorkerStreams {
     /// A connection of this process has ended, and that was told.
     pub(crate) fn ended(&'static self, connection: &Connection) {
         self.forget(connection.id());
-        let output = connection.output.take();
-        for branch_ref in output.into_unsent() {
+        for branch_ref in connection.take_unsent() {
             self.failed(Some(branch_ref));
         }
     }

@@ -6,7 +6,8 @@ use tocsin_net::connections::{Own, View};
 
 use super::WorkerStreams;
 use crate::connecting::{self, Connecting};
-use crate::connection::{Connection, Stop};
+use crate::connection::Connection;
+use crate::machine::Stop;
 
 impl WorkerStreams {
     /// Opens a connection, sends what waits for it, and serves it until it stops.

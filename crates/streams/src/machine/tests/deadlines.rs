@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Deadlines, Stage, TimeLimits};
+use super::super::deadlines::{Deadlines, Stage, TimeLimits};
 use crate::end::End;
 
 const LIMITS: TimeLimits = TimeLimits {
