@@ -44,6 +44,8 @@ pub(super) struct Piece {
     pub(super) length: usize,
     /// It opened the WebSocket.
     pub(super) is_upgrade: bool,
+    /// Its begin was taken out of the kernel before: only with this process can it come to its end.
+    pub(super) is_rest: bool,
 }
 
 /// The bytes at hand, and the turn in which they are served.
@@ -111,6 +113,7 @@ impl Input {
 
     /// Whether bytes lie here, or are being served, that the kernel does not have any more.
     pub(super) fn holds_bytes(&self) -> bool {
-        !self.is_queued && (self.is_serving || !self.bytes.is_empty())
+        let is_rest = self.piece.is_some_and(|piece| piece.is_rest);
+        is_rest || (!self.is_queued && (self.is_serving || !self.bytes.is_empty()))
     }
 }

@@ -101,6 +101,7 @@ impl Machine {
     fn cut(&mut self, steps: &mut Steps) -> Result<bool, End> {
         let input = &mut self.input;
         let (options, limits) = (self.policy.options, self.policy.limits);
+        let is_rest = !self.decoder.is_between_messages();
         let cut = self.decoder.cut(&mut input.bytes[input.at..], options, limits, &mut input.answer);
         let is_queued = input.is_queued;
         let is_upgrade = matches!(cut, Ok(Cut::Upgraded(_)));
@@ -129,7 +130,7 @@ impl Machine {
         if is_queued {
             self.take_off(length, steps);
         }
-        self.input.piece = Some(Piece { length, is_upgrade });
+        self.input.piece = Some(Piece { length, is_upgrade, is_rest });
         Ok(true)
     }
 

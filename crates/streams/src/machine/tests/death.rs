@@ -60,6 +60,25 @@ fn every_message_is_served_and_one_at_most_twice() {
 }
 
 #[test]
+fn a_fragment_that_was_taken_out_is_not_left_to_a_successor() {
+    let mut stream = UPGRADE.as_bytes().to_vec();
+    stream.extend(frame(&options(0)));
+    stream.extend(fragments(&options(1)).concat());
+    stream.extend(frame(&options(2)));
+    let (mut life, mut closed) = (0, 0);
+    while let Some(mut run) = dies(Protocol::Ws, &stream, true, life + 1) {
+        life += 1;
+        if run.succeed() {
+            let times = times(&run, 3);
+            assert!(times.iter().all(|times| *times >= 1), "{life}: {times:?}");
+        } else {
+            closed += usize::from(run.served() == [options_line(0)]);
+        }
+    }
+    assert!(closed > 0, "it never died between the fragments");
+}
+
+#[test]
 fn who_dies_twice_over_the_same_bytes_leaves_them_to_the_next() {
     let stream: String = (0..3).map(options).collect();
     for first in 1..30 {
