@@ -4,6 +4,8 @@ mod holding;
 mod leaving;
 mod sending;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
