@@ -152,6 +152,8 @@ fn half_a_message_goes_on_with_the_successor() {
     let streams = Streams::start("");
     let mut lines = open(&streams);
     let mut web = Web::open(streams.ws);
+    // A worker that dies between answering the upgrade and taking it out of the kernel takes the connection along.
+    web.ping();
     let of = |line: &Line| Request::over("TCP", line.port(), "OPTIONS", &format!("sip:ping@{}", line.peer()));
     let requests: Vec<_> = lines.iter().map(of).collect();
     let by_web = Request::over("WS", web.port(), "OPTIONS", &format!("sip:ping@{}", streams.ws)).text();
