@@ -81,7 +81,7 @@ route[loop] {
 	$var(i) = 0;
 	while ($var(i) < 100) {
 		if ($du =~ "^sip:" && $var(i) != 50)
-			$var(text) = "round $var(i)";
+			$var(text) = "round " + $var(i);
 		$var(i) = $var(i) + 1;
 	}
 }

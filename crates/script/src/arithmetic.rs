@@ -31,9 +31,9 @@ pub(crate) fn arithmetic(operator: Binary, left: &Value, right: &Value, kind: Ri
         (Value::Int(left), Value::Int(right)) => Ok(of_numbers(operator, *left, *right)),
         (Value::Int(left), Value::Null) => Ok(of_numbers(operator, *left, 0)),
         (Value::Int(_), Value::Str(_)) => Err(Fault::MixedTypes),
-        (Value::Str(left), Value::Str(right)) => of_texts(operator, left, right),
+        (Value::Str(left), Value::Str(right)) => of_texts(operator, left, right, kind),
         (Value::Str(left), Value::Int(right)) if kind == Right::Variable => {
-            of_texts(operator, left, itoa::Buffer::new().format(*right).as_bytes())
+            of_texts(operator, left, itoa::Buffer::new().format(*right).as_bytes(), kind)
         }
         (Value::Str(_), Value::Int(_)) => Err(Fault::MixedTypes),
         (Value::Str(left), Value::Null) if operator == Binary::Add => Ok(Value::Str(left.clone())),
@@ -59,8 +59,8 @@ fn of_numbers(operator: Binary, left: i64, right: i64) -> Value {
     Value::Int(i64::from(narrow(result)))
 }
 
-/// Texts are joined, or combined byte by byte if they have the same length.
-fn of_texts(operator: Binary, left: &[u8], right: &[u8]) -> Result<Value, Fault> {
+/// Texts are joined, or combined byte by byte if both are in variables and have the same length.
+fn of_texts(operator: Binary, left: &[u8], right: &[u8], kind: Right) -> Result<Value, Fault> {
     let combine: fn(u8, u8) -> u8 = match operator {
         Binary::Add => return joined(left, right),
         Binary::BitOr => |left, right| left | right,
@@ -68,7 +68,7 @@ fn of_texts(operator: Binary, left: &[u8], right: &[u8]) -> Result<Value, Fault>
         Binary::BitXor => |left, right| left ^ right,
         _ => return Err(Fault::NotANumber),
     };
-    if left.len() != right.len() {
+    if kind == Right::Other || left.len() != right.len() {
         return Err(Fault::Lengths);
     }
     let bytes: Vec<u8> = left.iter().zip(right).map(|(left, right)| combine(*left, *right)).collect();

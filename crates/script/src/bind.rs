@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::call::Host;
 use crate::format;
-use crate::library::{ModuleSpec, Variable};
+use crate::library::{Indexes, ModuleSpec, Naming, Variable};
 use crate::reference::{IndexText, Reference};
 use crate::route::Routes;
 use crate::site::{ArgError, VarSite};
@@ -34,8 +34,10 @@ impl<C: Host> Names<C> {
         let mut names =
             Self { variables: HashMap::new(), evaluations: Cell::new(0), look_ups: RefCell::default() };
         for module in modules {
-            for Variable { name, prepare } in &module.variables {
-                names.variables.insert(name, Variable { name, prepare: prepare.clone() });
+            for variable in &module.variables {
+                for name in std::iter::once(&variable.name).chain(variable.older) {
+                    names.variables.insert(name, variable.clone());
+                }
             }
         }
         names
@@ -84,7 +86,12 @@ impl<C: Host> Names<C> {
             let message = format!("unknown script variable <${}>", reference.name);
             return Err(ArgError::new(message).suggest(&reference.name, self.variables.keys().copied()));
         };
-        let sub = reference.sub.as_ref().map(|sub| self.sub(sub, routes)).transpose()?;
+        check_form(variable, reference)?;
+        let sub = match (&reference.sub, variable.naming) {
+            (Some(sub), Naming::Plain(_)) => Some(SubName::Literal(sub.clone())),
+            (Some(sub), _) => Some(self.sub(sub, routes)?),
+            (None, _) => None,
+        };
         let index = match &reference.index {
             None => BoundIndex::Fixed(Index::Unset),
             Some(IndexText::Nth(number)) => BoundIndex::Fixed(Index::Nth(*number)),
@@ -129,5 +136,29 @@ impl<C: Host> Names<C> {
             Some(text) => SubName::Literal(text),
             None => SubName::Format(Rc::new(expr)),
         })
+    }
+}
+
+/// What stands in parentheses and brackets, against what the variable declares.
+fn check_form<C: Host>(variable: &Variable<C>, reference: &Reference) -> Result<(), ArgError> {
+    let name = &reference.name;
+    let is_named = reference.sub.as_ref().is_some_and(|sub| !sub.is_empty());
+    match variable.naming {
+        Naming::Nothing if reference.sub.is_some() => {
+            return Err(ArgError::new(format!("${name} takes no name in parentheses")));
+        }
+        Naming::Required(what) | Naming::Plain(what) if !is_named => {
+            return Err(ArgError::new(format!("${name} needs a name, as ${name}({what})")));
+        }
+        _ => {}
+    }
+    let takes = match (&reference.index, variable.indexes) {
+        (None, _) | (_, Indexes::Unchecked | Indexes::Append) => true,
+        (Some(index), Indexes::List) => *index != IndexText::Append,
+        (Some(_), Indexes::None) => false,
+    };
+    match takes {
+        true => Ok(()),
+        false => Err(ArgError::new(format!("${name} has no values that this index could choose from"))),
     }
 }

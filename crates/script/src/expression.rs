@@ -135,6 +135,11 @@ impl<C: Host> Expr<C> {
             Self::Binary(Operator(operator), sides) if !is_arithmetic(*operator) => {
                 let left = sides.0.value(host)?;
                 let right = sides.1.value(host)?;
+                if let (Self::Variable(bound), Value::Str(_), Value::Int(_)) = (&sides.0, &*left, &*right)
+                    && let Some(number) = bound.number(host)
+                {
+                    return Ok(compare(*operator, &Value::Int(number), &right, Right::Other));
+                }
                 Ok(compare(*operator, &left, &right, sides.1.as_right()))
             }
             _ => Ok(self.value(host)?.is_true()),

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::call::Host;
-use crate::library::Variable;
+use crate::library::{Indexes, Naming, Variable};
 use crate::route::{RouteId, RouteTable};
-use crate::site::ArgError;
 use crate::value::{Bytes, Value};
 use crate::variable::{Accessor, Index, Store, SubName, WriteError};
 use crate::vars::Run;
@@ -16,32 +15,57 @@ use crate::vars::Run;
 pub(crate) fn variables<C: Host>() -> Vec<Variable<C>> {
     let slots = Rc::new(RefCell::new(HashMap::<Bytes, u32>::new()));
     vec![
-        Variable::new("var", move |site| {
-            let name = site.literal_sub()?;
-            if name.is_empty() {
-                return Err(ArgError::new("$var needs a name, as $var(name)"));
-            }
-            let mut slots = slots.borrow_mut();
-            let next = slots.len() as u32;
-            Ok(Rc::new(ScriptVariable { slot: *slots.entry(name).or_insert(next) }))
+        Variable::declared(
+            "var",
+            "A variable of the script. It belongs to the process: it keeps its value from one message to the next, so give it \
+             one before you read it.",
+            move |site| {
+                let name = site.literal_sub()?;
+                let mut slots = slots.borrow_mut();
+                let next = slots.len() as u32;
+                Ok(Rc::new(ScriptVariable { slot: *slots.entry(name).or_insert(next) }))
+            },
+        )
+        .named(Naming::Plain("name"))
+        .settable(),
+        answered("rc", "The return code of the last statement: 1 or more is success, -1 or less is failure.", |run, _| {
+            Value::Int(run.rc)
+        })
+        .also(&["retcode"]),
+        answered("cfg_line", "The line of the configuration that runs.", |run, _| {
+            Value::Int(i64::from(run.place().line))
         }),
-        answered("rc", |run, _| Value::Int(run.rc)),
-        answered("retcode", |run, _| Value::Int(run.rc)),
-        answered("cfg_line", |run, _| Value::Int(i64::from(run.place().line))),
-        answered("cfg_file", |run, _| {
+        answered("cfg_file", "The file of the configuration that runs.", |run, _| {
             let file = run.place().file;
             if file.is_empty() { Value::Null } else { Value::str(file) }
         }),
-        answered("route", |run, index| route_text(run, index, " > ", |table, id| table.text(id))),
-        answered("route.name", |run, index| {
-            route_text(run, index, " > ", |table, id| table.name(id).map(Bytes::as_slice).unwrap_or_default())
-        }),
-        answered("route.type", |run, index| {
-            route_text(run, index, " > ", |table, id| table.kind(id).keyword().as_bytes())
-        }),
-        Variable::new("param", |site| Ok(Rc::new(Parameter { sub: site.required_sub()? }))),
+        answered("route", "The route that runs, as `route[NAME]`; with an index, its callers.", |run, index| {
+            route_text(run, index, |table, id| table.text(id))
+        })
+        .indexed(Indexes::List),
+        answered("route.name", "The name of the route that runs; with an index, of its callers.", |run, index| {
+            route_text(run, index, |table, id| table.name(id).map(Bytes::as_slice).unwrap_or_default())
+        })
+        .indexed(Indexes::List),
+        answered("route.type", "The type of the route that runs; with an index, of its callers.", |run, index| {
+            // of all routes it is NULL, as in OpenSIPS
+            if index == Index::All {
+                return Value::Null;
+            }
+            route_text(run, index, |table, id| table.kind(id).keyword().as_bytes())
+        })
+        .indexed(Indexes::List),
+        Variable::declared(
+            "param",
+            "A parameter of the route that runs, by its number from 1; of an event route, by its name, too.",
+            |site| Ok(Rc::new(Parameter { sub: site.required_sub()? })),
+        )
+        .named(Naming::Required("number")),
     ]
 }
+
+/// What stands between the routes of `$(route[*])`.
+const BETWEEN_ROUTES: &[u8] = b" > ";
 
 /// `$var(name)`
 struct ScriptVariable {
@@ -94,11 +118,8 @@ struct Answered {
     answer: fn(&Run, Index) -> Value,
 }
 
-fn answered<C: Host>(name: &'static str, answer: fn(&Run, Index) -> Value) -> Variable<C> {
-    Variable::new(name, move |site| {
-        site.no_sub()?;
-        Ok(Rc::new(Answered { answer }))
-    })
+fn answered<C: Host>(name: &'static str, doc: &'static str, answer: fn(&Run, Index) -> Value) -> Variable<C> {
+    Variable::declared(name, doc, move |_| Ok(Rc::new(Answered { answer })))
 }
 
 impl<C: Host> Accessor<C> for Answered {
@@ -108,7 +129,7 @@ impl<C: Host> Accessor<C> for Answered {
 }
 
 /// The call stack counts from the route under way; negative indexes from the topmost.
-fn route_text(run: &Run, index: Index, between: &str, text: fn(&RouteTable, RouteId) -> &[u8]) -> Value {
+fn route_text(run: &Run, index: Index, text: fn(&RouteTable, RouteId) -> &[u8]) -> Value {
     let Some(table) = &run.table else { return Value::Null };
     let nth = match index {
         Index::Unset => 0,
@@ -116,7 +137,7 @@ fn route_text(run: &Run, index: Index, between: &str, text: fn(&RouteTable, Rout
         Index::Append => return Value::Null,
         Index::All => {
             let names: Vec<&[u8]> = run.levels.iter().map(|level| text(table, level.route)).collect();
-            return Value::str(names.join(between.as_bytes()));
+            return Value::str(names.join(BETWEEN_ROUTES));
         }
     };
     let levels = run.levels.len() as i64;
@@ -127,7 +148,7 @@ fn route_text(run: &Run, index: Index, between: &str, text: fn(&RouteTable, Rout
     };
     let level = at.and_then(|at| usize::try_from(at).ok()).and_then(|at| run.levels.get(at));
     match level.map(|level| text(table, level.route)) {
-        Some(text) if !text.is_empty() => Value::str(text),
-        _ => Value::Null,
+        Some(text) => Value::str(text),
+        None => Value::Null,
     }
 }

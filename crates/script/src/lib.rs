@@ -49,7 +49,8 @@ pub use ere::{
 pub use expression::{Expr, Fault, Operator, Part, Pattern};
 pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
-    Function, Global, GlobalKind, Library, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Variable,
+    Function, Global, GlobalKind, Indexes, Library, ModParam, ModParamKind, ModuleSpec, Naming, Param,
+    ParamKind, Variable,
 };
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
 pub use program::{DEFAULT_MAX_WHILE_LOOPS, ModuleSetting, Program, Statement};

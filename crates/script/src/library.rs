@@ -160,19 +160,134 @@ impl<C: Host> Function<C> {
     }
 }
 
-/// A variable scripts may read, and perhaps write.
+/// A variable scripts may read, and perhaps write: one row, from which the checks of the compiler and the reference come.
 pub struct Variable<C: Host> {
     pub(crate) name: &'static str,
+    pub(crate) older: &'static [&'static str],
+    pub(crate) naming: Naming,
+    pub(crate) indexes: Indexes,
+    pub(crate) settable: bool,
+    pub(crate) doc: &'static str,
     pub(crate) prepare: PrepareVariable<C>,
 }
 
+/// What may stand in parentheses after a variable's name. The text is what it is called in the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// The variable looks for itself.
+    Unchecked,
+    /// Nothing.
+    Nothing,
+    /// A name, and not without one.
+    Required(&'static str),
+    /// A name, or nothing.
+    Optional(&'static str),
+    /// A name that is taken as it stands, whatever is in it.
+    Plain(&'static str),
+}
+
+/// Which of its values may be asked for in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexes {
+    /// The variable looks for itself.
+    Unchecked,
+    /// It has one value.
+    None,
+    /// `[n]`, `[-n]`, `[*]`
+    List,
+    /// The same, and `[append]`.
+    Append,
+}
+
 impl<C: Host> Variable<C> {
-    /// `prepare` runs once for each place the variable stands, when the script is loaded.
+    /// `prepare` runs once for each place the variable stands, when the script is loaded. What stands in parentheses and
+    /// in brackets is its own business.
     pub fn new(
         name: &'static str,
         prepare: impl Fn(&VarSite<'_, C>) -> Result<Rc<dyn Accessor<C>>, ArgError> + 'static,
     ) -> Self {
-        Self { name, prepare: Rc::new(prepare) }
+        Self {
+            name,
+            older: &[],
+            naming: Naming::Unchecked,
+            indexes: Indexes::Unchecked,
+            settable: false,
+            doc: "",
+            prepare: Rc::new(prepare),
+        }
+    }
+
+    /// A variable with its documentation, which takes nothing in parentheses and has one value unless said otherwise.
+    pub fn declared(
+        name: &'static str,
+        doc: &'static str,
+        prepare: impl Fn(&VarSite<'_, C>) -> Result<Rc<dyn Accessor<C>>, ArgError> + 'static,
+    ) -> Self {
+        Self { naming: Naming::Nothing, indexes: Indexes::None, doc, ..Self::new(name, prepare) }
+    }
+
+    /// Further names of the same.
+    #[must_use]
+    pub fn also(mut self, older: &'static [&'static str]) -> Self {
+        self.older = older;
+        self
+    }
+
+    /// What stands in parentheses.
+    #[must_use]
+    pub fn named(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    /// What stands in brackets.
+    #[must_use]
+    pub fn indexed(mut self, indexes: Indexes) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// It can be assigned.
+    #[must_use]
+    pub fn settable(mut self) -> Self {
+        self.settable = true;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its further names.
+    pub fn other_names(&self) -> &'static [&'static str] {
+        self.older
+    }
+
+    /// What may stand in parentheses.
+    pub fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// What may stand in brackets.
+    pub fn indexes(&self) -> Indexes {
+        self.indexes
+    }
+
+    /// Whether it can be assigned.
+    pub fn is_settable(&self) -> bool {
+        self.settable
+    }
+
+    /// What it is, in a sentence or two.
+    pub fn doc(&self) -> &'static str {
+        self.doc
+    }
+}
+
+impl<C: Host> Clone for Variable<C> {
+    fn clone(&self) -> Self {
+        Self { prepare: self.prepare.clone(), ..*self }
     }
 }
 
@@ -202,6 +317,11 @@ impl<C: Host> Library<C> {
     /// Adds a module that `loadmodule` may switch on.
     pub fn module(&mut self, module: ModuleSpec<C>) {
         self.modules.insert(module.name, module);
+    }
+
+    /// The variables that need no module, in the order they were added.
+    pub fn variables(&self) -> &[Variable<C>] {
+        &self.core.variables
     }
 
     /// The global parameters, by name.

@@ -152,6 +152,8 @@ impl Parser<'_> {
     fn route_option(&mut self, kind: RouteKind) -> Parsed<Option<u32>> {
         let token = self.take();
         match (kind, &token.kind) {
+            // never, as in OpenSIPS
+            (RouteKind::Timer, Kind::Int(0)) => Ok(Some(u32::MAX)),
             (RouteKind::Timer, Kind::Int(seconds)) => match u32::try_from(*seconds) {
                 Ok(seconds) if seconds > 0 => Ok(Some(seconds)),
                 _ => self.fail(token.span, "the interval of a timer route is a number of seconds above 0"),

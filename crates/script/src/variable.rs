@@ -64,6 +64,12 @@ pub trait Accessor<C> {
         Err(WriteError::ReadOnly)
     }
 
+    /// The number that stands beside a text, for comparisons with a number: the port of `$rp` is both.
+    fn number(&self, host: &mut C) -> Option<i64> {
+        let _ = host;
+        None
+    }
+
     /// Whether it can be written at all: seen when the script is loaded.
     fn writable(&self) -> bool {
         false
@@ -199,10 +205,19 @@ impl<C: Host> Bound<C> {
         self.transforms.is_empty() && self.unprinted.is_none()
     }
 
+    /// The number that stands beside a text that it holds.
+    pub(crate) fn number(&self, host: &mut C) -> Option<i64> {
+        if self.is_plain() { self.accessor.number(host) } else { None }
+    }
+
     fn index(&self, host: &mut C) -> Index {
         match &self.index {
             BoundIndex::Fixed(index) => *index,
-            BoundIndex::Variable(bound) => bound.read(host).to_int().map_or(Index::Unset, Index::Nth),
+            // no other value is an index: nothing is found there
+            BoundIndex::Variable(bound) => match bound.read(host) {
+                Value::Int(number) => Index::Nth(number),
+                _ => Index::Nth(BEYOND_LISTS),
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::flow::Received;
 use crate::name_look_ups::NameLookUps;
 use crate::server::Server;
 use crate::slowest::Slowest;
-use crate::target::Targets;
+use crate::target::{Target, Targets};
 use crate::worker::Worker;
 
 /// Routes that the script armed for the transaction to come.
@@ -33,6 +33,26 @@ pub struct TransactionRef {
     pub status: u16,
 }
 
+/// `set_advertised_address()` and `set_advertised_port()`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertised {
+    /// The host, with the brackets of an IPv6 address.
+    pub host: Option<Bytes>,
+    /// The port.
+    pub port: Option<u16>,
+}
+
+/// Why a message cannot be served, for the error route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageError {
+    /// In words.
+    pub info: Bytes,
+    /// The status of the reply that suits.
+    pub status: u16,
+    /// Its reason phrase.
+    pub reason: Bytes,
+}
+
 /// One message, and all that the script does with it.
 pub struct Context {
     /// This process.
@@ -49,6 +69,14 @@ pub struct Context {
     pub targets: Targets,
     /// `$avp`.
     pub avps: Avps,
+    /// Branches that wait for `next_branches()`, the next one last.
+    pub serialized: Vec<Target>,
+    /// What our Via names instead of the listener, if the script says so.
+    pub advertised: Option<Box<Advertised>>,
+    /// `$xlog_level`, if the script set one.
+    pub xlog_level: Option<i32>,
+    /// What is wrong with the message, in an error route.
+    pub error: Option<MessageError>,
     /// Message flags (`setflag`), kept with the transaction.
     pub flags: u32,
     /// Flags that live as long as the route block (`setsflag`).
@@ -96,6 +124,10 @@ impl Context {
             route,
             targets: Targets::default(),
             avps: Avps::default(),
+            serialized: Vec::new(),
+            advertised: None,
+            xlog_level: None,
+            error: None,
             flags: 0,
             script_flags: 0,
             blocklists: worker.server.blocklists.defaults(),

@@ -55,8 +55,10 @@ pub enum Kind {
     Text,
     /// The name or the number of a flag.
     Flag,
-    /// An address to listen on, with options, or a name of this server.
+    /// An address to listen on, with options.
     Socket,
+    /// A name of this server.
+    Alias,
     /// How many processes, with an auto-scaling profile. The range is that of the number.
     Workers {
         /// The lowest number.
@@ -169,6 +171,7 @@ impl Kind {
             Self::Switch => GlobalKind::Bool,
             Self::Text | Self::Flag => GlobalKind::Str,
             Self::Socket => GlobalKind::Socket,
+            Self::Alias => GlobalKind::Alias,
             Self::Workers { .. } => GlobalKind::Workers,
             Self::Profile => GlobalKind::Profile,
             Self::Line => GlobalKind::Line,
@@ -209,6 +212,7 @@ impl fmt::Display for Kind {
             Self::Text => f.write_str("string"),
             Self::Flag => f.write_str("flag, by name or number"),
             Self::Socket => f.write_str("PROTOCOL:ADDRESS[:PORT[-PORT]] with options"),
+            Self::Alias => f.write_str("[PROTOCOL:]NAME[:PORT] with options"),
             Self::Profile => f.write_str(
                 "NAME scale up to N on P% for C cycles [within W] [scale down to N on P% for C cycles]",
             ),

@@ -10,7 +10,14 @@ const FLAGS: u32 = 32;
 
 /// The names of flags, in the script and in parameters. One name is the same bit everywhere, in flags of each kind.
 #[derive(Debug, Clone, Default)]
-pub struct FlagNames(Rc<RefCell<Vec<Bytes>>>);
+pub struct FlagNames(Rc<RefCell<Vec<FlagName>>>);
+
+#[derive(Debug)]
+struct FlagName {
+    name: Bytes,
+    /// A variable was the first to name it; OpenSIPS meets these before all others.
+    of_variable: bool,
+}
 
 impl FlagNames {
     /// The bit of a flag that is given by its name or its number. To be asked before the first fork only: later names
@@ -21,7 +28,7 @@ impl FlagNames {
     pub fn bit(&self, flag: &Value) -> Result<u32, String> {
         let number = match flag {
             Value::Int(number) => u32::try_from(*number).ok(),
-            Value::Str(name) => self.number(name),
+            Value::Str(name) => self.number(name, false),
             Value::Null => None,
         };
         number
@@ -30,10 +37,42 @@ impl FlagNames {
             .ok_or_else(|| format!("there are {FLAGS} flags of each kind: this one is beyond them"))
     }
 
-    fn number(&self, name: &Bytes) -> Option<u32> {
+    /// The bit of a flag that a variable names, as [`Self::bit`].
+    ///
+    /// # Errors
+    /// All 32 flags are taken.
+    pub fn bit_of_variable(&self, name: &Bytes) -> Result<u32, String> {
+        self.number(name, true);
+        self.bit(&Value::Str(name.clone()))
+    }
+
+    /// The names of the flags that are set, with blanks between, in the order in which OpenSIPS shows them: the one that was
+    /// named last comes first.
+    pub fn shown(&self, flags: u32) -> Vec<u8> {
+        let names = self.0.borrow();
+        let all = (0..FLAGS).rev().filter(|number| flags & (1 << number) != 0);
+        let found = all.filter_map(|number| names.get(number as usize));
+        let (early, late): (Vec<_>, Vec<_>) = found.partition(|flag| flag.of_variable);
+        let shown: Vec<&[u8]> = late.into_iter().chain(early).map(|flag| flag.name.as_slice()).collect();
+        shown.join(&b' ')
+    }
+
+    /// The flags of a list of names; what is no flag is left out.
+    pub fn read(&self, list: &[u8]) -> u32 {
+        let names = self.0.borrow();
+        let mut flags = 0;
+        for word in list.split(|byte| *byte == b' ') {
+            if let Some(at) = names.iter().take(FLAGS as usize).position(|flag| *flag.name == *word) {
+                flags |= 1 << at;
+            }
+        }
+        flags
+    }
+
+    fn number(&self, name: &Bytes, of_variable: bool) -> Option<u32> {
         let mut names = self.0.borrow_mut();
-        let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
-            names.push(name.clone());
+        let at = names.iter().position(|known| known.name == *name).unwrap_or_else(|| {
+            names.push(FlagName { name: name.clone(), of_variable });
             names.len() - 1
         });
         u32::try_from(at).ok()
@@ -54,6 +93,17 @@ mod tests {
         for bad in [Value::Int(32), Value::Int(-1), Value::Null] {
             assert!(names.bit(&bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_latest_name_is_shown_first() {
+        let names = FlagNames::default();
+        let flags: u32 =
+            ["A", "with space", "1"].iter().map(|name| names.bit(&Value::str(*name)).unwrap()).sum();
+        let late = names.bit_of_variable(&"Q".into()).unwrap();
+        assert_eq!(names.shown(flags | late), b"1 with space A Q");
+        assert_eq!(names.read(b"Q A none"), names.bit(&Value::str("A")).unwrap() | late);
+        assert_eq!(names.shown(0), b"");
     }
 
     #[test]

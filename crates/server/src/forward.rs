@@ -6,7 +6,7 @@ use tocsin_script::{Bytes, Outcome};
 use tocsin_sip::{COOKIE, HeaderName};
 
 use crate::avps::Avps;
-use crate::context::{Context, received_uri};
+use crate::context::{Advertised, Context, received_uri};
 use crate::flow::{Envelope, Flow};
 use crate::resolve;
 use crate::security::TlsSelection;
@@ -91,13 +91,27 @@ pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], 
     if let Some(path) = &target.path {
         edits.prepend_header(&cx.message, HeaderName::Route.text().as_bytes(), path);
     }
-    let mut via: SmallVec<[u8; 128]> = SmallVec::from_slice(&listener.via_prefix);
+    let mut via: SmallVec<[u8; 128]> = match &cx.advertised {
+        None => SmallVec::from_slice(&listener.via_prefix),
+        Some(advertised) => via_prefix(listener, advertised).into(),
+    };
     via.extend_from_slice(branch);
     if cx.local_rport {
         via.extend_from_slice(b";rport");
     }
     edits.prepend_header(&cx.message, HeaderName::Via.text().as_bytes(), &via);
     cx.message.print_into(&edits, out);
+}
+
+/// The beginning of our Via, up to the branch, with what the script advertises.
+fn via_prefix(listener: &Listener, advertised: &Advertised) -> Vec<u8> {
+    let host = match &advertised.host {
+        Some(host) => host.lossy().into_owned(),
+        None if listener.advertised.0.contains(':') => format!("[{}]", listener.advertised.0),
+        None => listener.advertised.0.clone(),
+    };
+    let port = advertised.port.unwrap_or(listener.advertised.1);
+    format!("SIP/2.0/{} {host}:{port};branch=z9hG4bK", listener.protocol.via_name()).into_bytes()
 }
 
 /// `forward()`: sends the request on without a transaction.

@@ -47,6 +47,7 @@ pub mod tls_selections;
 mod traffic;
 pub mod transaction;
 pub mod turns;
+pub mod uri_text;
 pub mod worker;
 
 pub use alias::force_alias;

@@ -13,7 +13,7 @@ use crate::sockets::SocketId;
 pub const BRANCH_LIMIT: usize = 12;
 
 /// One destination of a request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The Request-URI that this branch gets; `None` keeps the one received.
     pub uri: Option<Bytes>,
@@ -27,6 +27,12 @@ pub struct Target {
     pub q: i32,
     /// Branch flags.
     pub flags: u32,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self { uri: None, next_hop: None, path: None, socket: None, q: -1, flags: 0 }
+    }
 }
 
 /// All destinations of a request.

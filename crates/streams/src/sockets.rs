@@ -165,21 +165,29 @@ impl Sockets {
 
     /// Whether `host` and `port` (`None`: the default port, as in a URI without one) mean this server.
     pub fn is_myself(&self, host: &[u8], port: Option<u16>) -> bool {
+        self.means(host, Some(port.unwrap_or(5060)))
+    }
+
+    /// Whether a host is this server, at whichever port.
+    pub fn is_myself_at_any_port(&self, host: &[u8]) -> bool {
+        self.means(host, None)
+    }
+
+    /// `port`: `None` is any.
+    fn means(&self, host: &[u8], port: Option<u16>) -> bool {
         let Ok(host) = std::str::from_utf8(host) else { return false };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let effective = port.unwrap_or(5060);
-        self.listeners
-            .iter()
-            .any(|l| same_host(l, host) && (effective == l.address.port() || effective == l.advertised.1))
-            || self.aliases.iter().any(|alias| {
-                let same = alias.host.eq_ignore_ascii_case(host)
-                    || (alias.subdomains
-                        && host.len() > alias.host.len()
-                        && host.as_bytes()[..host.len() - alias.host.len()].ends_with(b".")
-                        && host.is_char_boundary(host.len() - alias.host.len())
-                        && host[host.len() - alias.host.len()..].eq_ignore_ascii_case(&alias.host));
-                same && alias.port.is_none_or(|p| p == effective)
-            })
+        self.listeners.iter().any(|l| {
+            same_host(l, host) && port.is_none_or(|port| port == l.address.port() || port == l.advertised.1)
+        }) || self.aliases.iter().any(|alias| {
+            let same = alias.host.eq_ignore_ascii_case(host)
+                || (alias.subdomains
+                    && host.len() > alias.host.len()
+                    && host.as_bytes()[..host.len() - alias.host.len()].ends_with(b".")
+                    && host.is_char_boundary(host.len() - alias.host.len())
+                    && host[host.len() - alias.host.len()..].eq_ignore_ascii_case(&alias.host));
+            same && (port.is_none() || alias.port.is_none() || alias.port == port)
+        })
     }
 }
 

@@ -43,6 +43,19 @@ pub fn sortable(unix_seconds: u64) -> String {
     local(unix_seconds).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Microseconds within the present second.
+pub fn microseconds() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_micros())
+}
+
+/// A moment in the format of `strftime`, local time; `None` if that is no format.
+pub fn formatted(unix_seconds: u64, format: &str) -> Option<String> {
+    use std::fmt::Write;
+    let mut text = String::new();
+    write!(text, "{}", local(unix_seconds).format(format)).ok()?;
+    Some(text)
+}
+
 /// The present moment as a log line begins with it: `Nov 22 14:05:41`, local time.
 pub fn log_stamp() -> String {
     local(unix_seconds()).format("%b %e %H:%M:%S").to_string()

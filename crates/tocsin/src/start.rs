@@ -37,6 +37,9 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     let (program, settings) =
         startup::check(source, &modules, &arguments.overrides).map_err(|cause| explain(cause, &name))?;
     if arguments.check {
+        for warning in program.warnings() {
+            logging::line(Level::Warning, &format!("core:main: {warning}"));
+        }
         for Idle { name, place, why } in idle_parameters(&program) {
             logging::line(Level::Notice, &format!("core:main: {place}: {name} has no effect: {why}"));
         }

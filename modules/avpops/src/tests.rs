@@ -45,7 +45,7 @@ fn columns_go_to_avps_in_order_and_rows_behind_each_other() {
          \"$avp(a);$avp(b);$avp(c);$avp(d)\"); \
          sl_send_reply(200, \"$retcode $(avp(a)[0]) $(avp(a)[1]) $(avp(a)[2]) $(avp(b)[*]) $(avp(c)[0]) $(avp(c)[1]) $(avp(d)[0])\"); }",
     );
-    assert_eq!(reason(&bench), "200 1 old 1 2 x;y <null> A 2.5");
+    assert_eq!(reason(&bench), "200 1 old 1 2 x, y <null> A 2.5");
     assert_eq!(bench.statistic("sql:sql_total_queries"), 1);
 }
 
@@ -75,7 +75,7 @@ fn return_codes_are_those_of_the_manual() {
         ("avp_db_query(\"SELEKT\")", "-1"),
         ("avp_db_query(\"SELECT 1\", , 4)", "-1"),
         ("avp_db_query(\"SELECT 1\", \"\", 9)", "-1"),
-        ("avp_db_query(\"SELECT 1;\", , \"0\")", "1"),
+        ("avp_db_query(\"SELECT 1;\", , 0)", "1"),
         ("avp_db_query(\"SELECT 1; SELECT 2\")", "-1"),
     ] {
         let (bench, _dir) = bench(&format!("route {{ {call}; sl_send_reply(200, \"$retcode\"); }}"));

@@ -161,21 +161,20 @@ mod tests {
     #[test]
     fn shared_variables_begin_as_set_or_as_zero() {
         let parameters = "modparam(\"cfgutils\", \"shvset\", \"gw=s:sip:h;x\")\nmodparam(\"cfgutils\", \"shvset\", \"n=i:4\")";
-        let script =
-            "$shv(n) = $shv(n) + 1; $shv(m) = \"t\"; $var(seen) = \"$shv(gw) $shv(n) $shv(m) $shv(o)\";";
+        let script = "$shv(n) = $shv(n) + 1; $shv(m) = \"t\"; pv_printf($var(seen), \"$shv(gw) $shv(n) $shv(m) $shv(o)\");";
         assert_eq!(seen(parameters, script), "sip:h;x 5 t 0");
     }
 
     #[test]
     fn scripts_wait_and_go_on() {
-        assert_eq!(seen("", "usleep(1000); sleep(0); $var(seen) = \"$rc\";"), "1");
+        assert_eq!(seen("", "usleep(1000); sleep(0); pv_printf($var(seen), \"$rc\");"), "1");
     }
 
     #[test]
     fn chance_is_shared() {
         let script = "rand_event(100); $var(a) = $rc; rand_event(0); $var(b) = $rc;
             rand_set_prob(7); rand_get_prob(); $var(c) = $rc; rand_reset_prob(); rand_get_prob(); $var(d) = $rc;
-            $var(seen) = \"$var(a) $var(b) $var(c) $var(d)\";";
+            pv_printf($var(seen), \"$var(a) $var(b) $var(c) $var(d)\");";
         assert_eq!(seen("modparam(\"cfgutils\", \"initial_probability\", 15)", script), "1 -1 7 15");
         let number: i64 = seen("", "$var(seen) = $RANDOM;").parse().unwrap();
         assert!((0..1 << 31).contains(&number));
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn values_are_counted() {
         let script = "$avp(x) = 1; $avp(x) = 2; set_count($avp(x), $var(n)); set_count($avp(y), $var(m));
-            ts_usec_delta(2, 5, 1, 3, $var(d)); $var(seen) = \"$var(n) $var(m) $var(d)\";";
+            ts_usec_delta(2, 5, 1, 3, $var(d)); pv_printf($var(seen), \"$var(n) $var(m) $var(d)\");";
         assert_eq!(seen("", script), "2 0 1000002");
     }
 

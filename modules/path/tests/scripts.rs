@@ -73,7 +73,8 @@ fn a_device_that_manages_its_flows_is_told_that_they_are_kept() {
 
 /// What `$du` is once a request with this Route was routed.
 fn next_hop(parameters: &str, route: &str) -> String {
-    let script = "route { loose_route(); $var(seen) = \"$du\"; sl_send_reply(200, \"$var(seen)\"); }";
+    let script =
+        "route { loose_route(); pv_printf($var(seen), \"$du\"); sl_send_reply(200, \"$var(seen)\"); }";
     let bench = TEST_BED.bench(&format!("{LOAD}{parameters}"), script);
     let own = bench.worker.server.network.sockets.all()[0].address.to_string();
     let lines = format!("Route: {}\r\n", route.replace("@S@", &own));

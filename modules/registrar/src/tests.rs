@@ -195,7 +195,7 @@ fn lookup_finds_the_preferred_contact() {
     let route = "if ($rm == \"REGISTER\") { $avp(rcv) = \"sip:192.0.2.1:7\"; $avp(attr) = \"lab\"; save(\"location\"); exit; }\n\
                  if (!is_registered(\"location\", \"sip:alice@x\")) { sl_send_reply(404, \"not registered\"); exit; }\n\
                  lookup(\"location\", \"method-filtering\");\n\
-                 sl_send_reply(302, \"$rc $ru $du $rq $avp(attr)\");";
+                 sl_send_reply(302, \"$rc $ru $du $ru_q $avp(attr)\");";
     let parameters = "modparam(\"registrar\", \"received_avp\", \"$avp(rcv)\")\nmodparam(\"registrar\", \"attr_avp\", \"$avp(attr)\")";
     let bench = Bench::new(parameters, route);
     let invite = || bench.ask(&request("INVITE", "sip:alice@example.com", "i1", 1, "")).unwrap();

@@ -45,7 +45,8 @@ impl Module for Sipmsgops {
 }
 
 /// Where most functions may be used.
-const MESSAGES: Routes = Routes::REQUEST.union(Routes::REPLY).union(Routes::FAILURE).union(Routes::BRANCH);
+const MESSAGES: Routes =
+    Routes::REQUEST.union(Routes::REPLY).union(Routes::FAILURE).union(Routes::BRANCH).union(Routes::LOCAL);
 /// Where functions on the Request-URI may be used.
 const REQUESTS: Routes = Routes::REQUEST.union(Routes::FAILURE).union(Routes::BRANCH).union(Routes::LOCAL);
 

@@ -133,7 +133,7 @@ mod tests {
     fn the_script_sets_its_own_groups() {
         let bench = after(
             r#"sr_set_status("ALARMS", -3, "minus \"three\"");
-               sr_set_status("Second Group", 99999999999);
+               sr_set_status("Second Group", 2147483647);
                sr_add_report("alarms", "from $rm");"#,
         );
         let alarms = answer(&bench, "sr_get_status", &["alarms"]);

@@ -142,7 +142,7 @@ fn arming(
     params: &'static [Param],
     arm: fn(&mut Context, Option<RouteId>),
 ) -> Function<Context> {
-    let routes = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY;
+    let routes = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY | Routes::LOCAL;
     Function::new(name, params, routes, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             arm(cx, RouteId::from_value(&arguments[0]));

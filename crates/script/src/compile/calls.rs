@@ -137,7 +137,7 @@ impl<'a, C: Host> Compiler<'a, C> {
         optional: bool,
     ) -> Checked<Checking<C>> {
         let mut outputs = Vec::new();
-        match self.value(expr)? {
+        match self.argument_value(expr)? {
             Expr::Const(Value::Str(text)) if optional && text.trim_ascii().is_empty() => {}
             Expr::Variable(bound) => outputs.push(bound),
             Expr::Format(parts) => {
@@ -203,6 +203,14 @@ impl<'a, C: Host> Compiler<'a, C> {
             ParamKind::Route(kind) => ArgumentKind::Route(kind),
             _ => ArgumentKind::Str,
         };
+        if let ExprKind::Text(text) = &expr.node
+            && param.kind != ParamKind::Regex
+            && has_bare_dollar(&text.bytes)
+        {
+            let message = "syntax error: a variable name expected after `$`";
+            self.errors.add_with_help(expr.span, message, Some("write `$$` for a dollar sign".to_owned()));
+            return Err(Reported);
+        }
         let Some(known) = value.constant() else {
             return Ok(self.at_run_time(kind, param.optional, value));
         };
@@ -270,6 +278,20 @@ impl<'a, C: Host> Compiler<'a, C> {
         };
         Ok(CallSite { name: function.name, call, arguments })
     }
+}
+
+/// Whether a dollar sign stands before a blank, a digit or the end, and not behind another one.
+fn has_bare_dollar(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'$', &text[at..]) {
+        match text.get(at + found + 1) {
+            Some(b'$') => at += found + 2,
+            None => return true,
+            Some(next) if next.is_ascii_whitespace() || next.is_ascii_digit() => return true,
+            Some(_) => at += found + 1,
+        }
+    }
+    false
 }
 
 /// An argument that is known now.

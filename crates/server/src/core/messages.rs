@@ -1,60 +1,76 @@
-//! Variables that show the message: its first line, From, To, Call-ID and other headers, its body.
+//! Variables that show the message: its first line, some of its header fields, its body.
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, ArgError, Bytes, Index, Store, SubName, Value, VarSite, Variable, WriteError};
-use tocsin_sip::{HeaderName, Kind, NameAddrRef, UriRef, unfold};
+use tocsin_script::{Accessor, ArgError, Bytes, Index, Indexes, Naming, Value, VarSite, Variable};
+use tocsin_sip::{ContentTypeRef, HeaderName, Kind, Limits, Method};
 
-use super::values::{computed, refused, text};
-use crate::avps::Avps;
+use super::values::{BETWEEN, Texts, nth, readable, text, texts};
 use crate::context::Context;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
-    let mut all = vec![
-        computed("rm", |cx| Value::Str(Bytes::new(method(cx)))),
-        computed("rs", |cx| {
-            cx.transaction
-                .filter(|t| t.status > 0)
-                .map_or_else(|| status(cx), |t| Value::Int(t.status.into()))
+    let mut all = start_line();
+    all.extend(fields());
+    all.extend([
+        Variable::declared("cT", "The content type; with an index, that of a part of the body.", |_| {
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(ContentTypes);
+            Ok(accessor)
+        })
+        .indexed(Indexes::List),
+        Variable::declared(
+            "rb",
+            "The body; with an index, a part of it; with a type such as `application/sdp`, the parts of that type.",
+            body,
+        )
+        .named(Naming::Optional("type"))
+        .indexed(Indexes::List),
+    ]);
+    all
+}
+
+fn start_line() -> Vec<Variable<Context>> {
+    vec![
+        texts(
+            "rm",
+            "The method of the request, or of the request that a reply answers.",
+            Texts {
+                text: |cx| Value::Str(Bytes::new(method(cx))),
+                number: |cx| Some(method_number(method(cx))),
+            },
+        ),
+        readable("rs", "The status of the reply; in a failure route, that of the transaction.", |cx| {
+            let failed = cx.transaction.filter(|t| t.status > 0).map(|t| i64::from(t.status));
+            let status = failed.or_else(|| cx.message.status().map(i64::from));
+            status.map_or(Value::Null, |status| Value::Str(Bytes::decimal(status)))
         }),
-        computed("rr", |cx| match cx.message.kind() {
+        readable("rr", "The reason phrase of the reply.", |cx| match cx.message.kind() {
             Kind::Reply { reason, .. } => Value::Str(Bytes::new(reason)),
             Kind::Request { .. } => Value::Null,
         }),
-        computed("ci", |cx| text(cx.message.call_id().ok())),
-        computed("cs", |cx| cx.message.cseq().map_or(Value::Null, |cseq| Value::Int(cseq.number.into()))),
-        computed("ua", |cx| text(cx.message.header(HeaderName::UserAgent))),
-        computed("ct", |cx| text(cx.message.header(HeaderName::Contact))),
-        computed("cT", |cx| text(cx.message.header(HeaderName::ContentType))),
-        computed("cl", |cx| cx.message.content_length().map_or(Value::Null, |n| Value::Int(n.into()))),
-        computed("mf", |cx| {
-            cx.message.max_forwards().ok().flatten().map_or(Value::Null, |n| Value::Int(n.into()))
-        }),
-        computed("rb", |cx| text(Some(cx.message.body()).filter(|body| !body.is_empty()))),
-        computed("mb", |cx| text(Some(cx.message.bytes()))),
-        computed("ml", |cx| Value::Int(cx.message.bytes().len() as i64)),
-        computed("msg.is_request", |cx| Value::Int(cx.message.is_request().into())),
-        computed("msg.type", |cx| {
+        truth("msg.is_request", "Whether the message is a request.", |cx| cx.message.is_request()),
+        readable("msg.type", "`request` or `reply`.", |cx| {
             Value::Str(Bytes::from(if cx.message.is_request() { "request" } else { "reply" }))
         }),
-    ];
-    all.extend(party("f", |cx| cx.message.from().ok()));
-    all.extend(party("t", |cx| cx.message.to().ok()));
-    all.push(Variable::new("hdr", header));
-    all.push(Variable::new("hdr_name", |site| {
-        site.no_sub()?;
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(HeaderNames);
-        Ok(accessor)
-    }));
-    all.push(Variable::new("hdrcnt", |site| {
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(HeaderCount(site.required_sub()?));
-        Ok(accessor)
-    }));
-    all.push(Variable::new("avp", |site| {
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(Avp(site.required_sub()?));
-        Ok(accessor)
-    }));
-    all
+        readable("mb", "The whole message as it came.", |cx| text(Some(cx.message.bytes()))),
+        readable("ml", "The length of the message.", |cx| Value::Int(cx.message.bytes().len() as i64)),
+        readable("mi", "A number of the message within its process.", |cx| {
+            Value::Int(((cx.began_ns / 1_000) & 0x7fff_ffff) as i64)
+        }),
+    ]
+}
+
+fn fields() -> Vec<Variable<Context>> {
+    vec![
+        readable("ci", "The Call-ID.", |cx| text(cx.message.call_id().ok())),
+        readable("cs", "The number of the CSeq.", |cx| {
+            let number = cx.message.cseq().ok().map(|cseq| Bytes::decimal(cseq.number.into()));
+            number.map_or(Value::Null, Value::Str)
+        }),
+        readable("ua", "The User-Agent.", |cx| text(cx.message.header(HeaderName::UserAgent))),
+        readable("cl", "The Content-Length.", |cx| {
+            cx.message.content_length().map_or(Value::Null, |n| Value::Int(n.into()))
+        }),
+    ]
 }
 
 /// The method of a request, or of the request that a reply answers.
@@ -65,163 +81,125 @@ pub(crate) fn method(cx: &Context) -> &[u8] {
     }
 }
 
-fn status(cx: &Context) -> Value {
-    cx.message.status().map_or(Value::Null, |status| Value::Int(status.into()))
+/// Each method has a number of its own: a power of two, none of which a script is likely to name.
+fn method_number(name: &[u8]) -> i64 {
+    let known = [
+        Method::Invite,
+        Method::Cancel,
+        Method::Ack,
+        Method::Bye,
+        Method::Info,
+        Method::Options,
+        Method::Update,
+        Method::Register,
+        Method::Message,
+        Method::Subscribe,
+        Method::Notify,
+        Method::Prack,
+        Method::Refer,
+        Method::Publish,
+    ];
+    let at = known.iter().position(|method| *method == Method::of(name)).unwrap_or(known.len());
+    1 << at
 }
 
-type Party = for<'a> fn(&'a Context) -> Option<NameAddrRef<'a>>;
-type Part = for<'a> fn(&NameAddrRef<'a>) -> Option<Bytes>;
+/// A variable that is 1 or 0 to operators and reads `true` or `false`.
+pub(super) fn truth(name: &'static str, doc: &'static str, is: fn(&Context) -> bool) -> Variable<Context> {
+    Variable::declared(name, doc, move |_| {
+        let accessor: Rc<dyn Accessor<Context>> = Rc::new(Truth(is));
+        Ok(accessor)
+    })
+}
 
-/// `$fu $fU $fd $fn $ft` and the same for To.
-fn party(letter: &'static str, of: Party) -> Vec<Variable<Context>> {
-    struct PartyPart(Party, Part);
-    impl Accessor<Context> for PartyPart {
-        fn read(&self, cx: &mut Context, _: Index) -> Value {
-            (self.0)(cx).and_then(|address| (self.1)(&address)).map_or(Value::Null, Value::Str)
-        }
+struct Truth(fn(&Context) -> bool);
+
+impl Accessor<Context> for Truth {
+    fn read(&self, cx: &mut Context, _: Index) -> Value {
+        Value::from((self.0)(cx))
     }
-    let parts: [(&str, &'static str, &'static str, Part); 5] = [
-        ("u", "fu", "tu", |a| Some(Bytes::new(a.uri_text()))),
-        ("U", "fU", "tU", |a| uri_of(a)?.user().map(Bytes::new)),
-        ("d", "fd", "td", |a| Some(Bytes::new(uri_of(a)?.host()))),
-        ("n", "fn", "tn", |a| Some(a.display()).filter(|d| !d.is_empty()).map(Bytes::new)),
-        ("t", "ft", "tt", |a| a.tag().map(Bytes::new)),
-    ];
+
+    fn print(&self, cx: &mut Context, _: Index, out: &mut Vec<u8>) {
+        print_truth((self.0)(cx), out);
+    }
+}
+
+/// How a format string shows a truth.
+pub(super) fn print_truth(truth: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if truth { b"true" } else { b"false" });
+}
+
+/// A part of the body: its type without parameters, and its bytes.
+type BodyPart<'a> = (&'a [u8], &'a [u8]);
+
+/// The parts of the body; a body that is not made of parts is one itself, if its type is known.
+fn parts(cx: &Context) -> Vec<BodyPart<'_>> {
+    let Ok(Some(content_type)) = cx.message.content_type() else { return Vec::new() };
+    if cx.message.body().is_empty() {
+        return Vec::new();
+    }
+    if !content_type.is_multipart() {
+        return vec![(without_parameters(&content_type), cx.message.body())];
+    }
+    let Ok(parts) = cx.message.parts() else { return Vec::new() };
     parts
-        .into_iter()
-        .map(|(_, from, to, part)| {
-            Variable::new(if letter == "f" { from } else { to }, move |site| {
-                site.no_sub()?;
-                let accessor: Rc<dyn Accessor<Context>> = Rc::new(PartyPart(of, part));
-                Ok(accessor)
-            })
+        .map_while(Result::ok)
+        .map(|part| {
+            let declared = part.header(HeaderName::ContentType).unwrap_or(b"text/plain");
+            let kind = ContentTypeRef::parse(declared, &Limits::default());
+            (kind.map_or(declared, |kind| without_parameters(&kind)), part.body())
         })
         .collect()
 }
 
-fn uri_of<'a>(address: &NameAddrRef<'a>) -> Option<UriRef<'a>> {
-    address.uri().ok()
+fn without_parameters<'a>(content_type: &ContentTypeRef<'a>) -> &'a [u8] {
+    let text = content_type.text();
+    let end = text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
+    text[..end].trim_ascii()
 }
 
-/// The nth of `count` things: from the front for 0 and more, from the back for less.
-fn nth(index: Index, count: usize) -> Option<usize> {
-    match index {
-        Index::Nth(n) if n < 0 => count.checked_sub(usize::try_from(n.unsigned_abs()).ok()?),
-        Index::Nth(n) => usize::try_from(n).ok().filter(|n| *n < count),
-        _ => (count > 0).then_some(0),
-    }
-}
+/// `$cT`, `$(cT[n])` and `$(cT[*])`, which begins with the type of the whole.
+struct ContentTypes;
 
-/// `$hdr(name)`, `$(hdr(name)[1])`, `$(hdr(name)[*])`.
-struct Header(SubName<Context>);
-
-fn header(site: &VarSite<'_, Context>) -> Result<Rc<dyn Accessor<Context>>, ArgError> {
-    Ok(Rc::new(Header(site.required_sub()?)))
-}
-
-impl Accessor<Context> for Header {
+impl Accessor<Context> for ContentTypes {
     fn read(&self, cx: &mut Context, index: Index) -> Value {
-        let Value::Str(name) = self.0.value(cx) else { return Value::Null };
-        let values: Vec<_> = cx.message.headers_by_text(&name).map(|header| header.value).collect();
-        if index == Index::All {
-            let plain: Vec<_> = values.iter().map(|value| unfold(value)).collect();
-            return if plain.is_empty() {
-                Value::Null
-            } else {
-                Value::Str(Bytes::from(plain.join(&b","[..])))
-            };
-        }
-        nth(index, values.len()).map_or(Value::Null, |at| Value::Str(Bytes::new(&unfold(values[at]))))
-    }
-}
-
-struct HeaderNames;
-
-impl Accessor<Context> for HeaderNames {
-    fn read(&self, cx: &mut Context, index: Index) -> Value {
-        let found = nth(index, cx.message.header_count()).and_then(|at| cx.message.header_at(at));
-        text(found.map(|header| header.name_text))
-    }
-}
-
-struct HeaderCount(SubName<Context>);
-
-impl Accessor<Context> for HeaderCount {
-    fn read(&self, cx: &mut Context, _: Index) -> Value {
-        let Value::Str(name) = self.0.value(cx) else { return Value::Null };
-        Value::Int(cx.message.headers_by_text(&name).count() as i64)
-    }
-}
-
-/// `$avp(name)` with all its index forms.
-struct Avp(SubName<Context>);
-
-impl Avp {
-    fn name(&self, cx: &mut Context) -> Option<Bytes> {
-        super::as_text(&self.0.value(cx))
-    }
-
-    fn read_all(avps: &Avps, name: &[u8]) -> Value {
-        let mut out = Vec::new();
-        for (at, value) in avps.values(name).enumerate() {
-            if at > 0 {
-                out.push(b';');
-            }
-            value.append_to(&mut out);
-        }
-        Value::Str(Bytes::from(out))
-    }
-}
-
-impl Accessor<Context> for Avp {
-    fn read(&self, cx: &mut Context, index: Index) -> Value {
-        let Some(name) = self.name(cx) else { return Value::Null };
+        let whole = cx.message.header(HeaderName::ContentType);
         match index {
-            Index::All => Self::read_all(&cx.avps, &name),
+            Index::Unset | Index::Append => text(whole),
             Index::Nth(_) => {
-                let count = cx.avps.values(&name).count();
-                nth(index, count).and_then(|at| cx.avps.values(&name).nth(at).cloned()).unwrap_or_default()
+                let parts = parts(cx);
+                text(nth(index, parts.len()).map(|at| parts[at].0))
             }
-            Index::Unset | Index::Append => cx.avps.values(&name).next().cloned().unwrap_or_default(),
-        }
-    }
-
-    fn write(&self, cx: &mut Context, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
-        let Some(name) = self.name(cx) else { return Err(refused("the name of the AVP is NULL")) };
-        let avps = &mut cx.avps;
-        let nth = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
-        if value == Value::Null {
-            match index {
-                Index::All => avps.clear(&name),
-                Index::Nth(n) => avps.remove(&name, nth(n)),
-                Index::Unset | Index::Append => avps.pop(&name),
-            }
-            return Ok(());
-        }
-        let stored = match index {
             Index::All => {
-                avps.clear(&name);
-                avps.push(&name, value)
+                let Some(whole) = whole else { return Value::Null };
+                let kinds: Vec<&[u8]> =
+                    std::iter::once(whole).chain(parts(cx).into_iter().map(|part| part.0)).collect();
+                Value::Str(Bytes::from(kinds.join(&BETWEEN[..1])))
             }
-            Index::Nth(n) => {
-                if !avps.replace(&name, nth(n), value) {
-                    return Err(refused("the AVP has no value at this index"));
-                }
-                true
-            }
-            Index::Unset if store == Store::Replace && avps.values(&name).next().is_some() => {
-                avps.replace(&name, 0, value)
-            }
-            Index::Unset => avps.push(&name, value),
-            Index::Append => avps.append(&name, value),
-        };
-        if !stored {
-            return Err(refused("too many AVPs in one message"));
         }
-        Ok(())
     }
+}
 
-    fn writable(&self) -> bool {
-        true
+/// `$rb` and `$rb(type)`
+struct Body(Option<Bytes>);
+
+fn body(site: &VarSite<'_, Context>) -> Result<Rc<dyn Accessor<Context>>, ArgError> {
+    let kind = site.sub().map(|_| site.literal_sub()).transpose()?;
+    if let Some(kind) = &kind
+        && !kind.contains(&b'/')
+    {
+        return Err(ArgError::new(format!("$rb: `{}` is not a type such as application/sdp", kind.lossy())));
+    }
+    Ok(Rc::new(Body(kind)))
+}
+
+impl Accessor<Context> for Body {
+    fn read(&self, cx: &mut Context, index: Index) -> Value {
+        if self.0.is_none() && !matches!(index, Index::Nth(_)) {
+            return text(Some(cx.message.body()).filter(|body| !body.is_empty()));
+        }
+        let of_kind = |kind: &[u8]| self.0.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind));
+        let parts: Vec<&[u8]> =
+            parts(cx).into_iter().filter(|part| of_kind(part.0)).map(|part| part.1).collect();
+        text(nth(index, parts.len()).map(|at| parts[at]))
     }
 }

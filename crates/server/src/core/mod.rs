@@ -1,15 +1,24 @@
 //! What the language has without any module: functions and variables of the core.
 
+mod avp;
 mod blocklists;
+mod branches;
 mod caches;
+mod clock;
+mod credentials;
+mod errors;
 mod events;
 mod flags;
+mod headers;
+mod levels;
 mod log;
 mod messages;
 mod network;
+mod parties;
 mod request_uri;
 mod routing;
 mod status_report;
+mod utilities;
 mod values;
 
 use tocsin_script::Library;
@@ -20,7 +29,12 @@ use crate::flag_names::FlagNames;
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
 pub use routing::destination_uri;
-pub use values::{as_text, computed, refused, settable, text};
+pub use values::{as_text, computed, readable, refused, settable, text};
+
+/// The variables that need no module, for the reference.
+pub fn variables() -> Vec<tocsin_script::Variable<Context>> {
+    library(&WrittenNames::default(), &FlagNames::default()).variables().to_vec()
+}
 
 /// A library with the language's own names and the core's.
 pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Context> {
@@ -31,14 +45,28 @@ pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Cont
         blocklists::functions(),
         caches::functions(),
         request_uri::functions(),
+        branches::functions(),
+        utilities::functions(),
         flags::functions(flags),
         log::functions(),
         events::functions(written),
         status_report::functions(),
     ];
     functions.into_iter().flatten().for_each(|function| library.function(function));
-    let variables =
-        [messages::variables(), request_uri::variables(), network::variables(), flags::variables()];
+    let variables = [
+        messages::variables(),
+        headers::variables(),
+        parties::variables(),
+        credentials::variables(),
+        request_uri::variables(),
+        branches::variables(flags),
+        flags::variables(flags),
+        avp::variables(),
+        network::variables(),
+        clock::variables(),
+        levels::variables(),
+        errors::variables(),
+    ];
     variables.into_iter().flatten().for_each(|variable| library.variable(variable));
     library
 }

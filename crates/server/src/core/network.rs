@@ -1,47 +1,49 @@
-//! Variables that show where the message came from, and the process and time it is served in.
+//! Variables that show where the message came from and goes to, and the process it is served in.
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, ArgError, Bytes, Index, Value, Variable};
+use tocsin_script::{Accessor, ArgError, Bytes, Index, Naming, Store, Value, VarSite, Variable, WriteError};
 use tocsin_shm::identity;
 
-use super::values::{computed, refused, settable};
+use super::values::{readable, refused};
 use crate::context::Context;
 use crate::sockets::Listener;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
     vec![
-        computed("si", |cx| printed(cx.received.source.ip())),
-        computed("sp", |cx| Value::Int(cx.received.source.port().into())),
-        computed("Ri", |cx| printed(listener(cx).address.ip())),
-        computed("Rp", |cx| Value::Int(listener(cx).address.port().into())),
-        computed("rP", |cx| Value::Str(Bytes::from(listener(cx).protocol.via_name()))),
-        computed("proto", |cx| Value::Str(Bytes::from(listener(cx).protocol.name()))),
-        Variable::new("socket_in", |site| {
-            let field = site.sub().map(|_| site.literal_sub()).transpose()?;
-            let read = field.map_or(Ok(SOCKET_NAME), |name| socket_field(&name.lossy()))?;
-            let accessor: Rc<dyn Accessor<Context>> = Rc::new(SocketIn(read));
-            Ok(accessor)
+        readable("si", "The address that the message came from.", |cx| printed(cx.received.source.ip()))
+            .also(&["src_ip"]),
+        readable("sp", "The port that the message came from.", |cx| {
+            Value::Int(cx.received.source.port().into())
         }),
-        settable(
+        readable("proto", "The transport protocol that the message came over.", |cx| {
+            Value::Str(Bytes::from(received_at(cx).protocol.name()))
+        }),
+        Variable::declared(
+            "socket_in",
+            "The socket that received the message; with a name, a part of it: `ip`, `port`, `proto`, `advertised_ip`, \
+             `advertised_port`, `tag`, `anycast`, `af`.",
+            |site| socket(site, Way::In),
+        )
+        .named(Naming::Optional("field")),
+        Variable::declared(
             "socket_out",
-            |cx| match cx.targets.main.socket {
-                Some(id) => Value::Str(Bytes::from(cx.server().network.sockets.listener(id).name.as_str())),
-                None => Value::Null,
-            },
-            |cx, value| {
-                let name =
-                    super::as_text(&value).ok_or_else(|| refused("the sending socket cannot be NULL"))?;
-                let found = super::routing::listener_named(cx.server(), &name.lossy());
-                cx.targets.main.socket = Some(found.ok_or_else(|| refused("no `socket=` of this name"))?.id);
-                Ok(())
-            },
-        ),
-        computed("pp", |_| Value::Int(identity::pid().into())),
-        computed("Ts", |_| Value::Int(crate::time::unix_seconds() as i64)),
-        computed("Tf", |_| Value::Str(Bytes::from(crate::time::calendar(crate::time::unix_seconds())))),
-        computed("TS", |_| Value::Str(Bytes::from(crate::time::calendar(crate::time::unix_seconds())))),
-        computed("version", |_| Value::Str(Bytes::from(env!("CARGO_PKG_VERSION")))),
+            "The socket that will send the message, the one that received it unless another is assigned; with a name, a part \
+             of it as of `$socket_in`.",
+            |site| socket(site, Way::Out),
+        )
+        .named(Naming::Optional("field"))
+        .settable(),
+        readable("pp", "The ID of the process.", |_| Value::Int(identity::pid().into())),
+        readable("version", "The version of the server.", |_| {
+            Value::Str(Bytes::from(env!("CARGO_PKG_VERSION")))
+        }),
+        Variable::declared("argv", "An argument of the command line, by its number from 0.", |site| {
+            let at = std::str::from_utf8(&site.literal_sub()?).ok().and_then(|at| at.parse().ok());
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(Argument(at));
+            Ok(accessor)
+        })
+        .named(Naming::Required("number")),
     ]
 }
 
@@ -50,37 +52,93 @@ type SocketField = fn(&Listener) -> Value;
 
 const SOCKET_NAME: SocketField = |listener| Value::Str(Bytes::from(listener.name.as_str()));
 
-/// The fields of `$socket_in(field)` (manual, "Core Variables").
-const SOCKET_FIELDS: [(&str, SocketField); 8] = [
+/// The fields of `$socket_in(field)` and `$socket_out(field)` (manual, "Core Variables").
+const SOCKET_FIELDS: [(&str, SocketField); 9] = [
     ("socket", SOCKET_NAME),
-    ("proto", |listener| Value::Str(Bytes::from(listener.protocol.via_name()))),
+    ("proto", |listener| Value::Str(Bytes::from(listener.protocol.name()))),
     ("ip", |listener| printed(listener.address.ip())),
     ("port", |listener| Value::Int(listener.address.port().into())),
-    ("advertised_ip", |listener| Value::Str(Bytes::from(listener.advertised.0.as_str()))),
-    ("advertised_port", |listener| Value::Int(listener.advertised.1.into())),
+    ("advertised_ip", |listener| match listener.advertised.0 == listener.address.ip().to_string() {
+        true => Value::Null,
+        false => Value::Str(Bytes::from(listener.advertised.0.as_str())),
+    }),
+    ("advertised_port", |listener| match listener.advertised.1 == listener.address.port() {
+        true => Value::Null,
+        false => Value::Int(listener.advertised.1.into()),
+    }),
     ("tag", |listener| listener.tag.as_deref().map_or(Value::Null, |tag| Value::Str(Bytes::from(tag)))),
+    ("anycast", |_| Value::Int(0)),
     ("af", |listener| Value::Str(Bytes::from(if listener.address.is_ipv4() { "INET" } else { "INET6" }))),
 ];
 
-/// The field of that name.
-fn socket_field(name: &str) -> Result<SocketField, ArgError> {
-    SOCKET_FIELDS.iter().find(|(field, _)| *field == name).map(|(_, read)| *read).ok_or_else(|| {
-        ArgError::new(format!("$socket_in has no field `{name}`"))
-            .suggest(name, SOCKET_FIELDS.iter().map(|(field, _)| *field))
-    })
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
 }
 
-/// `$socket_in` and its fields.
-struct SocketIn(SocketField);
+/// `$socket_in` or `$socket_out` and their fields.
+struct Socket {
+    way: Way,
+    read: SocketField,
+    whole: bool,
+}
 
-impl Accessor<Context> for SocketIn {
+fn socket(site: &VarSite<'_, Context>, way: Way) -> Result<Rc<dyn Accessor<Context>>, ArgError> {
+    let Some(_) = site.sub() else { return Ok(Rc::new(Socket { way, read: SOCKET_NAME, whole: true })) };
+    let name = site.literal_sub()?;
+    let name = name.lossy();
+    let field = SOCKET_FIELDS.iter().find(|(field, _)| *field == name).map(|(_, read)| *read);
+    let read = field.ok_or_else(|| {
+        ArgError::new(format!("${} has no field `{name}`", site.name()))
+            .suggest(&name, SOCKET_FIELDS.iter().map(|(field, _)| *field))
+    })?;
+    Ok(Rc::new(Socket { way, read, whole: false }))
+}
+
+impl Accessor<Context> for Socket {
     fn read(&self, cx: &mut Context, _: Index) -> Value {
-        (self.0)(listener(cx))
+        let listener = match (self.way, cx.targets.main.socket) {
+            (Way::Out, Some(id)) => cx.server().network.sockets.listener(id),
+            _ => received_at(cx),
+        };
+        (self.read)(listener)
+    }
+
+    /// A name that no socket has changes nothing, and is said in the log; NULL takes back what was chosen.
+    fn write(&self, cx: &mut Context, _: Index, value: Value, _: Store) -> Result<(), WriteError> {
+        let name = match value {
+            Value::Null => {
+                cx.targets.main.socket = None;
+                return Ok(());
+            }
+            Value::Str(name) if !name.is_empty() => name,
+            _ => return Err(refused("a socket is named by a text, such as udp:192.0.2.1:5060")),
+        };
+        match super::routing::listener_named(cx.server(), &name.lossy()) {
+            Some(listener) => cx.targets.main.socket = Some(listener.id),
+            None => tracing::warn!("$socket_out: there is no socket `{}`", name.lossy()),
+        }
+        Ok(())
+    }
+
+    fn writable(&self) -> bool {
+        self.way == Way::Out && self.whole
     }
 }
 
-fn listener(cx: &Context) -> &'static Listener {
+fn received_at(cx: &Context) -> &'static Listener {
     cx.server().network.sockets.listener(cx.received.socket)
+}
+
+/// `$argv(n)`
+struct Argument(Option<usize>);
+
+impl Accessor<Context> for Argument {
+    fn read(&self, _: &mut Context, _: Index) -> Value {
+        let argument = self.0.and_then(|at| std::env::args().nth(at));
+        argument.map_or(Value::Null, |argument| Value::Str(Bytes::from(argument)))
+    }
 }
 
 fn printed(thing: impl std::fmt::Display) -> Value {

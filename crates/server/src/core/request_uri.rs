@@ -1,120 +1,182 @@
 //! The Request-URI and the next hop: their variables, and the functions that rewrite them.
 
-use std::rc::Rc;
-
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value, Variable, WriteError};
-use tocsin_sip::{UriParts, UriRef};
 
-use super::values::{as_text, computed, refused, settable, text};
-use crate::context::Context;
+use super::values::{Texts, as_text, readable, refused, settable, settable_texts, text, texts};
+use crate::context::{Context, received_uri};
+use crate::uri_text::UriText;
+use std::rc::Rc;
 
 /// The longest URI that a script may make (OpenSIPS's MAX_URI_SIZE).
 const URI_LIMIT: usize = 1024;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
+    [request_uri(), next_hop(), original()].into_iter().flatten().collect()
+}
+
+/// `$ru` and its parts.
+fn request_uri() -> Vec<Variable<Context>> {
     vec![
-        settable(
-            "ru",
-            |cx| text(Some(cx.request_uri()).filter(|u| !u.is_empty())),
-            |cx, value| set_uri(cx, &value),
-        ),
+        settable("ru", "The Request-URI as it will be sent.", |cx| whole(cx.request_uri()), set_uri)
+            .also(&["ruri"]),
         settable(
             "rU",
-            |cx| text(uri(cx).and_then(|u| u.user())),
-            |cx, value| {
-                let user = as_text(&value);
-                rewrite(cx, &Change::User(user.as_deref()))
-            },
-        ),
+            "The user of the Request-URI.",
+            |cx| text(current(cx).and_then(|uri| uri.user)),
+            |cx, value| rewrite(cx, Part::User, unless_number(value)?.as_deref()),
+        )
+        .also(&["ruri.user"]),
         settable(
             "rd",
-            |cx| text(uri(cx).map(|u| u.host())),
+            "The host of the Request-URI.",
+            |cx| text(current(cx).and_then(|uri| uri.host())),
             |cx, value| {
-                let host =
-                    as_text(&value).ok_or_else(|| refused("the host of the Request-URI cannot be NULL"))?;
-                rewrite(cx, &Change::Host(&host))
+                let host = unless_number(value)?;
+                rewrite(cx, Part::Host, Some(&host.ok_or_else(|| refused("a host cannot be NULL"))?))
             },
-        ),
-        settable(
+        )
+        .also(&["ruri.domain"]),
+        settable_texts(
             "rp",
-            |cx| Value::Int(uri(cx).and_then(|u| u.port()).map_or(5060, i64::from)),
-            |cx, value| {
-                let port = value.to_int().and_then(|n| u16::try_from(n).ok());
-                rewrite(cx, &Change::Port(port))
+            "The port of the Request-URI, 5060 or 5061 if it names none.",
+            Texts { text: |cx| text(current(cx).map(|uri| uri.port())), number: port_number },
+            |cx, value| rewrite(cx, Part::Port, as_text(value).as_deref()),
+        ),
+        texts(
+            "rP",
+            "The transport protocol of the Request-URI.",
+            Texts { text: |cx| text(current(cx).map(|uri| uri.protocol())), number: |_| None },
+        ),
+        readable("path", "The Route fields that are added for the path of the contact.", |cx| {
+            cx.targets.main.path.clone().map_or(Value::Null, Value::Str)
+        }),
+        settable(
+            "ru_q",
+            "The preference of the Request-URI among the branches, in thousandths; -1 if none is set.",
+            |cx| if cx.message.is_request() { Value::Int(cx.targets.main.q.into()) } else { Value::Null },
+            |cx, value| match value {
+                Value::Int(q @ -1..=1000) => {
+                    cx.targets.main.q = *q as i32;
+                    Ok(())
+                }
+                _ => Err(refused("the preference is a number from 0 to 1000")),
             },
         ),
+    ]
+}
+
+/// `$du` and its parts.
+fn next_hop() -> Vec<Variable<Context>> {
+    vec![
         settable(
             "du",
+            "The URI of the next hop, if the request is not to go to its Request-URI.",
             |cx| cx.targets.main.next_hop.clone().map_or(Value::Null, Value::Str),
-            |cx, value| set_next_hop(cx, &value),
+            set_next_hop,
+        )
+        .also(&["duri"]),
+        settable(
+            "dd",
+            "The host of the next hop.",
+            |cx| text(hop(cx).and_then(|uri| uri.host())),
+            |cx, value| {
+                let host = unless_number(value)?.filter(|host| !host.is_empty());
+                rewrite_hop(cx, Part::Host, Some(&host.ok_or_else(|| refused("a host cannot be empty"))?))
+            },
         ),
-        computed("dd", |cx| text(next_hop(cx).map(|u| u.host()))),
-        computed("dp", |cx| {
-            next_hop(cx).and_then(|u| u.port()).map_or(Value::Null, |p| Value::Int(p.into()))
-        }),
-        computed("ou", |cx| text(Some(crate::context::received_uri(&cx.message)).filter(|u| !u.is_empty()))),
-        computed("oU", |cx| text(cx.message.ruri().ok().and_then(|u| u.user()))),
-        computed("od", |cx| text(cx.message.ruri().ok().map(|u| u.host()))),
-        computed("rq", |cx| Value::Int(cx.targets.main.q.into())),
+        settable_texts(
+            "dp",
+            "The port of the next hop.",
+            Texts { text: |cx| text(hop(cx).map(|uri| uri.port())), number: |cx| digits(hop(cx)?.port()) },
+            |cx, value| rewrite_hop(cx, Part::Port, as_text(value).as_deref()),
+        ),
+        texts(
+            "dP",
+            "The transport protocol of the next hop.",
+            Texts { text: |cx| text(hop(cx).map(|uri| uri.protocol())), number: |_| None },
+        ),
     ]
+}
+
+/// `$ou` and its parts.
+fn original() -> Vec<Variable<Context>> {
+    let all: [(&str, &[&str], &str, Texts); 5] = [
+        (
+            "ou",
+            &["ouri"],
+            "The Request-URI as it came.",
+            Texts { text: |cx| whole(received_uri(&cx.message)), number: |_| None },
+        ),
+        (
+            "oU",
+            &[],
+            "The user of the Request-URI as it came.",
+            Texts { text: |cx| text(came(cx).and_then(|uri| uri.user)), number: |_| None },
+        ),
+        (
+            "od",
+            &[],
+            "The host of the Request-URI as it came.",
+            Texts { text: |cx| text(came(cx).and_then(|uri| uri.host())), number: |_| None },
+        ),
+        (
+            "op",
+            &[],
+            "The port of the Request-URI as it came.",
+            Texts { text: |cx| text(came(cx).map(|uri| uri.port())), number: |cx| digits(came(cx)?.port()) },
+        ),
+        (
+            "oP",
+            &[],
+            "The transport protocol of the Request-URI as it came.",
+            Texts { text: |cx| text(came(cx).map(|uri| uri.protocol())), number: |_| None },
+        ),
+    ];
+    all.into_iter().map(|(name, other, doc, read)| texts(name, doc, read).also(other)).collect()
 }
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const TEXT: &[Param] = &[Param::required("text", ParamKind::Str)];
     const COUNT: &[Param] = &[Param::required("count", ParamKind::Int)];
-    let rewriting = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::LOCAL | Routes::REPLY;
     vec![
-        with_text("seturi", TEXT, rewriting, set_uri),
-        with_text("rewriteuri", TEXT, rewriting, set_uri),
-        with_text("sethost", TEXT, rewriting, |cx, value| {
-            let host = as_text(value).unwrap_or_default();
-            rewrite(cx, &Change::HostPort(&host, None))
+        with_value("seturi", TEXT, set_uri),
+        with_value("rewriteuri", TEXT, set_uri),
+        with_value("sethost", TEXT, |cx, value| rewrite(cx, Part::Host, as_text(value).as_deref())),
+        with_value("sethostport", TEXT, |cx, value| rewrite(cx, Part::HostPort, as_text(value).as_deref())),
+        with_value("setport", TEXT, |cx, value| rewrite(cx, Part::Port, as_text(value).as_deref())),
+        with_value("setuser", TEXT, |cx, value| rewrite(cx, Part::User, as_text(value).as_deref())),
+        with_value("setuserpass", TEXT, |cx, value| {
+            rewrite(cx, Part::UserAndPassword, as_text(value).as_deref())
         }),
-        with_text("sethostport", TEXT, rewriting, set_host_port),
-        with_text("setuser", TEXT, rewriting, |cx, value| {
-            let user = as_text(value);
-            rewrite(cx, &Change::User(user.as_deref()))
+        with_value("prefix", TEXT, |cx, value| {
+            let prefix = as_text(value).unwrap_or_default();
+            let user = current(cx).and_then(|uri| uri.user).unwrap_or_default();
+            let user = Bytes::from([&*prefix, user].concat());
+            rewrite(cx, Part::Prefixed, Some(&user))
         }),
-        with_text("prefix", TEXT, rewriting, |cx, value| {
-            change_user(cx, |user| [&as_text(value).unwrap_or_default(), user].concat())
+        with_value("strip", COUNT, |cx, value| strip(cx, value, |user, n| user.get(n..))),
+        with_value("strip_tail", COUNT, |cx, value| {
+            strip(cx, value, |user, n| user.get(..user.len().checked_sub(n)?))
         }),
-        with_text("strip", COUNT, rewriting, |cx, value| {
-            let n = count(value);
-            change_user(cx, |user| user.get(n..).unwrap_or_default().to_vec())
+        with_value("setdsturi", TEXT, set_next_hop),
+        act("resetdsturi", |cx| {
+            cx.targets.main.next_hop = None;
+            true
         }),
-        with_text("strip_tail", COUNT, rewriting, |cx, value| {
-            let n = count(value);
-            change_user(cx, |user| user.get(..user.len().saturating_sub(n)).unwrap_or_default().to_vec())
-        }),
-        with_text("setdsturi", TEXT, rewriting, set_next_hop),
-        Function::new("resetdsturi", &[], rewriting, |_| {
-            let call: Call<Context> = Rc::new(|cx, _| {
-                cx.targets.main.next_hop = None;
-                Outcome::TRUE
-            });
-            Ok(call)
-        }),
-        Function::new("isdsturiset", &[], rewriting, |_| {
-            let call: Call<Context> = Rc::new(|cx, _| cx.targets.main.next_hop.is_some().into());
-            Ok(call)
-        }),
-        Function::new("revert_uri", &[], rewriting, |_| {
-            let call: Call<Context> = Rc::new(|cx, _| {
-                cx.targets.main.uri = None;
-                Outcome::TRUE
-            });
-            Ok(call)
+        act("isdsturiset", |cx| cx.targets.main.next_hop.is_some()),
+        act("revert_uri", |cx| {
+            cx.targets.main.uri = None;
+            true
         }),
     ]
 }
 
-fn with_text(
+fn with_value(
     name: &'static str,
     params: &'static [Param],
-    routes: Routes,
     act: fn(&mut Context, &Value) -> Result<(), WriteError>,
 ) -> Function<Context> {
-    Function::new(name, params, routes, move |_| {
+    Function::new(name, params, Routes::ANY, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| match act(cx, &arguments[0]) {
             Ok(()) => Outcome::TRUE,
             Err(cause) => {
@@ -126,80 +188,122 @@ fn with_text(
     })
 }
 
-fn uri(cx: &Context) -> Option<UriRef<'_>> {
-    match &cx.targets.main.uri {
-        Some(uri) => UriRef::parse(uri).ok(),
-        None => cx.message.ruri().ok(),
+fn act(name: &'static str, act: fn(&mut Context) -> bool) -> Function<Context> {
+    Function::new(name, &[], Routes::ANY, move |_| {
+        let call: Call<Context> = Rc::new(move |cx, _| act(cx).into());
+        Ok(call)
+    })
+}
+
+/// The text of a URI; NULL if it is none.
+fn whole(uri: &[u8]) -> Value {
+    text(UriText::of(uri).map(|_| uri))
+}
+
+fn current(cx: &Context) -> Option<UriText<'_>> {
+    UriText::of(cx.request_uri())
+}
+
+fn came(cx: &Context) -> Option<UriText<'_>> {
+    UriText::of(received_uri(&cx.message))
+}
+
+fn hop(cx: &Context) -> Option<UriText<'_>> {
+    UriText::of(cx.targets.main.next_hop.as_deref()?)
+}
+
+fn port_number(cx: &Context) -> Option<i64> {
+    digits(current(cx)?.port())
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A text or NULL; a number is refused where a text belongs.
+fn unless_number(value: &Value) -> Result<Option<Bytes>, WriteError> {
+    match value {
+        Value::Int(_) => Err(refused("a string is needed, and not a number")),
+        _ => Ok(as_text(value)),
     }
 }
 
-fn next_hop(cx: &Context) -> Option<UriRef<'_>> {
-    cx.targets.main.next_hop.as_deref().and_then(|hop| UriRef::parse(hop).ok())
-}
-
-fn count(value: &Value) -> usize {
-    value.to_int().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
-}
-
+/// An empty text takes back what was set.
 fn set_uri(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
-    let uri = as_text(value).ok_or_else(|| refused("the Request-URI cannot be NULL"))?;
+    let uri = unless_number(value)?.ok_or_else(|| refused("the Request-URI cannot be NULL"))?;
     check(&uri)?;
-    cx.targets.main.uri = Some(uri);
+    cx.targets.main.uri = Some(uri).filter(|uri| !uri.is_empty());
     Ok(())
 }
 
 fn set_next_hop(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
-    match as_text(value).filter(|hop| !hop.is_empty()) {
-        None => cx.targets.main.next_hop = None,
-        Some(hop) => {
-            check(&hop)?;
-            cx.targets.main.next_hop = Some(hop);
-        }
+    let hop = unless_number(value)?.filter(|hop| !hop.is_empty());
+    if let Some(hop) = &hop {
+        check(hop)?;
     }
+    cx.targets.main.next_hop = hop;
     Ok(())
 }
 
-fn check(uri: &[u8]) -> Result<(), WriteError> {
+/// Whether it may become part of a message: whether it is a URI is seen when it is sent.
+pub(crate) fn check(uri: &[u8]) -> Result<(), WriteError> {
     if uri.len() > URI_LIMIT {
         return Err(refused("a URI has at most 1,024 bytes"));
     }
-    UriRef::parse(uri).map(drop).map_err(|_| refused("not a URI"))
-}
-
-/// A change to one part of the Request-URI.
-enum Change<'a> {
-    User(Option<&'a [u8]>),
-    Host(&'a [u8]),
-    HostPort(&'a [u8], Option<u16>),
-    Port(Option<u16>),
-}
-
-/// Prints the Request-URI anew with a part changed, and checks that it is still a URI.
-fn rewrite(cx: &mut Context, change: &Change<'_>) -> Result<(), WriteError> {
-    let old = UriRef::parse(cx.request_uri()).map_err(|_| refused("the Request-URI cannot be read"))?;
-    let mut parts = UriParts::of(&old);
-    match *change {
-        Change::User(user) => parts.user = user.filter(|user| !user.is_empty()),
-        Change::Host(host) => parts.host = host,
-        Change::HostPort(host, port) => (parts.host, parts.port) = (host, port),
-        Change::Port(port) => parts.port = port,
+    if uri.iter().any(u8::is_ascii_control) {
+        return Err(refused("a URI has no control characters"));
     }
-    let mut out = Vec::with_capacity(old.text().len() + 32);
-    parts.print_into(&mut out);
-    check(&out)?;
-    cx.targets.main.uri = Some(Bytes::from(out));
     Ok(())
 }
 
-fn set_host_port(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
-    let given = as_text(value).unwrap_or_default();
-    let given = std::str::from_utf8(&given).map_err(|_| refused("not a host"))?;
-    let (host, port) = tocsin_net::split_host_port(given).map_err(|_| refused("not a host and port"))?;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    rewrite(cx, &Change::HostPort(host.as_bytes(), port))
+/// A part of a URI that is replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    User,
+    /// The user, which may be empty: that makes it no URI.
+    Prefixed,
+    UserAndPassword,
+    Host,
+    HostPort,
+    Port,
 }
 
-fn change_user(cx: &mut Context, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), WriteError> {
-    let user = change(uri(cx).and_then(|u| u.user()).unwrap_or_default());
-    rewrite(cx, &Change::User(Some(&user)))
+/// The text of `uri` with a part replaced, or taken out.
+fn replaced(uri: UriText<'_>, part: Part, new: Option<&[u8]>) -> Vec<u8> {
+    let given = new.filter(|new| !new.is_empty());
+    let mut uri = uri;
+    match part {
+        Part::User => uri.user = given,
+        Part::Prefixed => uri.user = new,
+        Part::UserAndPassword => (uri.user, uri.password) = (given, None),
+        Part::Host => uri.host = new.unwrap_or_default(),
+        Part::HostPort => (uri.host, uri.port) = (new.unwrap_or_default(), None),
+        Part::Port => uri.port = given,
+    }
+    uri.print()
+}
+
+fn rewrite(cx: &mut Context, part: Part, new: Option<&[u8]>) -> Result<(), WriteError> {
+    let uri = current(cx).ok_or_else(|| refused("the Request-URI cannot be read"))?;
+    let new = replaced(uri, part, new);
+    check(&new)?;
+    cx.targets.main.uri = Some(Bytes::from(new));
+    Ok(())
+}
+
+fn rewrite_hop(cx: &mut Context, part: Part, new: Option<&[u8]>) -> Result<(), WriteError> {
+    let uri = hop(cx).ok_or_else(|| refused("there is no next hop that could be changed"))?;
+    let new = replaced(uri, part, new);
+    check(&new)?;
+    cx.targets.main.next_hop = Some(Bytes::from(new));
+    Ok(())
+}
+
+/// Takes so many characters off the user; all of them if it has not so many.
+fn strip(cx: &mut Context, count: &Value, cut: fn(&[u8], usize) -> Option<&[u8]>) -> Result<(), WriteError> {
+    let count = count.to_int().and_then(|n| usize::try_from(n).ok());
+    let count = count.ok_or_else(|| refused("the count cannot be negative"))?;
+    let user = current(cx).and_then(|uri| uri.user).unwrap_or_default();
+    let user = Bytes::new(cut(user, count).unwrap_or_default());
+    rewrite(cx, Part::User, Some(&user))
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
+use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes};
 use tocsin_sip::UriRef;
 
 use super::values::as_text;
@@ -10,18 +10,15 @@ use crate::context::Context;
 use crate::forward;
 use crate::server::Server;
 use crate::sockets::Listener;
-use crate::target::Target;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const DESTINATION: &[Param] = &[Param::optional("destination", ParamKind::Str)];
-    const BRANCH: &[Param] = &[Param::optional("uri", ParamKind::Str), Param::optional("q", ParamKind::Str)];
     const MYSELF: &[Param] =
         &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
     const PORT: &[Param] = &[Param::optional("port", ParamKind::Int)];
     const SOCKET: &[Param] = &[Param::required("socket", ParamKind::Str)];
-    let requests = Routes::REQUEST | Routes::FAILURE;
     vec![
-        Function::new("forward", DESTINATION, requests, |_| {
+        Function::new("forward", DESTINATION, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Some(destination) = as_text(&arguments[0]) {
                     cx.targets.main.next_hop = Some(destination_uri(&destination));
@@ -31,15 +28,18 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .asynchronous(),
-        Function::new("append_branch", BRANCH, requests, |_| {
-            let call: Call<Context> = Rc::new(|cx, arguments| append_branch(cx, &arguments[0]).into());
-            Ok(call)
-        }),
         Function::new("is_myself", MYSELF, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let host = as_text(&arguments[0]).unwrap_or_default();
-                let port = arguments[1].to_int().and_then(|n| u16::try_from(n).ok());
-                cx.server().network.sockets.is_myself(&host, port).into()
+                // 0 is any port, and so is none
+                let port =
+                    arguments[1].to_int().and_then(|n| u16::try_from(n).ok()).filter(|port| *port != 0);
+                let sockets = &cx.server().network.sockets;
+                let is_myself = match port {
+                    Some(_) => sockets.is_myself(&host, port),
+                    None => sockets.is_myself_at_any_port(&host),
+                };
+                (host.is_empty() || is_myself).into()
             });
             Ok(call)
         }),
@@ -52,7 +52,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             });
             Ok(call)
         }),
-        Function::new("force_tcp_alias", PORT, Routes::REQUEST, |_| {
+        Function::new("force_tcp_alias", PORT, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let port = arguments[0].to_int().and_then(|n| u16::try_from(n).ok());
                 let port = port.or_else(|| cx.message.via().ok().and_then(|via| via.port()));
@@ -73,7 +73,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
 }
 
 fn plain(name: &'static str, act: fn(&mut Context) -> bool) -> Function<Context> {
-    Function::new(name, &[], Routes::REQUEST | Routes::FAILURE | Routes::BRANCH, move |_| {
+    Function::new(name, &[], Routes::ANY, move |_| {
         let call: Call<Context> = Rc::new(move |cx, _| act(cx).into());
         Ok(call)
     })
@@ -91,18 +91,6 @@ pub fn destination_uri(text: &Bytes) -> Bytes {
         }
         _ => Bytes::from(format!("sip:{text}")),
     }
-}
-
-fn append_branch(cx: &mut Context, uri: &Value) -> bool {
-    let branch = match as_text(uri) {
-        Some(uri) if UriRef::parse(&uri).is_ok() => Target { uri: Some(uri), q: -1, ..Target::default() },
-        Some(uri) => {
-            tracing::error!("append_branch: `{}` is not a URI", uri.lossy());
-            return false;
-        }
-        None => Target { uri: Some(Bytes::new(cx.request_uri())), ..cx.targets.main.clone() },
-    };
-    cx.targets.append(branch)
 }
 
 /// The listener called `udp:127.0.0.1:5060`, or by its tag.

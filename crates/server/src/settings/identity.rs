@@ -47,5 +47,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Sets(|settings, value| {
             set(&mut settings.identity.directory, text(value).map(|path| Some(PathBuf::from(&*path))))
         }),
-    ),
+    )
+    .older(&["workdir"]),
 ];

@@ -27,6 +27,12 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "Lines that the script writes with xlog() above this level are not written.",
         Sets(|settings, value| set(&mut settings.xlog_level, level(value))),
     ),
+    Parameter::without_effect(
+        "log_stdout",
+        Kind::Switch,
+        "Writes the log to standard output.",
+        "the log goes to standard error: stderror_enabled",
+    ),
     Parameter::new(
         "stderror_enabled",
         Kind::Switch,

@@ -18,13 +18,15 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Kind::AnyNumber,
         "The log level of dumps of the memory.",
         "memory is not dumped into the log",
-    ),
+    )
+    .older(&["mem_dump"]),
     Parameter::without_effect(
         "memlog",
         Kind::AnyNumber,
         "The log level of lines about each allocation.",
         "allocations are not logged",
-    ),
+    )
+    .older(&["mem_log"]),
     Parameter::without_effect(
         "shm_hash_split_percentage",
         Kind::AnyNumber,

@@ -22,7 +22,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     .older(&["listen"]),
     Parameter::new(
         "alias",
-        Kind::Socket,
+        Kind::Alias,
         Unset("none"),
         "A further name of this server: a request to it counts as one to the server itself. May be given several times; \
          `accept_subdomain` includes the names below it.",

@@ -82,7 +82,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Number(0),
         "Time that sending over a connection may take before it is logged and E_CORE_THRESHOLD is raised; 0 is off.",
         Sets(|settings, value| set(&mut settings.tcp.threshold_us, number(value))),
-    ),
+    )
+    .older(&["tcpthreshold"]),
     Parameter::new(
         "tcp_keepalive",
         Kind::Switch,

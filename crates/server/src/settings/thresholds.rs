@@ -16,14 +16,16 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "Time that the script may take for a message before it is logged with its slowest actions and E_CORE_THRESHOLD is \
          raised; 0 is off.",
         Sets(|settings, value| set(&mut settings.exec_msg_threshold, number(value))),
-    ),
+    )
+    .older(&["execmsgthreshold"]),
     Parameter::new(
         "exec_dns_threshold",
         MICROSECONDS,
         Number(0),
         "Time that a look-up in DNS may take before it is logged and E_CORE_THRESHOLD is raised; 0 is off.",
         Sets(|settings, value| set(&mut settings.exec_dns_threshold, number(value))),
-    ),
+    )
+    .older(&["execdnsthreshold"]),
     Parameter::new(
         "event_pkg_threshold",
         PERCENT,

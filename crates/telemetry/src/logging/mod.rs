@@ -20,7 +20,7 @@ pub use event::{tell_lines, tell_no_lines, untold};
 pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 pub use line::first_line;
-pub use output::{LogSettings, level, set_level, share_level, start, wanted};
+pub use output::{LogSettings, level, own_level, set_level, set_own_level, share_level, start, wanted};
 
 /// Lets lines go to standard error until the configuration is known.
 pub fn start_early(settings: &LogSettings) {
@@ -41,6 +41,16 @@ pub fn line_untold(level: Level, text: &str) {
     if wanted(level) {
         write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
     }
+}
+
+/// Writes one line of a script's `xlog()`, which has a level of its own: that of the log is not asked.
+pub fn script_line(level: Level, text: &str) {
+    write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+}
+
+/// As [`script_line()`], and raises no `E_CORE_LOG`.
+pub fn script_line_untold(level: Level, text: &str) {
+    write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
 }
 
 /// Writes one line about what goes wrong in a line of the script, if its level is wanted; of many that come from there

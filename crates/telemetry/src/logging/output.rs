@@ -101,9 +101,23 @@ pub fn set_level(new: i32) {
     SHARED_LEVEL.get().map_or_else(|| EARLY_LEVEL.store(new, Relaxed), |level| level.store(new, Relaxed));
 }
 
+/// The level of this process alone; there is none while it is `i32::MIN`.
+static OWN_LEVEL: AtomicI32 = AtomicI32::new(i32::MIN);
+
+/// Sets a level for this process, or lets the one that all share count again.
+pub fn set_own_level(new: Option<i32>) {
+    OWN_LEVEL.store(new.unwrap_or(i32::MIN), Relaxed);
+}
+
+/// The level in force in this process: its own, unless the one that all share is lower.
+pub fn own_level() -> i32 {
+    let (own, shared) = (OWN_LEVEL.load(Relaxed), level());
+    if own == i32::MIN { shared } else { own.min(shared) }
+}
+
 /// Whether lines of `level` are written.
 pub fn wanted(level: Level) -> bool {
-    level as i32 <= self::level()
+    level as i32 <= own_level()
 }
 
 /// The level until the configuration is known.

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::settings::{Parameter, TOPICS, parameter};
 
+use super::variables;
+
 /// A page of `docs/reference`.
 pub(super) struct Page {
     /// The name of its file, without `.md`.
@@ -13,9 +15,10 @@ pub(super) struct Page {
 }
 
 /// All pages.
-pub(super) const PAGES: [Page; 2] = [
+pub(super) const PAGES: [Page; 3] = [
     Page { name: "core-parameters", write: core_parameters },
     Page { name: "transformations", write: transformations },
+    Page { name: "variables", write: variables::page },
 ];
 
 /// The page of this name.
@@ -25,7 +28,7 @@ pub(super) const PAGES: [Page; 2] = [
 pub(super) fn text(name: &str) -> Result<String, String> {
     let page = PAGES.iter().find(|page| page.name == name);
     page.map(|page| (page.write)()).ok_or_else(|| {
-        let known = PAGES.map(|page| format!("`{}`", page.name)).join(" and ");
+        let known = PAGES.map(|page| format!("`{}`", page.name)).join(", ");
         format!("there is no page `{name}`: there are {known}")
     })
 }
@@ -146,7 +149,7 @@ mod tests {
                 page.name
             );
         }
-        assert!(text("nosuch").unwrap_err().contains("`core-parameters` and `transformations`"));
+        assert!(text("nosuch").unwrap_err().contains("`core-parameters`, `transformations`"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! `tocsin doc`: what a configuration can name - core parameters and transformations -, from the rows in which it is declared:
+//! `tocsin doc`: what a configuration can name - core parameters, variables and transformations -, from the rows in which it is declared:
 //! as a list, one by one, as JSON, and as the pages of `docs/reference`.
 
 mod json;
 mod list;
 mod markdown;
 mod show;
+mod variables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::answer::Answer;
 pub(crate) enum Asked {
     /// Each name on a line.
     List,
-    /// All about one of them.
+    /// All about one of them, or about a variable.
     Show(String),
     /// Everything, for machines.
     Json,
@@ -43,6 +44,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
 pub(crate) fn run(asked: &Asked) -> ExitCode {
     let text = match asked {
         Asked::List => Ok(list::text()),
+        Asked::Show(name) if name.starts_with('$') => variables::show(name),
         Asked::Show(name) => show::text(name),
         Asked::Json => Ok(json::text()),
         Asked::Markdown(page) => markdown::text(page),
@@ -57,12 +59,12 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("tocsin doc")
         .no_binary_name(true)
-        .about("The core parameters and transformations of a configuration: what they take, and what they do")
-        .arg(Arg::new("name").help("a parameter or transformation; without one, all are listed"))
+        .about("The core parameters, variables and transformations of a configuration: what they take, and what they do")
+        .arg(Arg::new("name").help("a parameter, a transformation or a variable such as '$ru'; without one, all are listed"))
         .arg(flag("json").help("everything, as JSON").conflicts_with("name"))
         .arg(
             flag("markdown")
-                .help("a reference page, as Markdown: `core-parameters` or, if it is the name, `transformations`")
+                .help("a reference page, as Markdown: `core-parameters` or the one that is named")
                 .conflicts_with("json"),
         )
 }
@@ -82,6 +84,7 @@ mod tests {
         assert_eq!(asked("--json"), Ok(Asked::Json));
         assert_eq!(asked("--markdown"), Ok(Asked::Markdown("core-parameters".to_owned())));
         assert_eq!(asked("--markdown transformations"), Ok(Asked::Markdown("transformations".to_owned())));
+        assert_eq!(asked("$ru"), Ok(Asked::Show("$ru".to_owned())));
         assert!(asked("--json log_level").is_err());
     }
 }

@@ -1,0 +1,136 @@
+//! Small functions of the core that write variables: `pv_printf()`, `get_timestamp()`, `construct_uri()`.
+
+use std::rc::Rc;
+
+use tocsin_script::{Bound, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
+
+use super::values::as_text;
+use crate::context::{Advertised, Context};
+use crate::time;
+
+pub(super) fn functions() -> Vec<Function<Context>> {
+    vec![
+        pv_printf(),
+        get_timestamp(),
+        construct_uri(),
+        advertised_address(),
+        advertised_port(),
+        cache_raw_query(),
+    ]
+}
+
+fn pv_printf() -> Function<Context> {
+    const PARAMS: &[Param] =
+        &[Param::required("variable", ParamKind::Output), Param::required("text", ParamKind::Str)];
+    Function::new("pv_printf", PARAMS, Routes::ANY, |site| {
+        let to = site.variable(0);
+        let call: Call<Context> =
+            Rc::new(move |cx, arguments| put(cx, to.as_deref(), arguments[1].clone()).into());
+        Ok(call)
+    })
+}
+
+fn get_timestamp() -> Function<Context> {
+    const PARAMS: &[Param] =
+        &[Param::required("seconds", ParamKind::Output), Param::required("microseconds", ParamKind::Output)];
+    Function::new("get_timestamp", PARAMS, Routes::ANY, |site| {
+        let (seconds, micros) = (site.variable(0), site.variable(1));
+        let call: Call<Context> = Rc::new(move |cx, _| {
+            let (now, rest) = (time::unix_seconds() as i64, i64::from(time::microseconds()));
+            let done = put(cx, seconds.as_deref(), Value::Int(now));
+            (done && put(cx, micros.as_deref(), Value::Int(rest))).into()
+        });
+        Ok(call)
+    })
+}
+
+/// Without a scheme or a host nothing is made; the answer is the same.
+fn construct_uri() -> Function<Context> {
+    const PARAMS: &[Param] = &[
+        Param::required("scheme", ParamKind::Str),
+        Param::optional("user", ParamKind::Str),
+        Param::required("host", ParamKind::Str),
+        Param::optional("port", ParamKind::Str),
+        Param::optional("parameters", ParamKind::Str),
+        Param::required("result", ParamKind::Output),
+    ];
+    Function::new("construct_uri", PARAMS, Routes::ANY, |site| {
+        let result = site.variable(5);
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let part = |at: usize| as_text(&arguments[at]).unwrap_or_default();
+            let (scheme, user, host, port, rest) = (part(0), part(1), part(2), part(3), part(4));
+            if scheme.is_empty() || host.is_empty() {
+                return Outcome::TRUE;
+            }
+            let mut uri = [&*scheme, b":"].concat();
+            for (before, text, behind) in
+                [("", &user, "@"), ("", &host, ""), (":", &port, ""), (";", &rest, "")]
+            {
+                if !text.is_empty() {
+                    uri.extend_from_slice(&[before.as_bytes(), text, behind.as_bytes()].concat());
+                }
+            }
+            put(cx, result.as_deref(), Value::Str(Bytes::from(uri))).into()
+        });
+        Ok(call)
+    })
+}
+
+fn advertised_address() -> Function<Context> {
+    const PARAMS: &[Param] = &[Param::required("address", ParamKind::Str)];
+    Function::new("set_advertised_address", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let host = as_text(&arguments[0]).filter(|host| is_host(host));
+            let Some(host) = host else { return Outcome::FALSE };
+            cx.advertised.get_or_insert_with(Box::<Advertised>::default).host = Some(host);
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+/// Whether a text can stand as host in a Via.
+fn is_host(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:_".contains(byte))
+}
+
+fn advertised_port() -> Function<Context> {
+    const PARAMS: &[Param] = &[Param::required("port", ParamKind::Str)];
+    Function::new("set_advertised_port", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let port = as_text(&arguments[0]).and_then(|port| std::str::from_utf8(&port).ok()?.parse().ok());
+            let Some(port) = port else { return Outcome::FALSE };
+            cx.advertised.get_or_insert_with(Box::<Advertised>::default).port = Some(port);
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+/// No key-value store that is there has a language of its own for queries.
+fn cache_raw_query() -> Function<Context> {
+    const PARAMS: &[Param] = &[
+        Param::required("storage_id", ParamKind::Str),
+        Param::required("query", ParamKind::Str),
+        Param::optional("results", ParamKind::Outputs),
+    ];
+    Function::new("cache_raw_query", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|_, arguments| {
+            let id = as_text(&arguments[0]).unwrap_or_default();
+            tracing::error!("cache_raw_query: the key-value store `{}` takes no queries", id.lossy());
+            Outcome::FALSE
+        });
+        Ok(call)
+    })
+}
+
+fn put(cx: &mut Context, to: Option<&Bound<Context>>, value: Value) -> bool {
+    let Some(to) = to else { return true };
+    match to.write(cx, value, Store::Set) {
+        Ok(()) => true,
+        Err(cause) => {
+            tracing::error!("{}: {cause}", to.text());
+            false
+        }
+    }
+}
