@@ -62,7 +62,7 @@ pub use source::{
 };
 pub use transformations::{
     CLASSES as TRANSFORMATIONS, Class as TransformationClass, Kind as TransformationKind,
-    Parameter as TransformationParameter, Transformation,
+    Parameter as TransformationParameter, Transformation, find as find_transformation,
 };
 pub use value::{Bytes, MAX_STRING_BYTES, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};

@@ -78,7 +78,7 @@ pub const CLASSES: &[Class] = &[
 ];
 
 /// The transformation of this name, letters of either case, and the index in it: 2 in `nameaddr.2.uri`.
-fn find(name: &str) -> Option<(&'static Transformation, i64)> {
+pub fn find(name: &str) -> Option<(&'static Transformation, i64)> {
     let named = |name: &str| all().find(|row| row.name.eq_ignore_ascii_case(name));
     named(name).map(|row| (row, 0)).or_else(|| {
         let (class, rest) = name.split_once('.')?;

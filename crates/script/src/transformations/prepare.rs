@@ -212,6 +212,7 @@ impl<C: Host> Site<'_, C> {
 
     fn error(&self, what: std::fmt::Arguments<'_>) -> ArgError {
         ArgError::new(format!("{}: {what}", self.row.usage()))
+            .with_help(format!("tocsin doc {} says what it takes", self.row.name))
     }
 }
 

@@ -291,6 +291,8 @@ fn what_is_written_wrong_is_explained() {
         let errors =
             check(&format!("route {{ $var(out) = $(rm{{{written}}}); }}")).err().unwrap().to_string();
         assert!(errors.contains(expected), "{written}: {errors}");
+        let help = if expected.starts_with('{') { "says what it takes" } else { "did you mean" };
+        assert!(errors.contains(help), "{written}: {errors}");
     }
     let errors = check("route { $var(out) = $(rm{s.lne}); }").err().unwrap().to_string();
     assert!(errors.contains("did you mean `s.len`?"), "{errors}");

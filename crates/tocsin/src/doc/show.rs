@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tocsin_script::{TRANSFORMATIONS, Transformation};
+use tocsin_script::{TRANSFORMATIONS, Transformation, find_transformation};
 use tocsin_server::declared::Declared;
 use tocsin_server::settings::{Parameter, parameter, parameters};
 
@@ -15,7 +15,7 @@ const SIMILAR_ENOUGH: f64 = 0.7;
 /// There is no such name. The text names the nearest one.
 pub(super) fn text(name: &str) -> Result<String, String> {
     let bare = name.trim_start_matches('{').trim_end_matches('}');
-    if let Some(row) = transformations().find(|row| row.name.eq_ignore_ascii_case(bare)) {
+    if let Some((row, _)) = find_transformation(bare) {
         return Ok(transformation(row));
     }
     parameter(name).map(|found| shown(name, found)).ok_or_else(|| {
@@ -107,6 +107,7 @@ mod tests {
 
     #[test]
     fn a_transformation_may_stand_in_its_braces() {
+        assert!(text("{nameaddr.1.uri}").unwrap().starts_with("{nameaddr[.index].uri}\n"));
         for name in ["s.substr", "{s.substr}", "S.SUBSTR"] {
             let text = text(name).unwrap();
             assert!(
