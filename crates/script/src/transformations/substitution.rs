@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use regex::bytes::{CaptureLocations, Match, Regex};
 
@@ -26,6 +27,14 @@ pub(super) const ROWS: &[Transformation] = &[Transformation {
           is invalid or matches an empty text.",
     effect: Effect::Substitute,
 }];
+
+/// Replacing all matches of a text takes at most this long. Each match is found in time in proportion to the
+/// rest of the text, but there may be as many as it has letters.
+const MAX_SUBSTITUTION_TIME: Duration = Duration::from_millis(500);
+/// Matches between two looks at the clock.
+const LOOK_EVERY: u32 = 64;
+/// What passes between two looks counts at most so much: the process may have been stopped.
+const LONGEST_STEP_MS: u64 = 100;
 
 /// What to replace, and by what.
 pub(super) struct Substitution<C> {
@@ -162,6 +171,40 @@ fn up_to(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &text[end + 1..]))
 }
 
+/// The time that a substitution has taken.
+#[derive(Default)]
+struct Watch {
+    matches: u32,
+    looked_at: u64,
+    ran_ms: u64,
+}
+
+impl Watch {
+    /// One more match is to be replaced: whether that is too much. It is reported.
+    fn is_over<C: Host>(&mut self, host: &mut C) -> bool {
+        self.matches += 1;
+        if !self.matches.is_multiple_of(LOOK_EVERY) {
+            return false;
+        }
+        let now = host.now_ms();
+        if self.matches > LOOK_EVERY {
+            self.ran_ms += now.saturating_sub(self.looked_at).min(LONGEST_STEP_MS);
+        }
+        self.looked_at = now;
+        if Duration::from_millis(self.ran_ms) <= MAX_SUBSTITUTION_TIME {
+            return false;
+        }
+        let run = &host.vars().run;
+        let (table, at) = (run.table.clone(), run.at);
+        if let Some(table) = table {
+            let most = MAX_SUBSTITUTION_TIME.as_millis();
+            let message = format!("{{re.subst}} took more than {most} ms: the result is NULL");
+            host.script_error(table.place(at), &message);
+        }
+        true
+    }
+}
+
 impl<C: Host> Substitution<C> {
     pub(super) fn apply(&self, host: &mut C, text: &[u8]) -> Value {
         if text.is_empty() {
@@ -170,13 +213,14 @@ impl<C: Host> Substitution<C> {
         let mut groups = self.captures.then(|| self.regex.capture_locations());
         let mut out = Vec::new();
         let mut copied = 0;
+        let mut watch = Watch::default();
         while copied < text.len() {
             let found = match &mut groups {
                 Some(groups) => self.regex.captures_read_at(groups, text, copied),
                 None => self.regex.find_at(text, copied),
             };
             let Some(found) = found else { break };
-            if found.is_empty() || out.len() > MAX_STRING_BYTES {
+            if found.is_empty() || out.len() > MAX_STRING_BYTES || watch.is_over(host) {
                 return Value::Null;
             }
             out.extend_from_slice(&text[copied..found.start()]);

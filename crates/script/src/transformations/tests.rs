@@ -258,6 +258,19 @@ fn a_text_that_names_itself_ends() {
 }
 
 #[test]
+fn a_substitution_that_takes_long_is_given_up() {
+    let program = crate::testing::program("route { keep($(avp(x){re.subst,/a/b/g})); }");
+    let route = program.route(crate::RouteKind::Request, b"").unwrap();
+    let text = Value::str("a".repeat(64 * 10).as_bytes());
+    for (tick_ms, given_up) in [(0, false), (40, false), (99, true), (10_000, true)] {
+        let mut host = crate::testing::TestHost { list: vec![text.clone()], tick_ms, ..Default::default() };
+        let _ = program.start(route).run(&program, &mut host);
+        assert_eq!(host.out.is_null(), given_up, "{tick_ms}");
+        assert_eq!(host.errors.iter().any(|error| error.contains("took more than 500 ms")), given_up);
+    }
+}
+
+#[test]
 fn an_address_is_not_looked_up() {
     gives("127.0.0.1", "{ip.resolve}", "127.0.0.1");
     gives("[::1]", "{ip.resolve}", "0:0:0:0:0:0:0:1");
