@@ -116,6 +116,7 @@ impl<C: Host> Names<C> {
             name: reference.name.as_str().into(),
             accessor,
             index,
+            context: reference.context,
             transforms: prepared.transforms,
             unprinted: prepared.unprinted,
             looks_up: prepared.looks_up,

@@ -5,20 +5,25 @@ use std::collections::BTreeMap;
 use crate::call::Host;
 use crate::global::MAX_WHILE_LOOPS;
 use crate::language;
-use crate::library::{Global, GlobalKind, Library, ModuleSpec};
+use crate::library::{Global, GlobalKind, Library, ModuleSpec, Slots};
 
 impl<C: Host> Library<C> {
     /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
     /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line` and `$cfg_file`.
     pub fn new() -> Self {
-        let mut library =
-            Self { globals: BTreeMap::new(), core: ModuleSpec::new("core"), modules: BTreeMap::new() };
+        let slots = Slots::default();
+        let mut library = Self {
+            globals: BTreeMap::new(),
+            core: ModuleSpec::new("core"),
+            slots: slots.clone(),
+            modules: BTreeMap::new(),
+        };
         library.global(Global {
             name: MAX_WHILE_LOOPS,
             kind: GlobalKind::Int,
             doc: "how often a loop may run before it is stopped",
         });
-        library.core.variables = language::variables();
+        library.core.variables = language::variables(slots);
         library
     }
 }

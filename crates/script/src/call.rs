@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
 
+use crate::reference::Context;
 use crate::route::RouteId;
 use crate::source::Place;
 use crate::value::{Bytes, Value};
@@ -86,6 +87,12 @@ pub trait Host: Sized + 'static {
 
     /// `launch()` was run: carry on with `launch.outcome` beside the script, then run `launch.report`.
     fn launch(&mut self, launch: Launch<Self>);
+
+    /// Reads a variable of another message than the one under way: `$(<reply>...)`. By default there is no other.
+    fn in_context(&mut self, which: Context, read: &mut dyn FnMut(&mut Self) -> Value) -> Value {
+        let _ = which;
+        read(self)
+    }
 
     /// An assignment or a function has been done, and what follows is not yet: nothing of the script is under way.
     fn between_statements(&mut self) {}

@@ -69,6 +69,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
     let mut program = Program {
         source,
         warnings,
+        slots: library.slots.clone(),
         globals: tree
             .globals
             .into_iter()

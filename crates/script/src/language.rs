@@ -1,19 +1,16 @@
 //! The variables that belong to the language itself (manual, "Core Variables").
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::call::Host;
-use crate::library::{Indexes, Naming, Variable};
+use crate::library::{Indexes, Naming, Slots, Variable};
 use crate::route::{RouteId, RouteTable};
 use crate::value::{Bytes, Value};
 use crate::variable::{Accessor, Index, Store, SubName, WriteError};
 use crate::vars::Run;
 
 /// `$var`, `$rc` and what else the machine itself answers for.
-pub(crate) fn variables<C: Host>() -> Vec<Variable<C>> {
-    let slots = Rc::new(RefCell::new(HashMap::<Bytes, u32>::new()));
+pub(crate) fn variables<C: Host>(slots: Slots) -> Vec<Variable<C>> {
     vec![
         Variable::declared(
             "var",

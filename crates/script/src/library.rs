@@ -1,12 +1,14 @@
 //! The names a configuration may use: the host registers its parameters, functions, variables and modules here, and the
 //! compiler looks them up. Transformations belong to the language.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::call::{Call, Host};
 use crate::route::{RouteKind, Routes};
 use crate::site::{ArgError, Site, VarSite};
+use crate::value::Bytes;
 use crate::variable::Accessor;
 
 /// A global parameter.
@@ -291,10 +293,15 @@ impl<C: Host> Clone for Variable<C> {
     }
 }
 
+/// The place of each `$var(name)`.
+pub(crate) type Slots = Rc<RefCell<HashMap<Bytes, u32>>>;
+
 /// All names a configuration may use.
 pub struct Library<C: Host> {
     pub(crate) globals: BTreeMap<&'static str, Global>,
     pub(crate) core: ModuleSpec<C>,
+    /// The places of `$var`, by name.
+    pub(crate) slots: Slots,
     pub(crate) modules: BTreeMap<&'static str, ModuleSpec<C>>,
 }
 

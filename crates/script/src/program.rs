@@ -6,11 +6,13 @@ use crate::call::Host;
 use crate::code::Op;
 use crate::diagnostics::{Diagnostic, Diagnostics, Errors};
 use crate::global::{GlobalSetting, GlobalValue};
+use crate::library::Slots;
 use crate::route::RouteKind;
 use crate::route::{RouteId, RouteTable};
 use crate::source::Place;
 use crate::source::{SourceMap, Span};
 use crate::value::{Bytes, Value};
+use crate::vars::ScriptVars;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -60,6 +62,7 @@ impl fmt::Display for Statement<'_> {
 pub struct Program<C: Host> {
     pub(crate) source: SourceMap,
     pub(crate) warnings: Vec<String>,
+    pub(crate) slots: Slots,
     pub(crate) globals: Vec<GlobalSetting>,
     pub(crate) modules: Vec<String>,
     pub(crate) settings: Vec<ModuleSetting>,
@@ -87,6 +90,13 @@ impl<C: Host> Program<C> {
     /// Ends scripts that run so long without a wait, instead of [`DEFAULT_MAX_STRETCH`](crate::DEFAULT_MAX_STRETCH).
     pub fn limit_stretch(&mut self, most: Duration) {
         self.max_stretch = most;
+    }
+
+    /// Gives `$var(name)` a value before a script runs. One that the script does not name is left out.
+    pub fn set_variable(&self, vars: &mut ScriptVars, name: &Bytes, value: Value) {
+        if let Some(slot) = self.slots.borrow().get(name) {
+            vars.set_slot(*slot, value);
+        }
     }
 
     /// What can be used and is probably not meant so, each with its place, in one line.

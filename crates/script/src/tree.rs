@@ -82,6 +82,11 @@ pub(crate) enum StatementKind {
     Exit,
     Drop,
     Break,
+    /// `assert(condition, text)`: the call that follows if the condition is false.
+    Assert {
+        condition: Expr,
+        failed: CallTree,
+    },
     Async {
         call: CallTree,
         route: Expr,

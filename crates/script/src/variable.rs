@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::call::Host;
 use crate::expression::Expr;
+use crate::reference::Context;
 use crate::value::{Bytes, Value};
 
 /// An index at which no list has a value.
@@ -121,6 +122,8 @@ pub struct Bound<C> {
     pub(crate) name: Box<str>,
     pub(crate) accessor: Rc<dyn Accessor<C>>,
     pub(crate) index: BoundIndex<C>,
+    /// Which message it speaks of, if not of the one under way.
+    pub(crate) context: Option<Context>,
     pub(crate) transforms: Box<[Transform<C>]>,
     /// One more, that printing leaves out.
     pub(crate) unprinted: Option<Transform<C>>,
@@ -160,7 +163,7 @@ impl<C: Host> Bound<C> {
 
     /// The value of another index than the one written: functions walk lists with it.
     pub fn read_at(&self, host: &mut C, index: Index) -> Value {
-        let value = self.accessor.read(host, index);
+        let value = self.value_at(host, index);
         let transforms = self.transforms.iter().chain(&self.unprinted);
         transforms.fold(value, |value, transform| transform(host, value))
     }
@@ -173,11 +176,19 @@ impl<C: Host> Bound<C> {
     /// Adds the value to a format string.
     pub fn print(&self, host: &mut C, out: &mut Vec<u8>) {
         let index = self.index(host);
-        if self.transforms.is_empty() {
+        if self.transforms.is_empty() && self.context.is_none() {
             return self.accessor.print(host, index, out);
         }
-        let value = self.accessor.read(host, index);
+        let value = self.value_at(host, index);
         self.transforms.iter().fold(value, |value, transform| transform(host, value)).append_to(out);
+    }
+
+    /// The value before its transformations, in the context that is written before its name.
+    fn value_at(&self, host: &mut C, index: Index) -> Value {
+        match self.context {
+            None => self.accessor.read(host, index),
+            Some(which) => host.in_context(which, &mut |host| self.accessor.read(host, index)),
+        }
     }
 
     /// Gives it a value, as `=` and `:=` do.
@@ -200,9 +211,9 @@ impl<C: Host> Bound<C> {
         self.accessor.write(host, index, value, store)
     }
 
-    /// Whether it has no transformations.
+    /// Whether it has neither transformations nor a context.
     fn is_plain(&self) -> bool {
-        self.transforms.is_empty() && self.unprinted.is_none()
+        self.transforms.is_empty() && self.unprinted.is_none() && self.context.is_none()
     }
 
     /// The number that stands beside a text that it holds.

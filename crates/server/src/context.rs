@@ -5,6 +5,7 @@ use tocsin_sip::{Edits, Kind, Message};
 
 use crate::avps::Avps;
 use crate::flow::Received;
+use crate::logging::Level;
 use crate::name_look_ups::NameLookUps;
 use crate::server::Server;
 use crate::slowest::Slowest;
@@ -45,6 +46,10 @@ pub struct Advertised {
 /// Why a message cannot be served, for the error route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageError {
+    /// 1 if the message cannot be read, 4 if an assertion failed.
+    pub class: u8,
+    /// How grave it is: the lower, the graver.
+    pub level: u8,
     /// In words.
     pub info: Bytes,
     /// The status of the reply that suits.
@@ -73,8 +78,12 @@ pub struct Context {
     pub serialized: Vec<Target>,
     /// What our Via names instead of the listener, if the script says so.
     pub advertised: Option<Box<Advertised>>,
+    /// `$T_fr_timeout` and `$T_fr_inv_timeout` in seconds, if the script set them.
+    pub final_timeouts: [Option<u32>; 2],
     /// `$xlog_level`, if the script set one.
     pub xlog_level: Option<i32>,
+    /// The level at which statements are logged, if `script_trace()` asked for it.
+    pub traced: Option<(Level, Bytes)>,
     /// What is wrong with the message, in an error route.
     pub error: Option<MessageError>,
     /// Message flags (`setflag`), kept with the transaction.
@@ -126,7 +135,9 @@ impl Context {
             avps: Avps::default(),
             serialized: Vec::new(),
             advertised: None,
+            final_timeouts: [None; 2],
             xlog_level: None,
+            traced: None,
             error: None,
             flags: 0,
             script_flags: 0,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
 
-use tocsin_script::{Bytes, Host, Launch, Place, ScriptVars, Value, Waiting};
+use tocsin_script::{Bytes, Context as Which, Host, Launch, Place, ScriptVars, Value, Waiting};
 
 use crate::context::Context;
 use crate::logging::{self, Level};
@@ -62,7 +62,35 @@ impl Host for Context {
         resolve::look_up_of(self)
     }
 
+    fn in_context(&mut self, which: Which, read: &mut dyn FnMut(&mut Self) -> Value) -> Value {
+        let layer = self.server().registered.transactions.as_ref();
+        let other = match (which, self.message.is_request()) {
+            (Which::Request, true) => return read(self),
+            (Which::Request, false) => layer.and_then(|layer| layer.request_of(self)),
+            (Which::Reply, true) => layer.and_then(|layer| layer.reply_of(self)),
+            // of the reply under way it has no name, as in OpenSIPS
+            (Which::Reply, false) => None,
+        };
+        let Some(other) = other else { return Value::Null };
+        let here = std::mem::replace(&mut self.message, other);
+        let status = self.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.status));
+        let targets = std::mem::take(&mut self.targets);
+        let value = read(self);
+        self.targets = targets;
+        if let (Some(transaction), Some(status)) = (&mut self.transaction, status) {
+            transaction.status = status;
+        }
+        self.message = here;
+        value
+    }
+
     fn between_statements(&mut self) {
+        if let Some((level, info)) = &self.traced
+            && logging::wanted(*level)
+        {
+            let (file, line) = self.vars.place().unwrap_or(("", 0));
+            logging::script_line(*level, &format!("[Script Trace][{file}:{line}][{}]", info.lossy()));
+        }
         self.worker.safe_point();
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tocsin_event::{OwnListener, Transports};
 use tocsin_process::{Kind, MadeFile};
-use tocsin_script::{ModuleSpec, Value};
+use tocsin_script::{Bytes, ModuleSpec, Value};
 use tocsin_shm::{Arena, Sweep};
 use tocsin_sip::Edits;
 
@@ -135,6 +135,8 @@ pub struct Registered {
     pub event_routes: Option<Rc<EventRoutes>>,
     /// Key-value stores.
     pub caches: Caches,
+    /// Variables of the script, with what each process finds in them at first.
+    pub script_variables: Vec<(Bytes, Value)>,
     /// Processes of the modules, by their group.
     pub processes: Vec<ProcessGroup>,
     /// Periodic work.

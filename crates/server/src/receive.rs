@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use tocsin_net::connections::ConnectionId;
-use tocsin_script::{RouteKind, Verdict};
+use tocsin_script::{Bytes, RouteId, RouteKind, Verdict};
 use tocsin_sip::{Kind, Message, Method, Rejection};
 
-use crate::context::Context;
+use crate::context::{Context, MessageError};
 use crate::flow::Received;
 use crate::reply;
 use crate::run::run;
@@ -69,6 +69,9 @@ fn request(mut cx: Context) {
 
 fn request_served(cx: Context, _: Verdict) {
     let server = cx.server();
+    if let (Some(route), true) = (server.error_route, cx.error.is_some() && cx.route == RouteKind::Request) {
+        return run_error_route(cx, route);
+    }
     if !cx.served && cx.message.method() != Method::Ack {
         server.statistics.add(server.counters.drop_requests, 1);
     }
@@ -79,6 +82,13 @@ fn request_served(cx: Context, _: Verdict) {
 fn refuse(mut cx: Context, rejection: Rejection) {
     let server = cx.server();
     tracing::debug!("message from {} refused: {}", cx.received.source, rejection.error());
+    if let (Rejection::Answer { status, .. }, Some(route)) = (rejection, server.error_route)
+        && let Some(error) = message_error(&cx.message, status)
+    {
+        server.statistics.add(server.counters.err_requests, 1);
+        cx.error = Some(error);
+        return run_error_route(cx, route);
+    }
     match rejection {
         Rejection::Answer { status, reason, .. } => {
             server.statistics.add(server.counters.err_requests, 1);
@@ -87,6 +97,29 @@ fn refuse(mut cx: Context, rejection: Rejection) {
         Rejection::Drop { .. } => server.statistics.add(server.counters.bad_msg_hdr, 1),
     }
     done(cx);
+}
+
+/// The script decides what a request is answered with that cannot be served.
+fn run_error_route(mut cx: Context, route: RouteId) {
+    cx.route = RouteKind::Error;
+    run(cx, route, |cx, _| done(cx));
+}
+
+/// What is wrong with a request, in the words of OpenSIPS; `None` if it is not one of the parts that an error route is for.
+fn message_error(message: &Message, status: u16) -> Option<MessageError> {
+    let (part, reason) = match () {
+        () if message.ruri().is_err() => ("r-uri", "bad r-uri"),
+        () if message.from().is_err() => ("From header", "bad header"),
+        () if message.to().is_err() => ("To header", "bad header"),
+        () => return None,
+    };
+    Some(MessageError {
+        class: 1,
+        level: 3,
+        info: Bytes::from(format!("error parsing {part}")),
+        status,
+        reason: Bytes::from(reason),
+    })
 }
 
 fn response(cx: Context) {

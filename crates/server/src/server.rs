@@ -49,6 +49,8 @@ pub struct Server {
     pub main_route: Option<RouteId>,
     /// The unnamed `onreply_route`.
     pub reply_route: Option<RouteId>,
+    /// The route for requests that cannot be served.
+    pub error_route: Option<RouteId>,
     /// Where the server listens, its connections, and how they are served.
     pub network: Network,
     /// Groups whose size follows their load.

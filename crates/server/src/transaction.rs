@@ -1,5 +1,7 @@
 //! What the server asks of a transaction layer. The module tm is one; without it everything is stateless.
 
+use tocsin_sip::Message;
+
 use crate::context::Context;
 use crate::flow::BranchRef;
 use crate::worker::Worker;
@@ -22,6 +24,12 @@ pub trait Transactions {
 
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;
+
+    /// The request of the transaction that the reply of `cx` belongs to, as it came.
+    fn request_of(&self, cx: &Context) -> Option<Message>;
+
+    /// The reply that the failure route of `cx` runs for; `None` if it runs for a time-out.
+    fn reply_of(&self, cx: &Context) -> Option<Message>;
 
     /// Whether the request of `cx` has a transaction that will end without its script: one that was answered, or that
     /// has a branch. `None` when it has no transaction.

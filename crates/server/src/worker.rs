@@ -29,12 +29,11 @@ pub const WAITING_PERCENT: u8 = 85;
 
 /// A message for routes that run for none: OpenSIPS uses one of the same shape.
 const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
-    Via: SIP/2.0/UDP 127.0.0.1\r\n\
-    From: <sip:user@dummy.com>;tag=dummy\r\n\
-    To: <sip:user@dummy.com>\r\n\
+    Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKDUMMY\r\n\
+    From: <sip:from@dummy.com>;tag=1\r\n\
+    To: <sip:to@dummy.com>\r\n\
     Call-ID: dummy-1\r\n\
-    CSeq: 1 DUMMY\r\n\
-    Content-Length: 0\r\n\r\n";
+    CSeq: 1 DUMMY\r\n\r\n";
 
 /// A process, as the code that runs in it sees it. It lives as long as the process.
 pub struct Worker {
@@ -74,7 +73,7 @@ impl Worker {
             streams: OnceCell::new(),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
-            vars: RefCell::new(ScriptVars::default()),
+            vars: RefCell::new(first_variables(server)),
             waiting: Cell::new(0),
             give_up: tokio::sync::Notify::new(),
             private: RefCell::new(PrivateWatch::default()),
@@ -230,7 +229,8 @@ impl Worker {
     /// A context for a route that runs for no message.
     pub fn idle_context(&'static self) -> Option<Context> {
         let message = Message::parse(IDLE_MESSAGE.to_vec(), &self.server.settings.limits).ok()?;
-        let source = SocketAddr::from(([127, 0, 0, 1], 5060));
+        // it came from nowhere
+        let source = SocketAddr::from(([0, 0, 0, 0], 0));
         Some(Context::new(
             self,
             message,
@@ -246,6 +246,15 @@ impl Worker {
     pub(crate) fn take_vars(&self, from: &mut ScriptVars) {
         *self.vars.borrow_mut() = std::mem::take(from);
     }
+}
+
+/// The variables of the script as a process begins with them.
+fn first_variables(server: &Server) -> ScriptVars {
+    let mut vars = ScriptVars::default();
+    for (name, value) in &server.registered.script_variables {
+        server.program.set_variable(&mut vars, name, value.clone());
+    }
+    vars
 }
 
 /// What this process is to connections, if it is a TCP worker.

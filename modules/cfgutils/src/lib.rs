@@ -42,13 +42,13 @@ impl Module for Cfgutils {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         // `lock_pool_size` has no effect: there are no script locks.
-        for (name, advice) in [
-            ("hash_file", "hashes of the configuration are not kept: leave the parameter out"),
-            ("varset", "$var belongs to one process: use shvset and $shv instead"),
-        ] {
-            if setup.parameters.value(name).is_some() {
-                return Err(SetupError::Parameter { module: "cfgutils", name, problem: advice.to_owned() });
-            }
+        if setup.parameters.value("hash_file").is_some() {
+            let problem = "hashes of the configuration are not kept: leave the parameter out".to_owned();
+            return Err(SetupError::Parameter { module: "cfgutils", name: "hash_file", problem });
+        }
+        for line in setup.parameters.all("varset").filter_map(Value::to_bytes) {
+            let wrong = |problem| SetupError::Parameter { module: "cfgutils", name: "varset", problem };
+            setup.registered.script_variables.push(shared::read_setting(&line).map_err(wrong)?);
         }
         let probability = Probability::create(setup)?;
         let shared = SharedVariables::create(setup)?;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn parameters_that_cannot_be_kept_are_refused() {
         for (name, value) in
-            [("varset", "a=i:1"), ("hash_file", "/etc/x"), ("shvset", "a"), ("initial_probability", "101")]
+            [("varset", "a"), ("hash_file", "/etc/x"), ("shvset", "a"), ("initial_probability", "101")]
         {
             let lines = format!("{LINES}modparam(\"cfgutils\", \"{name}\", \"{value}\")");
             let problem = TEST_BED.try_bench(&lines, "route { exit; }").err().unwrap();

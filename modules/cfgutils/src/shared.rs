@@ -81,7 +81,7 @@ impl SharedVariables {
 }
 
 /// `name=i:5` or `name=s:text`.
-fn read_setting(line: &[u8]) -> Result<(Bytes, Value), String> {
+pub(super) fn read_setting(line: &[u8]) -> Result<(Bytes, Value), String> {
     let malformed = || format!("`{}` is not written as name=i:5 or name=s:text", line.escape_ascii());
     let equals = line.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
     let (name, rest) = (line[..equals].trim_ascii(), line[equals + 1..].trim_ascii_start());

@@ -252,9 +252,11 @@ impl Relay {
         let worker = cx.worker;
         let state = cx.server().state::<State>();
         let now = now_ms();
+        let [fr, fr_inv] = final_timeouts(cx);
         let added = state.table.update(&self.id, |t, edit| {
             let mut added = 0;
             // The numbers of the branches stand in their requests already.
+            t.machine.set_final_timeouts(fr, fr_inv);
             let as_numbered = t.machine.branch_count() == self.first;
             for prepared in self.ready.iter().filter(|_| as_numbered) {
                 let Ok(branch) = prepared.store(edit.alloc()) else { break };
@@ -348,6 +350,13 @@ pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) ->
     }
 }
 
+/// `fr_timeout` and `fr_inv_timeout` in milliseconds, as the script has them.
+pub(super) fn final_timeouts(cx: &Context) -> [u32; 2] {
+    let timers = &cx.server().state::<State>().settings.timers;
+    let [fr, fr_inv] = cx.final_timeouts.map(|seconds| seconds.map(|seconds| seconds.saturating_mul(1000)));
+    [fr.unwrap_or(timers.fr), fr_inv.unwrap_or(timers.fr_inv)]
+}
+
 fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<bool, Full> {
     let server = cx.server();
     let state = server.state::<State>();
@@ -356,6 +365,8 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let mut machine = Machine::new(kind, protocol.is_stream(), now, &state.settings.timers)
         .with_policy(state.settings.policy);
+    let [fr, fr_inv] = final_timeouts(cx);
+    machine.set_final_timeouts(fr, fr_inv);
     for prepared in ready {
         if prepared.enter(&mut machine, now).is_none() {
             return Ok(false);

@@ -5,11 +5,12 @@ use tocsin_server::avps::Avps;
 use tocsin_server::flow::BranchRef;
 use tocsin_server::transaction::Transactions;
 use tocsin_server::{Context, TransactionRef, Worker, forward, receive, reply};
-use tocsin_sip::Method;
+use tocsin_sip::{Message, Method};
 
 use super::State;
-use super::act::{AtHand, SEND_FAILED, update};
+use super::act::{AtHand, SEND_FAILED, parse, update};
 use super::failure::{follow_up, store_avps};
+use super::functions::with_transaction;
 use super::machine::BranchId;
 use super::matching::of_reply;
 use super::record::{Branch, Transaction, TransactionId};
@@ -20,6 +21,21 @@ use super::relay;
 pub(super) struct Layer;
 
 impl Transactions for Layer {
+    fn request_of(&self, cx: &Context) -> Option<Message> {
+        let request = with_transaction(cx, |t| t.request.to_vec())?;
+        parse(cx.server(), &request)
+    }
+
+    fn reply_of(&self, cx: &Context) -> Option<Message> {
+        let status = cx.transaction?.status;
+        let reply = with_transaction(cx, |t| {
+            let replies = t.branches.iter().map(|branch| branch.reply.to_vec());
+            let of_status = format!("SIP/2.0 {status} ");
+            replies.into_iter().find(|reply| reply.starts_with(of_status.as_bytes()))
+        })??;
+        parse(cx.server(), &reply)
+    }
+
     fn reply_received(&self, cx: Context) -> Option<Context> {
         let Some((id, branch)) = of_reply(&cx.message) else { return forwarded_or_stray(cx) };
         let state = cx.server().state::<State>();

@@ -1,18 +1,31 @@
 //! The module's variables.
 
-use tocsin_script::{Bytes, Value, Variable};
+use tocsin_script::{Bytes, Value, Variable, WriteError};
 use tocsin_server::Context;
-use tocsin_server::core::computed;
+use tocsin_server::core::{computed, refused, settable};
 use tocsin_server::reply::hex;
 
 use super::functions::{shown_status, with_transaction};
 use super::machine::BranchId;
+use super::relay::final_timeouts;
 
 pub(super) fn all() -> Vec<Variable<Context>> {
     vec![
         computed("T_branch_idx", |cx| {
             cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into()))
         }),
+        settable(
+            "T_fr_timeout",
+            "Seconds that the branches to come may take for their first reply; NULL is what fr_timeout says.",
+            |cx| timeout(cx, 0),
+            |cx, value| set_timeout(cx, 0, value),
+        ),
+        settable(
+            "T_fr_inv_timeout",
+            "Seconds that the branches to come may ring; NULL is what fr_inv_timeout says.",
+            |cx| timeout(cx, 1),
+            |cx, value| set_timeout(cx, 1, value),
+        ),
         computed("T_reply_code", |cx| Value::Int(shown_status(cx).into())),
         computed("T_id", |cx| cx.transaction.map_or(Value::Null, |t| Value::Str(Bytes::new(&hex(t.id))))),
         computed("T_ruri", |cx| Value::Str(Bytes::new(cx.request_uri()))),
@@ -22,4 +35,20 @@ pub(super) fn all() -> Vec<Variable<Context>> {
             status.map_or(Value::Null, |status| Value::Int(status.into()))
         }),
     ]
+}
+
+fn timeout(cx: &Context, which: usize) -> Value {
+    Value::Int(i64::from(final_timeouts(cx)[which] / 1000))
+}
+
+fn set_timeout(cx: &mut Context, which: usize, value: &Value) -> Result<(), WriteError> {
+    cx.final_timeouts[which] = match value {
+        Value::Null => None,
+        Value::Int(seconds) => match u32::try_from(*seconds) {
+            Ok(seconds) if seconds > 0 => Some(seconds),
+            _ => return Err(refused("a time-out is a number of seconds above 0")),
+        },
+        Value::Str(_) => return Err(refused("a time-out is a number of seconds")),
+    };
+    Ok(())
 }

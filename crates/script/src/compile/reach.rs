@@ -69,6 +69,7 @@ impl Calls<'_> {
             StatementKind::Do(call) => self.call(call),
             StatementKind::Route(call) => self.route(call),
             StatementKind::Assign { value, .. } => self.expr(value),
+            StatementKind::Assert { condition, .. } => self.expr(condition),
             StatementKind::Async { route, .. } => self.name(route),
             StatementKind::Launch { route: Some(route), .. } => self.name(route),
             _ => {}

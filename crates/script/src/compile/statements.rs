@@ -63,6 +63,13 @@ impl<C: Host> Compiler<'_, C> {
                     }
                 }
             }
+            StatementKind::Assert { condition, failed } => {
+                self.condition(condition)?;
+                let holds = self.emit(Op::When(0));
+                self.call_statement(failed)?;
+                self.land(holds);
+                self.emit(Op::SetCode(1));
+            }
             StatementKind::Async { call, route, timeout } => {
                 self.async_statement(call, route, timeout.as_ref(), statement.span)?;
             }

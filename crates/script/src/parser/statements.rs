@@ -83,6 +83,7 @@ impl Parser<'_> {
             }
             "async" => self.async_statement()?,
             "launch" => self.launch_statement()?,
+            "assert" => self.assert_statement(at)?,
             _ => {
                 let call = self.call(Spanned { node: word.to_owned(), span: at })?;
                 self.end_of_statement()?;
@@ -261,6 +262,19 @@ impl Parser<'_> {
         self.expect(")")?;
         self.end_of_statement()?;
         Ok(StatementKind::Launch { call, route, text })
+    }
+
+    /// `assert(CONDITION, TEXT)`
+    fn assert_statement(&mut self, keyword: Span) -> Parsed<StatementKind> {
+        self.expect("(")?;
+        let condition = self.condition_expression()?;
+        self.expect(",")?;
+        let value = self.argument()?;
+        self.expect(")")?;
+        self.end_of_statement()?;
+        let arguments = vec![Argument { span: value.span, value: Some(value) }];
+        let name = Spanned { node: "assert".to_owned(), span: keyword };
+        Ok(StatementKind::Assert { condition, failed: CallTree { name, arguments } })
     }
 
     fn inner_call(&mut self) -> Parsed<CallTree> {

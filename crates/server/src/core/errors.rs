@@ -9,11 +9,11 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
     vec![
         readable(
             "err.class",
-            "The class of the error: 1 if the message cannot be read, 0 if there is none.",
-            |cx| Value::Int(cx.error.is_some().into()),
+            "The class of the error: 1 if the message cannot be read, 4 if an assertion failed, 0 if there is none.",
+            |cx| Value::Int(cx.error.as_ref().map_or(0, |error| error.class).into()),
         ),
         readable("err.level", "How grave the error is.", |cx| {
-            Value::Int(if cx.error.is_some() { 3 } else { 0 })
+            Value::Int(cx.error.as_ref().map_or(0, |error| error.level).into())
         }),
         readable("err.info", "What is wrong, in words.", |cx| {
             Value::Str(cx.error.as_ref().map_or(Bytes::EMPTY, |error| error.info.clone()))

@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{
-    Accessor, ArgError, Bytes, Context as Which, Index, Indexes, Naming, SubName, Value, VarSite, Variable,
-};
+use tocsin_script::{Accessor, ArgError, Bytes, Index, Indexes, Naming, SubName, Value, VarSite, Variable};
 use tocsin_sip::{HeaderName, Limits, NameAddrRef};
 
 use super::values::{chosen, joined, nth, text};
@@ -45,22 +43,15 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
 }
 
 /// `$hdr(name)`, `$(hdr(name)[1])`, `$(hdr(name)[*])`.
-struct Header {
-    name: SubName<Context>,
-    of: Option<Which>,
-}
+struct Header(SubName<Context>);
 
 fn header(site: &VarSite<'_, Context>) -> Result<Rc<dyn Accessor<Context>>, ArgError> {
-    Ok(Rc::new(Header { name: site.required_sub()?, of: site.context() }))
+    Ok(Rc::new(Header(site.required_sub()?)))
 }
 
 impl Accessor<Context> for Header {
     fn read(&self, cx: &mut Context, index: Index) -> Value {
-        let Some(name) = super::as_text(&self.name.value(cx)) else { return Value::Null };
-        // the reply that a failure route runs for is not kept with its transaction
-        if self.of == Some(Which::Reply) && cx.message.is_request() {
-            return Value::Null;
-        }
+        let Some(name) = super::as_text(&self.0.value(cx)) else { return Value::Null };
         if name.eq_ignore_ascii_case(b"s") {
             // the short form of Subject stands for itself only, as in OpenSIPS
             let values: Vec<&[u8]> = cx

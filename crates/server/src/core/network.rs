@@ -98,6 +98,10 @@ fn socket(site: &VarSite<'_, Context>, way: Way) -> Result<Rc<dyn Accessor<Conte
 
 impl Accessor<Context> for Socket {
     fn read(&self, cx: &mut Context, _: Index) -> Value {
+        // what came from nowhere has no socket
+        if cx.received.source.ip().is_unspecified() {
+            return Value::Null;
+        }
         let listener = match (self.way, cx.targets.main.socket) {
             (Way::Out, Some(id)) => cx.server().network.sockets.listener(id),
             _ => received_at(cx),

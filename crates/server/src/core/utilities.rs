@@ -5,7 +5,8 @@ use std::rc::Rc;
 use tocsin_script::{Bound, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
 
 use super::values::as_text;
-use crate::context::{Advertised, Context};
+use crate::context::{Advertised, Context, MessageError};
+use crate::logging::{self, Level};
 use crate::time;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
@@ -16,6 +17,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         advertised_address(),
         advertised_port(),
         cache_raw_query(),
+        assertion_failed(),
+        script_trace(),
     ]
 }
 
@@ -102,6 +105,50 @@ fn advertised_port() -> Function<Context> {
             let Some(port) = port else { return Outcome::FALSE };
             cx.advertised.get_or_insert_with(Box::<Advertised>::default).port = Some(port);
             Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+/// Logs the statements that follow: their places, with a text before the first one. Without arguments that ends.
+fn script_trace() -> Function<Context> {
+    const PARAMS: &[Param] = &[
+        Param::optional("level", ParamKind::Int),
+        Param::optional("values", ParamKind::Str),
+        Param::optional("info", ParamKind::Str),
+    ];
+    Function::new("script_trace", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            let level = arguments[0].to_int().and_then(|level| Level::parse(&level.to_string()));
+            if let (Some(level), Some(values)) = (level, as_text(&arguments[1])) {
+                logging::script_line(level, &format!("[Script Trace] {}", values.lossy()));
+            }
+            cx.traced = level.map(|level| (level, as_text(&arguments[2]).unwrap_or_default()));
+            Outcome::TRUE
+        });
+        Ok(call)
+    })
+}
+
+/// `assert()` calls it if its condition is false. The script ends, and the error route follows.
+fn assertion_failed() -> Function<Context> {
+    const PARAMS: &[Param] = &[Param::required("text", ParamKind::Str)];
+    Function::new("assert", PARAMS, Routes::ANY, |_| {
+        let call: Call<Context> = Rc::new(|cx, arguments| {
+            if !cx.server().settings.enable_asserts {
+                return Outcome::TRUE;
+            }
+            let text = as_text(&arguments[0]).unwrap_or_default();
+            let (file, line) = cx.vars.place().unwrap_or(("", 0));
+            tracing::error!("{file}:{line}: assertion failed: {}", text.lossy());
+            cx.error = Some(MessageError {
+                class: 4,
+                level: 1,
+                info: Bytes::from("assertion failed"),
+                status: 500,
+                reason: Bytes::from("server error"),
+            });
+            Outcome::Exit
         });
         Ok(call)
     })

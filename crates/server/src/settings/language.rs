@@ -3,11 +3,9 @@
 use tocsin_script::{DEFAULT_MAX_WHILE_LOOPS, MAX_WHILE_LOOPS};
 
 use super::values::Parameter;
-use crate::declared::DefaultValue::Number;
-use crate::declared::Effect::Language;
-use crate::declared::Kind;
-
-const NO_ASSERT: &str = "there is no assert() so far";
+use crate::declared::DefaultValue::{Number, Switch};
+use crate::declared::Effect::{Language, Sets};
+use crate::declared::{Kind, set, truth};
 
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::new(
@@ -17,12 +15,18 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "How often a loop may run before it is ended with an error in the log.",
         Language,
     ),
-    Parameter::without_effect("enable_asserts", Kind::Switch, "Runs assert().", NO_ASSERT),
+    Parameter::new(
+        "enable_asserts",
+        Kind::Switch,
+        Switch(false),
+        "Lets assert() end the script, and run the error route, if its condition is false.",
+        Sets(|settings, value| set(&mut settings.enable_asserts, truth(value))),
+    ),
     Parameter::without_effect(
         "abort_on_assert",
         Kind::Switch,
         "Ends the server when an assert() fails.",
-        NO_ASSERT,
+        "a failed assert() ends its script, not the server",
     ),
     Parameter::without_effect("mpath", Kind::Text, "The folder of the modules.", "the modules are built in"),
 ];

@@ -91,6 +91,8 @@ pub struct Settings {
     pub private_bytes: u64,
     /// Where the log goes.
     pub log: LogSettings,
+    /// `enable_asserts`.
+    pub enable_asserts: bool,
     /// `xlog_level`.
     pub xlog_level: i32,
     /// `xlog_escape_control`: what scripts write has its control characters escaped, as the server's own lines have.
@@ -162,6 +164,7 @@ impl Settings {
             shared_bytes: DEFAULT_SHARED_MIB << 20,
             private_bytes: DEFAULT_PRIVATE_MIB << 20,
             log: LogSettings { stderr: false, syslog: Some("tocsin".to_owned()), ..LogSettings::default() },
+            enable_asserts: false,
             xlog_level: Level::Notice as i32,
             xlog_escape_control: false,
             forward_503: false,

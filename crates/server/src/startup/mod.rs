@@ -164,6 +164,7 @@ pub fn assemble(
         plan,
         main_route: program.route(RouteKind::Request, b""),
         reply_route: program.route(RouteKind::Reply, b""),
+        error_route: program.route(RouteKind::Error, b""),
         program,
         settings,
         network,
@@ -204,6 +205,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
     let registered = Registered {
         status,
         caches: Caches::new(&mut statistics),
+        script_variables: Vec::new(),
         states: States::default(),
         transports: Transports::default(),
         event_routes: None,
