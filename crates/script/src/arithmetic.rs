@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::expression::Fault;
+use crate::fault::Fault;
 use crate::operator::Binary;
 use crate::value::{Bytes, MAX_STRING_BYTES, Value};
 

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use crate::arithmetic::{Right, arithmetic, compare};
 use crate::call::{Call, Host};
-use crate::expression::{Expr, Fault, Operator};
+use crate::expression::{Expr, Operator};
+use crate::fault::Fault;
 use crate::operator::Binary;
 use crate::route::RouteId;
 use crate::route::RouteKind;

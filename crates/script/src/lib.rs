@@ -16,6 +16,7 @@ mod compile;
 mod diagnostics;
 mod ere;
 mod expression;
+mod fault;
 mod format;
 mod global;
 mod language;
@@ -46,7 +47,8 @@ pub use ere::{
     compile as compile_regex, compile_made as compile_made_regex,
     compile_made_with as compile_made_regex_with,
 };
-pub use expression::{Expr, Fault, Operator, Part, Pattern};
+pub use expression::{Expr, Operator, Part, Pattern};
+pub use fault::Fault;
 pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
     Function, Global, GlobalKind, Indexes, Library, ModParam, ModParamKind, ModuleSpec, Naming, Param,

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::Machine;
 use crate::call::{Host, Outcome, Resume, Waiting};
 use crate::code::{Argument, ArgumentKind, Arguments, CallSite};
-use crate::expression::Fault;
+use crate::fault::Fault;
 use crate::program::Program;
 use crate::value::Value;
 
