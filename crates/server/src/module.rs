@@ -145,6 +145,8 @@ pub struct Registered {
     pub deadlines: Vec<Rc<dyn Deadlines>>,
     /// What is done to a request when it is known which way it leaves.
     pub on_leaving: Vec<OnLeaving>,
+    /// Whether an ACK is for a response that was given without a transaction: it goes no further.
+    pub is_own_ack: Option<fn(&Context) -> bool>,
     /// The transaction layer, if a module is one.
     pub transactions: Option<Rc<dyn Transactions>>,
     /// Databases: to offer access to a kind of them, or to name one that is needed.

@@ -61,6 +61,9 @@ fn request(mut cx: Context) {
     if cx.received.connection.is_some() {
         crate::alias::note_alias(&cx);
     }
+    if cx.message.method() == Method::Ack && server.registered.is_own_ack.is_some_and(|is_own| is_own(&cx)) {
+        return done(cx);
+    }
     match server.main_route {
         Some(route) => run(cx, route, request_served),
         None => done(cx),

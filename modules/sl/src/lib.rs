@@ -42,6 +42,7 @@ impl Module for Sl {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let wanted = setup.parameters.number("enable_stats", 1) != 0;
         setup.registered.states.put(Counting(wanted.then(|| Counters::register(&mut setup.statistics))));
+        setup.registered.is_own_ack = Some(is_own_ack);
         Ok(())
     }
 }
@@ -114,7 +115,7 @@ fn functions() -> Vec<Function<Context>> {
         }),
         Function::new("sl_reply_error", &[], Routes::REQUEST, |_| {
             let call: Call<Context> = Rc::new(|cx, _| {
-                let sent = send(cx, 500, b"Server Internal Error");
+                let sent = send(cx, 500, b"Server error occurred (1/SL)");
                 if let (true, Some(counters)) = (sent, counters(cx)) {
                     cx.server().statistics.add(counters.sent_errors, 1);
                 }
@@ -180,7 +181,7 @@ mod tests {
         let bench = TEST_BED.bench(SL, "route { sl_reply_error(); }");
         assert_eq!(
             first_line(&bench.serve(&request("INVITE", "", ""), 1)[0]),
-            "SIP/2.0 500 Server Internal Error"
+            "SIP/2.0 500 Server error occurred (1/SL)"
         );
         assert_eq!([bench.statistic("sl:sent_err_replies"), bench.statistic("sl:5xx_replies")], [1, 1]);
     }

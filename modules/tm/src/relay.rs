@@ -422,7 +422,7 @@ fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> 
         && state.settings.auto_100
         && machine.local_reply(100, now, &mut actions).is_ok()
     {
-        let response = Response { status: 100, reason: b"Giving it a try", tag, lines: b"" };
+        let response = Response { status: 100, reason: b"Giving it a try", tag, lines: &cx.reply_lines };
         let source = Some((cx.received.source, cx.symmetric));
         reply::write(&cx.message, source, &response, cx.server().settings.server_header(), &mut bytes);
     }

@@ -213,6 +213,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         jobs: Vec::new(),
         deadlines: Vec::new(),
         on_leaving: Vec::new(),
+        is_own_ack: None,
         transactions: None,
         databases: Databases::default(),
         tls_selections: None,
