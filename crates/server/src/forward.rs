@@ -136,6 +136,46 @@ pub fn stateless(cx: &mut Context) -> Outcome<Context> {
     }
 }
 
+/// `send()`: sends the message as it came, with `headers` behind its first line. The destination is an address: nobody waits
+/// for a name.
+pub fn as_it_came(cx: &mut Context, destination: &[u8], headers: &[u8]) -> bool {
+    let server = cx.server();
+    let sockets = &server.network.sockets;
+    let hop = match NextHop::of(destination, sockets.protocols()) {
+        Ok(NextHop::Hop(hop)) => hop,
+        Ok(NextHop::Name(name)) => {
+            tracing::error!("send: `{}` is a name: give an address", name.host);
+            return false;
+        }
+        Err(cause) => {
+            tracing::error!("send: {cause}");
+            return false;
+        }
+    };
+    let preferred = cx.targets.main.socket.unwrap_or(cx.received.socket);
+    let Some(listener) = sockets.outgoing(preferred, &hop) else {
+        tracing::error!("send: no listener can send to {hop}");
+        return false;
+    };
+    let bytes = cx.message.bytes();
+    let first_line = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    let out = [&bytes[..first_line], headers, &bytes[first_line..]].concat();
+    if server.blocklists.is_blocked(cx.blocklists, &hop, &out) {
+        tracing::warn!("nothing is sent to {hop}: it is in a blocklist");
+        return false;
+    }
+    let tls_selection = tls_selection(cx, &hop);
+    let envelope = Envelope {
+        flow: Flow::new(listener.id, hop.to),
+        tls_selection: tls_selection.as_ref(),
+        host: "",
+        branch_ref: None,
+    };
+    cx.worker.send(&envelope, |buffer| buffer.extend_from_slice(&out));
+    cx.served = true;
+    true
+}
+
 /// What the script selects of TLS on the way to `hop`.
 pub fn tls_selection(cx: &Context, hop: &Hop) -> Option<TlsSelection> {
     tls_selection_for(cx.server(), hop, || &cx.avps)

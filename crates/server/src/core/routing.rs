@@ -13,6 +13,8 @@ use crate::sockets::Listener;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const DESTINATION: &[Param] = &[Param::optional("destination", ParamKind::Str)];
+    const SEND: &[Param] =
+        &[Param::required("destination", ParamKind::Str), Param::optional("headers", ParamKind::Str)];
     const MYSELF: &[Param] =
         &[Param::required("host", ParamKind::Str), Param::optional("port", ParamKind::Int)];
     const PORT: &[Param] = &[Param::optional("port", ParamKind::Int)];
@@ -28,6 +30,14 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .asynchronous(),
+        Function::new("send", SEND, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let destination = as_text(&arguments[0]).unwrap_or_default();
+                let headers = as_text(&arguments[1]).unwrap_or_default();
+                forward::as_it_came(cx, &destination_uri(&destination), &headers).into()
+            });
+            Ok(call)
+        }),
         Function::new("is_myself", MYSELF, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let host = as_text(&arguments[0]).unwrap_or_default();

@@ -28,6 +28,7 @@ mod event_stream;
 mod events_tool;
 mod harness;
 mod hostile;
+mod language;
 mod log_events;
 mod management;
 mod management_limits;
