@@ -36,7 +36,8 @@ impl Module for Cfgutils {
         functions.extend(chance::functions());
         functions.extend(values());
         functions.extend(memory());
-        let variables = vec![shared::variable(), variables::random(), variables::environment()];
+        let variables =
+            vec![shared::variable(), variables::random(), variables::environment(), variables::calendar()];
         ModuleSpec { params: NAMES, functions, variables, ..ModuleSpec::new("cfgutils") }
     }
 
@@ -168,6 +169,12 @@ mod tests {
     #[test]
     fn scripts_wait_and_go_on() {
         assert_eq!(seen("", "usleep(1000); sleep(0); pv_printf($var(seen), \"$rc\");"), "1");
+    }
+
+    #[test]
+    fn the_time_has_parts() {
+        let script = "if ($ctime(year) > 2020 && $ctime(mon) < 13 && $ctime(wday) > 0) $var(seen) = \"now\";";
+        assert_eq!(seen("", script), "now");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! `$RANDOM` and `$env(name)`.
+//! `$RANDOM`, `$env(name)` and `$ctime(part)`.
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, Bytes, Index, SubName, Value, Variable};
-use tocsin_server::Context;
+use tocsin_script::{Accessor, ArgError, Bytes, Index, SubName, Value, Variable};
+use tocsin_server::{Context, time};
 
 /// `$RANDOM`: 0 to 2^31 - 1.
 pub(super) fn random() -> Variable<Context> {
@@ -31,6 +31,40 @@ pub(super) fn environment() -> Variable<Context> {
     }
     Variable::new("env", |site| {
         let accessor: Rc<dyn Accessor<Context>> = Rc::new(Environment(site.required_sub()?));
+        Ok(accessor)
+    })
+}
+
+/// A part of the present local time, its format, and what is added to it.
+const TIME_PARTS: [(&str, &str, i64); 8] = [
+    ("sec", "%S", 0),
+    ("min", "%M", 0),
+    ("hour", "%H", 0),
+    ("mday", "%d", 0),
+    ("mon", "%m", 0),
+    ("year", "%Y", 0),
+    ("wday", "%w", 1),
+    ("yday", "%j", 0),
+];
+
+/// `$ctime(part)`: a part of the present local time; days of the week are counted from Sunday, 1.
+pub(super) fn calendar() -> Variable<Context> {
+    struct Part(&'static str, i64);
+    impl Accessor<Context> for Part {
+        fn read(&self, _: &mut Context, _: Index) -> Value {
+            let text = time::formatted(time::unix_seconds(), self.0);
+            let number = text.and_then(|text| text.parse::<i64>().ok());
+            number.map_or(Value::Null, |number| Value::Int(number + self.1))
+        }
+    }
+    Variable::new("ctime", |site| {
+        let name = site.literal_sub()?;
+        let name = name.lossy();
+        let part = TIME_PARTS.iter().find(|(part, ..)| *part == name).ok_or_else(|| {
+            ArgError::new(format!("$ctime has no part `{name}`"))
+                .suggest(&name, TIME_PARTS.iter().map(|(part, ..)| *part))
+        })?;
+        let accessor: Rc<dyn Accessor<Context>> = Rc::new(Part(part.1, part.2));
         Ok(accessor)
     })
 }

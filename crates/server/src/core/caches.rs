@@ -8,6 +8,11 @@ use super::values::as_text;
 use crate::caches::{Cache, CacheError};
 use crate::context::Context;
 
+/// There is nothing at the key.
+const NO_SUCH_KEY: i64 = -2;
+/// What is at the key is no number.
+const NOT_A_COUNTER: i64 = -3;
+
 const ID: Param = Param::required("storage_id", ParamKind::Str);
 const KEY: Param = Param::required("attribute_name", ParamKind::Str);
 
@@ -57,10 +62,13 @@ fn fetch(name: &'static str, read: fn(Bytes) -> Option<Value>) -> Function<Conte
     Function::new(name, PARAMS, Routes::ANY, move |site| {
         let result = site.variable(2);
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            let found = asked(cx, name, arguments, |cache, key| Ok(cache.fetch(key))).flatten();
-            match found.and_then(read) {
+            let Some(found) = asked(cx, name, arguments, |cache, key| Ok(cache.fetch(key))) else {
+                return Outcome::FALSE;
+            };
+            let Some(found) = found else { return Outcome::Done(NO_SUCH_KEY) };
+            match read(found) {
                 Some(value) => put(cx, result.as_deref(), value).into(),
-                None => Outcome::FALSE,
+                None => Outcome::Done(NOT_A_COUNTER),
             }
         });
         Ok(call)
