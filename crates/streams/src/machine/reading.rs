@@ -136,7 +136,7 @@ impl Machine {
 
     fn serve(&mut self, message: Vec<u8>, steps: &mut Steps) {
         self.input.has_message = true;
-        // A keep-alive in a frame of its own (RFC 7118 leaves room for it) is none.
+        // A keep-alive in a frame of its own (RFC 7118 leaves room for it) is not a message.
         if !tocsin_sip::is_between_messages(&message) {
             self.input.message = message;
             steps.push(Step::Serve);

@@ -8,7 +8,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::{
-    Http, PATIENCE, Process, Server, Setup, UnixSubscriber, descriptors, free_tcp_port, pause, until,
+    A_MOMENT, Http, PATIENCE, Process, Server, Setup, UnixSubscriber, descriptors, free_tcp_port, pause,
+    until,
 };
 
 /// A server that listens for TCP and WebSocket, and a subscriber to its `E_CORE_TCP_DISCONNECT`.
@@ -120,8 +121,17 @@ impl Streams {
         });
     }
 
-    /// The open descriptors of TCP main and of the receivers.
+    /// The open descriptors of TCP main and of the receivers, once each of them has opened all that it opens by itself.
     pub(crate) fn descriptors(&self) -> Vec<usize> {
+        let mut before = self.descriptors_now();
+        until("the number of descriptors stays the same for a moment", || {
+            pause(A_MOMENT);
+            let now = self.descriptors_now();
+            (std::mem::replace(&mut before, now.clone()) == now).then_some(now)
+        })
+    }
+
+    fn descriptors_now(&self) -> Vec<usize> {
         let mut processes = self.receivers();
         processes.insert(0, self.main());
         processes.iter().map(|process| descriptors(process.pid)).collect()
@@ -131,7 +141,7 @@ impl Streams {
     pub(crate) fn until_descriptors(&self, before: &[usize]) {
         let mut now = Vec::new();
         until(&format!("as many descriptors are open as before: {before:?}"), || {
-            now = self.descriptors();
+            now = self.descriptors_now();
             (now == before).then_some(())
         });
     }
