@@ -10,6 +10,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::stream::{bound_to, web_frame, web_handshake};
 use super::{Authority, Message, PATIENCE};
 
+/// The bits of a frame's first byte that say what it is, and a Close (RFC 6455 section 5.2).
+const OPCODE: u8 = 0x0f;
+const CLOSE: u8 = 0x8;
+
 /// What a crowd speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -132,7 +136,8 @@ impl Member {
         }
     }
 
-    /// The next message, which has no body; the server may end the connection instead.
+    /// The next message, which has no body; the server may end the connection instead. That it does so with a Close frame
+    /// is a time-out: nothing came for as long as the connection may be idle.
     pub(crate) fn try_receive(&mut self) -> io::Result<Message> {
         let text = if self.kind.is_web() {
             self.fill(2)?;
@@ -144,6 +149,9 @@ impl Member {
                 short => (usize::from(short), 2),
             };
             self.fill(head + length)?;
+            if self.unread[0] & OPCODE == CLOSE {
+                return Err(io::Error::new(ErrorKind::TimedOut, "the server has closed the idle WebSocket"));
+            }
             self.unread.drain(..head);
             self.unread.drain(..length).collect::<Vec<_>>()
         } else {
