@@ -290,7 +290,7 @@ impl<C: Host> Machine<'_, C> {
                     self.leave(code)
                 }
                 Op::ReturnLast => {
-                    // a condition that was false is no reason to end the script
+                    // 0 ends a script only where a function or a return says so
                     let code = if self.run().rc == 0 { 1 } else { self.run().rc };
                     truth = code > 0;
                     self.leave(code)

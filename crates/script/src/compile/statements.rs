@@ -90,7 +90,7 @@ impl<C: Host> Compiler<'_, C> {
             self.land(skip);
         }
         if otherwise.is_empty() {
-            self.emit(Op::SetCode(0));
+            self.emit(Op::SetCode(1));
         }
         self.block(otherwise);
         for end in ends {

@@ -57,14 +57,14 @@ fn values_are_kept_for_all_processes() {
     let phone = Phone::new();
     let server = setup().start();
     let ask = |what: &str, key: &str, body: &str| ask(&phone, &server, what, key, body);
-    assert_eq!(ask("fetch", "k", ""), "-1 none");
+    assert_eq!(ask("fetch", "k", ""), "-2 none");
     assert_eq!(ask("store", "k", "a value"), "1 none");
     assert_eq!(ask("fetch", "k", ""), "1 a value");
-    assert_eq!(ask("other", "k", ""), "-1 none", "another collection");
-    assert_eq!(ask("count", "k", ""), "-1 none", "no number");
+    assert_eq!(ask("other", "k", ""), "-2 none", "another collection");
+    assert_eq!(ask("count", "k", ""), "-3 none", "no number");
     assert_eq!(ask("remove", "k", ""), "1 none");
     assert_eq!(ask("remove", "k", ""), "1 none");
-    assert_eq!(ask("fetch", "k", ""), "-1 none");
+    assert_eq!(ask("fetch", "k", ""), "-2 none");
     assert_eq!(ask("add", "n", ""), "1 5");
     assert_eq!(ask("sub", "n", ""), "1 -2");
     assert_eq!(ask("count", "n", ""), "1 -2");
@@ -72,7 +72,7 @@ fn values_are_kept_for_all_processes() {
 
     assert_eq!(ask("brief", "b", "soon over"), "1 none");
     assert_eq!(ask("fetch", "b", ""), "1 soon over");
-    until("its time is over", || (ask("fetch", "b", "") == "-1 none").then_some(()));
+    until("its time is over", || (ask("fetch", "b", "") == "-2 none").then_some(()));
 
     server.replace(&format!("SIP receiver udp:{}", server.address()));
     assert_eq!(ask("fetch", "n", ""), "1 -2", "it outlives the processes");
@@ -93,9 +93,9 @@ fn management_clients_see_and_remove_chunks() {
         json!({"keys": [{"name": "info_1", "value": "value of info_1"}, {"name": "info_2", "value": "value of info_2"}]})
     );
     assert_eq!(server.mi().call("cache_remove_chunk", json!({"glob": "*_1"})), "OK");
-    assert_eq!(ask(&phone, &server, "fetch", "info_1", ""), "-1 none");
+    assert_eq!(ask(&phone, &server, "fetch", "info_1", ""), "-2 none");
     assert_eq!(ask(&phone, &server, "chunk", "info_*", ""), "1 none");
-    assert_eq!(ask(&phone, &server, "fetch", "info_2", ""), "-1 none");
+    assert_eq!(ask(&phone, &server, "fetch", "info_2", ""), "-2 none");
     assert_eq!(ask(&phone, &server, "fetch", "other", ""), "1 value of other");
     assert_eq!(server.mi().call("cache_remove_chunk", json!(["*", "c2"])), "OK");
     assert_eq!(server.mi().answer("cache_remove_chunk", json!(["*", "nosuch"]))["error"]["code"], 404);
