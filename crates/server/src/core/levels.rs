@@ -11,7 +11,8 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
     vec![
         settable(
             "log_level",
-            "The level of the log. A lower one that is assigned counts for this process until NULL is.",
+            "The level of the log. One that is assigned counts for this process until `xlog()` has written a line, or NULL is \
+             assigned.",
             |_| Value::Int(logging::own_level().into()),
             |_, value| {
                 logging::set_own_level(level(value)?);

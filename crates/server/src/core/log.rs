@@ -88,5 +88,7 @@ pub fn write_xlog(cx: &Context, level: Level, text: Option<Bytes>) {
         } else {
             write(level, &text);
         }
+        // as recorded: what `$log_level` set ends here
+        logging::set_own_level(None);
     }
 }

@@ -109,10 +109,10 @@ pub fn set_own_level(new: Option<i32>) {
     OWN_LEVEL.store(new.unwrap_or(i32::MIN), Relaxed);
 }
 
-/// The level in force in this process: its own, unless the one that all share is lower.
+/// The level in force in this process: its own, if it has one.
 pub fn own_level() -> i32 {
-    let (own, shared) = (OWN_LEVEL.load(Relaxed), level());
-    if own == i32::MIN { shared } else { own.min(shared) }
+    let own = OWN_LEVEL.load(Relaxed);
+    if own == i32::MIN { level() } else { own }
 }
 
 /// Whether lines of `level` are written.
