@@ -45,6 +45,20 @@ pub(super) fn of_method(server: &Server, request: &Message, method: &[u8]) -> Op
     Some(TransactionId(hash))
 }
 
+/// Whether a reply whose topmost Via names `id` answers an INVITE that this server relayed, whether or not its transaction
+/// is still there: the identity is a keyed hash of what the reply repeats, which nobody else can make.
+pub(super) fn answers_relayed_invite(server: &Server, reply: &Message, id: TransactionId) -> bool {
+    let mut vias = reply.vias();
+    let Some(Ok(via)) = vias.nth(1) else { return false };
+    let (Some(branch), Ok(call_id), Ok(cseq)) = (via.rfc3261_branch(), reply.call_id(), reply.cseq()) else {
+        return false;
+    };
+    let (port, number) = (via.port().unwrap_or(0).to_be_bytes(), cseq.number.to_be_bytes());
+    let method = Method::Invite.text().as_bytes();
+    cseq.method == Method::Invite
+        && server.keyed_hash(&[branch, via.host(), &port, call_id, &number, method]) == id.0
+}
+
 /// The To tag of every reply that this server makes for a transaction: the same from each process.
 pub(super) fn tag_of(server: &Server, id: TransactionId) -> [u8; DIGITS] {
     hex(server.keyed_hash(&[b"to-tag", &id.0.to_be_bytes()]))

@@ -12,7 +12,7 @@ use super::act::{AtHand, SEND_FAILED, parse, update};
 use super::failure::{follow_up, store_avps};
 use super::functions::with_transaction;
 use super::machine::BranchId;
-use super::matching::of_reply;
+use super::matching::{answers_relayed_invite, of_reply};
 use super::record::{Branch, Transaction, TransactionId};
 use super::relay;
 
@@ -45,6 +45,8 @@ impl Transactions for Layer {
             return cancel_answered(cx, id, branch);
         }
         match state.table.get(&id, |t| is_request_of(t, method).then(|| Waiting::of(t, branch))) {
+            // RFC 6026 section 7.1: an answer goes on for as long as the callee repeats it.
+            None if is_answer(&cx) && answers_relayed_invite(cx.server(), &cx.message, id) => Some(cx),
             // The transaction is over, or the reply is to another request than the one that was sent.
             None | Some(None) => {
                 receive::drop_response(cx);
@@ -96,6 +98,10 @@ fn forwarded_or_stray(cx: Context) -> Option<Context> {
     }
     receive::drop_response(cx);
     None
+}
+
+fn is_answer(cx: &Context) -> bool {
+    cx.message.status().is_some_and(|status| (200..300).contains(&status))
 }
 
 /// Whether the transaction is of a request of this method.

@@ -177,7 +177,7 @@ impl Settings {
             debug: false,
             server_signature: true,
             server_header: SERVER_HEADER.as_bytes().to_vec(),
-            user_agent_header: Vec::new(),
+            user_agent_header: SERVER_HEADER.as_bytes().to_vec(),
         }
     }
 

@@ -144,10 +144,18 @@ impl Branch {
         if !self.is_pending() {
             return false;
         }
-        let before = self.state;
+        let (before, retransmit) = (self.state, self.retransmit);
         self.conclude(status, true);
         match (step.rules.kind, before, self.cancel) {
-            (Kind::NonInvite, ..) | (_, _, Cancel::Sent | Cancel::Over) => self.terminate(),
+            (Kind::NonInvite, ..) => self.terminate(),
+            // The CANCEL goes on, and the final reply that it brings wants its ACK.
+            (Kind::Invite, _, Cancel::Sent) => {
+                self.retransmit = retransmit;
+                self.limit = Alarm::after(step.now, step.rules.timers.client_lifetime());
+            }
+            (Kind::Invite, _, Cancel::Over) => {
+                self.limit = Alarm::after(step.now, step.rules.timers.wait);
+            }
             (Kind::Invite, BranchState::Proceeding, _) => self.send_cancel(step),
             // The callee may yet wake up: it is cancelled then.
             (Kind::Invite, ..) => {
@@ -170,20 +178,23 @@ impl Branch {
 
     /// Serves what is due. True if the branch timed out, and so has its outcome.
     pub(super) fn expire(&mut self, step: &mut Step<'_>) -> bool {
-        if self.limit.is_due(step.now) {
-            if self.cancel == Cancel::No {
-                self.cause = CancelCause::NoAnswer;
-            }
-            let timed_out = self.give_up(408, step);
-            if !timed_out {
-                self.terminate();
-            }
-            return timed_out;
-        }
+        let timed_out = self.limit.is_due(step.now) && self.time_out(step);
         if self.retransmit.is_due(step.now) {
             self.send_again(step);
         }
-        false
+        timed_out
+    }
+
+    /// The state has lasted long enough. True if the branch was pending.
+    fn time_out(&mut self, step: &mut Step<'_>) -> bool {
+        if self.cancel == Cancel::No {
+            self.cause = CancelCause::NoAnswer;
+        }
+        let was_pending = self.give_up(408, step);
+        if !was_pending {
+            self.terminate();
+        }
+        was_pending
     }
 
     /// The next moment `expire` has work.

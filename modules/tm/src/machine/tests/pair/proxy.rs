@@ -16,6 +16,7 @@ pub(super) struct Proxy {
     machine: Option<Machine>,
     kept: Option<Message>,
     answered_at: Option<u64>,
+    failed: Vec<usize>,
     destroyed: bool,
 }
 
@@ -30,6 +31,7 @@ impl Proxy {
             machine: None,
             kept: None,
             answered_at: None,
+            failed: Vec::new(),
             destroyed: false,
         }
     }
@@ -83,6 +85,11 @@ impl Proxy {
 
     pub(super) fn deadline(&self) -> Option<u64> {
         self.machine.as_ref().and_then(Machine::deadline)
+    }
+
+    /// Whether a branch had failed or timed out before its callee answered: that answer is dropped.
+    pub(super) fn has_failed(&self, branch: usize) -> bool {
+        self.failed.contains(&branch)
     }
 
     pub(super) fn answered_at(&self) -> Option<u64> {
@@ -157,6 +164,9 @@ impl Proxy {
                     self.keep(Message::Reply(status, None), now, link);
                 }
                 Action::ResendReply => to_caller(self.kept.unwrap(), now, link),
+                Action::BranchEnded { branch, status, .. } if status >= 300 => {
+                    self.failed.push(branch.index());
+                }
                 Action::BranchEnded { .. } => {}
                 Action::FailOver(branch) => failing_over.push(branch),
                 Action::Failed { .. } => self.failure_route(now, link, callees),
