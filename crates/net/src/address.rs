@@ -68,7 +68,7 @@ impl Protocol {
     }
 
     /// The port meant when none is written (RFC 3261 section 19.1.2, RFC 7118).
-    pub fn default_port(self) -> u16 {
+    pub const fn default_port(self) -> u16 {
         match self {
             Self::Udp | Self::Tcp => 5060,
             Self::Tls => 5061,

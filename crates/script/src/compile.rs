@@ -15,7 +15,7 @@ use crate::call::Host;
 use crate::code::Op;
 use crate::diagnostics::{Diagnostics, Errors, did_you_mean, warning_line};
 use crate::global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS};
-use crate::library::{Function, Library, ModParamKind, ModuleSpec};
+use crate::library::{Function, Library, ModuleSpec};
 use crate::parser;
 use crate::program::{DEFAULT_MAX_WHILE_LOOPS, Entry, ModuleSetting, Program};
 use crate::route::{RouteId, RouteTable};
@@ -186,20 +186,18 @@ fn set_parameter<C: Host>(
         errors.add_with_help(parameter.name.span, message, help);
         return None;
     };
-    let wanted = match (known.kind, &parameter.value.node) {
-        (ModParamKind::Int, Value::Str(_)) => Some("a number"),
-        (ModParamKind::Str, Value::Int(_)) => Some("a string"),
-        _ => None,
-    };
-    if let Some(wanted) = wanted {
-        let message = format!("parameter <{name}> of module <{}> takes {wanted}", module.name);
-        errors.add(parameter.value.span, message);
+    if let Err(problem) = known.accepts(&parameter.value.node) {
+        let colon = if problem.starts_with("takes ") { "" } else { ":" };
+        let message = format!("parameter <{name}> of module <{}>{colon} {problem}", module.name);
+        let help = format!("tocsin doc {} {name} says what it takes", module.name);
+        errors.add_with_help(parameter.value.span, message, Some(help));
         return None;
     }
     Some(ModuleSetting {
         module: module.name.to_owned(),
         name: name.clone(),
         value: parameter.value.node.clone(),
+        idle: known.idle,
         span: parameter.value.span,
     })
 }

@@ -23,6 +23,7 @@ mod language;
 mod lexer;
 mod library;
 mod operator;
+mod parameter;
 mod parser;
 mod program;
 mod reference;
@@ -51,9 +52,9 @@ pub use expression::{Expr, Operator, Part, Pattern};
 pub use fault::Fault;
 pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
-    Function, Global, GlobalKind, Indexes, Library, ModParam, ModParamKind, ModuleSpec, Naming, Param,
-    ParamKind, Variable,
+    Function, Global, GlobalKind, Indexes, Library, ModuleSpec, Naming, Param, ParamKind, Variable,
 };
+pub use parameter::{ModParam, ModParamDefault, ModParamKind, is_on, split_keyed};
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
 pub use program::{DEFAULT_MAX_WHILE_LOOPS, ModuleSetting, Program, Statement};
 pub use reference::{Context, MAX_NESTED_VARIABLES};

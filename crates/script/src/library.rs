@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::call::{Call, Host};
+use crate::parameter::ModParam;
 use crate::route::{RouteKind, Routes};
 use crate::site::{ArgError, Site, VarSite};
 use crate::value::Bytes;
@@ -41,26 +42,6 @@ pub enum GlobalKind {
     Profile,
     /// The rest of the line as it stands.
     Line,
-}
-
-/// A parameter of a module, set by `modparam`.
-#[derive(Clone, Debug)]
-pub struct ModParam {
-    /// As it is written.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: ModParamKind,
-}
-
-/// The type of a module parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModParamKind {
-    /// A number.
-    Int,
-    /// A string in quotes.
-    Str,
-    /// Either.
-    IntOrStr,
 }
 
 /// A module that `loadmodule` switches on.
@@ -141,6 +122,7 @@ pub struct Function<C: Host> {
     pub(crate) routes: Routes,
     pub(crate) asynchronous: bool,
     pub(crate) prepare: PrepareCall<C>,
+    doc: &'static str,
 }
 
 impl<C: Host> Function<C> {
@@ -151,7 +133,7 @@ impl<C: Host> Function<C> {
         routes: Routes,
         prepare: impl Fn(&Site<'_, C>) -> Result<Call<C>, ArgError> + 'static,
     ) -> Self {
-        Self { name, params, routes, asynchronous: false, prepare: Rc::new(prepare) }
+        Self { name, params, routes, asynchronous: false, prepare: Rc::new(prepare), doc: "" }
     }
 
     /// It may also stand in `async()` and `launch()` (manual, "Script Async").
@@ -159,6 +141,37 @@ impl<C: Host> Function<C> {
     pub fn asynchronous(mut self) -> Self {
         self.asynchronous = true;
         self
+    }
+
+    /// What it does and gives, in a sentence or two.
+    #[must_use]
+    pub fn doc(mut self, doc: &'static str) -> Self {
+        self.doc = doc;
+        self
+    }
+
+    /// As it is written, with the names of its parameters: `add_path([user])`.
+    pub fn usage(&self) -> String {
+        let params = self.params.iter().enumerate().map(|(at, param)| {
+            let comma = if at > 0 { ", " } else { "" };
+            if param.optional { format!("[{comma}{}]", param.name) } else { format!("{comma}{}", param.name) }
+        });
+        format!("{}({})", self.name, params.collect::<String>())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it does and gives.
+    pub fn documentation(&self) -> &'static str {
+        self.doc
+    }
+
+    /// The types of routes it may be used in.
+    pub fn routes(&self) -> Routes {
+        self.routes
     }
 }
 

@@ -28,6 +28,8 @@ pub struct ModuleSetting {
     pub name: String,
     /// A number or a string.
     pub value: Value,
+    /// Why nothing comes of it; `None` if something does.
+    pub idle: Option<&'static str>,
     /// Where the value stands.
     pub span: Span,
 }

@@ -35,6 +35,7 @@ pub mod scaling;
 pub mod server;
 pub mod settings;
 pub mod setup_error;
+pub mod shared_parameters;
 mod slow;
 pub mod slow_queries;
 mod slowest;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tocsin_event::{OwnListener, Transports};
 use tocsin_process::{Kind, MadeFile};
-use tocsin_script::{Bytes, ModuleSpec, Value};
+use tocsin_script::{Bytes, ModParam, ModParamDefault, ModuleSpec, Value, is_on};
 use tocsin_shm::{Arena, Sweep};
 use tocsin_sip::Edits;
 
@@ -214,6 +214,68 @@ impl Parameters {
             Some(Value::Str(text)) => text.lossy().into_owned(),
             Some(Value::Int(n)) => n.to_string(),
             _ => default.to_owned(),
+        }
+    }
+
+    /// These values, if each fits its row, as in a configuration: what the tests of a module begin with.
+    ///
+    /// # Errors
+    /// The first that does not fit, and why.
+    pub fn checked(rows: &[ModParam], given: &[(&str, Value)]) -> Result<Self, String> {
+        for (name, value) in given {
+            let row = rows.iter().find(|row| row.name == *name);
+            let row = row.ok_or_else(|| format!("there is no parameter <{name}>"))?;
+            row.accepts(value).map_err(|problem| format!("{name}: {problem}"))?;
+        }
+        Ok(Self(given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()))
+    }
+
+    /// The last value that was given.
+    pub fn last(&self, parameter: &ModParam) -> Option<&Value> {
+        self.0.iter().rev().find(|(name, _)| name == parameter.name).map(|(_, value)| value)
+    }
+
+    /// Every value that was given, in order.
+    pub fn every(&self, parameter: &ModParam) -> impl Iterator<Item = &Value> {
+        let name = parameter.name;
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The number that holds: the last that was given, or the default; 0 if there is none.
+    pub fn int(&self, parameter: &ModParam) -> i64 {
+        match (self.last(parameter), parameter.default) {
+            (Some(Value::Int(number)), _) => *number,
+            (None, ModParamDefault::Number(number)) => number,
+            (Some(given), _) => given.to_int().unwrap_or(0),
+            (None, _) => 0,
+        }
+    }
+
+    /// A number of seconds as a time; none if it is less than 0.
+    pub fn seconds(&self, parameter: &ModParam) -> Duration {
+        Duration::from_secs(u64::try_from(self.int(parameter)).unwrap_or(0))
+    }
+
+    /// A number of milliseconds as a time; none if it is less than 0.
+    pub fn millis(&self, parameter: &ModParam) -> Duration {
+        Duration::from_millis(u64::try_from(self.int(parameter)).unwrap_or(0))
+    }
+
+    /// Whether it is on.
+    pub fn on(&self, parameter: &ModParam) -> bool {
+        match (self.last(parameter), parameter.default) {
+            (Some(given), _) => is_on(given).unwrap_or(false),
+            (None, default) => default == ModParamDefault::Switch(true),
+        }
+    }
+
+    /// The text that holds: the last that was given, or the default; empty if there is none.
+    pub fn string(&self, parameter: &ModParam) -> String {
+        match (self.last(parameter), parameter.default) {
+            (Some(Value::Str(text)), _) => text.lossy().into_owned(),
+            (Some(Value::Int(number)), _) => number.to_string(),
+            (None, ModParamDefault::Text(text)) => text.to_owned(),
+            _ => String::new(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tocsin_script::{ModParam, ModParamKind, Value};
+use tocsin_script::{ModParam, Value};
 
 use crate::module::{Parameters, SetupError};
 
@@ -17,17 +17,17 @@ const RESOURCE_LIMIT: usize = 1024;
 
 /// A parameter that takes a number.
 pub const fn number(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Int }
+    ModParam::number(name, 0, "")
 }
 
 /// A parameter that takes a string.
 pub const fn text(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Str }
+    ModParam::text(name, "", "")
 }
 
 /// A switch: a number, or a word such as `"no"`.
 pub const fn switch(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::IntOrStr }
+    ModParam::number_or_text(name, "")
 }
 
 /// The parameters of one module. What is not given leaves its place as it is.

@@ -11,9 +11,11 @@ use tocsin_net::Protocol;
 /// gets (`tcp_max_msg_time`).
 pub const PATIENCE: Duration = Duration::from_secs(4);
 /// Reads that one message may take, by the manual.
-const MAX_CHUNKS: u32 = 4;
+pub const MAX_CHUNKS: u32 = 4;
 /// Messages that may wait for a connection to open. The manual's 32 would lose calls of a busy trunk when it is opened.
-const MAX_POSTPONED: u32 = 1024;
+pub const MAX_POSTPONED: u32 = 1024;
+/// What is asked for when a WebSocket is opened from here.
+pub const RESOURCE: &str = "/";
 /// How many protocols there are.
 const PROTOCOLS: usize = 5;
 
@@ -54,21 +56,32 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
+    /// The default of `asynchronous`.
+    pub const ASYNCHRONOUS: bool = true;
+    /// The default of `crlf_pingpong`.
+    pub const CRLF_PINGPONG: bool = true;
+    /// The default of `crlf_drop`.
+    pub const CRLF_DROP: bool = false;
+    /// The default of `require_origin`.
+    pub const REQUIRE_ORIGIN: bool = true;
+    /// The default of `match_certificate`.
+    pub const MATCH_CERTIFICATE: bool = false;
+
     /// The defaults of `protocol`.
     pub fn of(protocol: Protocol) -> Self {
         Self {
             default_port: protocol.default_port(),
             send_timeout: PATIENCE,
-            asynchronous: true,
+            asynchronous: Self::ASYNCHRONOUS,
             max_postponed: MAX_POSTPONED,
             max_chunks: MAX_CHUNKS,
-            crlf_pingpong: true,
-            crlf_drop: false,
+            crlf_pingpong: Self::CRLF_PINGPONG,
+            crlf_drop: Self::CRLF_DROP,
             tls_handshake_timeout: PATIENCE,
             handshake_timeout: PATIENCE,
-            resource: "/".to_owned(),
-            require_origin: true,
-            match_certificate: false,
+            resource: RESOURCE.to_owned(),
+            require_origin: Self::REQUIRE_ORIGIN,
+            match_certificate: Self::MATCH_CERTIFICATE,
         }
     }
 }

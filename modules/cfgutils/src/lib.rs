@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use tocsin_mi::Registry;
 use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Outcome, Param, ParamKind, Routes, Store,
+    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Store,
     Value,
 };
 use tocsin_server::module::{Module, Setup, SetupError};
@@ -26,11 +26,11 @@ pub struct Cfgutils;
 impl Module for Cfgutils {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "initial_probability", kind: ModParamKind::IntOrStr },
-            ModParam { name: "hash_file", kind: ModParamKind::Str },
-            ModParam { name: "shvset", kind: ModParamKind::Str },
-            ModParam { name: "varset", kind: ModParamKind::Str },
-            ModParam { name: "lock_pool_size", kind: ModParamKind::Int },
+            ModParam::number_or_text("initial_probability", ""),
+            ModParam::text("hash_file", "", ""),
+            ModParam::text("shvset", "", ""),
+            ModParam::text("varset", "", ""),
+            ModParam::number("lock_pool_size", 0, ""),
         ];
         let mut functions = waiting::functions();
         functions.extend(chance::functions());

@@ -17,7 +17,7 @@ use tocsin_json::Value as Json;
 use tocsin_mi::httpd::{Credentials, Guard, Handler, HttpdOptions, Routes, serve};
 use tocsin_mi::{Command, Registry};
 use tocsin_process::Kind;
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Server, Worker};
 
@@ -101,22 +101,22 @@ pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
 impl Module for Httpd {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "ip", kind: ModParamKind::Str },
-            ModParam { name: "port", kind: ModParamKind::Int },
-            ModParam { name: "conn_timeout", kind: ModParamKind::Int },
+            ModParam::text("ip", "", ""),
+            ModParam::number("port", 0, ""),
+            ModParam::number("conn_timeout", 0, ""),
             // No effect: replies are as long as they are.
-            ModParam { name: "buf_size", kind: ModParamKind::Int },
+            ModParam::number("buf_size", 0, ""),
             // No effect: requests are read as they come.
-            ModParam { name: "post_buf_size", kind: ModParamKind::Int },
-            ModParam { name: "receive_buf_size", kind: ModParamKind::Int },
-            ModParam { name: "tls_cert_file", kind: ModParamKind::Str },
-            ModParam { name: "tls_key_file", kind: ModParamKind::Str },
-            ModParam { name: "tls_ciphers", kind: ModParamKind::Str },
-            ModParam { name: "auth_realm", kind: ModParamKind::Str },
-            ModParam { name: "auth_username", kind: ModParamKind::Str },
-            ModParam { name: "auth_password", kind: ModParamKind::Str },
+            ModParam::number("post_buf_size", 0, ""),
+            ModParam::number("receive_buf_size", 0, ""),
+            ModParam::text("tls_cert_file", "", ""),
+            ModParam::text("tls_key_file", "", ""),
+            ModParam::text("tls_ciphers", "", ""),
+            ModParam::text("auth_realm", "", ""),
+            ModParam::text("auth_username", "", ""),
+            ModParam::text("auth_password", "", ""),
             // Not of OpenSIPS: names by which clients may ask, besides addresses and names without a dot.
-            ModParam { name: "allowed_hosts", kind: ModParamKind::Str },
+            ModParam::text("allowed_hosts", "", ""),
         ];
         ModuleSpec { params: NAMES, ..ModuleSpec::new("httpd") }
     }

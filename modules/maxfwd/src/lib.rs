@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Outcome, Param, ParamKind, Routes,
+    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes,
 };
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
@@ -25,7 +25,7 @@ struct Limit(u8);
 
 impl Module for Maxfwd {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam { name: "max_limit", kind: ModParamKind::Int }];
+        const NAMES: &[ModParam] = &[ModParam::number("max_limit", 0, "")];
         ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new("maxfwd") }
     }
 

@@ -15,7 +15,7 @@ use tocsin_mi::datagram::{serve_udp, serve_unix};
 use tocsin_mi::jsonrpc::Style;
 use tocsin_net::split_host_port;
 use tocsin_process::{Identity, Kind, MadeFile};
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Worker, commands};
 
@@ -31,17 +31,17 @@ pub struct MiDatagram;
 impl Module for MiDatagram {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "socket_name", kind: ModParamKind::Str },
-            ModParam { name: "children_count", kind: ModParamKind::IntOrStr },
-            ModParam { name: "unix_socket_mode", kind: ModParamKind::Int },
-            ModParam { name: "unix_socket_group", kind: ModParamKind::IntOrStr },
-            ModParam { name: "unix_socket_user", kind: ModParamKind::IntOrStr },
+            ModParam::text("socket_name", "", ""),
+            ModParam::number_or_text("children_count", ""),
+            ModParam::number("unix_socket_mode", 0, ""),
+            ModParam::number_or_text("unix_socket_group", ""),
+            ModParam::number_or_text("unix_socket_user", ""),
             // No effect: a reply waits two seconds for a slow reader, and holds up nobody meanwhile.
-            ModParam { name: "socket_timeout", kind: ModParamKind::Int },
+            ModParam::number("socket_timeout", 0, ""),
             // No effect: there is no tracing module.
-            ModParam { name: "trace_destination", kind: ModParamKind::Str },
-            ModParam { name: "trace_bwlist", kind: ModParamKind::Str },
-            ModParam { name: "pretty_printing", kind: ModParamKind::Int },
+            ModParam::text("trace_destination", "", ""),
+            ModParam::text("trace_bwlist", "", ""),
+            ModParam::number("pretty_printing", 0, ""),
         ];
         ModuleSpec { params: NAMES, ..ModuleSpec::new("mi_datagram") }
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tocsin_event::OwnListener;
 use tocsin_mi::fifo::{Fifo, FifoOptions};
 use tocsin_process::Kind;
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Worker, commands};
 
@@ -25,15 +25,15 @@ pub struct MiFifo;
 impl Module for MiFifo {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "fifo_name", kind: ModParamKind::Str },
-            ModParam { name: "fifo_mode", kind: ModParamKind::Int },
-            ModParam { name: "fifo_group", kind: ModParamKind::IntOrStr },
-            ModParam { name: "fifo_user", kind: ModParamKind::IntOrStr },
-            ModParam { name: "reply_dir", kind: ModParamKind::Str },
-            ModParam { name: "pretty_printing", kind: ModParamKind::Int },
+            ModParam::text("fifo_name", "", ""),
+            ModParam::number("fifo_mode", 0, ""),
+            ModParam::number_or_text("fifo_group", ""),
+            ModParam::number_or_text("fifo_user", ""),
+            ModParam::text("reply_dir", "", ""),
+            ModParam::number("pretty_printing", 0, ""),
             // No effect: there is no tracing module.
-            ModParam { name: "trace_destination", kind: ModParamKind::Str },
-            ModParam { name: "trace_bwlist", kind: ModParamKind::Str },
+            ModParam::text("trace_destination", "", ""),
+            ModParam::text("trace_bwlist", "", ""),
         ];
         ModuleSpec { params: NAMES, ..ModuleSpec::new("mi_fifo") }
     }

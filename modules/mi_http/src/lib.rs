@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tocsin_mi::http::{DEFAULT_ROOT, page};
 use tocsin_mi::httpd::Handler;
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, commands};
 
@@ -19,11 +19,11 @@ pub struct MiHttp;
 impl Module for MiHttp {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "root", kind: ModParamKind::Str },
-            ModParam { name: "pretty_printing", kind: ModParamKind::Int },
+            ModParam::text("root", "", ""),
+            ModParam::number("pretty_printing", 0, ""),
             // No effect: there is no tracing module.
-            ModParam { name: "trace_destination", kind: ModParamKind::Str },
-            ModParam { name: "trace_bwlist", kind: ModParamKind::Str },
+            ModParam::text("trace_destination", "", ""),
+            ModParam::text("trace_bwlist", "", ""),
         ];
         ModuleSpec { params: NAMES, depends: &["httpd"], ..ModuleSpec::new("mi_http") }
     }

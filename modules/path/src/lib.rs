@@ -9,7 +9,7 @@ mod outbound;
 
 use std::rc::Rc;
 
-use tocsin_script::{Bytes, Call, Function, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Routes};
+use tocsin_script::{Bytes, Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes};
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server};
@@ -36,8 +36,8 @@ struct Settings {
 impl Module for Path {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "use_received", kind: ModParamKind::Int },
-            ModParam { name: "enable_double_path", kind: ModParamKind::Int },
+            ModParam::number("use_received", 0, ""),
+            ModParam::number("enable_double_path", 0, ""),
         ];
         ModuleSpec {
             params: NAMES,

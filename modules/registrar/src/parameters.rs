@@ -1,19 +1,19 @@
 //! The module's parameters.
 
-use tocsin_script::{Bytes, ModParam, ModParamKind, Value};
+use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::flag_names::FlagNames;
 use tocsin_server::module::{Parameters, SetupError};
 
 const fn number(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Int }
+    ModParam::number(name, 0, "")
 }
 
 const fn text(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Str }
+    ModParam::text(name, "", "")
 }
 
 const fn either(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::IntOrStr }
+    ModParam::number_or_text(name, "")
 }
 
 /// What `modparam("registrar", ...)` may set.

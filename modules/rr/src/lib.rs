@@ -13,7 +13,7 @@ mod tests;
 
 use std::rc::Rc;
 
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server};
 use tocsin_sip::{Scheme, UriRef};
@@ -38,10 +38,10 @@ struct Settings {
 impl Module for Rr {
     fn spec(&self) -> ModuleSpec<Context> {
         const NAMES: &[ModParam] = &[
-            ModParam { name: "append_fromtag", kind: ModParamKind::Int },
-            ModParam { name: "enable_double_rr", kind: ModParamKind::Int },
-            ModParam { name: "add_username", kind: ModParamKind::Int },
-            ModParam { name: "enable_socket_mismatch_warning", kind: ModParamKind::Int },
+            ModParam::number("append_fromtag", 0, ""),
+            ModParam::number("enable_double_rr", 0, ""),
+            ModParam::number("add_username", 0, ""),
+            ModParam::number("enable_socket_mismatch_warning", 0, ""),
         ];
         let mut functions = record::functions();
         functions.push(loose::function());

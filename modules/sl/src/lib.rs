@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Routes, Site,
+    ArgError, Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Site,
 };
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
@@ -35,7 +35,7 @@ struct Counting(Option<Counters>);
 
 impl Module for Sl {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam { name: "enable_stats", kind: ModParamKind::Int }];
+        const NAMES: &[ModParam] = &[ModParam::number("enable_stats", 0, "")];
         ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new("sl") }
     }
 

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    Call, Function, ModParam, ModParamKind, ModuleSpec, Param, ParamKind, Routes, Value as ScriptValue,
+    Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Value as ScriptValue,
 };
 use tocsin_server::Context;
 use tocsin_server::core::as_text;
@@ -23,7 +23,7 @@ pub struct StatusReport;
 
 impl Module for StatusReport {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam { name: GROUP, kind: ModParamKind::Str }];
+        const NAMES: &[ModParam] = &[ModParam::text(GROUP, "", "")];
         ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new(NAME) }
     }
 

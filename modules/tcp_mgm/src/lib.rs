@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use tocsin_json::Value;
 use tocsin_mi::{Command, MiError, Registry, Reply};
-use tocsin_script::{ModParam, ModParamKind, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server, tables};
 
@@ -54,7 +54,7 @@ const COLUMNS: &[(&str, &str)] = &[
 ];
 
 const PARAMETERS: &[ModParam] = &{
-    let mut all = [const { ModParam { name: "db_url", kind: ModParamKind::Str } }; COLUMNS.len() + 2];
+    let mut all = [const { ModParam::text("db_url", "", "") }; COLUMNS.len() + 2];
     all[1].name = "db_table";
     let mut at = 0;
     while at < COLUMNS.len() {

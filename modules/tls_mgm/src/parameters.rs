@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rustls::crypto::SupportedKxGroup;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
-use tocsin_script::{ModParam, ModParamKind, Value};
+use tocsin_script::{ModParam, Value};
 use tocsin_server::databases::Databases;
 use tocsin_server::module::{Parameters, SetupError};
 
@@ -84,7 +84,7 @@ pub(super) const OF_DOMAINS: &[&str] = &[
 ];
 
 const fn text(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Str }
+    ModParam::text(name, "", "")
 }
 
 /// Which connections a domain is for.

@@ -1,16 +1,16 @@
 //! The module's parameters.
 
-use tocsin_script::{ModParam, ModParamKind};
+use tocsin_script::{ModParam};
 use tocsin_server::module::{Parameters, SetupError};
 
 use super::machine::{Policy, Timers};
 
 const fn number(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Int }
+    ModParam::number(name, 0, "")
 }
 
 const fn text(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::IntOrStr }
+    ModParam::number_or_text(name, "")
 }
 
 /// What `modparam("tm", ...)` may set. Those that tune how OpenSIPS matches or allocates have no counterpart here.

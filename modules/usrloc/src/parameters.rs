@@ -1,20 +1,20 @@
 //! The module's parameters.
 
-use tocsin_script::{ModParam, ModParamKind};
+use tocsin_script::{ModParam};
 use tocsin_server::module::{Parameters, SetupError};
 
 use super::bindings::Order;
 
 const fn number(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Int }
+    ModParam::number(name, 0, "")
 }
 
 const fn text(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::Str }
+    ModParam::text(name, "", "")
 }
 
 const fn either(name: &'static str) -> ModParam {
-    ModParam { name, kind: ModParamKind::IntOrStr }
+    ModParam::number_or_text(name, "")
 }
 
 /// What `modparam("usrloc", ...)` may set.

@@ -63,6 +63,9 @@ pub struct HttpdOptions {
     pub stall_timeout: Duration,
 }
 
+/// How long the head of a request may take, unless [`HttpdOptions`] says otherwise.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 impl Default for HttpdOptions {
     fn default() -> Self {
         Self {
@@ -71,7 +74,7 @@ impl Default for HttpdOptions {
             address_limit: 64,
             held_limit: 4 * 1024 * 1024,
             guard: Guard::default(),
-            head_timeout: Duration::from_secs(30),
+            head_timeout: HEAD_TIMEOUT,
             body_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
         }

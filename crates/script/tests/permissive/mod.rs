@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tocsin_script::{
-    Accessor, Function, Global, GlobalKind, Host, Index, Launch, Library, ModParam, ModParamKind, ModuleSpec,
-    Outcome, Param, ParamKind, Place, RouteKind, Routes, ScriptVars, Store, Value, Variable, WriteError,
+    Accessor, Function, Global, GlobalKind, Host, Index, Launch, Library, ModParam, ModuleSpec, Outcome,
+    Param, ParamKind, Place, RouteKind, Routes, ScriptVars, Store, Value, Variable, WriteError,
 };
 
 /// Keeps the script's variables and nothing else.
@@ -120,9 +120,9 @@ const REPLY: &[Param] = &[Param::required("code", ParamKind::Int), Param::requir
 const ROUTE: &[Param] = &[Param::required("route", ParamKind::Route(RouteKind::Failure))];
 
 const DIALOG: &[ModParam] = &[
-    ModParam { name: "default_timeout", kind: ModParamKind::Int },
-    ModParam { name: "db_mode", kind: ModParamKind::Int },
-    ModParam { name: "db_url", kind: ModParamKind::Str },
+    ModParam::number("default_timeout", 0, ""),
+    ModParam::number("db_mode", 0, ""),
+    ModParam::text("db_url", "", ""),
 ];
 
 fn function(name: &'static str, params: &'static [Param], routes: Routes) -> Function<Idle> {
@@ -160,7 +160,7 @@ pub(crate) fn library(text: &str) -> Library<Idle> {
         let name: &'static str = name.to_owned().leak();
         let params: Vec<_> = modparams(text, name)
             .into_iter()
-            .map(|param| ModParam { name: param.leak(), kind: ModParamKind::IntOrStr })
+            .map(|param| ModParam::number_or_text(param.leak(), ""))
             .collect();
         library.module(ModuleSpec { params: params.leak(), ..ModuleSpec::new(name) });
     }

@@ -72,13 +72,19 @@ pub struct Idle {
     pub why: &'static str,
 }
 
-/// The core parameters that `program` sets and that have no effect, once each, at the first place.
+/// The parameters of the core and of modules that `program` sets and that have no effect, once each, at the first place.
 pub fn idle_parameters<C: Host>(program: &Program<C>) -> Vec<Idle> {
+    let of_core = program.globals().iter().filter_map(|global| {
+        let why = parameter(&global.name)?.idle_because()?;
+        Some((global.name.clone(), global.span, why))
+    });
+    let of_modules = program.module_settings().iter().filter_map(|setting| {
+        Some((format!("{}:{}", setting.module, setting.name), setting.span, setting.idle?))
+    });
     let mut found: Vec<Idle> = Vec::new();
-    for global in program.globals() {
-        let Some(why) = parameter(&global.name).and_then(Declared::idle_because) else { continue };
-        if !found.iter().any(|idle| idle.name == global.name) {
-            found.push(Idle { name: global.name.clone(), place: program.place(global.span), why });
+    for (name, span, why) in of_core.chain(of_modules) {
+        if !found.iter().any(|idle| idle.name == name) {
+            found.push(Idle { name, place: program.place(span), why });
         }
     }
     found

@@ -75,13 +75,20 @@ pub enum StartError {
 impl StartError {
     /// That a module cannot start, with the place in the configuration where that is one value's fault.
     pub(super) fn of_module(module: &str, cause: SetupError, program: &Program<Context>) -> Self {
-        let value = match &cause {
-            SetupError::Value { name, nth, .. } => {
-                let values =
-                    program.module_settings().iter().filter(|s| s.module == module && s.name == *name);
-                values.map(|setting| setting.span).nth(*nth)
-            }
-            _ => None,
+        let (name, nth) = match &cause {
+            SetupError::Value { name, nth, .. } => (*name, Some(*nth)),
+            // The last value is the one that holds.
+            SetupError::Parameter { name, .. } => (*name, None),
+            _ => return StartError::Module { module: module.to_owned(), cause },
+        };
+        let mut spans = program
+            .module_settings()
+            .iter()
+            .filter(|setting| setting.module == module && setting.name == name)
+            .map(|setting| setting.span);
+        let value = match nth {
+            Some(nth) => spans.nth(nth),
+            None => spans.next_back(),
         };
         let Some(span) = value else { return StartError::Module { module: module.to_owned(), cause } };
         StartError::Value { place: program.place(span), cause }
