@@ -6,56 +6,71 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number, switch, text};
+use tocsin_server::shared_parameters::{
+    TRACE_DESTINATION, TRACE_FILTER_ROUTE, TRACE_ON, asynchronous, blocking_time, crlf_drop, crlf_pingpong,
+    max_chunks, max_postponed, port, send_timeout,
+};
 use tocsin_server::stream_options::StreamOptions;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtoTcp;
 
-const NAME: &str = "proto_tcp";
+const TCP_PORT: ModParam = port("tcp_port", Protocol::Tcp);
+const SEND_TIMEOUT: ModParam = send_timeout("tcp_send_timeout");
+const MAX_MSG_CHUNKS: ModParam = max_chunks("tcp_max_msg_chunks");
+const CRLF_PINGPONG: ModParam = crlf_pingpong("tcp_crlf_pingpong");
+const CRLF_DROP: ModParam = crlf_drop("tcp_crlf_drop");
+const ASYNC: ModParam = asynchronous("tcp_async");
+const MAX_POSTPONED: ModParam = max_postponed("tcp_async_max_postponed_chunks");
+const LOCAL_CONNECT_TIMEOUT: ModParam =
+    blocking_time("tcp_async_local_connect_timeout", "How long a process waits for a connection to open.");
+const LOCAL_WRITE_TIMEOUT: ModParam = blocking_time(
+    "tcp_async_local_write_timeout",
+    "How long a process waits for a connection to take a message.",
+);
+const PARALLEL_HANDLING: ModParam = ModParam::switch(
+    "tcp_parallel_handling",
+    false,
+    "Whether the next message of a connection is read while the script works on one.",
+)
+.without_effect("it always is: a script that waits does not keep the next message from being read");
 
 const PARAMETERS: &[ModParam] = &[
-    number("tcp_port"),
-    number("tcp_send_timeout"),
-    number("tcp_max_msg_chunks"),
-    switch("tcp_crlf_pingpong"),
-    switch("tcp_crlf_drop"),
-    switch("tcp_async"),
-    number("tcp_async_max_postponed_chunks"),
-    // No effect: connecting and writing hold up nobody.
-    number("tcp_async_local_connect_timeout"),
-    number("tcp_async_local_write_timeout"),
-    // No effect: a message that waits does not keep the next one of its connection from being read.
-    switch("tcp_parallel_handling"),
-    number("trace_on"),
-    // No effect: there is no tracing module.
-    text("trace_destination"),
-    text("trace_filter_route"),
+    TCP_PORT,
+    SEND_TIMEOUT,
+    MAX_MSG_CHUNKS,
+    CRLF_PINGPONG,
+    CRLF_DROP,
+    ASYNC,
+    MAX_POSTPONED,
+    LOCAL_CONNECT_TIMEOUT,
+    LOCAL_WRITE_TIMEOUT,
+    PARALLEL_HANDLING,
+    TRACE_ON,
+    TRACE_DESTINATION,
+    TRACE_FILTER_ROUTE,
 ];
 
 impl Module for ProtoTcp {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("proto_tcp") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        apply(&setup.parameters, &mut setup.streams[Protocol::Tcp])
+        apply(&setup.parameters, &mut setup.streams[Protocol::Tcp]);
+        Ok(())
     }
 }
 
-fn apply(given: &Parameters, options: &mut StreamOptions) -> Result<(), SetupError> {
-    let reader = Reader::new(NAME, given);
-    reader.port("tcp_port", &mut options.default_port)?;
-    reader.millis("tcp_send_timeout", &mut options.send_timeout)?;
-    reader.chunks("tcp_max_msg_chunks", &mut options.max_chunks)?;
-    reader.switch("tcp_crlf_pingpong", &mut options.crlf_pingpong)?;
-    reader.switch("tcp_crlf_drop", &mut options.crlf_drop)?;
-    reader.switch("tcp_async", &mut options.asynchronous)?;
-    reader.chunks("tcp_async_max_postponed_chunks", &mut options.max_postponed)?;
-    reader.needless_millis("tcp_async_local_connect_timeout")?;
-    reader.needless_millis("tcp_async_local_write_timeout")?;
-    reader.no_tracing()
+fn apply(given: &Parameters, options: &mut StreamOptions) {
+    options.default_port = given.int(&TCP_PORT) as u16;
+    options.send_timeout = given.millis(&SEND_TIMEOUT);
+    options.max_chunks = given.int(&MAX_MSG_CHUNKS) as u32;
+    options.crlf_pingpong = given.on(&CRLF_PINGPONG);
+    options.crlf_drop = given.on(&CRLF_DROP);
+    options.asynchronous = given.on(&ASYNC);
+    options.max_postponed = given.int(&MAX_POSTPONED) as u32;
 }
 
 #[cfg(test)]

@@ -6,58 +6,70 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number, switch, text};
+use tocsin_server::shared_parameters::{
+    CERT_CHECK_ON_CONN_REUSAGE, TRACE_DESTINATION, TRACE_FILTER_ROUTE, TRACE_ON, asynchronous, blocking_time,
+    crlf_drop, crlf_pingpong, max_chunks, max_postponed, port, send_timeout, time_limit,
+};
 use tocsin_server::stream_options::StreamOptions;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtoTls;
 
-const NAME: &str = "proto_tls";
+const TLS_PORT: ModParam = port("tls_port", Protocol::Tls);
+const CRLF_PINGPONG: ModParam = crlf_pingpong("tls_crlf_pingpong");
+const CRLF_DROP: ModParam = crlf_drop("tls_crlf_drop");
+const MAX_MSG_CHUNKS: ModParam = max_chunks("tls_max_msg_chunks");
+const HANDSHAKE_TIMEOUT: ModParam =
+    time_limit("tls_handshake_timeout", "How long the whole TLS handshake may take.");
+const SEND_TIMEOUT: ModParam = send_timeout("tls_send_timeout");
+const ASYNC: ModParam = asynchronous("tls_async");
+const MAX_POSTPONED: ModParam = max_postponed("tls_async_max_postponed_chunks");
+const LOCAL_CONNECT_TIMEOUT: ModParam =
+    blocking_time("tls_async_local_connect_timeout", "How long a process waits for a connection to open.");
+const LOCAL_WRITE_TIMEOUT: ModParam = blocking_time(
+    "tls_async_local_write_timeout",
+    "How long a process waits for a connection to take a message.",
+);
 
 const PARAMETERS: &[ModParam] = &[
-    number("tls_port"),
-    switch("tls_crlf_pingpong"),
-    switch("tls_crlf_drop"),
-    number("tls_max_msg_chunks"),
-    switch("cert_check_on_conn_reusage"),
-    number("tls_handshake_timeout"),
-    number("tls_send_timeout"),
-    switch("tls_async"),
-    number("tls_async_max_postponed_chunks"),
-    // No effect: connecting and writing hold up nobody.
-    number("tls_async_local_connect_timeout"),
-    number("tls_async_local_write_timeout"),
-    number("trace_on"),
-    // No effect: there is no tracing module.
-    text("trace_destination"),
-    text("trace_filter_route"),
+    TLS_PORT,
+    CRLF_PINGPONG,
+    CRLF_DROP,
+    MAX_MSG_CHUNKS,
+    CERT_CHECK_ON_CONN_REUSAGE,
+    HANDSHAKE_TIMEOUT,
+    SEND_TIMEOUT,
+    ASYNC,
+    MAX_POSTPONED,
+    LOCAL_CONNECT_TIMEOUT,
+    LOCAL_WRITE_TIMEOUT,
+    TRACE_ON,
+    TRACE_DESTINATION,
+    TRACE_FILTER_ROUTE,
 ];
 
 impl Module for ProtoTls {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: PARAMETERS, depends: &["tls_mgm"], ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: PARAMETERS, depends: &["tls_mgm"], ..ModuleSpec::new("proto_tls") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        apply(&setup.parameters, &mut setup.streams[Protocol::Tls])
+        apply(&setup.parameters, &mut setup.streams[Protocol::Tls]);
+        Ok(())
     }
 }
 
-fn apply(given: &Parameters, options: &mut StreamOptions) -> Result<(), SetupError> {
-    let reader = Reader::new(NAME, given);
-    reader.port("tls_port", &mut options.default_port)?;
-    reader.switch("tls_crlf_pingpong", &mut options.crlf_pingpong)?;
-    reader.switch("tls_crlf_drop", &mut options.crlf_drop)?;
-    reader.chunks("tls_max_msg_chunks", &mut options.max_chunks)?;
-    reader.switch("cert_check_on_conn_reusage", &mut options.match_certificate)?;
-    reader.millis("tls_handshake_timeout", &mut options.tls_handshake_timeout)?;
-    reader.millis("tls_send_timeout", &mut options.send_timeout)?;
-    reader.switch("tls_async", &mut options.asynchronous)?;
-    reader.chunks("tls_async_max_postponed_chunks", &mut options.max_postponed)?;
-    reader.needless_millis("tls_async_local_connect_timeout")?;
-    reader.needless_millis("tls_async_local_write_timeout")?;
-    reader.no_tracing()
+fn apply(given: &Parameters, options: &mut StreamOptions) {
+    options.default_port = given.int(&TLS_PORT) as u16;
+    options.crlf_pingpong = given.on(&CRLF_PINGPONG);
+    options.crlf_drop = given.on(&CRLF_DROP);
+    options.max_chunks = given.int(&MAX_MSG_CHUNKS) as u32;
+    options.match_certificate = given.on(&CERT_CHECK_ON_CONN_REUSAGE);
+    options.tls_handshake_timeout = given.millis(&HANDSHAKE_TIMEOUT);
+    options.send_timeout = given.millis(&SEND_TIMEOUT);
+    options.asynchronous = given.on(&ASYNC);
+    options.max_postponed = given.int(&MAX_POSTPONED) as u32;
 }
 
 #[cfg(test)]
@@ -87,7 +99,7 @@ mod tests {
         ];
         let given = given.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
         let mut options = StreamOptions::of(Protocol::Tls);
-        apply(&Parameters(given), &mut options).unwrap();
+        apply(&Parameters(given), &mut options);
         let expected = StreamOptions {
             default_port: 5062,
             crlf_pingpong: false,

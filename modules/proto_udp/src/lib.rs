@@ -6,23 +6,22 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number};
+use tocsin_server::shared_parameters::port;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtoUdp;
 
-const NAME: &str = "proto_udp";
+const UDP_PORT: ModParam = port("udp_port", Protocol::Udp);
 
 impl Module for ProtoUdp {
     fn spec(&self) -> ModuleSpec<Context> {
-        const PARAMETERS: &[ModParam] = &[number("udp_port")];
-        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: &[UDP_PORT], ..ModuleSpec::new("proto_udp") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let port = &mut setup.streams[Protocol::Udp].default_port;
-        Reader::new(NAME, &setup.parameters).port("udp_port", port)
+        setup.streams[Protocol::Udp].default_port = setup.parameters.int(&UDP_PORT) as u16;
+        Ok(())
     }
 }
 
@@ -40,6 +39,10 @@ mod tests {
         assert_eq!(bench.worker.server.network.options[Protocol::Udp].default_port, 5080);
         let problem =
             TEST_BED.try_bench("modparam(\"proto_udp\", \"udp_port\", 0)", "route { exit; }").err().unwrap();
-        assert!(problem.contains("proto_udp:udp_port: give a port from 1 to 65535"), "{problem}");
+        assert!(
+            problem
+                .contains("parameter <udp_port> of module <proto_udp>: 0 is out of range: give 1 to 65535"),
+            "{problem}"
+        );
     }
 }

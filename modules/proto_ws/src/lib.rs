@@ -6,47 +6,53 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number, switch, text};
+use tocsin_server::shared_parameters::{
+    REQUIRE_ORIGIN, TRACE_DESTINATION, TRACE_FILTER_ROUTE, TRACE_ON, max_chunks, port, resource,
+    send_timeout, time_limit,
+};
 use tocsin_server::stream_options::StreamOptions;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtoWs;
 
-const NAME: &str = "proto_ws";
+const WS_PORT: ModParam = port("ws_port", Protocol::Ws);
+const SEND_TIMEOUT: ModParam = send_timeout("ws_send_timeout");
+const MAX_MSG_CHUNKS: ModParam = max_chunks("ws_max_msg_chunks");
+const RESOURCE: ModParam = resource("ws_resource");
+const HANDSHAKE_TIMEOUT: ModParam =
+    time_limit("ws_handshake_timeout", "How long the whole WebSocket handshake may take.");
 
 const PARAMETERS: &[ModParam] = &[
-    number("ws_port"),
-    number("ws_send_timeout"),
-    number("ws_max_msg_chunks"),
-    text("ws_resource"),
-    number("ws_handshake_timeout"),
-    switch("require_origin"),
-    number("trace_on"),
-    // No effect: there is no tracing module.
-    text("trace_destination"),
-    text("trace_filter_route"),
+    WS_PORT,
+    SEND_TIMEOUT,
+    MAX_MSG_CHUNKS,
+    RESOURCE,
+    HANDSHAKE_TIMEOUT,
+    REQUIRE_ORIGIN,
+    TRACE_ON,
+    TRACE_DESTINATION,
+    TRACE_FILTER_ROUTE,
 ];
 
 impl Module for ProtoWs {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("proto_ws") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        apply(&setup.parameters, &mut setup.streams[Protocol::Ws])
+        apply(&setup.parameters, &mut setup.streams[Protocol::Ws]);
+        Ok(())
     }
 }
 
-fn apply(given: &Parameters, options: &mut StreamOptions) -> Result<(), SetupError> {
-    let reader = Reader::new(NAME, given);
-    reader.port("ws_port", &mut options.default_port)?;
-    reader.millis("ws_send_timeout", &mut options.send_timeout)?;
-    reader.chunks("ws_max_msg_chunks", &mut options.max_chunks)?;
-    reader.resource("ws_resource", &mut options.resource)?;
-    reader.millis("ws_handshake_timeout", &mut options.handshake_timeout)?;
-    reader.switch("require_origin", &mut options.require_origin)?;
-    reader.no_tracing()
+fn apply(given: &Parameters, options: &mut StreamOptions) {
+    options.default_port = given.int(&WS_PORT) as u16;
+    options.send_timeout = given.millis(&SEND_TIMEOUT);
+    options.max_chunks = given.int(&MAX_MSG_CHUNKS) as u32;
+    options.resource = given.string(&RESOURCE);
+    options.handshake_timeout = given.millis(&HANDSHAKE_TIMEOUT);
+    options.require_origin = given.on(&REQUIRE_ORIGIN);
 }
 
 #[cfg(test)]
@@ -92,7 +98,10 @@ mod tests {
             let lines = format!("loadmodule \"proto_ws.so\"\nmodparam(\"proto_ws\", {line})");
             TEST_BED.try_bench(&lines, "route { exit; }").err().unwrap()
         };
-        assert!(problem("\"ws_port\", 70000").contains("proto_ws:ws_port: give a port from 1 to 65535"));
+        assert!(
+            problem("\"ws_port\", 70000")
+                .contains("<ws_port> of module <proto_ws>: 70000 is out of range: give 1 to 65535")
+        );
         assert!(problem("\"trace_on\", 1").contains("proto_hep"));
         assert!(problem("\"ws_resource\", \"sip\"").contains("`sip` is no path"));
     }

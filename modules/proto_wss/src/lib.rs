@@ -6,51 +6,59 @@ use tocsin_net::Protocol;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number, switch, text};
+use tocsin_server::shared_parameters::{
+    CERT_CHECK_ON_CONN_REUSAGE, REQUIRE_ORIGIN, TRACE_DESTINATION, TRACE_FILTER_ROUTE, TRACE_ON, max_chunks,
+    port, resource, send_timeout, time_limit,
+};
 use tocsin_server::stream_options::StreamOptions;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtoWss;
 
-const NAME: &str = "proto_wss";
+const WSS_PORT: ModParam = port("wss_port", Protocol::Wss);
+const MAX_MSG_CHUNKS: ModParam = max_chunks("wss_max_msg_chunks");
+const RESOURCE: ModParam = resource("wss_resource");
+const HANDSHAKE_TIMEOUT: ModParam =
+    time_limit("wss_handshake_timeout", "How long the whole WebSocket handshake may take.");
+const TLS_HANDSHAKE_TIMEOUT: ModParam =
+    time_limit("wss_tls_handshake_timeout", "How long the whole TLS handshake may take.");
+const SEND_TIMEOUT: ModParam = send_timeout("wss_send_timeout");
 
 const PARAMETERS: &[ModParam] = &[
-    number("wss_port"),
-    number("wss_max_msg_chunks"),
-    text("wss_resource"),
-    number("wss_handshake_timeout"),
-    number("wss_tls_handshake_timeout"),
-    number("wss_send_timeout"),
-    switch("cert_check_on_conn_reusage"),
-    switch("require_origin"),
-    number("trace_on"),
-    // No effect: there is no tracing module.
-    text("trace_destination"),
-    text("trace_filter_route"),
+    WSS_PORT,
+    MAX_MSG_CHUNKS,
+    RESOURCE,
+    HANDSHAKE_TIMEOUT,
+    TLS_HANDSHAKE_TIMEOUT,
+    SEND_TIMEOUT,
+    CERT_CHECK_ON_CONN_REUSAGE,
+    REQUIRE_ORIGIN,
+    TRACE_ON,
+    TRACE_DESTINATION,
+    TRACE_FILTER_ROUTE,
 ];
 
 impl Module for ProtoWss {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: PARAMETERS, depends: &["tls_mgm"], ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: PARAMETERS, depends: &["tls_mgm"], ..ModuleSpec::new("proto_wss") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        apply(&setup.parameters, &mut setup.streams[Protocol::Wss])
+        apply(&setup.parameters, &mut setup.streams[Protocol::Wss]);
+        Ok(())
     }
 }
 
-fn apply(given: &Parameters, options: &mut StreamOptions) -> Result<(), SetupError> {
-    let reader = Reader::new(NAME, given);
-    reader.port("wss_port", &mut options.default_port)?;
-    reader.chunks("wss_max_msg_chunks", &mut options.max_chunks)?;
-    reader.resource("wss_resource", &mut options.resource)?;
-    reader.millis("wss_handshake_timeout", &mut options.handshake_timeout)?;
-    reader.millis("wss_tls_handshake_timeout", &mut options.tls_handshake_timeout)?;
-    reader.millis("wss_send_timeout", &mut options.send_timeout)?;
-    reader.switch("cert_check_on_conn_reusage", &mut options.match_certificate)?;
-    reader.switch("require_origin", &mut options.require_origin)?;
-    reader.no_tracing()
+fn apply(given: &Parameters, options: &mut StreamOptions) {
+    options.default_port = given.int(&WSS_PORT) as u16;
+    options.max_chunks = given.int(&MAX_MSG_CHUNKS) as u32;
+    options.resource = given.string(&RESOURCE);
+    options.handshake_timeout = given.millis(&HANDSHAKE_TIMEOUT);
+    options.tls_handshake_timeout = given.millis(&TLS_HANDSHAKE_TIMEOUT);
+    options.send_timeout = given.millis(&SEND_TIMEOUT);
+    options.match_certificate = given.on(&CERT_CHECK_ON_CONN_REUSAGE);
+    options.require_origin = given.on(&REQUIRE_ORIGIN);
 }
 
 #[cfg(test)]
@@ -79,7 +87,7 @@ mod tests {
         let mut given = numbers.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
         given.push(("wss_resource".to_owned(), "/wss".into()));
         let mut options = StreamOptions::of(Protocol::Wss);
-        apply(&Parameters(given), &mut options).unwrap();
+        apply(&Parameters(given), &mut options);
         let expected = StreamOptions {
             default_port: 44344,
             max_chunks: 8,
