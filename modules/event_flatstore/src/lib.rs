@@ -16,7 +16,6 @@ use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
 use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{Reader, number, switch, text};
 use tocsin_server::{Context, Server};
 use tocsin_shm::monotonic_millis;
 
@@ -26,10 +25,44 @@ use self::store::{FlatStore, Rotations};
 
 /// The module's name.
 const NAME: &str = "event_flatstore";
-/// The default of `max_open_sockets`.
-const OPEN_FILES: usize = 100;
+/// How many files may be open, unless `max_open_sockets` says otherwise.
+const OPEN_FILES: i64 = 100;
 /// The most files that may be open.
-const MOST_OPEN_FILES: usize = 10_000;
+const MOST_OPEN_FILES: i64 = 10_000;
+
+const MAX_OPEN_SOCKETS: ModParam =
+    ModParam::number("max_open_sockets", OPEN_FILES, "The most files that are open at the same time.")
+        .within(1, MOST_OPEN_FILES, "files");
+const DELIMITER: ModParam = ModParam::text("delimiter", ",", "What stands between two values of a line.");
+const FILE_PERMISSIONS: ModParam =
+    ModParam::text("file_permissions", "644", "The access rights of a new file, in octal digits.")
+        .check(|value| octal(value.as_str().unwrap_or_default()).map(drop));
+const SUPPRESS_EVENT_NAME: ModParam =
+    ModParam::switch("suppress_event_name", false, "Whether lines begin without the name of the event.");
+// Not of OpenSIPS, like `escape`.
+const DIRECTORY: ModParam = ModParam::text(
+    "directory",
+    "",
+    "Files of subscribers must be below this directory and no symbolic links. The manual does not have this parameter.",
+)
+.unset("files may be anywhere")
+.check(|value| {
+    let directory = value.as_str().unwrap_or_default();
+    if directory.starts_with(b"/") {
+        Ok(())
+    } else {
+        Err(format!("`{}` is no absolute path", directory.escape_ascii()))
+    }
+});
+const ESCAPE: ModParam = ModParam::switch(
+    "escape",
+    false,
+    "Whether control characters, backslashes and the first byte of the delimiter are escaped in values. The manual does \
+     not have this parameter.",
+);
+
+const PARAMETERS: &[ModParam] =
+    &[MAX_OPEN_SOCKETS, DELIMITER, FILE_PERMISSIONS, SUPPRESS_EVENT_NAME, DIRECTORY, ESCAPE];
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -37,16 +70,7 @@ pub struct EventFlatstore;
 
 impl Module for EventFlatstore {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            number("max_open_sockets"),
-            text("delimiter"),
-            text("file_permissions"),
-            switch("suppress_event_name"),
-            // Not of OpenSIPS.
-            text("directory"),
-            switch("escape"),
-        ];
-        ModuleSpec { params: NAMES, ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -79,46 +103,39 @@ struct Options {
     place: Arc<Place>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { layout: Layout::default(), mode: 0o644, open_files: OPEN_FILES, place: Arc::default() }
+fn options(given: &Parameters) -> Result<Options, SetupError> {
+    let wrong = |row: ModParam, problem| SetupError::Parameter { module: NAME, name: row.name, problem };
+    let layout = Layout {
+        delimiter: given
+            .last(&DELIMITER)
+            .and_then(Value::as_str)
+            .map_or_else(|| DELIMITER.default_text().as_bytes().to_vec(), <[u8]>::to_vec),
+        with_name: !given.on(&SUPPRESS_EVENT_NAME),
+        escape: given.on(&ESCAPE),
+    };
+    let is_plain = |first: &u8| !first.is_ascii_alphanumeric() && *first != b'\\';
+    if layout.escape && !layout.delimiter.first().is_some_and(is_plain) {
+        let problem = "a delimiter that begins with a letter, a digit or a backslash could be a part of what is escaped";
+        return Err(wrong(ESCAPE, problem.to_owned()));
     }
+    let directory = given.string(&DIRECTORY);
+    let place = match directory.as_str() {
+        "" => Place::default(),
+        directory => Place::below(Path::new(directory)).map_err(|problem| wrong(DIRECTORY, problem))?,
+    };
+    let mode = octal(given.string(&FILE_PERMISSIONS).as_bytes());
+    Ok(Options {
+        layout,
+        mode: mode.map_err(|problem| wrong(FILE_PERMISSIONS, problem))?,
+        open_files: given.int(&MAX_OPEN_SOCKETS) as usize,
+        place: Arc::new(place),
+    })
 }
 
-fn options(parameters: &Parameters) -> Result<Options, SetupError> {
-    let wrong = |name, problem: String| SetupError::Parameter { module: NAME, name, problem };
-    let mut options = Options::default();
-    if let Some(Value::Str(delimiter)) = parameters.value("delimiter") {
-        options.layout.delimiter = delimiter.to_vec();
-    }
-    let mut without_name = false;
-    Reader::new(NAME, parameters).switch("suppress_event_name", &mut without_name)?;
-    options.layout.with_name = !without_name;
-    Reader::new(NAME, parameters).switch("escape", &mut options.layout.escape)?;
-    let is_plain = |first: &u8| !first.is_ascii_alphanumeric() && *first != b'\\';
-    if options.layout.escape && !options.layout.delimiter.first().is_some_and(is_plain) {
-        let problem = "a delimiter that begins with a letter, a digit or a backslash could be a part of what is escaped";
-        return Err(wrong("escape", problem.to_owned()));
-    }
-    if let Some(Value::Str(directory)) = parameters.value("directory") {
-        let directory = std::str::from_utf8(directory).unwrap_or_default();
-        let place = Place::below(Path::new(directory)).map_err(|problem| wrong("directory", problem))?;
-        options.place = Arc::new(place);
-    }
-    if let Some(rights) = parameters.value("file_permissions") {
-        let rights = rights.to_bytes().unwrap_or_default();
-        let mode = std::str::from_utf8(&rights).ok().and_then(|rights| u32::from_str_radix(rights, 8).ok());
-        let mode = mode.filter(|mode| *mode <= 0o777);
-        options.mode = mode.ok_or_else(|| {
-            wrong("file_permissions", format!("`{}` is no octal number such as 644", rights.lossy()))
-        })?;
-    }
-    let given = parameters.number("max_open_sockets", OPEN_FILES as i64);
-    options.open_files = usize::try_from(given)
-        .ok()
-        .filter(|most| (1..=MOST_OPEN_FILES).contains(most))
-        .ok_or_else(|| wrong("max_open_sockets", format!("give a number from 1 to {MOST_OPEN_FILES}")))?;
-    Ok(options)
+fn octal(digits: &[u8]) -> Result<u32, String> {
+    let mode = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("`{}` is no octal number such as 644", digits.escape_ascii()))
 }
 
 /// `evi_flat_rotate path_to_file`
@@ -137,8 +154,9 @@ fn rotate(server: &'static Server, params: &Params) -> Outcome {
 mod tests {
     use super::*;
 
-    fn given(name: &str, value: impl Into<Value>) -> Result<Options, SetupError> {
-        options(&Parameters(vec![(name.to_owned(), value.into())]))
+    fn given(name: &str, value: impl Into<Value>) -> Result<Options, String> {
+        let given = Parameters::checked(PARAMETERS, &[(name, value.into())])?;
+        options(&given).map_err(|problem| problem.to_string())
     }
 
     #[test]

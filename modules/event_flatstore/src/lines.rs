@@ -15,12 +15,6 @@ pub(super) struct Layout {
     pub(super) escape: bool,
 }
 
-impl Default for Layout {
-    fn default() -> Self {
-        Self { delimiter: b",".to_vec(), with_name: true, escape: false }
-    }
-}
-
 impl Layout {
     /// Appends the line of `event`: its name and its values. Unless that is asked for, nothing in them is escaped, as readers
     /// of these files expect.
@@ -92,7 +86,7 @@ pub(super) mod tests {
     /// As recorded.
     #[test]
     fn recorded_lines() {
-        let plain = Layout::default();
+        let plain = Layout { delimiter: b",".to_vec(), with_name: true, escape: false };
         assert_eq!(line(&plain, |_| {}), b"E_TEST\n");
         assert_eq!(
             line(&plain, |p| {
@@ -122,7 +116,7 @@ pub(super) mod tests {
 
     #[test]
     fn no_value_forges_a_line_or_another_value() {
-        let escaping = Layout { delimiter: b";;".to_vec(), escape: true, ..Layout::default() };
+        let escaping = Layout { delimiter: b";;".to_vec(), with_name: true, escape: true };
         assert_eq!(
             line(&escaping, |p| {
                 p.text("a", "x\nE_TEST;;1")

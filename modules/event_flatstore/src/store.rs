@@ -224,11 +224,16 @@ mod tests {
 
     use super::super::lines::tests::event;
     use super::*;
+    use tocsin_server::module::Parameters;
 
     fn store(options: Options) -> (FlatStore, Rotations) {
         let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 256 << 10 }).unwrap();
         let rotations = Rotations::create(arena).unwrap();
         (FlatStore::new(options, rotations), rotations)
+    }
+
+    fn defaults() -> Options {
+        crate::options(&Parameters::default()).unwrap()
     }
 
     fn in_runtime<T>(test: impl Future<Output = T>) -> T {
@@ -247,7 +252,7 @@ mod tests {
         let (victim, path) = (folder.path().join("victim"), inside.join("ev.log"));
         std::fs::write(&victim, "").unwrap();
         let place = Place::below(&inside).unwrap();
-        let (store, _) = store(Options { place: Arc::new(place.clone()), ..Options::default() });
+        let (store, _) = store(Options { place: Arc::new(place.clone()), ..defaults() });
         let address = store.parse("flatstore", path.to_str().unwrap()).unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         assert!(store.parse("flatstore", path.to_str().unwrap()).is_err());
@@ -276,7 +281,7 @@ mod tests {
     fn a_file_begins_with_the_first_event_and_can_be_moved_away() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("ev.log"), folder.path().join("old.log"));
-        let (store, rotations) = store(Options { mode: 0o640, ..Options::default() });
+        let (store, rotations) = store(Options { mode: 0o640, ..defaults() });
         let text = path.to_str().unwrap();
         let address = store.parse("flatstore", text).unwrap();
         let sent = Rc::new(Sent::default());
@@ -302,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_costs_the_event_and_not_the_file() {
-        let (store, _) = store(Options::default());
+        let (store, _) = store(defaults());
         let sent = Rc::new(Sent::default());
         let address = store.parse("flatstore", "/dev/full").unwrap();
         let mut outlet = store.open(&address, Rc::clone(&sent) as _).unwrap();
@@ -315,7 +320,7 @@ mod tests {
     #[test]
     fn paths_are_checked_and_files_counted() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = store(Options { open_files: 1, ..Options::default() });
+        let (store, _) = store(Options { open_files: 1, ..defaults() });
         for bad in ["", ".", "/nosuchdir/x.log", "a\0b"] {
             assert!(store.parse("flatstore", bad).is_err(), "{bad}");
         }

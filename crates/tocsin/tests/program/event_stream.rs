@@ -185,7 +185,11 @@ fn reliable_mode_is_refused_at_the_start() {
     let parameter = "modparam(\"event_stream\", \"reliable_mode\", 1)\n";
     let ended = setup(parameter, &["udp:127.0.0.1:9"]).run_to_end();
     assert_ne!(ended.status, 0);
-    assert!(ended.stderr.contains("modparam event_stream:reliable_mode: this version"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("parameter <reliable_mode> of module <event_stream>: this version"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
