@@ -3,21 +3,38 @@
 use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::databases::{Asker, DatabaseId, Databases};
 use tocsin_server::module::{Parameters, SetupError};
-use tocsin_server::parameters::{number, text};
+
+const ONLY_QUERIES: &str = "of this module only avp_db_query() is there yet, and that one does not use it";
+
+const DB_URL: ModParam = ModParam::text(
+    "db_url",
+    "",
+    "The URL of a database, with a number before it for avp_db_query(), such as `1 mysql://user:password@host/name`; \
+     without a number it is 0. It may be given several times.",
+)
+.unset("there is no database");
 
 pub(super) const NAMES: &[ModParam] = &[
-    text("db_url"),
-    text("avp_table"),
-    number("use_domain"),
-    text("uuid_column"),
-    text("username_column"),
-    text("domain_column"),
-    text("attribute_column"),
-    text("value_column"),
-    text("type_column"),
-    text("db_scheme"),
-    number("buf_size"),
+    DB_URL,
+    idle("avp_table", "usr_preferences", "The table with the AVPs of users."),
+    ModParam::switch("use_domain", false, "Whether users are told apart by their domains, too.")
+        .without_effect(ONLY_QUERIES),
+    idle("uuid_column", "uuid", "The column of the table with the unique id of a user."),
+    idle("username_column", "username", "The column of the table with the name of a user."),
+    idle("domain_column", "domain", "The column of the table with the domain of a user."),
+    idle("attribute_column", "attribute", "The column of the table with the name of an AVP."),
+    idle("value_column", "value", "The column of the table with the value of an AVP."),
+    idle("type_column", "type", "The column of the table with the type of an AVP."),
+    ModParam::text("db_scheme", "", "Names another table and other columns for some AVPs.")
+        .unset("")
+        .without_effect(ONLY_QUERIES),
+    ModParam::number("buf_size", 1024, "The size of the buffer in which queries are built.")
+        .without_effect("queries take the memory that they need"),
 ];
+
+const fn idle(name: &'static str, default: &'static str, doc: &'static str) -> ModParam {
+    ModParam::text(name, default, doc).without_effect(ONLY_QUERIES)
+}
 
 /// How many databases there may be.
 const URL_LIMIT: usize = 64;
@@ -29,8 +46,8 @@ pub(super) struct Urls(Vec<(i64, DatabaseId)>);
 impl Urls {
     pub(super) fn new(given: &Parameters, databases: &mut Databases) -> Result<Self, SetupError> {
         let mut urls = Self::default();
-        for (nth, value) in given.all("db_url").enumerate() {
-            let asker = Asker { module: super::NAME, parameter: "db_url", nth };
+        for (nth, value) in given.every(&DB_URL).enumerate() {
+            let asker = Asker { module: super::NAME, parameter: DB_URL.name, nth };
             let Value::Str(text) = value else { return Err(asker.wrong("write a database URL")) };
             let (number, url) = split(text);
             let Some(number) = number else {

@@ -32,7 +32,12 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         let call: Call<Context> =
             Rc::new(move |cx, arguments| ask(cx, arguments, Rc::clone(&destinations), source));
         Ok(call)
-    });
+    })
+    .doc(
+        "Sends a query to a database, and writes the columns of the result into AVPs or other \
+         variables. 1: there are rows, or the query gives none; -1: it failed; -2: the result has no \
+         rows.",
+    );
     vec![query.asynchronous()]
 }
 

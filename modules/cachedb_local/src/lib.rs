@@ -12,7 +12,6 @@ use tocsin_json::{Text, Value as Json};
 use tocsin_mi::{Command, MiError, Outcome as Answer, PIECE, Params, Registry, Reply, Room};
 use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Value};
 use tocsin_server::module::{Deadlines, Module, Setup, SetupError};
-use tocsin_server::parameters::{number, text};
 use tocsin_server::{Context, Server, Worker};
 
 use self::collection::{Collection, Matching};
@@ -26,6 +25,34 @@ const COLLECTION_LIMIT: usize = 64;
 const CHUNK_BYTES: usize = 1 << 20;
 /// How long a pattern for keys may be, in bytes: each key costs time in the product of both lengths at worst.
 const GLOB_LIMIT: usize = 256;
+
+const CACHEDB_URL: ModParam = ModParam::text(
+    "cachedb_url",
+    "local://",
+    "The name under which scripts use a collection, such as `local:group1:///collection1`. It may be given several times.",
+)
+.check(|value| read(value, |url| collection_of(url).map(drop)));
+const CACHE_COLLECTIONS: ModParam = ModParam::text(
+    "cache_collections",
+    "",
+    "Names of collections, separated by semicolons, each perhaps with the exponent of its size: `default = 4; other`. It \
+     may be given several times.",
+)
+.unset("there is the collection `default` only")
+.check(|value| read(value, |line| Sizes::default().read(line)));
+const CACHE_CLEAN_PERIOD: ModParam =
+    ModParam::number("cache_clean_period", 600, "Seconds between two searches for expired keys.")
+        .without_effect("a key is removed when it expires");
+const EXEC_THRESHOLD: ModParam = ModParam::number(
+    "exec_threshold",
+    0,
+    "Microseconds that an operation may take before it is logged as slow.",
+)
+.without_effect("no operation waits for anything");
+
+fn read(value: &Value, read: impl FnOnce(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    read(value.as_str().unwrap_or_default())
+}
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -43,23 +70,18 @@ impl Collections {
 
 impl Module for CachedbLocal {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            text("cachedb_url"),
-            text("cache_collections"),
-            number("cache_clean_period"),
-            number("exec_threshold"),
-        ];
-        ModuleSpec { params: NAMES, functions: vec![remove_chunk()], ..ModuleSpec::new(NAME) }
+        const PARAMETERS: &[ModParam] = &[CACHEDB_URL, CACHE_COLLECTIONS, CACHE_CLEAN_PERIOD, EXEC_THRESHOLD];
+        ModuleSpec { params: PARAMETERS, functions: vec![remove_chunk()], ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let wrong = |name, problem| SetupError::Parameter { module: NAME, name, problem };
+        let wrong = |row: ModParam, problem| SetupError::Parameter { module: NAME, name: row.name, problem };
         let mut sizes = Sizes::default();
-        for line in setup.parameters.all("cache_collections").filter_map(Value::to_bytes) {
-            sizes.read(&line).map_err(|problem| wrong("cache_collections", problem))?;
+        for line in setup.parameters.every(&CACHE_COLLECTIONS).filter_map(Value::to_bytes) {
+            sizes.read(&line).map_err(|problem| wrong(CACHE_COLLECTIONS, problem))?;
         }
         if sizes.0.len() > COLLECTION_LIMIT {
-            return Err(wrong("cache_collections", format!("more than {COLLECTION_LIMIT} collections")));
+            return Err(wrong(CACHE_COLLECTIONS, format!("more than {COLLECTION_LIMIT} collections")));
         }
         let mut collections = Vec::new();
         for (name, exponent) in &sizes.0 {
@@ -68,16 +90,14 @@ impl Module for CachedbLocal {
             collections.push(Rc::new(collection));
         }
         let collections = Collections(collections);
-        let urls: Vec<_> = setup.parameters.all("cachedb_url").filter_map(Value::to_bytes).collect();
-        let urls = if urls.is_empty() { vec!["local://".into()] } else { urls };
-        for url in urls {
-            let (id, name) = collection_of(&url).map_err(|problem| wrong("cachedb_url", problem))?;
+        let urls: Vec<_> = setup.parameters.every(&CACHEDB_URL).filter_map(Value::to_bytes).collect();
+        let urls = if urls.is_empty() { vec![CACHEDB_URL.default_text().into()] } else { urls };
+        for (nth, url) in urls.iter().enumerate() {
+            let wrong = |problem| SetupError::Value { module: NAME, name: CACHEDB_URL.name, nth, problem };
+            let (id, name) = collection_of(url).map_err(wrong)?;
             let collection = collections.find(&name).ok_or_else(|| {
                 let shown = String::from_utf8_lossy(&name);
-                wrong(
-                    "cachedb_url",
-                    format!("there is no collection `{shown}`: name it in cache_collections"),
-                )
+                wrong(format!("there is no collection `{shown}`: name it in {}", CACHE_COLLECTIONS.name))
             })?;
             setup.registered.caches.add(id, Rc::clone(collection) as _);
         }
@@ -171,6 +191,10 @@ fn remove_chunk() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Removes the keys that a pattern fits from a collection. 1: done; -1: there is no such \
+         collection, or the pattern is too long.",
+    )
 }
 
 /// The entries whose time is over.

@@ -33,7 +33,7 @@ impl Module for DbMysql {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters)?;
+        let settings = Settings::new(&setup.parameters);
         setup.events.push(CONNECTION_EVENT);
         setup.registered.databases.offer(Rc::new(Mysql { settings, event: OnceCell::new() }));
         Ok(())

@@ -3,14 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
-use std::time::Duration;
-
-use tocsin_db::{Finished, Limits, Scheme};
+use tocsin_db::{BUSY_TIMEOUT, Finished, Limits, Scheme};
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::Context;
 use tocsin_server::databases::{Engine, QueryReports};
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::parameters::{number, text};
+use tocsin_server::shared_parameters::EXEC_QUERY_THRESHOLD;
 use tocsin_server::slow_queries::{self, Names};
 
 /// The module.
@@ -20,22 +18,39 @@ pub struct DbSqlite;
 const NAME: &str = "db_sqlite";
 /// Milliseconds of `busy_timeout` at the most.
 const LONGEST_WAIT: i64 = 60_000;
+const ALLOC_LIMIT: ModParam =
+    ModParam::number("alloc_limit", 10, "How many rows there is room for when a result is read.")
+        .within(1, i64::MAX, "rows")
+        .without_effect("results take the memory that they need");
+const LOAD_EXTENSION: ModParam = ModParam::text(
+    "load_extension",
+    "",
+    "A library with an extension of SQLite. It is always refused.",
+)
+.unset("no extension is loaded")
+.check(|_| {
+    Err("extensions of SQLite are code of others in every process, and are not loaded: take the line out"
+        .to_owned())
+});
+const BUSY: ModParam = ModParam::number(
+    "busy_timeout",
+    BUSY_TIMEOUT.as_millis() as i64,
+    "How long a query waits for a lock of another connection on the file.",
+)
+.within(0, LONGEST_WAIT, "milliseconds");
+
+const PARAMETERS: &[ModParam] = &[ALLOC_LIMIT, LOAD_EXTENSION, BUSY, EXEC_QUERY_THRESHOLD];
+
 const NAMES: Names =
     Names { plain: "sqlite query", asynchronous: "sqlite async query", prepared: "sqlite prep stmt" };
 
 impl Module for DbSqlite {
     fn spec(&self) -> ModuleSpec<Context> {
-        const PARAMETERS: &[ModParam] = &[
-            number("alloc_limit"),
-            text("load_extension"),
-            number("busy_timeout"),
-            number("exec_query_threshold"),
-        ];
         ModuleSpec { params: PARAMETERS, ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let sqlite = Sqlite::new(&setup.parameters)?;
+        let sqlite = Sqlite::new(&setup.parameters);
         setup.registered.databases.offer(Rc::new(sqlite));
         Ok(())
     }
@@ -48,26 +63,9 @@ struct Sqlite {
 }
 
 impl Sqlite {
-    fn new(given: &Parameters) -> Result<Self, SetupError> {
-        let wrong = |name, problem: String| SetupError::Parameter { module: NAME, name, problem };
-        if given.number("alloc_limit", 10) < 1 {
-            return Err(wrong("alloc_limit", "give a number of rows".to_owned()));
-        }
-        if given.value("load_extension").is_some() {
-            let problem = "extensions of SQLite are code of others in every process, and are not loaded: \
-                           take the line out";
-            return Err(wrong("load_extension", problem.to_owned()));
-        }
-        let mut limits = Limits::default();
-        let busy = given.number("busy_timeout", limits.busy_timeout.as_millis() as i64);
-        if !(0..=LONGEST_WAIT).contains(&busy) {
-            return Err(wrong("busy_timeout", format!("give milliseconds from 0 to {LONGEST_WAIT}")));
-        }
-        limits.busy_timeout = Duration::from_millis(busy.unsigned_abs());
-        let threshold_us = u64::try_from(given.number("exec_query_threshold", 0)).map_err(|_| {
-            wrong("exec_query_threshold", "give microseconds, or 0 to switch it off".to_owned())
-        })?;
-        Ok(Self { threshold_us, limits })
+    fn new(given: &Parameters) -> Self {
+        let limits = Limits { busy_timeout: given.millis(&BUSY), ..Limits::default() };
+        Self { threshold_us: given.int(&EXEC_QUERY_THRESHOLD).unsigned_abs(), limits }
     }
 }
 
@@ -92,22 +90,24 @@ impl Engine for Sqlite {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tocsin_script::Value;
 
     use super::*;
 
-    fn given(name: &str, value: impl Into<Value>) -> Parameters {
-        Parameters(vec![(name.to_owned(), value.into())])
+    fn given(name: &str, value: impl Into<Value>) -> Result<Sqlite, String> {
+        Parameters::checked(PARAMETERS, &[(name, value.into())]).map(|given| Sqlite::new(&given))
     }
 
     #[test]
     fn values_are_taken() {
-        let sqlite = Sqlite::new(&Parameters::default()).unwrap();
+        let sqlite = Sqlite::new(&Parameters::default());
         assert_eq!((sqlite.threshold_us, sqlite.limits.busy_timeout), (0, Duration::from_millis(500)));
-        assert_eq!(Sqlite::new(&given("exec_query_threshold", 5)).unwrap().threshold_us, 5);
-        let sqlite = Sqlite::new(&given("busy_timeout", 20)).unwrap();
+        assert_eq!(given("exec_query_threshold", 5).unwrap().threshold_us, 5);
+        let sqlite = given("busy_timeout", 20).unwrap();
         assert_eq!(sqlite.limits.busy_timeout, Duration::from_millis(20));
-        assert!(Sqlite::new(&given("alloc_limit", 25)).is_ok());
+        assert!(given("alloc_limit", 25).is_ok());
     }
 
     #[test]
@@ -118,8 +118,8 @@ mod tests {
             ("busy_timeout", Value::Int(-1)),
             ("exec_query_threshold", Value::Int(-1)),
         ] {
-            let problem = Sqlite::new(&given(name, value)).unwrap_err().to_string();
-            assert!(problem.starts_with(&format!("modparam db_sqlite:{name}: ")), "{problem}");
+            let problem = given(name, value).unwrap_err();
+            assert!(problem.starts_with(&format!("{name}: ")), "{problem}");
         }
     }
 }
