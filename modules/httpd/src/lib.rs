@@ -14,17 +14,95 @@ use std::time::Duration;
 
 use tocsin_event::OwnListener;
 use tocsin_json::Value as Json;
-use tocsin_mi::httpd::{Credentials, Guard, Handler, HttpdOptions, Routes, serve};
+use tocsin_mi::httpd::{Credentials, Guard, HEAD_TIMEOUT, Handler, HttpdOptions, Routes, serve};
 use tocsin_mi::{Command, Registry};
 use tocsin_process::Kind;
-use tocsin_script::{ModParam, ModuleSpec};
+use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
 use tocsin_server::{Context, Server, Worker};
 
-/// What clients are told that they sign in to, unless `auth_realm` says otherwise.
-const DEFAULT_REALM: &str = "tocsin";
-/// The default of `port`.
-const DEFAULT_PORT: i64 = 8888;
+const IP: ModParam =
+    ModParam::text("ip", "*", "The IP address to listen on; `*` or an empty string stands for all.").check(
+        |value| {
+            let address = value.as_str().unwrap_or_default();
+            listening_ip(&String::from_utf8_lossy(address)).map(drop)
+        },
+    );
+const PORT: ModParam =
+    ModParam::number("port", 8888, "The port to listen on.").within(LOWEST_PORT, u16::MAX as i64, "");
+const CONN_TIMEOUT: ModParam = ModParam::number(
+    "conn_timeout",
+    HEAD_TIMEOUT.as_secs() as i64,
+    "How long the head of a request may take, and how long a connection may stay idle; 0 is for ever.",
+)
+.within(0, i64::MAX, "seconds");
+const BUF_SIZE: ModParam =
+    ModParam::number("buf_size", 0, "Bytes of the buffer in which a response is built.")
+        .without_effect("responses take the memory that they need");
+const POST_BUF_SIZE: ModParam =
+    ModParam::number("post_buf_size", 1024, "Bytes of the buffer in which the body of a request is read.")
+        .without_effect("bodies are read as they arrive");
+const RECEIVE_BUF_SIZE: ModParam = ModParam::number(
+    "receive_buf_size",
+    0,
+    "The most bytes of the body of a request. Less than 1 MiB counts as 1 MiB.",
+);
+const TLS_CERT_FILE: ModParam =
+    ModParam::text("tls_cert_file", "", "The certificate for HTTPS. None is possible so far.").check(no_tls);
+const TLS_KEY_FILE: ModParam =
+    ModParam::text("tls_key_file", "", "The private key for HTTPS. None is possible so far.").check(no_tls);
+const TLS_CIPHERS: ModParam = ModParam::text("tls_ciphers", "", "The cipher suites for HTTPS.")
+    .unset("")
+    .without_effect("there is no HTTPS yet");
+const AUTH_REALM: ModParam =
+    ModParam::text("auth_realm", "tocsin", "The realm that clients are asked to sign in to.");
+const AUTH_USERNAME: ModParam = ModParam::text(
+    "auth_username",
+    "",
+    "The user name that clients must send (HTTP Basic), with `auth_password`.",
+)
+.unset("clients need no password")
+.check(|value| {
+    if value.as_str().is_some_and(|name| name.contains(&b':')) {
+        Err("a name has no colon: HTTP ends it there".to_owned())
+    } else {
+        Ok(())
+    }
+});
+const AUTH_PASSWORD: ModParam = ModParam::text(
+    "auth_password",
+    "",
+    "The password that clients must send (HTTP Basic), with `auth_username`.",
+)
+.unset("clients need no password");
+const ALLOWED_HOSTS: ModParam = ModParam::text(
+    "allowed_hosts",
+    "",
+    "Host names by which clients may address the server, separated by commas or blanks. It may be given several times. The \
+     manual does not have this parameter.",
+)
+.unset("addresses and names without a dot")
+.check(|value| {
+    let list = String::from_utf8_lossy(value.as_str().unwrap_or_default()).into_owned();
+    host_names(&list).map(drop)
+});
+
+const PARAMETERS: &[ModParam] = &[
+    IP,
+    PORT,
+    CONN_TIMEOUT,
+    BUF_SIZE,
+    POST_BUF_SIZE,
+    RECEIVE_BUF_SIZE,
+    TLS_CERT_FILE,
+    TLS_KEY_FILE,
+    TLS_CIPHERS,
+    AUTH_REALM,
+    AUTH_USERNAME,
+    AUTH_PASSWORD,
+    ALLOWED_HOSTS,
+];
+
 /// The lowest port that may be used.
 const LOWEST_PORT: i64 = 1024;
 /// Requests that are not read to their end, and replies that wait for their readers, take at most one in so many bytes of
@@ -100,25 +178,7 @@ pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
 
 impl Module for Httpd {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::text("ip", "", ""),
-            ModParam::number("port", 0, ""),
-            ModParam::number("conn_timeout", 0, ""),
-            // No effect: replies are as long as they are.
-            ModParam::number("buf_size", 0, ""),
-            // No effect: requests are read as they come.
-            ModParam::number("post_buf_size", 0, ""),
-            ModParam::number("receive_buf_size", 0, ""),
-            ModParam::text("tls_cert_file", "", ""),
-            ModParam::text("tls_key_file", "", ""),
-            ModParam::text("tls_ciphers", "", ""),
-            ModParam::text("auth_realm", "", ""),
-            ModParam::text("auth_username", "", ""),
-            ModParam::text("auth_password", "", ""),
-            // Not of OpenSIPS: names by which clients may ask, besides addresses and names without a dot.
-            ModParam::text("allowed_hosts", "", ""),
-        ];
-        ModuleSpec { params: NAMES, ..ModuleSpec::new("httpd") }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("httpd") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -126,7 +186,7 @@ impl Module for Httpd {
         let held = usize::try_from(setup.settings.private_bytes / HELD_SHARE).unwrap_or(usize::MAX);
         options.held_limit = held;
         let (listener, shown) = open(&setup.parameters)?;
-        let address = listener.local_addr().map_err(|cause| wrong("port", cause.to_string()))?;
+        let address = listener.local_addr().map_err(|cause| wrong(PORT, cause.to_string()))?;
         setup.own_listeners.push(OwnListener::Stream(address));
         let reach =
             Reach { address, shown: shown.clone(), has_password: options.guard.credentials.is_some() };
@@ -182,84 +242,85 @@ fn run(
     })
 }
 
-fn wrong(name: &'static str, problem: String) -> SetupError {
-    SetupError::Parameter { module: "httpd", name, problem }
+fn wrong(row: ModParam, problem: String) -> SetupError {
+    SetupError::Parameter { module: "httpd", name: row.name, problem }
 }
 
-fn options(parameters: &Parameters) -> Result<HttpdOptions, SetupError> {
-    for name in ["tls_cert_file", "tls_key_file"] {
-        if !parameters.text(name, "").is_empty() {
-            let problem =
-                "this version speaks plain HTTP only: listen on 127.0.0.1 behind a proxy that does TLS";
-            return Err(wrong(name, problem.to_owned()));
-        }
+fn no_tls(value: &Value) -> Result<(), String> {
+    if value.as_str().is_some_and(<[u8]>::is_empty) {
+        return Ok(());
     }
+    Err("this version speaks plain HTTP only: listen on 127.0.0.1 behind a proxy that does TLS".to_owned())
+}
+
+fn options(given: &Parameters) -> Result<HttpdOptions, SetupError> {
     let mut options = HttpdOptions::default();
     // A buffer for larger requests than are taken anyway is a wish for larger requests.
-    let buffer = usize::try_from(parameters.number("receive_buf_size", 0)).unwrap_or(0);
+    let buffer = usize::try_from(given.int(&RECEIVE_BUF_SIZE)).unwrap_or(0);
     options.body_limit = options.body_limit.max(buffer);
-    match u64::try_from(parameters.number("conn_timeout", 30)) {
-        Ok(0) => options.head_timeout = NEVER,
-        Ok(seconds) => options.head_timeout = Duration::from_secs(seconds).min(NEVER),
-        Err(_) => return Err(wrong("conn_timeout", "seconds are 0 (never) or more".to_owned())),
-    }
-    options.guard =
-        Guard { allowed_hosts: allowed_hosts(parameters)?, credentials: credentials(parameters)? };
+    options.head_timeout = match given.seconds(&CONN_TIMEOUT) {
+        Duration::ZERO => NEVER,
+        time => time.min(NEVER),
+    };
+    options.guard = Guard { allowed_hosts: allowed_hosts(given)?, credentials: credentials(given)? };
     Ok(options)
 }
 
 /// All names of all lists.
-fn allowed_hosts(parameters: &Parameters) -> Result<Vec<String>, SetupError> {
-    let lists = parameters.all("allowed_hosts").filter_map(tocsin_script::Value::to_bytes);
-    let lists: Vec<String> = lists.map(|list| list.lossy().into_owned()).collect();
-    let names: Vec<String> = lists
-        .iter()
-        .flat_map(|list| list.split([',', ' ']))
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect();
-    match names.iter().find(|name| name.contains(['/', ':', '*'])) {
-        Some(name) => Err(wrong(
-            "allowed_hosts",
-            format!("`{name}` is no host name: write mi.example.com, without scheme and port"),
-        )),
-        None => Ok(names),
+fn allowed_hosts(given: &Parameters) -> Result<Vec<String>, SetupError> {
+    let mut names = Vec::new();
+    for list in given.every(&ALLOWED_HOSTS).filter_map(Value::to_bytes) {
+        names.extend(host_names(&list.lossy()).map_err(|problem| wrong(ALLOWED_HOSTS, problem))?);
     }
+    Ok(names)
+}
+
+fn host_names(list: &str) -> Result<Vec<String>, String> {
+    let names = list.split([',', ' ']).filter(|name| !name.is_empty());
+    names
+        .map(|name| match name.contains(['/', ':', '*']) {
+            true => Err(format!("`{name}` is no host name: write mi.example.com, without scheme and port")),
+            false => Ok(name.to_owned()),
+        })
+        .collect()
 }
 
 /// The name and the password that clients have to send, if they are given.
-fn credentials(parameters: &Parameters) -> Result<Option<Credentials>, SetupError> {
-    let text = |name| parameters.text(name, "");
-    let (user, password) = (text("auth_username"), text("auth_password"));
+fn credentials(given: &Parameters) -> Result<Option<Credentials>, SetupError> {
+    let (user, password) = (given.string(&AUTH_USERNAME), given.string(&AUTH_PASSWORD));
     if user.is_empty() != password.is_empty() {
-        let missing = if user.is_empty() { "auth_username" } else { "auth_password" };
-        return Err(wrong(missing, "auth_username and auth_password need each other".to_owned()));
+        let alone = if user.is_empty() { AUTH_PASSWORD } else { AUTH_USERNAME };
+        return Err(wrong(alone, "auth_username and auth_password need each other".to_owned()));
     }
-    if user.contains(':') {
-        return Err(wrong("auth_username", "a name has no colon: HTTP ends it there".to_owned()));
-    }
-    let realm = parameters.text("auth_realm", DEFAULT_REALM);
+    let realm = given.string(&AUTH_REALM);
     Ok((!user.is_empty()).then(|| Credentials::new(&realm, &user, &password)))
 }
 
+/// The address that `ip` names; `None` for all.
+fn listening_ip(text: &str) -> Result<Option<IpAddr>, String> {
+    match text {
+        "" | "*" => Ok(None),
+        one => match one.trim_matches(['[', ']']).parse() {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => Err(format!("`{one}` is no IP address, and not *")),
+        },
+    }
+}
+
 /// The listening socket, and how `ps` shows it.
-fn open(parameters: &Parameters) -> Result<(TcpListener, String), SetupError> {
-    let port = parameters.number("port", DEFAULT_PORT);
-    let port = u16::try_from(port).ok().filter(|_| port >= LOWEST_PORT);
-    let port = port.ok_or_else(|| wrong("port", format!("ports are {LOWEST_PORT} to {}", u16::MAX)))?;
-    let ip = parameters.text("ip", "*");
-    let (opened, shown) = match ip.as_str() {
-        "" | "*" => (open_everywhere(port), format!("INADDR_ANY:{port}")),
-        one => {
-            let address = one.trim_matches(['[', ']']).parse::<IpAddr>();
-            let address = address.map_err(|_| wrong("ip", format!("`{one}` is no IP address, and not *")))?;
-            let address = SocketAddr::new(address, port);
+fn open(given: &Parameters) -> Result<(TcpListener, String), SetupError> {
+    let port = given.int(&PORT) as u16;
+    let ip = listening_ip(&given.string(&IP)).map_err(|problem| wrong(IP, problem))?;
+    let (opened, shown) = match ip {
+        None => (open_everywhere(port), format!("INADDR_ANY:{port}")),
+        Some(ip) => {
+            let address = SocketAddr::new(ip, port);
             (TcpListener::bind(address), address.to_string())
         }
     };
     match opened {
         Ok(listener) => Ok((listener, shown)),
-        Err(cause) => Err(wrong("port", format!("cannot listen on {shown}: {cause}"))),
+        Err(cause) => Err(wrong(PORT, format!("cannot listen on {shown}: {cause}"))),
     }
 }
 
@@ -274,15 +335,14 @@ fn open_everywhere(port: u16) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tocsin_script::Value;
 
-    fn given(list: &[(&str, Value)]) -> Parameters {
-        Parameters(list.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    fn given(list: &[(&str, Value)]) -> Result<Parameters, String> {
+        Parameters::checked(PARAMETERS, list)
     }
 
     #[test]
     fn options_follow_the_parameters() {
-        let read = |list: &[(&str, Value)]| options(&given(list));
+        let read = |list: &[(&str, Value)]| options(&given(list)?).map_err(|cause| cause.to_string());
         let plain = read(&[]).unwrap();
         assert_eq!((plain.head_timeout, plain.body_limit), (Duration::from_secs(30), 1 << 20));
         assert_eq!(read(&[("conn_timeout", Value::Int(0))]).unwrap().head_timeout, NEVER);
@@ -298,7 +358,8 @@ mod tests {
     fn who_is_let_in() {
         let guard = |list: &[(&str, &str)]| {
             let list: Vec<_> = list.iter().map(|(name, text)| (*name, Value::from(*text))).collect();
-            options(&given(&list)).map(|options| options.guard)
+            let options = options(&given(&list)?).map_err(|cause| cause.to_string());
+            options.map(|options| options.guard)
         };
         assert!(guard(&[]).unwrap().credentials.is_none());
         let hosts =
@@ -320,12 +381,12 @@ mod tests {
     fn the_address_is_shown_as_it_was_asked_for() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let list = [("ip", Value::from("127.0.0.1")), ("port", Value::Int(free.into()))];
-        let (listener, shown) = open(&given(&list)).unwrap();
+        let (listener, shown) = open(&given(&list).unwrap()).unwrap();
         assert_eq!(shown, format!("127.0.0.1:{free}"));
-        let cause = open(&given(&list)).unwrap_err().to_string();
+        let cause = open(&given(&list).unwrap()).unwrap_err().to_string();
         assert!(cause.contains(&format!("cannot listen on 127.0.0.1:{free}")), "{cause}");
         drop(listener);
-        let (_listener, shown) = open(&given(&[("port", Value::Int(free.into()))])).unwrap();
+        let (_listener, shown) = open(&given(&[("port", Value::Int(free.into()))]).unwrap()).unwrap();
         assert_eq!(shown, format!("INADDR_ANY:{free}"));
     }
 
@@ -334,7 +395,7 @@ mod tests {
         for list in
             [[("port", Value::Int(80))], [("port", Value::Int(70_000))], [("ip", Value::from("localhost"))]]
         {
-            assert!(open(&given(&list)).is_err(), "{list:?}");
+            assert!(given(&list).is_err(), "{list:?}");
         }
     }
 }

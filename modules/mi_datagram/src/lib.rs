@@ -17,6 +17,7 @@ use tocsin_net::split_host_port;
 use tocsin_process::{Identity, Kind, MadeFile};
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
+use tocsin_server::shared_parameters::{PRETTY_PRINTING, TRACE_BWLIST, TRACE_DESTINATION};
 use tocsin_server::{Context, Worker, commands};
 
 use tocsin_mi_fifo::files;
@@ -24,26 +25,51 @@ use tocsin_mi_fifo::files;
 /// How many processes `children_count` may ask for.
 pub const CHILDREN_LIMIT: i64 = 32;
 
+const SOCKET_NAME: ModParam = ModParam::text(
+    "socket_name",
+    "",
+    "The socket that commands arrive on: `udp:host:port`, or the path of a UNIX socket, perhaps with `unix:` before it.",
+)
+.unset("the server does not start");
+const CHILDREN_COUNT: ModParam =
+    ModParam::number("children_count", 1, "How many processes serve the socket.")
+        .within(1, CHILDREN_LIMIT, "processes")
+        .in_quotes_too();
+const UNIX_SOCKET_MODE: ModParam =
+    files::mode_row("unix_socket_mode", "The permissions of the UNIX socket, in octal digits.");
+const UNIX_SOCKET_GROUP: ModParam = ModParam::number_or_text(
+    "unix_socket_group",
+    "The group that the UNIX socket belongs to, by name or number.",
+)
+.unset("that of the server");
+const UNIX_SOCKET_USER: ModParam = ModParam::number_or_text(
+    "unix_socket_user",
+    "The user that the UNIX socket belongs to, by name or number.",
+)
+.unset("that of the server");
+const SOCKET_TIMEOUT: ModParam =
+    ModParam::number("socket_timeout", 2000, "Milliseconds that a reply waits for a slow reader.")
+        .without_effect("a reply always waits two seconds, and no other command waits for it");
+
+const PARAMETERS: &[ModParam] = &[
+    SOCKET_NAME,
+    CHILDREN_COUNT,
+    UNIX_SOCKET_MODE,
+    UNIX_SOCKET_GROUP,
+    UNIX_SOCKET_USER,
+    SOCKET_TIMEOUT,
+    TRACE_DESTINATION,
+    TRACE_BWLIST,
+    PRETTY_PRINTING,
+];
+
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct MiDatagram;
 
 impl Module for MiDatagram {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::text("socket_name", "", ""),
-            ModParam::number_or_text("children_count", ""),
-            ModParam::number("unix_socket_mode", 0, ""),
-            ModParam::number_or_text("unix_socket_group", ""),
-            ModParam::number_or_text("unix_socket_user", ""),
-            // No effect: a reply waits two seconds for a slow reader, and holds up nobody meanwhile.
-            ModParam::number("socket_timeout", 0, ""),
-            // No effect: there is no tracing module.
-            ModParam::text("trace_destination", "", ""),
-            ModParam::text("trace_bwlist", "", ""),
-            ModParam::number("pretty_printing", 0, ""),
-        ];
-        ModuleSpec { params: NAMES, ..ModuleSpec::new("mi_datagram") }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("mi_datagram") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -55,7 +81,7 @@ impl Module for MiDatagram {
         setup.registered.processes.push(ProcessGroup {
             kind: Kind::Mi,
             description: "MI Datagram".to_owned(),
-            processes: children(&setup.parameters)?,
+            processes: setup.parameters.int(&CHILDREN_COUNT) as usize,
             run: Rc::new(move |worker| serve(worker, Rc::clone(&socket), style)),
         });
         Ok(())
@@ -101,24 +127,16 @@ fn serve(worker: &'static Worker, socket: Rc<Socket>, style: Style) -> Local<()>
     })
 }
 
-fn wrong(name: &'static str, problem: String) -> SetupError {
-    SetupError::Parameter { module: "mi_datagram", name, problem }
-}
-
-fn children(parameters: &Parameters) -> Result<usize, SetupError> {
-    let given = parameters.value("children_count").map_or(Some(1), tocsin_script::Value::to_int);
-    let count = given
-        .filter(|count| (1..=CHILDREN_LIMIT).contains(count))
-        .and_then(|count| usize::try_from(count).ok());
-    count.ok_or_else(|| wrong("children_count", format!("processes are 1 to {CHILDREN_LIMIT}")))
+fn wrong(row: ModParam, problem: String) -> SetupError {
+    SetupError::Parameter { module: "mi_datagram", name: row.name, problem }
 }
 
 /// The socket, and its file if it has one.
 fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<MadeFile>), SetupError> {
-    let name = parameters.text("socket_name", "");
+    let name = parameters.string(&SOCKET_NAME);
     if name.is_empty() {
         let problem = "a socket is needed: give udp:127.0.0.1:8080, or the path of a UNIX socket".to_owned();
-        return Err(wrong("socket_name", problem));
+        return Err(wrong(SOCKET_NAME, problem));
     }
     let opened = match name.strip_prefix("udp:") {
         Some(address) => open_udp(address).map(|socket| (Socket::Udp(socket), None)),
@@ -127,7 +145,7 @@ fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<
             opened.map(|(socket, file)| (Socket::Unix(socket), Some(file)))
         }
     };
-    opened.map_err(|cause| wrong("socket_name", format!("{name} cannot be opened: {cause}")))
+    opened.map_err(|cause| wrong(SOCKET_NAME, format!("{name} cannot be opened: {cause}")))
 }
 
 fn open_udp(address: &str) -> io::Result<UdpSocket> {
@@ -145,13 +163,13 @@ fn open_unix(
     identity: &Identity,
 ) -> Result<io::Result<(UnixDatagram, MadeFile)>, SetupError> {
     let path = PathBuf::from(path);
-    files::make_room(&path, files::Kind::Socket).map_err(|problem| wrong("socket_name", problem))?;
+    files::make_room(&path, files::Kind::Socket).map_err(|problem| wrong(SOCKET_NAME, problem))?;
     let mode =
-        files::mode(parameters, "unix_socket_mode").map_err(|problem| wrong("unix_socket_mode", problem))?;
+        files::mode(parameters, &UNIX_SOCKET_MODE).map_err(|problem| wrong(UNIX_SOCKET_MODE, problem))?;
     let user =
-        files::user(parameters, "unix_socket_user").map_err(|problem| wrong("unix_socket_user", problem))?;
-    let group = files::group(parameters, "unix_socket_group")
-        .map_err(|problem| wrong("unix_socket_group", problem))?;
+        files::user(parameters, &UNIX_SOCKET_USER).map_err(|problem| wrong(UNIX_SOCKET_USER, problem))?;
+    let group =
+        files::group(parameters, &UNIX_SOCKET_GROUP).map_err(|problem| wrong(UNIX_SOCKET_GROUP, problem))?;
     let user = user.or(identity.user.map(|account| account.user));
     Ok(bind_unix(&path, mode, user, group.or(identity.effective_group())))
 }
@@ -232,8 +250,9 @@ mod tests {
 
     #[test]
     fn children_are_counted() {
-        let count = |value: Value| children(&given(&[("children_count", value)])).ok();
-        assert_eq!(children(&given(&[])).ok(), Some(1));
+        let checked = |value| Parameters::checked(PARAMETERS, &[("children_count", value)]);
+        let count = |value: Value| checked(value).ok().map(|given| given.int(&CHILDREN_COUNT));
+        assert_eq!(given(&[]).int(&CHILDREN_COUNT), 1);
         assert_eq!([count(Value::Int(3)), count(Value::from("3"))], [Some(3), Some(3)]);
         assert_eq!([count(Value::Int(0)), count(Value::Int(33)), count(Value::from("x"))], [None; 3]);
     }

@@ -7,11 +7,12 @@ use tocsin_mi::datagram::is_served;
 use tocsin_mi::fifo::is_read;
 use tocsin_mi::jsonrpc::Style;
 use tocsin_process::{lookup_group, lookup_user};
-use tocsin_script::Value;
+use tocsin_script::{ModParam, Value};
 use tocsin_server::module::Parameters;
+use tocsin_server::shared_parameters::PRETTY_PRINTING;
 
-/// Permissions when nothing else is asked for.
-const DEFAULT_MODE: u32 = 0o660;
+/// The digits of the permissions when nothing else is asked for.
+const DEFAULT_MODE: i64 = 660;
 
 /// What a transport makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,41 +57,52 @@ pub fn make_room(path: &Path, kind: Kind) -> Result<(), String> {
     }
 }
 
-/// Permission bits, written in octal digits: `0660`.
-pub fn mode(parameters: &Parameters, name: &str) -> Result<u32, String> {
-    // Numbers of the configuration are decimal: the digits say what was meant.
-    match parameters.value(name) {
-        None => Ok(DEFAULT_MODE),
-        Some(value) => {
-            let digits = value.to_bytes().unwrap_or_default();
-            let bits =
-                std::str::from_utf8(&digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
-            let wrong = || format!("`{}` are no permissions: write them in octal, as 0660", digits.lossy());
-            bits.filter(|bits| *bits <= 0o7777).ok_or_else(wrong)
-        }
-    }
+/// A parameter for permission bits. Numbers of a configuration are decimal: their digits are read as octal ones.
+pub const fn mode_row(name: &'static str, doc: &'static str) -> ModParam {
+    ModParam::number(name, DEFAULT_MODE, doc).check(|value| permissions(value).map(drop))
+}
+
+/// Permission bits, whose octal digits were written: `0660`.
+///
+/// # Errors
+/// They are none.
+pub fn mode(given: &Parameters, row: &ModParam) -> Result<u32, String> {
+    permissions(&Value::Int(given.int(row)))
+}
+
+fn permissions(value: &Value) -> Result<u32, String> {
+    let digits = value.to_bytes().unwrap_or_default();
+    let bits = std::str::from_utf8(&digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+    let wrong = || format!("`{}` are no permissions: write them in octal, as 0660", digits.lossy());
+    bits.filter(|bits| *bits <= 0o7777).ok_or_else(wrong)
 }
 
 /// A user, by name or number; `None` when none is given.
-pub fn user(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
-    identity(parameters, name, |text| lookup_user(text).map_err(|cause| cause.to_string()))
+///
+/// # Errors
+/// There is no such user.
+pub fn user(given: &Parameters, row: &ModParam) -> Result<Option<u32>, String> {
+    identity(given, row, |text| lookup_user(text).map_err(|cause| cause.to_string()))
 }
 
 /// A group, by name or number; `None` when none is given.
-pub fn group(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
-    identity(parameters, name, |text| lookup_group(text).map_err(|cause| cause.to_string()))
+///
+/// # Errors
+/// There is no such group.
+pub fn group(given: &Parameters, row: &ModParam) -> Result<Option<u32>, String> {
+    identity(given, row, |text| lookup_group(text).map_err(|cause| cause.to_string()))
 }
 
 fn identity(
-    parameters: &Parameters,
-    name: &str,
+    given: &Parameters,
+    row: &ModParam,
     lookup: impl FnOnce(&str) -> Result<u32, String>,
 ) -> Result<Option<u32>, String> {
-    let given = parameters.value(name).and_then(Value::to_bytes);
+    let given = given.last(row).and_then(Value::to_bytes);
     given.map(|text| lookup(&text.lossy())).transpose()
 }
 
-/// `pretty_printing`.
-pub fn style(parameters: &Parameters) -> Style {
-    if parameters.number("pretty_printing", 0) != 0 { Style::Pretty } else { Style::Compact }
+/// What `pretty_printing` says.
+pub fn style(given: &Parameters) -> Style {
+    if given.on(&PRETTY_PRINTING) { Style::Pretty } else { Style::Compact }
 }

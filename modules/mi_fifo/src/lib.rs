@@ -11,12 +11,34 @@ use tocsin_mi::fifo::{Fifo, FifoOptions};
 use tocsin_process::Kind;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
+use tocsin_server::shared_parameters::{PRETTY_PRINTING, TRACE_BWLIST, TRACE_DESTINATION};
 use tocsin_server::{Context, Worker, commands};
 
-/// The default of `fifo_name`.
-const DEFAULT_PATH: &str = "/tmp/opensips_fifo";
-/// The default of `reply_dir`.
-const DEFAULT_REPLY_FOLDER: &str = "/tmp/";
+const FIFO_NAME: ModParam =
+    ModParam::text("fifo_name", "/tmp/opensips_fifo", "The path of the FIFO that commands are written to.");
+const FIFO_MODE: ModParam = files::mode_row("fifo_mode", "The permissions of the FIFO, in octal digits.");
+const FIFO_GROUP: ModParam =
+    ModParam::number_or_text("fifo_group", "The group that the FIFO belongs to, by name or number.")
+        .unset("that of the server");
+const FIFO_USER: ModParam =
+    ModParam::number_or_text("fifo_user", "The user that the FIFO belongs to, by name or number.")
+        .unset("that of the server");
+const REPLY_DIR: ModParam = ModParam::text(
+    "reply_dir",
+    "/tmp/",
+    "The folder in which clients make the FIFOs that replies are written to.",
+);
+
+const PARAMETERS: &[ModParam] = &[
+    FIFO_NAME,
+    FIFO_MODE,
+    FIFO_GROUP,
+    FIFO_USER,
+    REPLY_DIR,
+    PRETTY_PRINTING,
+    TRACE_DESTINATION,
+    TRACE_BWLIST,
+];
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -24,18 +46,7 @@ pub struct MiFifo;
 
 impl Module for MiFifo {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::text("fifo_name", "", ""),
-            ModParam::number("fifo_mode", 0, ""),
-            ModParam::number_or_text("fifo_group", ""),
-            ModParam::number_or_text("fifo_user", ""),
-            ModParam::text("reply_dir", "", ""),
-            ModParam::number("pretty_printing", 0, ""),
-            // No effect: there is no tracing module.
-            ModParam::text("trace_destination", "", ""),
-            ModParam::text("trace_bwlist", "", ""),
-        ];
-        ModuleSpec { params: NAMES, ..ModuleSpec::new("mi_fifo") }
+        ModuleSpec { params: PARAMETERS, ..ModuleSpec::new("mi_fifo") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -64,29 +75,29 @@ fn serve(worker: &'static Worker, options: FifoOptions) -> Local<()> {
     })
 }
 
-fn options(parameters: &Parameters) -> Result<FifoOptions, SetupError> {
+fn options(given: &Parameters) -> Result<FifoOptions, SetupError> {
     let options = FifoOptions {
-        path: PathBuf::from(parameters.text("fifo_name", DEFAULT_PATH)),
-        mode: files::mode(parameters, "fifo_mode").map_err(|problem| wrong("fifo_mode", problem))?,
-        uid: files::user(parameters, "fifo_user").map_err(|problem| wrong("fifo_user", problem))?,
-        gid: files::group(parameters, "fifo_group").map_err(|problem| wrong("fifo_group", problem))?,
-        reply_dir: PathBuf::from(parameters.text("reply_dir", DEFAULT_REPLY_FOLDER)),
-        style: files::style(parameters),
+        path: PathBuf::from(given.string(&FIFO_NAME)),
+        mode: files::mode(given, &FIFO_MODE).map_err(|problem| wrong(FIFO_MODE, problem))?,
+        uid: files::user(given, &FIFO_USER).map_err(|problem| wrong(FIFO_USER, problem))?,
+        gid: files::group(given, &FIFO_GROUP).map_err(|problem| wrong(FIFO_GROUP, problem))?,
+        reply_dir: PathBuf::from(given.string(&REPLY_DIR)),
+        style: files::style(given),
     };
     if !options.reply_dir.is_dir() {
         let problem = format!("{} is no folder: clients make their FIFOs there", options.reply_dir.display());
-        return Err(wrong("reply_dir", problem));
+        return Err(wrong(REPLY_DIR, problem));
     }
     Ok(options)
 }
 
-fn wrong(name: &'static str, problem: String) -> SetupError {
-    SetupError::Parameter { module: "mi_fifo", name, problem }
+fn wrong(row: ModParam, problem: String) -> SetupError {
+    SetupError::Parameter { module: "mi_fifo", name: row.name, problem }
 }
 
 /// Before privileges are dropped: what an earlier server left may be another user's.
 fn make_room(options: &FifoOptions) -> Result<(), SetupError> {
-    files::make_room(&options.path, files::Kind::Fifo).map_err(|problem| wrong("fifo_name", problem))
+    files::make_room(&options.path, files::Kind::Fifo).map_err(|problem| wrong(FIFO_NAME, problem))
 }
 
 #[cfg(test)]
@@ -106,7 +117,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_manual() {
         let options = options(&given(&[])).unwrap();
-        assert_eq!(options.path, PathBuf::from(DEFAULT_PATH));
+        assert_eq!(options.path, PathBuf::from(FIFO_NAME.default_text()));
         assert_eq!(
             (options.mode, options.uid, options.gid, options.style),
             (0o660, None, None, Style::Compact)

@@ -7,10 +7,14 @@ use tocsin_mi::http::{DEFAULT_ROOT, page};
 use tocsin_mi::httpd::Handler;
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::shared_parameters::{PRETTY_PRINTING, TRACE_BWLIST, TRACE_DESTINATION};
 use tocsin_server::{Context, commands};
 
 use tocsin_httpd::{Page, add_page, warn_if_exposed};
 use tocsin_mi_fifo::files;
+
+const ROOT: ModParam =
+    ModParam::text("root", DEFAULT_ROOT, "The path of the page on the HTTP server that takes commands.");
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +22,12 @@ pub struct MiHttp;
 
 impl Module for MiHttp {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::text("root", "", ""),
-            ModParam::number("pretty_printing", 0, ""),
-            // No effect: there is no tracing module.
-            ModParam::text("trace_destination", "", ""),
-            ModParam::text("trace_bwlist", "", ""),
-        ];
-        ModuleSpec { params: NAMES, depends: &["httpd"], ..ModuleSpec::new("mi_http") }
+        const PARAMETERS: &[ModParam] = &[ROOT, PRETTY_PRINTING, TRACE_DESTINATION, TRACE_BWLIST];
+        ModuleSpec { params: PARAMETERS, depends: &["httpd"], ..ModuleSpec::new("mi_http") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let root = setup.parameters.text("root", DEFAULT_ROOT).trim_matches('/').to_owned();
+        let root = setup.parameters.string(&ROOT).trim_matches('/').to_owned();
         let style = files::style(&setup.parameters);
         add_page(
             setup,
