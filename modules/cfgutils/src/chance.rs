@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Outcome as MiOutcome, Params, Registry};
-use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Routes, Value};
+use tocsin_script::{Call, Function, ModParam, Outcome, Param, ParamKind, Routes, Value};
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_server::{Context, Server};
 
-/// The default of `initial_probability`, in percent.
-const DEFAULT: i64 = 10;
+pub(super) const INITIAL_PROBABILITY: ModParam =
+    ModParam::number("initial_probability", 10, "How often rand_event() is true until that is changed.")
+        .within(0, 100, "percent")
+        .in_quotes_too();
 
 /// The probability, in percent.
 #[derive(Debug)]
@@ -22,12 +24,7 @@ pub(super) struct Probability {
 
 impl Probability {
     pub(super) fn create(setup: &Setup<'_>) -> Result<Self, SetupError> {
-        let given = setup.parameters.value("initial_probability").map_or(Some(DEFAULT), Value::to_int);
-        let initial = given.and_then(percent).ok_or_else(|| SetupError::Parameter {
-            module: "cfgutils",
-            name: "initial_probability",
-            problem: "a probability is 0 to 100 percent".to_owned(),
-        })?;
+        let initial = setup.parameters.int(&INITIAL_PROBABILITY) as u32;
         let now = setup.arena.boot_array(1, |_| AtomicU32::new(initial))?;
         Ok(Self { now: &now[0], initial })
     }
@@ -45,7 +42,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let shared = probability(cx.server()).now.load(Relaxed);
             let percent = arguments[0].to_int().and_then(percent).unwrap_or(shared);
             happens(cx.worker.unique(), percent).into()
-        }),
+        })
+        .doc(
+            "Is true as often as `probability` says, in percent, or else the probability that all \
+             processes share. 1: it happens; -1: it does not.",
+        ),
         function("rand_set_prob", PERCENT, |cx, arguments| {
             let given = arguments[0].to_int().and_then(percent);
             if let Some(percent) = given {
@@ -54,17 +55,20 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 tracing::error!("rand_set_prob: a probability is 0 to 100 percent");
             }
             given.is_some().into()
-        }),
+        })
+        .doc("Sets the probability that all processes share, in percent. 1: done; -1: it is not 0 to 100."),
         function("rand_reset_prob", &[], |cx, _| {
             let probability = probability(cx.server());
             probability.set(probability.initial);
             Outcome::TRUE
-        }),
+        })
+        .doc("Sets the shared probability back to `initial_probability`. 1: always."),
         // The return code 0 would end the script: no chance at all is false.
         function("rand_get_prob", &[], |cx, _| match probability(cx.server()).now.load(Relaxed) {
             0 => Outcome::FALSE,
             percent => Outcome::Done(percent.into()),
-        }),
+        })
+        .doc("Gives the shared probability as the return code, in percent; -1 if it is 0."),
     ]
 }
 

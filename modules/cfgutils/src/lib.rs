@@ -10,8 +10,7 @@ use std::rc::Rc;
 
 use tocsin_mi::Registry;
 use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Store,
-    Value,
+    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Store, Value,
 };
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server};
@@ -19,36 +18,45 @@ use tocsin_server::{Context, Server};
 use chance::Probability;
 use shared::SharedVariables;
 
+const HASH_FILE: ModParam = ModParam::text(
+    "hash_file",
+    "",
+    "A file whose hash is kept, to tell whether it changed. It is always refused.",
+)
+.unset("no hash is kept")
+.check(|_| Err("hashes of the configuration are not kept: leave the parameter out".to_owned()));
+const VARSET: ModParam = ModParam::text(
+    "varset",
+    "",
+    "The first value of a $var, written as `name=i:5` or `name=s:text`. It may be given several times.",
+)
+.unset("a $var begins as 0")
+.check(shared::is_setting);
+const LOCK_POOL_SIZE: ModParam =
+    ModParam::number("lock_pool_size", 32, "How many locks there are for scripts.")
+        .without_effect("there are no script locks");
+
+const PARAMETERS: &[ModParam] =
+    &[chance::INITIAL_PROBABILITY, HASH_FILE, shared::SHVSET, VARSET, LOCK_POOL_SIZE];
+
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct Cfgutils;
 
 impl Module for Cfgutils {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::number_or_text("initial_probability", ""),
-            ModParam::text("hash_file", "", ""),
-            ModParam::text("shvset", "", ""),
-            ModParam::text("varset", "", ""),
-            ModParam::number("lock_pool_size", 0, ""),
-        ];
         let mut functions = waiting::functions();
         functions.extend(chance::functions());
         functions.extend(values());
         functions.extend(memory());
         let variables =
             vec![shared::variable(), variables::random(), variables::environment(), variables::calendar()];
-        ModuleSpec { params: NAMES, functions, variables, ..ModuleSpec::new("cfgutils") }
+        ModuleSpec { params: PARAMETERS, functions, variables, ..ModuleSpec::new("cfgutils") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        // `lock_pool_size` has no effect: there are no script locks.
-        if setup.parameters.value("hash_file").is_some() {
-            let problem = "hashes of the configuration are not kept: leave the parameter out".to_owned();
-            return Err(SetupError::Parameter { module: "cfgutils", name: "hash_file", problem });
-        }
-        for line in setup.parameters.all("varset").filter_map(Value::to_bytes) {
-            let wrong = |problem| SetupError::Parameter { module: "cfgutils", name: "varset", problem };
+        for (nth, line) in setup.parameters.every(&VARSET).filter_map(Value::to_bytes).enumerate() {
+            let wrong = |problem| SetupError::Value { module: "cfgutils", name: VARSET.name, nth, problem };
             setup.registered.script_variables.push(shared::read_setting(&line).map_err(wrong)?);
         }
         let probability = Probability::create(setup)?;
@@ -88,7 +96,8 @@ fn values() -> Vec<Function<Context>> {
                 done(result.write(cx, Value::Int(count), Store::Set))
             });
             Ok(call)
-        }),
+        })
+        .doc("Writes into `result` how many values `variable` has. 1: done; -1: `result` cannot be set."),
         Function::new("ts_usec_delta", TIMES, Routes::ANY, move |site| {
             let result = result(site, 4)?;
             let call: Call<Context> = Rc::new(move |cx, arguments| {
@@ -97,7 +106,11 @@ fn values() -> Vec<Function<Context>> {
                 done(result.write(cx, Value::Int(delta), Store::Set))
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Writes into `delta` how many microseconds lie between two times of seconds and microseconds. \
+             1: done; -1: `delta` cannot be set.",
+        ),
     ]
 }
 
@@ -132,12 +145,14 @@ fn memory() -> Vec<Function<Context>> {
         status("pkg_status", |cx| {
             let used = tocsin_process::private_bytes();
             tracing::info!("private memory: {used} of {} bytes in use", cx.server().settings.private_bytes);
-        }),
+        })
+        .doc("Logs how much of its private memory the process uses. 1: always."),
         status("shm_status", |cx| {
             let arena = cx.server().arena;
             let (used, most, size) = (arena.used_bytes(), arena.max_used_bytes(), arena.size_bytes());
             tracing::info!("shared memory: {used} of {size} bytes in use, {most} at the most");
-        }),
+        })
+        .doc("Logs how much of the shared memory is in use. 1: always."),
     ]
 }
 
@@ -201,7 +216,7 @@ mod tests {
         {
             let lines = format!("{LINES}modparam(\"cfgutils\", \"{name}\", \"{value}\")");
             let problem = TEST_BED.try_bench(&lines, "route { exit; }").err().unwrap();
-            assert!(problem.contains(&format!("modparam cfgutils:{name}: ")), "{problem}");
+            assert!(problem.contains(&format!("parameter <{name}> of module <cfgutils>: ")), "{problem}");
         }
     }
 

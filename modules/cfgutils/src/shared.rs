@@ -4,12 +4,20 @@ use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
 use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
-use tocsin_script::{Accessor, Bytes, Index, Store, SubName, Value, Variable, WriteError};
+use tocsin_script::{Accessor, Bytes, Index, ModParam, Store, SubName, Value, Variable, WriteError};
 use tocsin_server::commands::list_room;
 use tocsin_server::core::refused;
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_server::{Context, Server};
 use tocsin_shm::{Alloc, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe};
+
+pub(super) const SHVSET: ModParam = ModParam::text(
+    "shvset",
+    "",
+    "The first value of a shared variable, written as `name=i:5` or `name=s:text`. It may be given several times.",
+)
+.unset("a $shv begins as 0")
+.check(is_setting);
 
 /// How many shared variables there may be.
 const SHARED_VARIABLE_LIMIT: usize = 10_000;
@@ -37,8 +45,8 @@ impl SharedVariables {
         let options = MapOptions { name: "shared variables", shards: SHARDS, buckets: BUCKETS };
         let variables = Self(Map::create(setup.arena, &options)?);
         setup.tables.push(variables.0.sweeper());
-        for line in setup.parameters.all("shvset").filter_map(Value::to_bytes) {
-            let wrong = |problem| SetupError::Parameter { module: "cfgutils", name: "shvset", problem };
+        for (nth, line) in setup.parameters.every(&SHVSET).filter_map(Value::to_bytes).enumerate() {
+            let wrong = |problem| SetupError::Value { module: "cfgutils", name: SHVSET.name, nth, problem };
             let (name, value) = read_setting(&line).map_err(wrong)?;
             variables.write(&name, &value).map_err(|cause| wrong(cause.to_string()))?;
         }
@@ -78,6 +86,11 @@ impl SharedVariables {
             Err(Full) => Err(refused("the shared memory is full: start with a larger -m")),
         }
     }
+}
+
+/// Checks a value that is written as `name=i:5` or `name=s:text`.
+pub(super) fn is_setting(value: &Value) -> Result<(), String> {
+    read_setting(value.as_str().unwrap_or_default()).map(drop)
 }
 
 /// `name=i:5` or `name=s:text`.

@@ -10,7 +10,12 @@ use tocsin_server::Context;
 const SLEEP_LIMIT: Duration = Duration::from_secs(3600);
 
 pub(super) fn functions() -> Vec<Function<Context>> {
-    vec![waiting("sleep", Duration::from_secs), waiting("usleep", Duration::from_micros)]
+    vec![
+        waiting("sleep", Duration::from_secs)
+            .doc("Waits for `time` seconds; the process serves other messages meanwhile. 1: always."),
+        waiting("usleep", Duration::from_micros)
+            .doc("Waits for `time` microseconds; the process serves other messages meanwhile. 1: always."),
+    ]
 }
 
 fn waiting(name: &'static str, unit: fn(u64) -> Duration) -> Function<Context> {

@@ -3,15 +3,19 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes,
-};
+use tocsin_script::{ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_sip::{Edits, Message};
 
-/// The default of `max_limit`.
-const DEFAULT_LIMIT: i64 = 256;
+const MAX_LIMIT: ModParam = ModParam::number(
+    "max_limit",
+    HOPS_LIMIT,
+    "The most hops that a request may leave with; a larger Max-Forwards is cut to it.",
+)
+.within(1, HOPS_LIMIT, "hops");
+/// The most hops that a function or parameter takes.
+const HOPS_LIMIT: i64 = 256;
 /// The most hops that the header field can say.
 const MOST: i64 = u8::MAX as i64;
 
@@ -25,17 +29,11 @@ struct Limit(u8);
 
 impl Module for Maxfwd {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam::number("max_limit", 0, "")];
-        ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new("maxfwd") }
+        ModuleSpec { params: &[MAX_LIMIT], functions: functions(), ..ModuleSpec::new("maxfwd") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let limit = setup.parameters.number("max_limit", DEFAULT_LIMIT);
-        if !(1..=DEFAULT_LIMIT).contains(&limit) {
-            let problem = format!("{limit} is no limit of hops: give 1 to {DEFAULT_LIMIT}");
-            return Err(SetupError::Parameter { module: "maxfwd", name: "max_limit", problem });
-        }
-        setup.registered.states.put(Limit(hops(limit)));
+        setup.registered.states.put(Limit(hops(setup.parameters.int(&MAX_LIMIT))));
         Ok(())
     }
 }
@@ -44,7 +42,7 @@ fn functions() -> Vec<Function<Context>> {
     const MOST_HOPS: &[Param] = &[Param::required("max_value", ParamKind::Int)];
     vec![
         Function::new("mf_process_maxfwd_header", MOST_HOPS, Routes::REQUEST, |site| {
-            if site.constant_int(0).is_some_and(|hops| !(0..=DEFAULT_LIMIT).contains(&hops)) {
+            if site.constant_int(0).is_some_and(|hops| !(0..=HOPS_LIMIT).contains(&hops)) {
                 return Err(ArgError::at(0, format!("hops are 0 to {MOST}")));
             }
             let call: Call<Context> = Rc::new(|cx, arguments| {
@@ -53,14 +51,22 @@ fn functions() -> Vec<Function<Context>> {
                 Outcome::Done(process(&cx.message, &mut cx.edits, wanted, limit))
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Counts Max-Forwards down, or adds it with max_value. 1: counted down; 2: added; -1: no hops \
+             are left; -2: it is no number of hops.",
+        ),
         Function::new("is_maxfwd_lt", MOST_HOPS, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let bound = arguments[0].to_int().unwrap_or(0);
                 Outcome::Done(is_less_than(&cx.message, &cx.edits, bound))
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Compares Max-Forwards. 1: it is less than max_value; -1: it is not; -2: there is none; -3: \
+             it is no number of hops.",
+        ),
     ]
 }
 

@@ -20,6 +20,17 @@ use self::entry::{Entry, noted_received};
 /// The longest user that an entry may have, in bytes.
 const USER_LIMIT: usize = 256;
 
+const USE_RECEIVED: ModParam = ModParam::switch(
+    "use_received",
+    false,
+    "Whether the `received` parameter of a Route header field that loose routing removes names the next hop.",
+);
+const ENABLE_DOUBLE_PATH: ModParam = ModParam::switch(
+    "enable_double_path",
+    true,
+    "Whether two Path header fields are added where a request leaves by another socket than it arrived on.",
+);
+
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct Path;
@@ -35,21 +46,26 @@ struct Settings {
 
 impl Module for Path {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::number("use_received", 0, ""),
-            ModParam::number("enable_double_path", 0, ""),
-        ];
         ModuleSpec {
-            params: NAMES,
-            functions: vec![function("add_path", false), function("add_path_received", true)],
+            params: &[USE_RECEIVED, ENABLE_DOUBLE_PATH],
+            functions: vec![
+                function("add_path", false).doc(
+                    "Adds a Path header field with this server, and the user if it is given. 1: done; \
+                         -1: the user is too long.",
+                ),
+                function("add_path_received", true).doc(
+                    "Adds a Path header field with this server, the user and the address that the \
+                         request came from. 1: done; -1: the user is too long.",
+                ),
+            ],
             ..ModuleSpec::new("path")
         }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let is_on = |name: &str, default: i64| setup.parameters.number(name, default) != 0;
+        let given = &setup.parameters;
         let settings =
-            Settings { use_received: is_on("use_received", 0), double: is_on("enable_double_path", 1) };
+            Settings { use_received: given.on(&USE_RECEIVED), double: given.on(&ENABLE_DOUBLE_PATH) };
         setup.registered.states.put(settings);
         Ok(())
     }

@@ -18,6 +18,24 @@ use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Server};
 use tocsin_sip::{Scheme, UriRef};
 
+const APPEND_FROMTAG: ModParam = ModParam::switch(
+    "append_fromtag",
+    true,
+    "Whether Record-Route carries the From tag, so that is_direction() can tell the caller from the callee.",
+);
+const ENABLE_DOUBLE_RR: ModParam = ModParam::switch(
+    "enable_double_rr",
+    true,
+    "Whether two Record-Route header fields are added where a request leaves by another socket than it arrived on.",
+);
+const ADD_USERNAME: ModParam =
+    ModParam::switch("add_username", false, "Whether Record-Route carries the user of the Request-URI.");
+const ENABLE_SOCKET_MISMATCH_WARNING: ModParam = ModParam::switch(
+    "enable_socket_mismatch_warning",
+    true,
+    "Whether it is logged that record_route_preset() names another address than the request leaves by.",
+);
+
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct Rr;
@@ -37,25 +55,26 @@ struct Settings {
 
 impl Module for Rr {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[
-            ModParam::number("append_fromtag", 0, ""),
-            ModParam::number("enable_double_rr", 0, ""),
-            ModParam::number("add_username", 0, ""),
-            ModParam::number("enable_socket_mismatch_warning", 0, ""),
-        ];
+        const PARAMETERS: &[ModParam] =
+            &[APPEND_FROMTAG, ENABLE_DOUBLE_RR, ADD_USERNAME, ENABLE_SOCKET_MISMATCH_WARNING];
         let mut functions = record::functions();
         functions.push(loose::function());
         functions.extend(local::functions());
-        ModuleSpec { params: NAMES, functions, variables: vec![local::variable()], ..ModuleSpec::new("rr") }
+        ModuleSpec {
+            params: PARAMETERS,
+            functions,
+            variables: vec![local::variable()],
+            ..ModuleSpec::new("rr")
+        }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let is_on = |name: &str, default: i64| setup.parameters.number(name, default) != 0;
+        let given = &setup.parameters;
         let settings = Settings {
-            from_tag: is_on("append_fromtag", 1),
-            double: is_on("enable_double_rr", 1),
-            username: is_on("add_username", 0),
-            mismatch_warning: is_on("enable_socket_mismatch_warning", 1),
+            from_tag: given.on(&APPEND_FROMTAG),
+            double: given.on(&ENABLE_DOUBLE_RR),
+            username: given.on(&ADD_USERNAME),
+            mismatch_warning: given.on(&ENABLE_SOCKET_MISMATCH_WARNING),
         };
         setup.registered.states.put(settings);
         setup.registered.on_leaving.push(Rc::new(record::double));

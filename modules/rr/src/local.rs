@@ -33,7 +33,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 }
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether the parameters that this server put into Record-Route match an expression. 1: \
+             they do; -1: they do not, or there are none.",
+        ),
         Function::new("is_direction", DIRECTION, Routes::REQUEST, |site| {
             let fixed = site.constant_str(0).map(|text| direction(text)).transpose()?;
             let call: Call<Context> = Rc::new(move |cx, arguments| {
@@ -53,7 +57,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 }
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether a request within a dialog goes `downstream`, from the caller to the callee, or \
+             `upstream`. 1: it goes the way that is asked for; -1: it does not, or it cannot be known.",
+        ),
     ]
 }
 

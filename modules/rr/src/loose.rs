@@ -16,6 +16,11 @@ pub(super) fn function() -> Function<Context> {
         let call: Call<Context> = Rc::new(|cx, _| loose_route(cx).into());
         Ok(call)
     })
+    .doc(
+        "Follows the Route header fields of a request. 1: they determine where it goes; -1: there are \
+         none, they cannot be read, or the only one names this server in a request that begins a \
+         dialog.",
+    )
 }
 
 fn loose_route(cx: &mut Context) -> bool {

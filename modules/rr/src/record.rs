@@ -30,15 +30,27 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         function("record_route", PARAMS, requests, |cx, arguments| {
             let own = as_text(&arguments[0]).unwrap_or_default();
             record_route(cx, &own)
-        }),
+        })
+        .doc(
+            "Adds a Record-Route header field with this server and, if they are given, parameters. 1: \
+             done; -1: the parameters cannot be part of a URI.",
+        ),
         function("record_route_preset", PRESET, requests, |cx, arguments| {
             let outbound = as_text(&arguments[0]).unwrap_or_default();
             preset(cx, &outbound, as_text(&arguments[1]).as_deref())
-        }),
+        })
+        .doc(
+            "Adds Record-Route header fields with the given addresses in place of those of the sockets. \
+             1: done; -1: they cannot be part of a URI.",
+        ),
         function("add_rr_param", ADDED, requests, |cx, arguments| {
             let params = as_text(&arguments[0]).unwrap_or_default();
             add_param(cx, &params)
-        }),
+        })
+        .doc(
+            "Adds parameters to the Record-Route header field, now or when it is added. 1: done; -1: they \
+             cannot be part of a URI, or are too long.",
+        ),
     ]
 }
 

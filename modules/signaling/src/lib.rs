@@ -51,6 +51,10 @@ fn send_reply() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Answers the request: in its transaction if there is one, else without a transaction. 1: \
+         done; -1: it cannot be answered.",
+    )
 }
 
 /// `$sig_local_totag`: the To tag of an answer without a transaction; NULL once there is a transaction, which makes its

@@ -19,12 +19,20 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     // Older scripts ask by the shorter name.
     let has = |name| {
         function(name, MIME, MESSAGES, |cx, arguments| has_part(&cx.message, arguments.text(0).as_deref()))
+            .doc(
+                "Tells whether the body, or a part of it, has this type; without a type, whether there is a \
+                 body. 1: it has; -1: it has not.",
+            )
     };
     vec![
         has("has_body_part"),
         has("has_body"),
-        function("remove_body_part", REMOVED, routes, remove),
-        function("add_body_part", ADDED, routes, add),
+        function("remove_body_part", REMOVED, routes, remove).doc(
+            "Removes the parts of the body that have this type; with `revert`, those that do not have it; \
+             without a type, all. 1: done; -1: there is none.",
+        ),
+        function("add_body_part", ADDED, routes, add)
+            .doc("Adds a part to the body. 1: done; -1: the type is none, or the message would be none."),
     ]
 }
 

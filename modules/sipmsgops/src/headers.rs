@@ -25,35 +25,64 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     vec![
         function("append_hf", ANCHORED, MESSAGES, |cx, arguments| {
             append(&cx.message, &mut cx.edits, &arguments.required(0), arguments.text(1).as_deref())
-        }),
+        })
+        .doc(
+            "Adds header lines behind all others, or behind the first header field called `hdr`. 1: done; \
+             -1: the text is no header field.",
+        ),
         function("insert_hf", ANCHORED, MESSAGES, |cx, arguments| {
             insert(&cx.message, &mut cx.edits, &arguments.required(0), arguments.text(1).as_deref())
-        }),
-        function("append_urihf", AROUND, MESSAGES, append_uri),
+        })
+        .doc(
+            "Adds header lines before all others, or before the first header field called `hdr`. 1: done; \
+             -1: the text is no header field.",
+        ),
+        function("append_urihf", AROUND, MESSAGES, append_uri).doc(
+            "Adds a header line that is made of a prefix, the Request-URI as it was received, and a \
+             suffix. 1: done; -1: that is no header field.",
+        ),
         function("append_to_reply", TEXT, answers, |cx, arguments| {
             append_to_reply(&mut cx.reply_lines, &arguments.required(0))
-        }),
+        })
+        .doc(
+            "Adds header lines to the responses that this server makes for the request. 1: done; -1: the \
+             text is no header field, or too long.",
+        ),
         function("append_time", &[], answers, |cx, _| {
             let line = format!("Date: {}\r\n", date(time::unix_seconds()));
             append_to_reply(&mut cx.reply_lines, line.as_bytes())
-        }),
+        })
+        .doc(
+            "Adds a Date header field to the responses that this server makes for the request. 1: done; \
+             -1: there is no room for it.",
+        ),
         function("has_totag", &[], MESSAGES | Routes::LOCAL, |cx, _| {
             cx.message.to().is_ok_and(|to| to.tag().is_some())
-        }),
+        })
+        .doc(
+            "Tells whether the To header field has a tag: the request is within a dialog. 1: it has; -1: \
+             it has none.",
+        ),
         function("is_present_hf", NAME, MESSAGES, |cx, arguments| {
             cx.message.header_by_text(&arguments.required(0)).is_some()
-        }),
+        })
+        .doc("Tells whether there is a header field of this name. 1: there is; -1: there is none."),
         function("remove_hf", NAME, MESSAGES, |cx, arguments| {
             let name = arguments.required(0);
             let known = HeaderName::of(&name);
             remove(&cx.message, &mut cx.edits, |each, text| {
                 each == known && (known != HeaderName::Other || text.eq_ignore_ascii_case(&name))
             })
-        }),
+        })
+        .doc("Removes all header fields of this name. 1: there were some; -1: there was none."),
         function("remove_hf_glob", NAME, MESSAGES, |cx, arguments| {
             let pattern = arguments.required(0);
             remove(&cx.message, &mut cx.edits, |_, text| glob(&pattern, text))
-        }),
+        })
+        .doc(
+            "Removes all header fields whose name fits a pattern with `*`, `?` and `[...]`. 1: there were \
+             some; -1: there was none.",
+        ),
         Function::new("remove_hf_re", EXPRESSION, MESSAGES, |site| {
             let fixed = site.regex(0);
             let call: Call<Context> = Rc::new(move |cx, arguments| {
@@ -68,7 +97,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 remove(&cx.message, &mut cx.edits, |_, text| expression.is_match(text)).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Removes all header fields whose name matches an expression. 1: there were some; -1: there \
+             was none, or it is no expression.",
+        ),
     ]
 }
 

@@ -17,20 +17,36 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             leaving(cx).is_some_and(|leaving| {
                 options(&leaving, &name).iter().any(|each| each.eq_ignore_ascii_case(&option))
             })
-        }),
+        })
+        .doc(
+            "Tells whether a header field that is a list, such as Supported, has this option. 1: it has; \
+             -1: it has not.",
+        ),
         function("list_hdr_add_option", OPTION, routes, |cx, arguments| {
             let (name, option) = (arguments.required(0), arguments.required(1));
             let Some(leaving) = leaving(cx) else { return false };
             add(&cx.message, &mut cx.edits, &leaving, &name, &option)
-        }),
+        })
+        .doc(
+            "Adds an option to a header field that is a list. 1: done; -1: there is no such header field, \
+             or it is no option.",
+        ),
         function("list_hdr_remove_option", OPTION, routes, |cx, arguments| {
             let (name, option) = (arguments.required(0), arguments.required(1));
             let Some(leaving) = leaving(cx) else { return false };
             remove(&cx.message, &mut cx.edits, &leaving, &name, &option)
-        }),
+        })
+        .doc(
+            "Removes an option from the header fields of this name that are lists. 1: done; -1: none has \
+             it.",
+        ),
         function("is_privacy", PRIVACY, MESSAGES, |cx, arguments| {
             is_private(&cx.message, &arguments.required(0))
-        }),
+        })
+        .doc(
+            "Tells whether the Privacy header field asks for this type of privacy. 1: it does; -1: it \
+             does not.",
+        ),
     ]
 }
 

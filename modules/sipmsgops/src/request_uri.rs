@@ -14,15 +14,21 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     vec![
         function("ruri_has_param", VALUED, REQUESTS, |cx, arguments| {
             has_param(cx.request_uri(), &arguments.required(0), arguments.text(1).as_deref())
-        }),
+        })
+        .doc(
+            "Tells whether the Request-URI has a parameter with this value; without `value`, one that has \
+             none. 1: it has; -1: it has not.",
+        ),
         function("ruri_add_param", PARAM, REQUESTS, |cx, arguments| {
             let changed = add_param(cx.request_uri(), &arguments.required(0));
             change(cx, changed)
-        }),
+        })
+        .doc("Adds a parameter to the Request-URI. 1: done; -1: that would be no URI."),
         function("ruri_del_param", PARAM, REQUESTS, |cx, arguments| {
             let changed = delete_param(cx.request_uri(), &arguments.required(0));
             change(cx, changed)
-        }),
+        })
+        .doc("Removes a parameter from the Request-URI. 1: done; -1: it has no such parameter."),
         function("ruri_tel2sip", &[], REQUESTS, |cx, _| {
             if UriRef::parse(cx.request_uri()).is_ok_and(|uri| uri.scheme() != Scheme::Tel) {
                 return true;
@@ -31,11 +37,19 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let host = caller.map(|uri| uri.host()).filter(|host| !host.is_empty());
             let changed = host.and_then(|host| to_sip(cx.request_uri(), host));
             change(cx, changed)
-        }),
+        })
+        .doc(
+            "Makes a SIP URI with the host of From of a `tel:` Request-URI. 1: done, or it is no `tel:` \
+             URI; -1: it cannot be done.",
+        ),
         function("is_uri_user_e164", URI, Routes::ANY, |_, arguments| {
             let uri = arguments.required(0);
             UriRef::parse(&uri).ok().and_then(|uri| uri.user()).is_some_and(is_e164)
-        }),
+        })
+        .doc(
+            "Tells whether the user of a URI is a telephone number of E.164: `+` and 2 to 15 digits. 1: \
+             it is; -1: it is not.",
+        ),
     ]
 }
 

@@ -17,33 +17,76 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 if hold > 0 { Outcome::Done(hold) } else { Outcome::FALSE }
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether the audio stream of the session description is on hold. 1: by its address \
+             0.0.0.0; 2: by its direction; -1: it is not.",
+        ),
         by_expression("stream_exists", routes, |description, media| {
             (description.media.iter().any(|stream| media(stream.kind())), false)
-        }),
+        })
+        .doc(
+            "Tells whether the session description has a stream whose media type matches an expression. \
+             1: it has; -1: it has not.",
+        ),
         by_expression("stream_delete", routes, |description, media| {
             let before = description.media.len();
             description.media.retain(|stream| !media(stream.kind()));
             let changed = description.media.len() < before;
             (changed, changed)
-        }),
+        })
+        .doc(
+            "Removes the streams whose media type matches an expression. 1: there were some; -1: there \
+             was none.",
+        ),
     ];
-    for (name, by_regex, change) in [
-        ("codec_exists", "codec_exists_re", Change::None),
-        ("codec_delete", "codec_delete_re", Change::Delete),
-        ("codec_move_up", "codec_move_up_re", Change::Up),
-        ("codec_move_down", "codec_move_down_re", Change::Down),
+    for (name, by_regex, change, named, matching) in [
+        (
+            "codec_exists",
+            "codec_exists_re",
+            Change::None,
+            "Tells whether a stream has the codec of this name and clock rate. 1: one has; -1: none has.",
+            "Tells whether a stream has a codec whose name matches an expression. 1: one has; -1: none has.",
+        ),
+        (
+            "codec_delete",
+            "codec_delete_re",
+            Change::Delete,
+            "Removes the codec of this name and clock rate from all streams. 1: done; -1: no stream has it.",
+            "Removes the codecs whose name matches an expression from all streams. 1: done; -1: there was none.",
+        ),
+        (
+            "codec_move_up",
+            "codec_move_up_re",
+            Change::Up,
+            "Moves the codec of this name and clock rate to the front in all streams. 1: done; -1: no stream has it.",
+            "Moves the codecs whose name matches an expression to the front. 1: done; -1: there was none.",
+        ),
+        (
+            "codec_move_down",
+            "codec_move_down_re",
+            Change::Down,
+            "Moves the codec of this name and clock rate to the end in all streams. 1: done; -1: no stream has it.",
+            "Moves the codecs whose name matches an expression to the end. 1: done; -1: there was none.",
+        ),
     ] {
-        all.push(by_name(name, routes, change));
-        all.push(by_expression(by_regex, routes, move |description, wanted| {
+        all.push(by_name(name, routes, change).doc(named));
+        let by_regex = by_expression(by_regex, routes, move |description, wanted| {
             let found = description.change_codecs(change, |codec| wanted(codec.name));
             (found, found && change != Change::None)
-        }));
+        });
+        all.push(by_regex.doc(matching));
     }
-    all.push(by_expression("codec_delete_except_re", routes, |description, wanted| {
-        let found = description.change_codecs(Change::Delete, |codec| !wanted(codec.name));
-        (found, found)
-    }));
+    all.push(
+        by_expression("codec_delete_except_re", routes, |description, wanted| {
+            let found = description.change_codecs(Change::Delete, |codec| !wanted(codec.name));
+            (found, found)
+        })
+        .doc(
+            "Removes all codecs but those whose name matches an expression. 1: some were removed; -1: \
+             none was.",
+        ),
+    );
     all
 }
 

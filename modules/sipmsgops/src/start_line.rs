@@ -21,7 +21,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 _ => false.into(),
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether the method of the request, or of the CSeq of a response, is one of some: \
+             `INVITE|BYE`. 1: it is; -1: it is not.",
+        ),
         Function::new("change_reply_status", STATUS, Routes::REPLY, |site| {
             tocsin_sl::check_answer(site)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
@@ -30,7 +34,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 change_status(&cx.message, &mut cx.edits, status, &reason).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Replaces the status and the reason of a response; a provisional one stays provisional. 1: \
+             done; -1: it is not possible.",
+        ),
     ]
 }
 

@@ -11,25 +11,32 @@ use super::{MESSAGES, sdp};
 pub(super) fn functions() -> Vec<Function<Context>> {
     const ARGUMENTS: &[Param] =
         &[Param::optional("flags", ParamKind::Str), Param::optional("result_pvar", ParamKind::Output)];
-    vec![Function::new("sipmsg_validate", ARGUMENTS, MESSAGES, |site| {
-        let fixed = site.constant_str(0).map(|text| Flags::new(text)).transpose()?;
-        let result = site.variable(1);
-        let call: Call<Context> = Rc::new(move |cx, arguments| {
-            let flags = match (fixed, &arguments[0]) {
-                (Some(flags), _) => flags,
-                (None, Value::Str(text)) => Flags::new(text).unwrap_or_default(),
-                _ => Flags::default(),
-            };
-            let Err(Problem(code, text)) = validate(&cx.message, flags) else { return Outcome::TRUE };
-            if let Some(result) = &result
-                && let Err(cause) = result.write(cx, Value::str(text), Store::Set)
-            {
-                tracing::error!("sipmsg_validate: {} cannot be set: {cause}", result.text());
-            }
-            Outcome::Done(code)
-        });
-        Ok(call)
-    })]
+    vec![
+        Function::new("sipmsg_validate", ARGUMENTS, MESSAGES, |site| {
+            let fixed = site.constant_str(0).map(|text| Flags::new(text)).transpose()?;
+            let result = site.variable(1);
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let flags = match (fixed, &arguments[0]) {
+                    (Some(flags), _) => flags,
+                    (None, Value::Str(text)) => Flags::new(text).unwrap_or_default(),
+                    _ => Flags::default(),
+                };
+                let Err(Problem(code, text)) = validate(&cx.message, flags) else { return Outcome::TRUE };
+                if let Some(result) = &result
+                    && let Err(cause) = result.write(cx, Value::str(text), Store::Set)
+                {
+                    tracing::error!("sipmsg_validate: {} cannot be set: {cause}", result.text());
+                }
+                Outcome::Done(code)
+            });
+            Ok(call)
+        })
+        .doc(
+            "Checks the message, as far as the letters in `flags` ask for: s session description, h \
+             header fields, m no limit for Max-Forwards, r Request-URI, f From, t To, c Contact. 1: it is \
+             right; less than 0: what is wrong, which is also written into `result_pvar`.",
+        ),
+    ]
 }
 
 /// What is checked beside the header fields that must be there.

@@ -6,14 +6,18 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Site,
-};
+use tocsin_script::{ArgError, Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Site};
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::statistics::{StatId, Statistics};
 use tocsin_server::{Context, reply};
 use tocsin_sip::Method;
+
+const ENABLE_STATS: ModParam = ModParam::switch(
+    "enable_stats",
+    true,
+    "Whether responses are counted in the statistics of the group `sl`.",
+);
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +39,11 @@ struct Counting(Option<Counters>);
 
 impl Module for Sl {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam::number("enable_stats", 0, "")];
-        ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new("sl") }
+        ModuleSpec { params: &[ENABLE_STATS], functions: functions(), ..ModuleSpec::new("sl") }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let wanted = setup.parameters.number("enable_stats", 1) != 0;
+        let wanted = setup.parameters.on(&ENABLE_STATS);
         setup.registered.states.put(Counting(wanted.then(|| Counters::register(&mut setup.statistics))));
         setup.registered.is_own_ack = Some(is_own_ack);
         Ok(())
@@ -112,7 +115,8 @@ fn functions() -> Vec<Function<Context>> {
                 send(cx, status, &reason).into()
             });
             Ok(call)
-        }),
+        })
+        .doc("Answers the request without a transaction. 1: done; -1: it cannot be answered."),
         Function::new("sl_reply_error", &[], Routes::REQUEST, |_| {
             let call: Call<Context> = Rc::new(|cx, _| {
                 let sent = send(cx, 500, b"Server error occurred (1/SL)");
@@ -122,7 +126,11 @@ fn functions() -> Vec<Function<Context>> {
                 sent.into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Answers the request with 500 Server Internal Error, without a transaction. 1: done; -1: it \
+             cannot be answered.",
+        ),
     ]
 }
 

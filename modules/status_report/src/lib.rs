@@ -6,16 +6,19 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{
-    Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Value as ScriptValue,
-};
+use tocsin_script::{Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Value as ScriptValue};
 use tocsin_server::Context;
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::status_report::{Identifier, IdentifierId, Owner, StatusReports};
 
 const NAME: &str = "status_report";
-const GROUP: &str = "script_sr_group";
+const GROUP: ModParam = ModParam::text(
+    "script_sr_group",
+    "",
+    "The name of a status/report group that the script sets. It may be given several times.",
+)
+.unset("the script has no group");
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -23,16 +26,15 @@ pub struct StatusReport;
 
 impl Module for StatusReport {
     fn spec(&self) -> ModuleSpec<Context> {
-        const NAMES: &[ModParam] = &[ModParam::text(GROUP, "", "")];
-        ModuleSpec { params: NAMES, functions: functions(), ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: &[GROUP], functions: functions(), ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        for value in setup.parameters.all(GROUP) {
+        for (nth, value) in setup.parameters.every(&GROUP).enumerate() {
             let name = as_text(value).unwrap_or_default();
             let made = setup.registered.status.group(&name.lossy(), Owner::Script);
             made.and_then(|group| setup.registered.status.identifier(group, &Identifier::MAIN)).map_err(
-                |cause| SetupError::Parameter { module: NAME, name: GROUP, problem: cause.to_string() },
+                |cause| SetupError::Value { module: NAME, name: GROUP.name, nth, problem: cause.to_string() },
             )?;
         }
         Ok(())
@@ -47,7 +49,16 @@ fn functions() -> Vec<Function<Context>> {
     ];
     const REPORT: &[Param] =
         &[Param::required("group", ParamKind::Str), Param::required("report", ParamKind::Str)];
-    vec![function("sr_set_status", STATUS, set_status), function("sr_add_report", REPORT, add_report)]
+    vec![
+        function("sr_set_status", STATUS, set_status).doc(
+            "Sets the status of a group of the script, with details in words. 1: done; -1: there is no \
+             such group, or it is not the script's.",
+        ),
+        function("sr_add_report", REPORT, add_report).doc(
+            "Adds a report to a group of the script. 1: done; -1: there is no such group, it is not the \
+             script's, or the shared memory is full.",
+        ),
+    ]
 }
 
 fn function(
