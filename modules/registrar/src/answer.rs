@@ -131,7 +131,7 @@ mod tests {
     use tocsin_usrloc::CommitError;
 
     fn settings() -> Settings {
-        Settings::new(&Parameters::default()).unwrap()
+        Settings::new(&Parameters::default())
     }
 
     fn line(contacts: &[Contact<'_>], gruu: Option<&[u8]>) -> String {

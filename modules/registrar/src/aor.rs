@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings::new(&Parameters::default()).unwrap()
+        Settings::new(&Parameters::default())
     }
 
     #[test]

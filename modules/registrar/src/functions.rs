@@ -37,7 +37,11 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
         with_flags("save", SAVE, registrations, domains, SaveFlags::parse, |cx, domain, flags, arguments| {
             let Some(flags) = flags else { return Outcome::FALSE };
             save(cx, domain, flags, given(&arguments[2]).as_ref(), given(&arguments[3])).into()
-        }),
+        })
+        .doc(
+            "Stores the contacts of a REGISTER request in a domain of usrloc, and answers it unless the \
+             flags say otherwise. 1: done; -1: the registration was refused or failed.",
+        ),
         with_flags(
             "lookup",
             LOOKUP,
@@ -49,19 +53,33 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
                     flags.map_or(FAILED, |flags| lookup(cx, domain, flags, given(&arguments[2]).as_ref())),
                 )
             },
+        )
+        .doc(
+            "Replaces the Request-URI by the contacts of its AOR, or of `aor`: the first becomes the \
+             Request-URI, the others branches. 1: found; -1: no contact; -2: no contact takes the method; \
+             -3: an error.",
         ),
         simple("remove", REMOVE, registrations, domains, |cx, domain, arguments| {
             let Some(aor) = given(&arguments[1]) else { return false };
             let [uri, next_hop, instance] = [2, 3, 4].map(|at| given(&arguments[at]));
             remove(cx, domain, &aor, &Doomed { uri, next_hop, instance })
-        }),
+        })
+        .doc(
+            "Removes contacts of an AOR: all, or those with this URI, next hop or SIP instance. 1: some were \
+             removed; -1: none was.",
+        ),
         simple("is_registered", REGISTERED, questions, domains, |cx, domain, arguments| {
             has_contact(cx, domain, given(&arguments[1]).as_ref(), |_| true)
-        }),
+        })
+        .doc(
+            "Tells whether an AOR has contacts: `aor`, or that of To in a REGISTER and of From in other \
+             requests. 1: it has; -1: it has none.",
+        ),
         simple("is_contact_registered", CONTACT, questions, domains, |cx, domain, arguments| {
             let [aor, contact, call_id] = [1, 2, 3].map(|at| given(&arguments[at]));
             has_this_contact(cx, domain, aor.as_ref(), contact, call_id.as_ref())
-        }),
+        })
+        .doc("Tells whether an AOR has a contact with this URI or Call-ID. 1: it has; -1: it has none."),
         address_question(ADDRESS, questions, domains),
         add_sock_hdr(),
     ]
@@ -78,6 +96,10 @@ fn address_question(params: &'static [Param], routes: Routes, domains: &Domains)
         });
         Ok(call)
     })
+    .doc(
+        "Tells whether an AOR has a contact at one of the IP addresses that the variable `ip` holds. \
+         1: it has; -1: it has none.",
+    )
 }
 
 /// A function of a domain and texts.
@@ -158,4 +180,8 @@ fn add_sock_hdr() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Adds a header field of this name with the socket that the request arrived on. 1: done; -1: \
+         it cannot be the name of a header field.",
+    )
 }

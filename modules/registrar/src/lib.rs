@@ -59,7 +59,7 @@ impl Module for Registrar {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters)?;
+        let settings = Settings::new(&setup.parameters);
         let locations = setup.registered.states.find::<Locations>();
         let locations =
             locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;

@@ -4,51 +4,165 @@ use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::flag_names::FlagNames;
 use tocsin_server::module::{Parameters, SetupError};
 
-const fn number(name: &'static str) -> ModParam {
-    ModParam::number(name, 0, "")
-}
+const NO_PUSH: &str = "this version sends no push notifications";
 
-const fn text(name: &'static str) -> ModParam {
-    ModParam::text(name, "", "")
-}
-
-const fn either(name: &'static str) -> ModParam {
-    ModParam::number_or_text(name, "")
-}
+const DEFAULT_EXPIRES: ModParam =
+    natural("default_expires", 3600, "How long a contact without `expires` is kept.", "seconds");
+const MIN_EXPIRES: ModParam =
+    natural("min_expires", 60, "The shortest time for which a contact is kept; 0 is any.", "seconds");
+const MAX_EXPIRES: ModParam =
+    natural("max_expires", 0, "The longest time for which a contact is kept; 0 is any.", "seconds");
+const DEFAULT_Q: ModParam =
+    ModParam::number("default_q", -1, "The preference of a contact without `q`, in thousandths; -1 is none.")
+        .within(-1, 1000, "");
+const TCP_PERSISTENT_FLAG: ModParam = ModParam::number_or_text(
+    "tcp_persistent_flag",
+    "The message flag, by its name or number, of requests whose connection is kept for as long as their contacts; -1 is \
+     none.",
+)
+.unset("no connection is kept");
+const REALM_PREFIX: ModParam =
+    ModParam::text("realm_prefix", "", "What is removed from the beginning of the domain of an AOR.");
+const CASE_SENSITIVE: ModParam = ModParam::switch(
+    "case_sensitive",
+    true,
+    "Whether AORs that differ in upper and lower case only are different.",
+);
+const RECEIVED_AVP: ModParam =
+    avp("received_avp", "The AVP, written as `$avp(name)`, with the address that a registration came from.");
+const RECEIVED_PARAM: ModParam = ModParam::text(
+    "received_param",
+    "received",
+    "The parameter of contacts in responses that carries the address that a registration came from.",
+)
+.check(|value| {
+    let name = value.as_str().unwrap_or_default();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+    if !name.is_empty() && name.iter().all(is_token) {
+        Ok(())
+    } else {
+        Err(format!("`{}` cannot be the name of a parameter", name.escape_ascii()))
+    }
+});
+const MAX_CONTACTS: ModParam =
+    natural("max_contacts", 0, "The most contacts of one AOR; 0 is any number.", "contacts");
+const MAX_USERNAME_LEN: ModParam = natural("max_username_len", 64, "The longest user of an AOR.", "bytes");
+const MAX_DOMAIN_LEN: ModParam = natural("max_domain_len", 64, "The longest domain of an AOR.", "bytes");
+const MAX_AOR_LEN: ModParam = natural("max_aor_len", 256, "The longest AOR.", "bytes");
+const MAX_CONTACT_LEN: ModParam = natural("max_contact_len", 255, "The longest URI of a contact.", "bytes");
+const RETRY_AFTER: ModParam = natural(
+    "retry_after",
+    0,
+    "What Retry-After in 5xx responses says; 0 is no such header field.",
+    "seconds",
+);
+const SOCK_HDR_NAME: ModParam = ModParam::text(
+    "sock_hdr_name",
+    "",
+    "The header field that names the socket on which another server received the registration.",
+)
+.unset("there is no such header field");
+const MCONTACT_AVP: ModParam = avp(
+    "mcontact_avp",
+    "The AVP, written as `$avp(name)`, with the contact of this server that was sent to the main registrar.",
+);
+const ATTR_AVP: ModParam =
+    avp("attr_avp", "The AVP, written as `$avp(name)`, with the text that save() attaches to a contact.");
+const GRUU_SECRET: ModParam =
+    ModParam::text("gruu_secret", "OpenSIPS", "The key that encrypts temporary GRUUs.")
+        .without_effect("temporary GRUUs are not given out");
+const DISABLE_GRUU: ModParam =
+    ModParam::switch("disable_gruu", true, "Whether devices that ask for a GRUU (RFC 5627) get none.");
+const PN_ENABLE: ModParam = ModParam::switch(
+    "pn_enable",
+    false,
+    "Whether devices get push notifications (RFC 8599). Only 0 is possible so far.",
+)
+.check(no_push);
+const PN_ENABLE_PURR: ModParam = ModParam::switch(
+    "pn_enable_purr",
+    false,
+    "Whether devices get a PURR (RFC 8599). Only 0 is possible so far.",
+)
+.check(no_push);
 
 /// What `modparam("registrar", ...)` may set.
 pub(super) const NAMES: &[ModParam] = &[
-    number("default_expires"),
-    number("min_expires"),
-    number("max_expires"),
-    number("default_q"),
-    either("tcp_persistent_flag"),
-    text("realm_prefix"),
-    number("case_sensitive"),
-    text("received_avp"),
-    text("received_param"),
-    number("max_contacts"),
-    number("max_username_len"),
-    number("max_domain_len"),
-    number("max_aor_len"),
-    number("max_contact_len"),
-    number("retry_after"),
-    text("sock_hdr_name"),
-    text("mcontact_avp"),
-    text("attr_avp"),
-    // Not acted on: it veils temporary GRUUs, which are not given out.
-    text("gruu_secret"),
-    number("disable_gruu"),
-    either("pn_enable"),
-    // Not acted on: they tune push notifications.
-    text("pn_providers"),
-    text("pn_ct_match_params"),
-    number("pn_pnsreg_interval"),
-    number("pn_trigger_interval"),
-    number("pn_skip_pn_interval"),
-    number("pn_refresh_timeout"),
-    either("pn_enable_purr"),
+    DEFAULT_EXPIRES,
+    MIN_EXPIRES,
+    MAX_EXPIRES,
+    DEFAULT_Q,
+    TCP_PERSISTENT_FLAG,
+    REALM_PREFIX,
+    CASE_SENSITIVE,
+    RECEIVED_AVP,
+    RECEIVED_PARAM,
+    MAX_CONTACTS,
+    MAX_USERNAME_LEN,
+    MAX_DOMAIN_LEN,
+    MAX_AOR_LEN,
+    MAX_CONTACT_LEN,
+    RETRY_AFTER,
+    SOCK_HDR_NAME,
+    MCONTACT_AVP,
+    ATTR_AVP,
+    GRUU_SECRET,
+    DISABLE_GRUU,
+    PN_ENABLE,
+    ModParam::text("pn_providers", "", "The push notification services that devices may use.")
+        .unset("")
+        .without_effect(NO_PUSH),
+    ModParam::text(
+        "pn_ct_match_params",
+        "pn-provider, pn-prid, pn-param",
+        "Parameters by which contacts are matched.",
+    )
+    .without_effect(NO_PUSH),
+    ModParam::number(
+        "pn_pnsreg_interval",
+        130,
+        "Seconds before its end that a contact is due for a refresh.",
+    )
+    .without_effect(NO_PUSH),
+    ModParam::number(
+        "pn_trigger_interval",
+        120,
+        "Seconds before its end that the refresh of a contact is asked for.",
+    )
+    .without_effect(NO_PUSH),
+    ModParam::number("pn_skip_pn_interval", 0, "Seconds after a registration without push notifications.")
+        .without_effect(NO_PUSH),
+    ModParam::number("pn_refresh_timeout", 6, "Seconds that a request waits for the refresh of a contact.")
+        .without_effect(NO_PUSH),
+    PN_ENABLE_PURR,
 ];
+
+const fn natural(name: &'static str, default: u32, doc: &'static str, unit: &'static str) -> ModParam {
+    ModParam::number(name, default as i64, doc).within(0, u32::MAX as i64, unit)
+}
+
+const fn avp(name: &'static str, doc: &'static str) -> ModParam {
+    ModParam::text(name, "", doc).unset("there is no such AVP").check(|value| match avp_name(value) {
+        Some(_) => Ok(()),
+        None => {
+            let text = value.as_str().unwrap_or_default();
+            Err(format!("`{}` is no AVP: write it as $avp(name)", text.escape_ascii()))
+        }
+    })
+}
+
+/// The name in `$avp(name)`.
+fn avp_name(value: &Value) -> Option<&[u8]> {
+    let inner = value.as_str()?.strip_prefix(b"$avp(")?.strip_suffix(b")")?;
+    (!inner.is_empty()).then_some(inner)
+}
+
+fn no_push(value: &Value) -> Result<(), String> {
+    match tocsin_script::is_on(value) {
+        Some(true) => Err(format!("{NO_PUSH}: take the line out")),
+        _ => Ok(()),
+    }
+}
 
 /// The parameters that are acted on.
 #[derive(Clone, Debug)]
@@ -92,98 +206,45 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(given: &Parameters) -> Result<Self, SetupError> {
-        let natural = |name: &'static str, default: u32| {
-            let value = given.number(name, default.into());
-            u32::try_from(value)
-                .map_err(|_| wrong(name, format!("{value} is out of range: give 0 to {}", u32::MAX)))
-        };
-        let length = |name, default| natural(name, default).map(|length| length as usize);
-        for name in ["pn_enable", "pn_enable_purr"] {
-            if is_on(given.value(name)) {
-                return Err(wrong(
-                    name,
-                    "this version sends no push notifications: take the line out".to_owned(),
-                ));
-            }
+    pub(super) fn new(given: &Parameters) -> Self {
+        let natural = |row: &ModParam| given.int(row) as u32;
+        let length = |row: &ModParam| given.int(row) as usize;
+        let avp = |row: &ModParam| given.last(row).and_then(avp_name).map(Bytes::new);
+        Self {
+            default_expires: natural(&DEFAULT_EXPIRES),
+            min_expires: natural(&MIN_EXPIRES),
+            max_expires: natural(&MAX_EXPIRES),
+            default_q: given.int(&DEFAULT_Q) as i32,
+            realm_prefix: given.string(&REALM_PREFIX).to_ascii_lowercase(),
+            case_sensitive: given.on(&CASE_SENSITIVE),
+            received_avp: avp(&RECEIVED_AVP),
+            received_param: given.string(&RECEIVED_PARAM),
+            max_contacts: natural(&MAX_CONTACTS),
+            max_username_len: length(&MAX_USERNAME_LEN),
+            max_domain_len: length(&MAX_DOMAIN_LEN),
+            max_aor_len: length(&MAX_AOR_LEN),
+            max_contact_len: length(&MAX_CONTACT_LEN),
+            retry_after: natural(&RETRY_AFTER),
+            sock_hdr_name: given.last(&SOCK_HDR_NAME).and_then(Value::to_bytes),
+            mcontact_avp: avp(&MCONTACT_AVP),
+            attr_avp: avp(&ATTR_AVP),
+            gruu: !given.on(&DISABLE_GRUU),
         }
-        let default_q = given.number("default_q", -1);
-        if !(-1..=1000).contains(&default_q) {
-            return Err(wrong(
-                "default_q",
-                format!("{default_q} is out of range: give 0 to 1000, or -1 for none"),
-            ));
-        }
-        Ok(Self {
-            default_expires: natural("default_expires", 3600)?,
-            min_expires: natural("min_expires", 60)?,
-            max_expires: natural("max_expires", 0)?,
-            default_q: default_q as i32,
-            realm_prefix: given.text("realm_prefix", "").to_ascii_lowercase(),
-            case_sensitive: given.number("case_sensitive", 1) != 0,
-            received_avp: avp(given, "received_avp")?,
-            received_param: token(given, "received_param", "received")?,
-            max_contacts: natural("max_contacts", 0)?,
-            max_username_len: length("max_username_len", 64)?,
-            max_domain_len: length("max_domain_len", 64)?,
-            max_aor_len: length("max_aor_len", 256)?,
-            max_contact_len: length("max_contact_len", 255)?,
-            retry_after: natural("retry_after", 0)?,
-            sock_hdr_name: given.value("sock_hdr_name").and_then(Value::to_bytes),
-            mcontact_avp: avp(given, "mcontact_avp")?,
-            attr_avp: avp(given, "attr_avp")?,
-            gruu: given.number("disable_gruu", 1) == 0,
-        })
     }
 }
 
 /// The bit of `tcp_persistent_flag`, which is a name, a number, or -1 for none; 0 when there is none.
 pub(super) fn persistent_flag(given: &Parameters, names: &FlagNames) -> Result<u32, SetupError> {
-    const NAME: &str = "tcp_persistent_flag";
-    let Some(value) = given.value(NAME) else { return Ok(0) };
+    let Some(value) = given.last(&TCP_PERSISTENT_FLAG) else { return Ok(0) };
     let flag = value.to_int().map_or_else(|| value.clone(), Value::Int);
     if flag == Value::Int(-1) {
         return Ok(0);
     }
-    names.bit(&flag).map_err(|problem| wrong(NAME, problem))
-}
-
-fn is_on(value: Option<&Value>) -> bool {
-    match value {
-        Some(Value::Int(number)) => *number != 0,
-        Some(Value::Str(text)) => {
-            !matches!(&*text.to_ascii_lowercase(), b"" | b"0" | b"no" | b"off" | b"false")
-        }
-        _ => false,
-    }
-}
-
-/// The name in `$avp(name)`.
-fn avp(given: &Parameters, name: &'static str) -> Result<Option<Bytes>, SetupError> {
-    let Some(value) = given.value(name).and_then(Value::to_bytes) else { return Ok(None) };
-    let inner = value
-        .strip_prefix(b"$avp(")
-        .and_then(|rest| rest.strip_suffix(b")"))
-        .filter(|inner| !inner.is_empty());
-    match inner {
-        Some(inner) => Ok(Some(Bytes::new(inner))),
-        None => Err(wrong(name, format!("`{}` is no AVP: write it as $avp(name)", value.lossy()))),
-    }
-}
-
-fn token(given: &Parameters, name: &'static str, default: &str) -> Result<String, SetupError> {
-    let text = given.text(name, default);
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
-        && !text.is_empty()
-    {
-        Ok(text)
-    } else {
-        Err(wrong(name, format!("`{text}` cannot be the name of a parameter")))
-    }
-}
-
-fn wrong(name: &'static str, problem: String) -> SetupError {
-    SetupError::Parameter { module: "registrar", name, problem }
+    names.bit(&flag).map_err(|problem| SetupError::Parameter {
+        module: "registrar",
+        name: TCP_PERSISTENT_FLAG.name,
+        problem,
+    })
 }
 
 #[cfg(test)]
@@ -191,8 +252,7 @@ mod tests {
     use super::*;
 
     fn settings(given: &[(&str, Value)]) -> Result<Settings, String> {
-        let list = given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Settings::new(&Parameters(list)).map_err(|cause| cause.to_string())
+        Parameters::checked(NAMES, given).map(|given| Settings::new(&given))
     }
 
     #[test]

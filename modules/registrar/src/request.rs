@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings::new(&Parameters::default()).unwrap()
+        Settings::new(&Parameters::default())
     }
 
     /// Calls `check` with what a REGISTER with these headers says.

@@ -36,9 +36,20 @@ pub(super) fn all() -> Vec<Function<Context>> {
             });
             Ok(call)
         })
+        .doc(
+            "Forwards the request and its branches in a transaction, which is created if there is none. \
+             1: done; -1: an error; -2: the message is not right; -3: there is no destination; -4: a \
+             destination is not right; -5: all destinations are on blocklists; -6: it cannot be sent.",
+        )
         .asynchronous(),
-        plain("t_newtran", Routes::REQUEST, new_transaction),
-        plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check),
+        plain("t_newtran", Routes::REQUEST, new_transaction).doc(
+            "Creates the transaction of the request, so that retransmissions are absorbed. 1: done; -1: \
+             there is one already, or it cannot be created. The script ends for a retransmission and an ACK.",
+        ),
+        plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check).doc(
+            "Tells whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
+             script ends for a retransmission, and for an ACK that needs nothing more.",
+        ),
         Function::new("t_reply", REPLY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let id = match own_transaction(cx) {
@@ -51,7 +62,11 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 relay::answer(cx, id, status, &reason).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Answers the request in its transaction, which is created if there is none. 1: done; -1: it \
+             cannot be created, or has a final response. The script ends for an ACK and a retransmission.",
+        ),
         Function::new("t_check_status", STATUS, requests | Routes::REPLY | Routes::BRANCH, |site| {
             let fixed = site.regex(0);
             let call: Call<Context> = Rc::new(move |cx, arguments| {
@@ -65,7 +80,11 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 }
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether the status of the response, or in a failure route of the chosen one, matches \
+             an expression. 1: it does; -1: it does not.",
+        ),
         Function::new("t_local_replied", WHICH, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, _| {
                 let local = with_transaction(cx, |t| {
@@ -76,10 +95,15 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 local.unwrap_or(false).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Tells whether all responses of the branches were made by this server, such as 408 and 477. \
+             1: they were; -1: they were not.",
+        ),
         plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
             with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()
-        }),
+        })
+        .doc("Tells whether the transaction was cancelled. 1: it was; -1: it was not, or there is none."),
         Function::new("t_add_cancel_reason", REASON, Routes::REQUEST, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if cx.message.method() != Method::Cancel {
@@ -92,18 +116,35 @@ pub(super) fn all() -> Vec<Function<Context>> {
                 Outcome::TRUE
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Gives the CANCELs that follow from this CANCEL these header lines, such as a Reason. 1: done; \
+             -1: the request is no CANCEL.",
+        ),
         Function::new("t_cancel_branch", CANCEL, Routes::REPLY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| cancel_branches(cx, &arguments[0]));
             Ok(call)
-        }),
+        })
+        .doc(
+            "Cancels the branch of the response at hand; with the flag `a` all branches, with `o` the \
+             others. 1: done; -1: there is no transaction.",
+        ),
     ];
     const FAILURE: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Failure))];
     const ON_REPLY: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Reply))];
     const BRANCH: &[Param] = &[Param::optional("route", ParamKind::Route(RouteKind::Branch))];
-    all.push(arming("t_on_failure", FAILURE, |cx, route| cx.armed.failure = route));
-    all.push(arming("t_on_reply", ON_REPLY, |cx, route| cx.armed.reply = route));
-    all.push(arming("t_on_branch", BRANCH, |cx, route| cx.armed.branch = route));
+    all.push(arming("t_on_failure", FAILURE, |cx, route| cx.armed.failure = route).doc(
+        "Sets the failure route that runs when the transaction fails; without an argument none runs. \
+         1: always.",
+    ));
+    all.push(arming("t_on_reply", ON_REPLY, |cx, route| cx.armed.reply = route).doc(
+        "Sets the onreply route that runs for each response; without an argument none runs. 1: \
+         always.",
+    ));
+    all.push(arming("t_on_branch", BRANCH, |cx, route| cx.armed.branch = route).doc(
+        "Sets the branch route that runs for each branch before it is sent; without an argument none \
+         runs. 1: always.",
+    ));
     all
 }
 

@@ -58,7 +58,7 @@ impl Module for Usrloc {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters)?;
+        let settings = Settings::new(&setup.parameters);
         let table = Table::create(setup.arena, settings.hash_size, setup.settings.shared_bytes)?;
         setup.tables.push(table.sweeper());
         setup.registered.deadlines.push(Rc::new(expiry::Expiry(table)));

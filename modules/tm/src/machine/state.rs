@@ -37,13 +37,16 @@ pub struct Timers {
 }
 
 impl Default for Timers {
-    /// RFC 3261 table 4 for T1, T2 and T4; the `tm` manual of OpenSIPS for the others.
     fn default() -> Self {
-        Timers { t1: 500, t2: 4_000, t4: 5_000, fr: 30_000, fr_inv: 120_000, wait: 5_000 }
+        Self::DEFAULT
     }
 }
 
 impl Timers {
+    /// RFC 3261 table 4 for T1, T2 and T4; the `tm` manual of OpenSIPS for the others.
+    pub const DEFAULT: Self =
+        Self { t1: 500, t2: 4_000, t4: 5_000, fr: 30_000, fr_inv: 120_000, wait: 5_000 };
+
     /// 64·T1: how long a client retransmits, and so timers H and L, and the time a CANCEL is given.
     pub(super) fn client_lifetime(&self) -> u32 {
         self.t1.saturating_mul(64).min(LONGEST_TIMER)
@@ -67,8 +70,14 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy { block_on_6xx: true, restart_fr_inv: true, forward_503: true, cancel_on_answer: true }
+        Self::DEFAULT
     }
+}
+
+impl Policy {
+    /// RFC 3261 section 16.7, and the `tm` manual of OpenSIPS.
+    pub const DEFAULT: Self =
+        Self { block_on_6xx: true, restart_fr_inv: true, forward_503: true, cancel_on_answer: true };
 }
 
 /// One of a transaction's branches: its number in the order of their making.
