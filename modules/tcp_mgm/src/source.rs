@@ -10,10 +10,7 @@ use tocsin_server::tables::{self, Table};
 
 use super::rule::Rule;
 use super::text_table::{TABLE_LIMIT, TextTable};
-use super::{COLUMNS, NAME, RULE_LIMIT};
-
-/// The table, unless `db_table` names another.
-const DEFAULT_TABLE: &str = "tcp_mgm";
+use super::{COLUMNS, DB_TABLE, DB_URL, NAME, RULE_LIMIT};
 
 /// A source of rules.
 #[derive(Debug)]
@@ -33,25 +30,27 @@ impl Source {
     /// What `db_url`, `db_table` and the parameters for the columns name.
     pub(super) fn new(given: &Parameters, databases: &mut Databases) -> Result<Self, SetupError> {
         let asker = |parameter| Asker { module: NAME, parameter, nth: 0 };
-        let url = given.text("db_url", "");
+        let url = given.string(&DB_URL);
         if url.is_empty() {
             let problem = "a database is needed: give mysql://user:password@host/name, sqlite:///file or text:///folder";
-            return Err(asker("db_url").wrong(problem));
+            return Err(asker(DB_URL.name).wrong(problem));
         }
-        let table = given.text("db_table", DEFAULT_TABLE);
+        let table = given.string(&DB_TABLE);
         let place = match url.strip_prefix("text://").filter(|folder| !folder.is_empty()) {
             Some(folder) => {
                 if table.is_empty() || table.contains('/') || table.starts_with('.') {
-                    return Err(asker("db_table").wrong(format!("`{table}` cannot be the name of a table")));
+                    return Err(
+                        asker(DB_TABLE.name).wrong(format!("`{table}` cannot be the name of a table"))
+                    );
                 }
                 Place::File(Path::new(folder).join(table))
             }
             None => {
-                let database = databases.want(asker("db_url"), &url)?;
-                Place::Table(Table::new(asker("db_table"), database, &table)?)
+                let database = databases.want(asker(DB_URL.name), &url)?;
+                Place::Table(Table::new(asker(DB_TABLE.name), database, &table)?)
             }
         };
-        let names = COLUMNS.iter().map(|(column, parameter)| given.text(parameter, column)).collect();
+        let names = COLUMNS.iter().map(|row| given.string(row)).collect();
         Ok(Self { place, names })
     }
 
@@ -107,7 +106,7 @@ impl Source {
     fn rule(&self, value: impl Fn(&str) -> Option<String>) -> Result<Option<Rule>, String> {
         let values: Vec<Option<String>> = self.names.iter().map(|name| value(name)).collect();
         Rule::read(|column| {
-            let at = COLUMNS.iter().position(|(name, _)| *name == column)?;
+            let at = COLUMNS.iter().position(|row| row.default_text() == column)?;
             values[at].as_deref()
         })
     }

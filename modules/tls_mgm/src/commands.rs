@@ -4,25 +4,29 @@ use std::rc::Rc;
 
 use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Printed, Registry, Reply, Rows};
+use tocsin_script::ModParam;
 use tocsin_server::Server;
 use tocsin_server::commands::list_room;
 
-use super::parameters::Domain;
+use super::parameters::{
+    CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DH_PARAMS, Domain, EC_CURVE,
+    MATCH_IP_ADDRESS, MATCH_SIP_DOMAIN, PRIVATE_KEY, REQUIRE_CERT, TLS_METHOD, VERIFY_CERT,
+};
 use super::store::Store;
 
 /// Parameters that are shown as they were written.
-const SHOWN: &[(&str, &str)] = &[
-    ("match_ip_address", "*"),
-    ("match_sip_domain", "*"),
-    ("tls_method", "SSLv23"),
-    ("verify_cert", "1"),
-    ("require_cert", "1"),
-    ("crl_check_all", "0"),
-    ("crl_dir", ""),
-    ("ca_list", ""),
-    ("ciphers_list", ""),
-    ("dh_params", ""),
-    ("ec_curve", ""),
+const SHOWN: &[ModParam] = &[
+    MATCH_IP_ADDRESS,
+    MATCH_SIP_DOMAIN,
+    TLS_METHOD,
+    VERIFY_CERT,
+    REQUIRE_CERT,
+    CRL_CHECK_ALL,
+    CRL_DIR,
+    CA_LIST,
+    CIPHERS_LIST,
+    DH_PARAMS,
+    EC_CURVE,
 ];
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
@@ -61,13 +65,14 @@ async fn list(server: &'static Server, store: &Store) -> Printed {
 
 fn row(domain: &Domain) -> Json {
     let mut row = vec![("name", Json::from(domain.name.clone())), ("type", Json::from(domain.side.name()))];
-    for (name, default) in SHOWN {
-        row.push((name, Json::from(domain.written(name).unwrap_or(default).to_owned())));
+    for shown in SHOWN {
+        let written = domain.written(shown.name).unwrap_or(shown.default_text());
+        row.push((shown.name, Json::from(written.to_owned())));
     }
     for (name, place) in [
-        ("certificate", &domain.certificate),
-        ("private_key", &domain.private_key),
-        ("ca_dir", &domain.ca_dir),
+        (CERTIFICATE.name, &domain.certificate),
+        (PRIVATE_KEY.name, &domain.private_key),
+        (CA_DIR.name, &domain.ca_dir),
     ] {
         row.push((name, Json::from(place.shown.clone())));
     }

@@ -11,7 +11,7 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::files::{BadFile, Material};
-use super::parameters::{Domain, Side};
+use super::parameters::{CRL_DIR, Domain, Side};
 use super::verifier::{OfClients, OfServers, Trust};
 
 /// Sessions of one server domain that one process keeps for clients to resume (RFC 8446 section 2.2).
@@ -157,7 +157,7 @@ fn revocation_lists(text: &Rc<[u8]>) -> Result<Vec<CertificateRevocationListDer<
 }
 
 fn bad_lists(domain: &Domain, problem: impl Into<String>) -> BadFile {
-    BadFile::new(domain.crl_dir.as_ref().map_or("crl_dir", |place| place.shown.as_str()), problem)
+    BadFile::new(domain.crl_dir.as_ref().map_or(CRL_DIR.name, |place| place.shown.as_str()), problem)
 }
 
 fn mismatch(domain: &Domain, cause: &rustls::Error) -> BadFile {

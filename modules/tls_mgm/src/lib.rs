@@ -40,7 +40,7 @@ impl Module for TlsMgm {
             params: parameters::NAMES,
             functions: variables::functions(),
             variables: variables::variables(),
-            ..ModuleSpec::new("tls_mgm")
+            ..ModuleSpec::new(parameters::MODULE)
         }
     }
 

@@ -5,86 +5,222 @@ use std::rc::Rc;
 
 use rustls::crypto::SupportedKxGroup;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
-use tocsin_script::{ModParam, Value};
+use tocsin_script::{ModParam, Value, split_keyed};
 use tocsin_server::databases::Databases;
 use tocsin_server::module::{Parameters, SetupError};
 
 use super::ciphers::{read_ciphers, read_curves, read_method};
 use super::matching::{AddressFilter, Filters, NameFilter};
-use super::table::Table;
+use super::table::{COLUMNS, Table};
+
+/// The name of the module.
+pub(super) const MODULE: &str = "tls_mgm";
 
 /// How many TLS domains there may be.
 pub(super) const DOMAIN_LIMIT: usize = 1024;
 /// How long the name of one may be, in bytes.
 pub(super) const NAME_LIMIT: usize = 255;
 
-/// The manual's default of `certificate`.
-const DEFAULT_CERTIFICATE: &str = "/etc/opensips/tls/cert.pem";
-/// The manual's default of `private_key`.
-const DEFAULT_KEY: &str = "/etc/opensips/tls/ckey.pem";
-/// The manual's default of `ca_dir`.
-const DEFAULT_CA_DIR: &str = "/etc/pki/CA/";
+const SERVER_DOMAIN: ModParam = ModParam::text(
+    "server_domain",
+    "",
+    "The name of a TLS domain for connections that come in. It may be given several times.",
+)
+.unset("there is no such domain")
+.check(domain_name);
+const CLIENT_DOMAIN: ModParam = ModParam::text(
+    "client_domain",
+    "",
+    "The name of a TLS domain for connections that are opened. It may be given several times.",
+)
+.unset("there is no such domain")
+.check(domain_name);
+const TLS_LIBRARY: ModParam = ModParam::text(
+    "tls_library",
+    "auto",
+    "`auto`, `none`, `openssl` or `wolfssl`: the server has one TLS library of its own, whatever is given.",
+)
+.check(|value| match value.as_str() {
+    Some(b"auto" | b"none" | b"openssl" | b"wolfssl") => Ok(()),
+    _ => Err(format!("`{}` is not one of auto, none, openssl, wolfssl", plain(value))),
+});
+const CLIENT_TLS_DOMAIN_AVP: ModParam = ModParam::text(
+    "client_tls_domain_avp",
+    "",
+    "The AVP, as `name` or `$avp(name)`, that names the client domain to use.",
+)
+.unset("there is no such AVP");
+const CLIENT_SIP_DOMAIN_AVP: ModParam = ModParam::text(
+    "client_sip_domain_avp",
+    "",
+    "The AVP, as `name` or `$avp(name)`, with the SIP domain by which a client domain is chosen.",
+)
+.unset("there is no such AVP");
+pub(super) const DB_URL: ModParam =
+    ModParam::text("db_url", "", "The database with a table of TLS domains.").unset("there is no table");
+pub(super) const DB_TABLE: ModParam =
+    ModParam::text("db_table", "tls_mgm", "The name of the table of TLS domains.").check(is_name_in_table);
 
-/// The names of all parameters.
-pub(super) const NAMES: &[ModParam] = &[
-    text("server_domain"),
-    text("client_domain"),
-    text("match_ip_address"),
-    text("match_sip_domain"),
-    text("tls_library"),
-    text("tls_method"),
-    text("certificate"),
-    text("private_key"),
-    text("ca_list"),
-    text("ca_dir"),
-    text("crl_dir"),
-    text("crl_check_all"),
-    text("ciphers_list"),
-    text("dh_params"),
-    text("ec_curve"),
-    text("verify_cert"),
-    text("require_cert"),
-    text("client_tls_domain_avp"),
-    text("client_sip_domain_avp"),
-    text("db_url"),
-    text("db_table"),
-    text("domain_col"),
-    text("match_ip_address_col"),
-    text("match_sip_domain_col"),
-    text("tls_method_col"),
-    text("verify_cert_col"),
-    text("require_cert_col"),
-    text("certificate_col"),
-    text("private_key_col"),
-    text("crl_check_all_col"),
-    text("crl_dir_col"),
-    text("ca_list_col"),
-    text("ca_dir_col"),
-    text("cipher_list_col"),
-    text("dh_params_col"),
-    text("ec_curve_col"),
-];
-
-/// Those that belong to one domain: `[domain]value`.
-pub(super) const OF_DOMAINS: &[&str] = &[
+pub(super) const MATCH_IP_ADDRESS: ModParam = of_domain(
     "match_ip_address",
+    "*",
+    "The addresses, separated by commas, that a domain is for: of this server for a server domain, of the far end for a \
+     client domain.",
+)
+.check(|value| AddressFilter::read_list(&plain(value)).map(drop));
+pub(super) const MATCH_SIP_DOMAIN: ModParam = of_domain(
     "match_sip_domain",
+    "*",
+    "The SIP domains, separated by commas, that a domain is for; `*` stands for all or for a part of a name.",
+)
+.check(|value| NameFilter::read_list(&plain(value)).map(drop));
+pub(super) const TLS_METHOD: ModParam = of_domain(
     "tls_method",
+    "SSLv23",
+    "The versions of TLS: `TLSv1_2`, `TLSv1_3`, both as `TLSv1_2-TLSv1_3`, or `SSLv23` for all that are safe.",
+)
+.check(|value| read_method(&plain(value)).map(drop));
+pub(super) const CERTIFICATE: ModParam = of_domain(
     "certificate",
-    "private_key",
-    "ca_list",
-    "ca_dir",
-    "crl_dir",
+    "/etc/opensips/tls/cert.pem",
+    "The PEM file with the certificate and its chain.",
+);
+pub(super) const PRIVATE_KEY: ModParam =
+    of_domain("private_key", "/etc/opensips/tls/ckey.pem", "The PEM file with the private key.");
+pub(super) const CA_LIST: ModParam =
+    of_domain("ca_list", "", "The PEM file with the certificates of those who are trusted.").unset("no file");
+pub(super) const CA_DIR: ModParam =
+    of_domain("ca_dir", "/etc/pki/CA/", "The directory with the certificates of those who are trusted.");
+pub(super) const CRL_DIR: ModParam =
+    of_domain("crl_dir", "", "The directory with lists of revoked certificates.").unset("none is revoked");
+pub(super) const CRL_CHECK_ALL: ModParam = of_domain(
     "crl_check_all",
-    "ciphers_list",
-    "dh_params",
-    "ec_curve",
-    "verify_cert",
-    "require_cert",
+    "0",
+    "1: each certificate of a chain must not be revoked; 0: the first must not be.",
+)
+.check(|value| switch(&plain(value)).map(drop));
+pub(super) const CIPHERS_LIST: ModParam =
+    of_domain("ciphers_list", "", "The cipher suites, by their names in OpenSSL, separated by colons.")
+        .unset("all that are safe")
+        .check(|value| read_ciphers(&plain(value)).map(drop));
+pub(super) const DH_PARAMS: ModParam = of_domain("dh_params", "", "The file with Diffie-Hellman parameters.")
+    .unset("")
+    .without_effect("keys are agreed on by elliptic curves only");
+pub(super) const EC_CURVE: ModParam =
+    of_domain("ec_curve", "", "The elliptic curves for the exchange of keys, separated by colons.")
+        .unset("all that are safe")
+        .check(|value| read_curves(&plain(value)).map(drop));
+pub(super) const VERIFY_CERT: ModParam =
+    of_domain("verify_cert", "1", "1: the certificate of the far end must be valid; 0: it need not be.")
+        .check(|value| switch(&plain(value)).map(drop));
+pub(super) const REQUIRE_CERT: ModParam =
+    of_domain("require_cert", "1", "1: clients must have a certificate; 0: they may have one.")
+        .check(|value| switch(&plain(value)).map(drop));
+
+/// A parameter of domains, and what sets it.
+pub(super) struct OfDomain {
+    pub(super) row: ModParam,
+    set: fn(&mut Domain, &str) -> Result<(), String>,
+}
+
+/// The parameters that belong to one domain: `[domain]value`.
+pub(super) const OF_DOMAINS: &[OfDomain] = &[
+    OfDomain {
+        row: MATCH_IP_ADDRESS,
+        set: |domain, value| {
+            domain.filters.addresses = AddressFilter::read_list(value)?;
+            Ok(())
+        },
+    },
+    OfDomain {
+        row: MATCH_SIP_DOMAIN,
+        set: |domain, value| {
+            domain.filters.names = NameFilter::read_list(value)?;
+            Ok(())
+        },
+    },
+    OfDomain { row: TLS_METHOD, set: |domain, value| put(&mut domain.versions, read_method(value)) },
+    OfDomain { row: CERTIFICATE, set: |domain, value| put(&mut domain.certificate, Place::new(value, true)) },
+    OfDomain { row: PRIVATE_KEY, set: |domain, value| put(&mut domain.private_key, Place::new(value, true)) },
+    OfDomain {
+        row: CA_LIST,
+        set: |domain, value| put(&mut domain.ca_list, Place::new(value, true).map(Some)),
+    },
+    OfDomain { row: CA_DIR, set: |domain, value| put(&mut domain.ca_dir, Place::new(value, true)) },
+    OfDomain {
+        row: CRL_DIR,
+        set: |domain, value| put(&mut domain.crl_dir, Place::new(value, true).map(Some)),
+    },
+    OfDomain { row: CRL_CHECK_ALL, set: |domain, value| put(&mut domain.crl_check_all, switch(value)) },
+    OfDomain {
+        row: CIPHERS_LIST,
+        set: |domain, value| put(&mut domain.suites, read_ciphers(value).map(Some)),
+    },
+    OfDomain { row: DH_PARAMS, set: |_, _| Ok(()) },
+    OfDomain { row: EC_CURVE, set: |domain, value| put(&mut domain.curves, read_curves(value).map(Some)) },
+    OfDomain { row: VERIFY_CERT, set: |domain, value| put(&mut domain.verify, switch(value)) },
+    OfDomain { row: REQUIRE_CERT, set: |domain, value| put(&mut domain.require, switch(value)) },
 ];
 
-const fn text(name: &'static str) -> ModParam {
-    ModParam::text(name, "", "")
+/// The parameters that are neither of one domain nor of a column.
+const GENERAL: [ModParam; 7] = [
+    SERVER_DOMAIN,
+    CLIENT_DOMAIN,
+    TLS_LIBRARY,
+    CLIENT_TLS_DOMAIN_AVP,
+    CLIENT_SIP_DOMAIN_AVP,
+    DB_URL,
+    DB_TABLE,
+];
+
+/// All parameters.
+pub(super) const NAMES: &[ModParam] = &{
+    let mut all = [SERVER_DOMAIN; GENERAL.len() + OF_DOMAINS.len() + COLUMNS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < GENERAL.len() {
+            GENERAL[at]
+        } else if at < GENERAL.len() + OF_DOMAINS.len() {
+            OF_DOMAINS[at - GENERAL.len()].row
+        } else {
+            COLUMNS[at - GENERAL.len() - OF_DOMAINS.len()].row
+        };
+        at += 1;
+    }
+    all
+};
+
+const fn of_domain(name: &'static str, default: &'static str, doc: &'static str) -> ModParam {
+    ModParam::keyed(name, "domain", default, doc)
+}
+
+fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
+    *place = read?;
+    Ok(())
+}
+
+fn domain_name(value: &Value) -> Result<(), String> {
+    let name = plain(value);
+    if name.is_empty() || name.contains(['[', ']', '=']) {
+        return Err(format!(
+            "`{name}` is no name for a TLS domain; its filters are {} and {}",
+            MATCH_IP_ADDRESS.name, MATCH_SIP_DOMAIN.name
+        ));
+    }
+    if name.len() > NAME_LIMIT {
+        return Err(format!("a name has {NAME_LIMIT} bytes at the most"));
+    }
+    Ok(())
+}
+
+/// Whether it can be the name of a table or column.
+pub(super) fn is_name_in_table(value: &Value) -> Result<(), String> {
+    let name = plain(value);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
+    if name.is_empty() || name.len() > tocsin_db::NAME_LIMIT || !name.bytes().all(is_plain) {
+        return Err(format!("`{name}` cannot be the name of a table or column"));
+    }
+    Ok(())
 }
 
 /// Which connections a domain is for.
@@ -155,31 +291,23 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(parameters: &Parameters, databases: &mut Databases) -> Result<Self, SetupError> {
-        let library = parameters.text("tls_library", "auto");
-        if !["auto", "none", "openssl", "wolfssl"].contains(&library.as_str()) {
-            return Err(wrong(
-                "tls_library",
-                format!("`{library}` is not one of auto, none, openssl, wolfssl"),
-            ));
-        }
         let mut settings = Self {
             domains: Vec::new(),
             table: Table::new(parameters, databases)?,
-            domain_avp: avp(parameters, "client_tls_domain_avp"),
-            sip_domain_avp: avp(parameters, "client_sip_domain_avp"),
+            domain_avp: avp(&parameters.string(&CLIENT_TLS_DOMAIN_AVP)),
+            sip_domain_avp: avp(&parameters.string(&CLIENT_SIP_DOMAIN_AVP)),
         };
         let mut domains = Vec::new();
         for (name, value) in &parameters.0 {
-            let side = match name.as_str() {
-                "server_domain" => Side::Server,
-                "client_domain" => Side::Client,
-                _ => continue,
-            };
-            define(&mut domains, side, plain(value))?;
+            match name.as_str() {
+                name if name == SERVER_DOMAIN.name => define(&mut domains, Side::Server, plain(value))?,
+                name if name == CLIENT_DOMAIN.name => define(&mut domains, Side::Client, plain(value))?,
+                _ => {}
+            }
         }
-        for (name, value) in &parameters.0 {
-            if let Some(name) = OF_DOMAINS.iter().find(|known| *known == name) {
-                apply(&mut domains, name, &plain(value))?;
+        for OfDomain { row, set } in OF_DOMAINS {
+            for (nth, value) in parameters.every(row).enumerate() {
+                apply(&mut domains, row, *set, value).map_err(|problem| wrong(row, nth, problem))?;
             }
         }
         settings.domains.extend(domains.into_iter().map(Rc::new));
@@ -188,47 +316,44 @@ impl Settings {
 }
 
 fn define(domains: &mut Vec<Domain>, side: Side, name: String) -> Result<(), SetupError> {
-    let parameter = match side {
-        Side::Server => "server_domain",
-        Side::Client => "client_domain",
+    let row = match side {
+        Side::Server => SERVER_DOMAIN,
+        Side::Client => CLIENT_DOMAIN,
     };
-    if name.is_empty() || name.contains(['[', ']', '=']) {
-        let problem = format!(
-            "`{name}` is no name for a TLS domain; its filters are match_ip_address and match_sip_domain"
-        );
-        return Err(wrong(parameter, problem));
-    }
-    if name.len() > NAME_LIMIT {
-        return Err(wrong(parameter, format!("a name has {NAME_LIMIT} bytes at the most")));
-    }
+    let nth = domains.iter().filter(|known| known.side == side).count();
+    let wrong = |problem| wrong(&row, nth, problem);
     if domains.iter().any(|known| known.name == name) {
-        return Err(wrong(parameter, format!("there is a TLS domain `{name}` already")));
+        return Err(wrong(format!("there is a TLS domain `{name}` already")));
     }
     if domains.len() == DOMAIN_LIMIT {
-        return Err(wrong(parameter, format!("more than {DOMAIN_LIMIT} TLS domains")));
+        return Err(wrong(format!("more than {DOMAIN_LIMIT} TLS domains")));
     }
-    domains.push(Domain::new(name, side).map_err(|problem| wrong(parameter, problem))?);
+    domains.push(Domain::new(name, side).map_err(wrong)?);
     Ok(())
 }
 
 /// Applies `[domain]value`.
-fn apply(domains: &mut [Domain], name: &'static str, text: &str) -> Result<(), SetupError> {
-    let split = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let Some((of, value)) = split else {
-        return Err(wrong(name, format!("`{text}` names no TLS domain: write [domain]{text}")));
+fn apply(
+    domains: &mut [Domain],
+    row: &ModParam,
+    set: fn(&mut Domain, &str) -> Result<(), String>,
+    given: &Value,
+) -> Result<(), String> {
+    let Some((of, value)) = split_keyed(given) else { return row.accepts(given) };
+    let (of, value) = (plain(&of), plain(&value));
+    let Some(at) = domains.iter().position(|domain| domain.name == of) else {
+        let known = domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(format!("there is no TLS domain `{of}`; there are: {known}"));
     };
-    let known = || domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(", ");
-    let Some(at) = domains.iter().position(|domain| domain.name == of.trim()) else {
-        let problem = format!("there is no TLS domain `{of}`; there are: {}", known());
-        return Err(wrong(name, problem));
-    };
-    domains[at].set(name, value.trim()).map_err(|problem| wrong(name, format!("[{of}]: {problem}")))
+    set(&mut domains[at], &value).map_err(|problem| format!("[{of}]: {problem}"))?;
+    domains[at].note(row.name, &value);
+    Ok(())
 }
 
 impl Domain {
     /// A domain with the defaults of the manual.
     pub(super) fn new(name: String, side: Side) -> Result<Self, String> {
-        let place = |path: &str| Place::new(path, false);
+        let place = |row: ModParam| Place::new(row.default_text(), false);
         Ok(Self {
             name,
             side,
@@ -240,41 +365,24 @@ impl Domain {
             verify: true,
             require: true,
             crl_check_all: false,
-            certificate: place(DEFAULT_CERTIFICATE)?,
-            private_key: place(DEFAULT_KEY)?,
+            certificate: place(CERTIFICATE)?,
+            private_key: place(PRIVATE_KEY)?,
             ca_list: None,
-            ca_dir: place(DEFAULT_CA_DIR)?,
+            ca_dir: place(CA_DIR)?,
             crl_dir: None,
         })
     }
 
     /// What the operator wrote for `name`.
     pub(super) fn written(&self, name: &str) -> Option<&str> {
-        let at = OF_DOMAINS.iter().position(|known| *known == name)?;
+        let at = OF_DOMAINS.iter().position(|known| known.row.name == name)?;
         self.written.get(at)?.as_deref()
     }
 
     /// Sets one of [`OF_DOMAINS`].
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        match name {
-            "match_ip_address" => self.filters.addresses = AddressFilter::read_list(value)?,
-            "match_sip_domain" => self.filters.names = NameFilter::read_list(value)?,
-            "tls_method" => self.versions = read_method(value)?,
-            "certificate" => self.certificate = Place::new(value, true)?,
-            "private_key" => self.private_key = Place::new(value, true)?,
-            "ca_list" => self.ca_list = Some(Place::new(value, true)?),
-            "ca_dir" => self.ca_dir = Place::new(value, true)?,
-            "crl_dir" => self.crl_dir = Some(Place::new(value, true)?),
-            "crl_check_all" => self.crl_check_all = switch(value)?,
-            "ciphers_list" => self.suites = Some(read_ciphers(value)?),
-            "ec_curve" => self.curves = Some(read_curves(value)?),
-            "verify_cert" => self.verify = switch(value)?,
-            "require_cert" => self.require = switch(value)?,
-            // dh_params: suites with finite-field Diffie-Hellman are not offered, so there is nothing to set.
-            _ => tracing::info!(
-                "tls_mgm: {name} of {} has no effect: keys are agreed on by elliptic curves",
-                self.name
-            ),
+        if let Some(of) = OF_DOMAINS.iter().find(|of| of.row.name == name) {
+            (of.set)(self, value)?;
         }
         self.note(name, value);
         Ok(())
@@ -285,17 +393,17 @@ impl Domain {
     pub(super) fn set_text(&mut self, name: &str, shown: &str, text: Option<Rc<[u8]>>) {
         let place = Place { shown: shown.to_owned(), path: PathBuf::new(), is_set: true, text };
         match name {
-            "certificate" => self.certificate = place,
-            "private_key" => self.private_key = place,
-            "ca_list" => self.ca_list = Some(place),
-            // dh_params, as above.
+            name if name == CERTIFICATE.name => self.certificate = place,
+            name if name == PRIVATE_KEY.name => self.private_key = place,
+            name if name == CA_LIST.name => self.ca_list = Some(place),
+            // Nothing is done with dh_params.
             _ => {}
         }
         self.note(name, shown);
     }
 
     fn note(&mut self, name: &str, value: &str) {
-        if let Some(at) = OF_DOMAINS.iter().position(|known| *known == name) {
+        if let Some(at) = OF_DOMAINS.iter().position(|known| known.row.name == name) {
             self.written[at] = Some(value.to_owned());
         }
     }
@@ -308,9 +416,9 @@ impl Place {
     }
 }
 
-/// An error of a parameter.
-pub(super) fn wrong(name: &'static str, problem: impl Into<String>) -> SetupError {
-    SetupError::Parameter { module: "tls_mgm", name, problem: problem.into() }
+/// An error of the value of a parameter that is the `nth`.
+fn wrong(row: &ModParam, nth: usize, problem: String) -> SetupError {
+    SetupError::Value { module: MODULE, name: row.name, nth, problem }
 }
 
 fn plain(value: &Value) -> String {
@@ -322,9 +430,8 @@ fn switch(value: &str) -> Result<bool, String> {
 }
 
 /// The name of an AVP, written as it is or as `$avp(name)`.
-fn avp(parameters: &Parameters, name: &str) -> Option<String> {
-    let text = parameters.text(name, "");
-    let bare = text.strip_prefix("$avp(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(&text);
+fn avp(text: &str) -> Option<String> {
+    let bare = text.strip_prefix("$avp(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(text);
     Some(bare.trim().to_owned()).filter(|bare| !bare.is_empty())
 }
 
@@ -333,8 +440,9 @@ mod tests {
     use super::*;
 
     fn read(list: &[(&str, &str)]) -> Result<Settings, String> {
-        let list = list.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-        Settings::new(&Parameters(list), &mut Databases::default()).map_err(|cause| cause.to_string())
+        let list: Vec<_> = list.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+        let given = Parameters::checked(NAMES, &list)?;
+        Settings::new(&given, &mut Databases::default()).map_err(|cause| cause.to_string())
     }
 
     #[test]
@@ -366,7 +474,7 @@ mod tests {
         assert_eq!((a.versions.len(), b.versions.len()), (1, 2));
         assert_eq!(a.filters.addresses, [AddressFilter::Socket("[::1]:5061".parse().unwrap())]);
         assert!(a.certificate.path.is_absolute() && a.certificate.path.ends_with("cert.pem"));
-        assert_eq!(a.written("tls_method"), Some("TLSv1_2"));
+        assert_eq!(a.written(TLS_METHOD.name), Some("TLSv1_2"));
         assert_eq!(settings.sip_domain_avp.as_deref(), Some("dom"));
         assert_eq!(settings.domain_avp.as_deref(), Some("tls"));
     }

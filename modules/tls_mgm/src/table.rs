@@ -5,46 +5,117 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use tocsin_db::{Condition, Rows, Select, Value};
+use tocsin_script::ModParam;
 use tocsin_server::Server;
 use tocsin_server::databases::{Asker, DatabaseId, Databases};
 use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::tables;
 
-use super::parameters::{DOMAIN_LIMIT, Domain, NAME_LIMIT, OF_DOMAINS, Side};
+use super::parameters::{
+    CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DB_TABLE, DB_URL, DH_PARAMS,
+    DOMAIN_LIMIT, Domain, EC_CURVE, MATCH_IP_ADDRESS, MATCH_SIP_DOMAIN, MODULE, NAME_LIMIT, OF_DOMAINS,
+    PRIVATE_KEY, REQUIRE_CERT, Side, TLS_METHOD, VERIFY_CERT, is_name_in_table,
+};
 use super::record::RECORD_LIMIT;
 
-/// The table, unless `db_table` names another.
-const DEFAULT_TABLE: &str = "tls_mgm";
 /// The column that says the side: 1 for clients, 2 for servers. No parameter gives it another name.
 const TYPE: &str = "type";
-/// The column with the names of the domains.
-const NAME: Column = Column { of: "domain", parameter: "domain_col", default: "domain" };
-/// The columns that define a domain.
-const COLUMNS: &[Column] = &[
-    Column { of: "match_ip_address", parameter: "match_ip_address_col", default: "match_ip_address" },
-    Column { of: "match_sip_domain", parameter: "match_sip_domain_col", default: "match_sip_domain" },
-    Column { of: "tls_method", parameter: "tls_method_col", default: "method" },
-    Column { of: "verify_cert", parameter: "verify_cert_col", default: "verify_cert" },
-    Column { of: "require_cert", parameter: "require_cert_col", default: "require_cert" },
-    Column { of: "certificate", parameter: "certificate_col", default: "certificate" },
-    Column { of: "private_key", parameter: "private_key_col", default: "private_key" },
-    Column { of: "crl_check_all", parameter: "crl_check_all_col", default: "crl_check_all" },
-    Column { of: "crl_dir", parameter: "crl_dir_col", default: "crl_dir" },
-    Column { of: "ca_list", parameter: "ca_list_col", default: "ca_list" },
-    Column { of: "ca_dir", parameter: "ca_dir_col", default: "ca_dir" },
-    Column { of: "ciphers_list", parameter: "cipher_list_col", default: "cipher_list" },
-    Column { of: "dh_params", parameter: "dh_params_col", default: "dh_params" },
-    Column { of: "ec_curve", parameter: "ec_curve_col", default: "ec_curve" },
+/// The columns: first that with the names of the domains, then those that define a domain.
+pub(super) const COLUMNS: &[Column] = &[
+    column(None, "domain_col", "domain", "The column of the table with the name of a domain."),
+    column(
+        Some(MATCH_IP_ADDRESS),
+        "match_ip_address_col",
+        "match_ip_address",
+        "The column of the table with the addresses that a domain is for.",
+    ),
+    column(
+        Some(MATCH_SIP_DOMAIN),
+        "match_sip_domain_col",
+        "match_sip_domain",
+        "The column of the table with the SIP domains that a domain is for.",
+    ),
+    column(Some(TLS_METHOD), "tls_method_col", "method", "The column of the table with the versions of TLS."),
+    column(
+        Some(VERIFY_CERT),
+        "verify_cert_col",
+        "verify_cert",
+        "The column of the table that says whether certificates must be valid.",
+    ),
+    column(
+        Some(REQUIRE_CERT),
+        "require_cert_col",
+        "require_cert",
+        "The column of the table that says whether clients must have a certificate.",
+    ),
+    column(
+        Some(CERTIFICATE),
+        "certificate_col",
+        "certificate",
+        "The column of the table with the certificate, as PEM text.",
+    ),
+    column(
+        Some(PRIVATE_KEY),
+        "private_key_col",
+        "private_key",
+        "The column of the table with the private key, as PEM text.",
+    ),
+    column(
+        Some(CRL_CHECK_ALL),
+        "crl_check_all_col",
+        "crl_check_all",
+        "The column of the table that says whether whole chains are searched for revoked certificates.",
+    ),
+    column(
+        Some(CRL_DIR),
+        "crl_dir_col",
+        "crl_dir",
+        "The column of the table with the directory with lists of revoked certificates.",
+    ),
+    column(
+        Some(CA_LIST),
+        "ca_list_col",
+        "ca_list",
+        "The column of the table with the certificates of those who are trusted, as PEM text.",
+    ),
+    column(
+        Some(CA_DIR),
+        "ca_dir_col",
+        "ca_dir",
+        "The column of the table with the directory with the certificates of those who are trusted.",
+    ),
+    column(
+        Some(CIPHERS_LIST),
+        "cipher_list_col",
+        "cipher_list",
+        "The column of the table with the cipher suites.",
+    ),
+    column(
+        Some(DH_PARAMS),
+        "dh_params_col",
+        "dh_params",
+        "The column of the table with Diffie-Hellman parameters, which have no effect.",
+    ),
+    column(Some(EC_CURVE), "ec_curve_col", "ec_curve", "The column of the table with the elliptic curves."),
 ];
 /// Those whose value is a text in the place of a file.
-const TEXTS: &[&str] = &["certificate", "private_key", "ca_list", "dh_params"];
+const TEXTS: &[&str] = &[CERTIFICATE.name, PRIVATE_KEY.name, CA_LIST.name, DH_PARAMS.name];
 
-struct Column {
-    /// The parameter of a domain that it stands for.
-    of: &'static str,
+/// A column of the table.
+pub(super) struct Column {
+    /// The parameter of a domain that it stands for; none for the name.
+    of: Option<ModParam>,
     /// The parameter that gives it another name.
-    parameter: &'static str,
+    pub(super) row: ModParam,
+}
+
+const fn column(
+    of: Option<ModParam>,
+    name: &'static str,
     default: &'static str,
+    doc: &'static str,
+) -> Column {
+    Column { of, row: ModParam::text(name, default, doc).check(is_name_in_table) }
 }
 
 /// A table, and the names of its columns.
@@ -52,8 +123,6 @@ struct Column {
 pub(super) struct Table {
     database: DatabaseId,
     name: String,
-    /// Of [`NAME`].
-    domain: String,
     /// Of [`COLUMNS`].
     columns: Vec<String>,
 }
@@ -70,29 +139,21 @@ pub(super) struct Definition {
 impl Table {
     /// The table that `db_url`, `db_table` and the parameters for its columns name, if there is one.
     pub(super) fn new(given: &Parameters, databases: &mut Databases) -> Result<Option<Self>, SetupError> {
-        let url = given.text("db_url", "");
+        let url = given.string(&DB_URL);
         if url.is_empty() {
             return Ok(None);
         }
-        let asker = |parameter| Asker { module: "tls_mgm", parameter, nth: 0 };
-        let name = |parameter: &'static str, default: &str| {
-            let name = given.text(parameter, default);
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
-            if name.is_empty() || name.len() > tocsin_db::NAME_LIMIT || !name.bytes().all(is_plain) {
-                let problem = format!("`{name}` cannot be the name of a table or column");
-                return Err(SetupError::Parameter { module: "tls_mgm", name: parameter, problem });
-            }
-            Ok(name)
-        };
+        let asker = Asker { module: MODULE, parameter: DB_URL.name, nth: 0 };
         Ok(Some(Self {
-            name: name("db_table", DEFAULT_TABLE)?,
-            domain: name(NAME.parameter, NAME.default)?,
-            columns: COLUMNS
-                .iter()
-                .map(|column| name(column.parameter, column.default))
-                .collect::<Result<_, _>>()?,
-            database: databases.want(asker("db_url"), &url)?,
+            name: given.string(&DB_TABLE),
+            columns: COLUMNS.iter().map(|column| given.string(&column.row)).collect(),
+            database: databases.want(asker, &url)?,
         }))
+    }
+
+    /// The column with the names of the domains.
+    fn domain_column(&self) -> &str {
+        self.columns.first().map_or("", String::as_str)
     }
 
     /// The domains of the table as it is now, with their texts, in its order.
@@ -106,7 +167,7 @@ impl Table {
 
     /// First the names, then each row: one row may be as large as a result, all of them need not fit into one.
     async fn domains(&self, server: &Server) -> Result<Vec<Domain>, String> {
-        let keys = [self.domain.as_str(), TYPE];
+        let keys = [self.domain_column(), TYPE];
         let all =
             self.select(server, &Select { table: &self.name, columns: &keys, ..Select::default() }).await?;
         if all.len() > DOMAIN_LIMIT {
@@ -151,8 +212,7 @@ impl Table {
         if there.is_empty() {
             return Ok(());
         }
-        let parameters = COLUMNS.iter().map(|column| column.parameter).zip(&self.columns);
-        for (parameter, wanted) in parameters.chain([(NAME.parameter, &self.domain)]) {
+        for (parameter, wanted) in COLUMNS.iter().map(|column| column.row.name).zip(&self.columns) {
             if !there.iter().any(|name| name.eq_ignore_ascii_case(wanted)) {
                 return Err(format!("it has no column `{wanted}`: name another by {parameter}"));
             }
@@ -171,9 +231,10 @@ impl Table {
         value: impl Fn(&str) -> Option<&'a Value>,
         texts: &mut Texts,
     ) -> Result<Domain, String> {
-        let name = value(&self.domain).map(Value::to_string).unwrap_or_default();
+        let column = self.domain_column();
+        let name = value(column).map(Value::to_string).unwrap_or_default();
         if name.is_empty() || name.len() > NAME_LIMIT {
-            return Err(format!("{}: a name has 1 to {NAME_LIMIT} bytes", self.domain));
+            return Err(format!("{column}: a name has 1 to {NAME_LIMIT} bytes"));
         }
         let side = match value(TYPE).map(Value::to_string).as_deref() {
             Some("1") => Side::Client,
@@ -187,6 +248,7 @@ impl Table {
         };
         let mut domain = Domain::new(name, side)?;
         for (column, name) in COLUMNS.iter().zip(&self.columns) {
+            let Some(of) = column.of.map(|row| row.name) else { continue };
             let text = match value(name) {
                 None => continue,
                 Some(Value::Blob(bytes)) => bytes.clone(),
@@ -195,11 +257,11 @@ impl Table {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            if TEXTS.contains(&column.of) {
-                domain.set_text(column.of, &format!("column {name}"), Some(texts.keep(&text)?));
+            if TEXTS.contains(&of) {
+                domain.set_text(of, &format!("column {name}"), Some(texts.keep(&text)?));
             } else {
                 let text = String::from_utf8_lossy(&text);
-                domain.set(column.of, text.trim()).map_err(|problem| format!("{name}: {problem}"))?;
+                domain.set(of, text.trim()).map_err(|problem| format!("{name}: {problem}"))?;
             }
         }
         Ok(domain)
@@ -237,10 +299,10 @@ impl Definition {
     /// The domain that it defines, without its texts.
     pub(super) fn domain(self) -> Result<Domain, String> {
         let mut domain = Domain::new(self.name, self.side)?;
-        for (name, written) in OF_DOMAINS.iter().zip(self.written) {
+        for (name, written) in OF_DOMAINS.iter().map(|of| of.row.name).zip(self.written) {
             match written {
                 None => {}
-                Some(shown) if TEXTS.contains(name) => domain.set_text(name, &shown, None),
+                Some(shown) if TEXTS.contains(&name) => domain.set_text(name, &shown, None),
                 Some(value) => domain.set(name, &value)?,
             }
         }
@@ -254,11 +316,13 @@ mod tests {
 
     use super::super::files::Material;
     use super::super::matching::{AddressFilter, NameFilter};
+    use super::super::parameters::NAMES;
     use super::*;
 
     fn table(given: &[(&str, &str)]) -> Result<Option<Table>, String> {
-        let given = given.iter().map(|(name, value)| ((*name).to_owned(), Given::from(*value))).collect();
-        Table::new(&Parameters(given), &mut Databases::default()).map_err(|problem| problem.to_string())
+        let given: Vec<_> = given.iter().map(|(name, value)| (*name, Given::from(*value))).collect();
+        let given = Parameters::checked(NAMES, &given)?;
+        Table::new(&given, &mut Databases::default()).map_err(|problem| problem.to_string())
     }
 
     fn domain(values: &[(&str, Value)]) -> Result<Domain, String> {
@@ -384,7 +448,8 @@ mod tests {
     fn a_column_that_is_missing_is_no_default() {
         let table = table(&[("db_url", "sqlite:///x"), ("private_key_col", "pk")]).unwrap().unwrap();
         let mut there: Vec<String> = table.columns.clone();
-        there.extend(["DOMAIN".to_owned(), "type".to_owned()]);
+        there[0] = "DOMAIN".to_owned();
+        there.push("type".to_owned());
         assert_eq!(table.check_columns(&there), Ok(()));
         there.retain(|name| name != "pk");
         let told = table.check_columns(&there).unwrap_err();

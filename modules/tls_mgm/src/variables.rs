@@ -80,10 +80,17 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
 }
 
 pub(super) fn functions() -> Vec<Function<Context>> {
-    vec![Function::new("is_peer_verified", &[], Routes::REQUEST, |_| {
-        let call: Call<Context> = Rc::new(|cx, _| facts(cx).is_some_and(|facts| facts.is_verified()).into());
-        Ok(call)
-    })]
+    vec![
+        Function::new("is_peer_verified", &[], Routes::REQUEST, |_| {
+            let call: Call<Context> =
+                Rc::new(|cx, _| facts(cx).is_some_and(|facts| facts.is_verified()).into());
+            Ok(call)
+        })
+        .doc(
+            "Tells whether the message came over TLS from a far end with a certificate that was verified. \
+             1: it did; -1: it did not.",
+        ),
+    ]
 }
 
 impl Accessor<Context> for Reads {
