@@ -24,7 +24,6 @@ mod host;
 pub mod module;
 pub mod name_look_ups;
 mod owner;
-pub mod parameters;
 mod random;
 pub mod receive;
 pub mod reply;

@@ -190,33 +190,6 @@ pub struct Setup<'a> {
 pub struct Parameters(pub Vec<(String, Value)>);
 
 impl Parameters {
-    /// The last value given to `name`.
-    pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
-    }
-
-    /// Every value given to `name`, in order.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value)
-    }
-
-    /// A number, or `default`.
-    pub fn number(&self, name: &str, default: i64) -> i64 {
-        match self.value(name) {
-            Some(Value::Int(n)) => *n,
-            _ => default,
-        }
-    }
-
-    /// A string, or `default`.
-    pub fn text(&self, name: &str, default: &str) -> String {
-        match self.value(name) {
-            Some(Value::Str(text)) => text.lossy().into_owned(),
-            Some(Value::Int(n)) => n.to_string(),
-            _ => default.to_owned(),
-        }
-    }
-
     /// These values, if each fits its row, as in a configuration: what the tests of a module begin with.
     ///
     /// # Errors
