@@ -242,7 +242,7 @@ fn version() -> String {
 
 fn help() -> String {
     format!(
-        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin doc      the core parameters of a configuration: tocsin doc --help\n  tocsin events   what the server tells: tocsin events --help\n",
+        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin doc      what a configuration can name: tocsin doc --help\n  tocsin events   what the server tells: tocsin events --help\n",
         version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
         command().render_help()
     )

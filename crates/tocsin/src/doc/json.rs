@@ -5,7 +5,9 @@ use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::declared::{DefaultValue, Kind};
 use tocsin_server::settings::{Parameter, TOPICS};
 
-/// `{"core_parameters": [...], "transformations": [...]}`, on lines of its own.
+use super::modules;
+
+/// `{"core_parameters": [...], "transformations": [...], "modules": [...]}`, on lines of its own.
 pub(super) fn text() -> String {
     let parameters =
         TOPICS.iter().flat_map(|topic| topic.parameters.iter().map(|row| as_json(topic.title, row)));
@@ -16,6 +18,7 @@ pub(super) fn text() -> String {
     Value::object([
         ("core_parameters", Value::array(parameters)),
         ("transformations", Value::array(transformations)),
+        ("modules", Value::array(modules::all().iter().map(modules::as_json))),
     ])
     .write_pretty(&mut text);
     text.push(b'\n');
@@ -89,5 +92,8 @@ mod tests {
         let substr = rows.iter().find(|row| row["name"] == "s.substr").unwrap();
         assert_eq!(substr["usage"], "{s.substr,offset,length}");
         assert_eq!(substr["arguments"][1]["name"], "length");
+        let modules = json["modules"].as_array().unwrap();
+        let maxfwd = modules.iter().find(|module| module["name"] == "maxfwd").unwrap();
+        assert_eq!(maxfwd["parameters"][0]["most"], 256);
     }
 }

@@ -1,9 +1,11 @@
-//! Each core parameter and each transformation on a line.
+//! Each core parameter, transformation and module on a line.
 
 use std::fmt::Write as _;
 
 use tocsin_script::TRANSFORMATIONS;
 use tocsin_server::settings::{TOPICS, parameters};
+
+use super::modules;
 
 /// The list, by topic. What has no effect is marked.
 pub(super) fn text() -> String {
@@ -28,7 +30,11 @@ pub(super) fn text() -> String {
         }
         text.push('\n');
     }
-    text.push_str("tocsin doc NAME tells all about one of them.\n");
+    let names: Vec<_> = modules::all().iter().map(|module| module.name).collect();
+    let _ = writeln!(text, "Modules\n  {}\n", names.join(", "));
+    text.push_str(
+        "tocsin doc NAME tells all about one of them, tocsin doc MODULE NAME about a name of a module.\n",
+    );
     text
 }
 

@@ -1,36 +1,52 @@
 //! The pages of `docs/reference`.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::settings::{Parameter, TOPICS, parameter};
 
-use super::variables;
+use super::{modules, variables};
 
 /// A page of `docs/reference`.
 pub(super) struct Page {
-    /// The name of its file, without `.md`.
-    pub(super) name: &'static str,
-    write: fn() -> String,
+    /// The path of its file below `docs/reference`.
+    file: String,
+    text: String,
 }
 
 /// All pages.
-pub(super) const PAGES: [Page; 3] = [
-    Page { name: "core-parameters", write: core_parameters },
-    Page { name: "transformations", write: transformations },
-    Page { name: "variables", write: variables::page },
-];
+pub(super) fn pages() -> Vec<Page> {
+    let mut pages = vec![
+        Page { file: "core-parameters.md".to_owned(), text: core_parameters() },
+        Page { file: "transformations.md".to_owned(), text: transformations() },
+        Page { file: "variables.md".to_owned(), text: variables::page() },
+    ];
+    let modules = modules::all();
+    pages.extend(
+        modules
+            .iter()
+            .map(|module| Page { file: format!("modules/{}.md", module.name), text: modules::page(module) }),
+    );
+    pages
+}
 
-/// The page of this name.
+/// Writes all pages into `folder`, and says which.
 ///
 /// # Errors
-/// There is none. The text names those that are there.
-pub(super) fn text(name: &str) -> Result<String, String> {
-    let page = PAGES.iter().find(|page| page.name == name);
-    page.map(|page| (page.write)()).ok_or_else(|| {
-        let known = PAGES.map(|page| format!("`{}`", page.name)).join(", ");
-        format!("there is no page `{name}`: there are {known}")
-    })
+/// One could not be written.
+pub(super) fn write(folder: &Path) -> Result<String, String> {
+    let mut written = String::new();
+    for page in pages() {
+        let path = folder.join(&page.file);
+        let made =
+            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, &page.text));
+        made.map_err(|cause| format!("{} cannot be written: {cause}", path.display()))?;
+        // Writing to a String cannot fail.
+        let _ = writeln!(written, "{}", path.display());
+    }
+    Ok(written)
 }
 
 /// The core parameters of the OpenSIPS 3.4 manual, one a line; `#` begins a comment.
@@ -38,7 +54,7 @@ const MANUAL: &str = include_str!("../../tests/reference/core-parameters.txt");
 
 const HEAD: &str = "# Core parameters
 
-<!-- Written by `tocsin doc --markdown`: change the rows in crates/server/src/settings, not this page. -->
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/server/src/settings, not this page. -->
 
 What a configuration may set outside of modules and routes: `NAME = VALUE`. A value that cannot be used is an error with its
 place, also with `tocsin -C`. `tocsin -C` lists the parameters of a configuration that have no effect, too, and
@@ -95,7 +111,7 @@ fn cell(text: &str) -> String {
 
 const TRANSFORMATIONS_HEAD: &str = "# Transformations
 
-<!-- Written by `tocsin doc --markdown transformations`: change the rows in crates/script/src/transformations, not this page. -->
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/script/src/transformations, not this page. -->
 
 What can be made of the value of a variable: `$(ru{uri.host}{s.toupper})` is the host of the request URI in upper-case letters.
 NULL goes through all of them as NULL; a number is taken by its decimal text. Names may be written in letters of either case,
@@ -132,24 +148,19 @@ fn missing() -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
     fn the_pages_in_the_repository_are_not_stale() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-        for page in PAGES {
-            let kept =
-                std::fs::read_to_string(folder.join(page.name).with_extension("md")).unwrap_or_default();
+        for page in pages() {
+            let kept = fs::read_to_string(folder.join(&page.file)).unwrap_or_default();
             assert!(
-                kept == (page.write)(),
-                "docs/reference/{0}.md is stale: write it again with \
-                 `cargo run -- doc --markdown {0} > docs/reference/{0}.md`",
-                page.name
+                kept == page.text,
+                "docs/reference/{} is stale: write the pages again with `cargo run -- doc --pages docs/reference`",
+                page.file
             );
         }
-        assert!(text("nosuch").unwrap_err().contains("`core-parameters`, `transformations`"));
     }
 
     #[test]

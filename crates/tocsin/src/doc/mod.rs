@@ -1,16 +1,18 @@
-//! `tocsin doc`: what a configuration can name - core parameters, variables and transformations -, from the rows in which it is declared:
-//! as a list, one by one, as JSON, and as the pages of `docs/reference`.
+//! `tocsin doc`: what a configuration can name - core parameters, variables, transformations, modules -, from the rows in
+//! which it is declared: as a list, one by one, as JSON, and as the pages of `docs/reference`.
 
 mod json;
 mod list;
 mod markdown;
+mod modules;
 mod show;
 mod variables;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::answer::Answer;
 
@@ -19,12 +21,12 @@ use crate::answer::Answer;
 pub(crate) enum Asked {
     /// Each name on a line.
     List,
-    /// All about one of them, or about a variable.
-    Show(String),
+    /// All about one of them, or about a name of a module.
+    Show(String, Option<String>),
     /// Everything, for machines.
     Json,
-    /// A reference page, of this name.
-    Markdown(String),
+    /// The reference pages, into this folder.
+    Pages(PathBuf),
 }
 
 /// Reads what follows `tocsin doc`.
@@ -33,21 +35,21 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     if matches.get_flag("json") {
         return Ok(Asked::Json);
     }
-    let name = matches.get_one::<String>("name").cloned();
-    if matches.get_flag("markdown") {
-        return Ok(Asked::Markdown(name.unwrap_or_else(|| markdown::PAGES[0].name.to_owned())));
+    if let Some(folder) = matches.get_one::<PathBuf>("pages") {
+        return Ok(Asked::Pages(folder.clone()));
     }
-    Ok(name.map_or(Asked::List, Asked::Show))
+    let word = |name: &str| matches.get_one::<String>(name).cloned();
+    Ok(word("name").map_or(Asked::List, |name| Asked::Show(name, word("of it"))))
 }
 
 /// Does what is asked.
 pub(crate) fn run(asked: &Asked) -> ExitCode {
     let text = match asked {
         Asked::List => Ok(list::text()),
-        Asked::Show(name) if name.starts_with('$') => variables::show(name),
-        Asked::Show(name) => show::text(name),
+        Asked::Show(name, None) if name.starts_with('$') => variables::show(name),
+        Asked::Show(name, of_it) => show::text(name, of_it.as_deref()),
         Asked::Json => Ok(json::text()),
-        Asked::Markdown(page) => markdown::text(page),
+        Asked::Pages(folder) => markdown::write(folder),
     };
     match text {
         Ok(text) => Answer::text(text).give(),
@@ -59,13 +61,20 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("tocsin doc")
         .no_binary_name(true)
-        .about("The core parameters, variables and transformations of a configuration: what they take, and what they do")
-        .arg(Arg::new("name").help("a parameter, a transformation or a variable such as '$ru'; without one, all are listed"))
+        .about("What a configuration can name: core parameters, variables, transformations, modules and their names")
+        .arg(
+            Arg::new("name")
+                .help("a parameter, a transformation, a module or a variable such as '$ru'; without one, all are listed"),
+        )
+        .arg(Arg::new("of it").help("a parameter or function of the module"))
         .arg(flag("json").help("everything, as JSON").conflicts_with("name"))
         .arg(
-            flag("markdown")
-                .help("a reference page, as Markdown: `core-parameters` or the one that is named")
-                .conflicts_with("json"),
+            Arg::new("pages")
+                .long("pages")
+                .value_name("FOLDER")
+                .value_parser(value_parser!(PathBuf))
+                .help("writes the reference pages into this folder, as Markdown")
+                .conflicts_with_all(["name", "json"]),
         )
 }
 
@@ -80,11 +89,12 @@ mod tests {
     #[test]
     fn what_is_asked_is_understood() {
         assert_eq!(asked(""), Ok(Asked::List));
-        assert_eq!(asked("log_level"), Ok(Asked::Show("log_level".to_owned())));
+        assert_eq!(asked("log_level"), Ok(Asked::Show("log_level".to_owned(), None)));
+        let of_module = Asked::Show("tm".to_owned(), Some("fr_timeout".to_owned()));
+        assert_eq!(asked("tm fr_timeout"), Ok(of_module));
         assert_eq!(asked("--json"), Ok(Asked::Json));
-        assert_eq!(asked("--markdown"), Ok(Asked::Markdown("core-parameters".to_owned())));
-        assert_eq!(asked("--markdown transformations"), Ok(Asked::Markdown("transformations".to_owned())));
-        assert_eq!(asked("$ru"), Ok(Asked::Show("$ru".to_owned())));
+        assert_eq!(asked("--pages docs"), Ok(Asked::Pages("docs".into())));
+        assert_eq!(asked("$ru"), Ok(Asked::Show("$ru".to_owned(), None)));
         assert!(asked("--json log_level").is_err());
     }
 }

@@ -1,27 +1,55 @@
-//! All about one core parameter or transformation.
+//! All about one core parameter, transformation, module or name of a module.
 
 use std::fmt::Write as _;
 
-use tocsin_script::{TRANSFORMATIONS, Transformation, find_transformation};
+use tocsin_script::{Function, TRANSFORMATIONS, Transformation, find_transformation};
 use tocsin_server::declared::Declared;
 use tocsin_server::settings::{Parameter, parameter, parameters};
+
+use super::modules;
 
 /// A name further away than this is not suggested (1 is the same name).
 const SIMILAR_ENOUGH: f64 = 0.7;
 
-/// What there is to say about `name`; a transformation may stand in its braces.
+/// What there is to say about `name`; a transformation may stand in its braces. With `of_it`, about a name of the module.
 ///
 /// # Errors
 /// There is no such name. The text names the nearest one.
-pub(super) fn text(name: &str) -> Result<String, String> {
+pub(super) fn text(name: &str, of_it: Option<&str>) -> Result<String, String> {
+    let module = modules::all().into_iter().find(|module| module.name == name);
+    match (module, of_it) {
+        (Some(module), Some(of_it)) => modules::show(&module, of_it).ok_or_else(|| {
+            let names = module.params.iter().map(|row| row.name);
+            let names = names.chain(module.functions.iter().map(Function::name));
+            format!(
+                "the module {name} has no parameter or function `{of_it}`{}",
+                suggestion(nearest(of_it, names))
+            )
+        }),
+        (Some(module), None) => Ok(modules::list(&module)),
+        (None, Some(_)) => {
+            let known = nearest(name, modules::all().iter().map(|module| module.name));
+            Err(format!("there is no module `{name}`{}", suggestion(known)))
+        }
+        (None, None) => of_core(name),
+    }
+}
+
+fn suggestion(known: Option<&str>) -> String {
+    known.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default()
+}
+
+fn of_core(name: &str) -> Result<String, String> {
     let bare = name.trim_start_matches('{').trim_end_matches('}');
     if let Some((row, _)) = find_transformation(bare) {
         return Ok(transformation(row));
     }
     parameter(name).map(|found| shown(name, found)).ok_or_else(|| {
-        let nearest = nearest(bare).map(|known| format!(": did you mean `{known}`?"));
-        let kind = if bare.contains('.') { "transformation" } else { "core parameter" };
-        format!("there is no {kind} `{name}`{}", nearest.unwrap_or_default())
+        let spellings = parameters().flat_map(Declared::spellings);
+        let names = spellings.chain(transformations().map(|row| row.name));
+        let known = nearest(bare, names.chain(modules::all().iter().map(|module| module.name)));
+        let kind = if bare.contains('.') { "transformation" } else { "core parameter or module" };
+        format!("there is no {kind} `{name}`{}", suggestion(known))
     })
 }
 
@@ -29,10 +57,8 @@ fn transformations() -> impl Iterator<Item = &'static Transformation> {
     TRANSFORMATIONS.iter().flat_map(|class| class.rows)
 }
 
-fn nearest(name: &str) -> Option<&'static str> {
-    parameters()
-        .flat_map(Declared::spellings)
-        .chain(transformations().map(|row| row.name))
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    known
         .map(|known| (strsim::jaro_winkler(name, known), known))
         .filter(|(likeness, _)| *likeness >= SIMILAR_ENOUGH)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
@@ -77,39 +103,53 @@ mod tests {
 
     #[test]
     fn all_is_told_about_a_parameter() {
-        let text = text("tcp_max_msg_time").unwrap();
+        let text = text("tcp_max_msg_time", None).unwrap();
         assert!(text.contains("takes    seconds, 1 to 31536000") && text.contains("default  4\n"), "{text}");
     }
 
     #[test]
     fn what_has_no_effect_says_why() {
-        assert!(text("mpath").unwrap().contains("effect   none: the modules are built in"));
+        assert!(text("mpath", None).unwrap().contains("effect   none: the modules are built in"));
     }
 
     #[test]
     fn older_spellings_lead_to_the_parameter() {
-        assert!(text("children").unwrap().starts_with("udp_workers (`children` is an older spelling)"));
-        assert!(text("udp_workers").unwrap().starts_with("udp_workers (older: children)"));
+        assert!(text("children", None).unwrap().starts_with("udp_workers (`children` is an older spelling)"));
+        assert!(text("udp_workers", None).unwrap().starts_with("udp_workers (older: children)"));
     }
 
     #[test]
     fn an_unknown_name_gets_the_nearest_known_one() {
         assert_eq!(
-            text("log_levle").unwrap_err(),
-            "there is no core parameter `log_levle`: did you mean `log_level`?"
+            text("log_levle", None).unwrap_err(),
+            "there is no core parameter or module `log_levle`: did you mean `log_level`?"
         );
-        assert_eq!(text("qqq").unwrap_err(), "there is no core parameter `qqq`");
+        assert_eq!(text("qqq", None).unwrap_err(), "there is no core parameter or module `qqq`");
         assert_eq!(
-            text("uri.hots").unwrap_err(),
+            text("uri.hots", None).unwrap_err(),
             "there is no transformation `uri.hots`: did you mean `uri.host`?"
         );
     }
 
     #[test]
+    fn names_of_modules_are_told() {
+        assert!(text("maxfwd", None).unwrap().contains("max_limit"));
+        assert!(text("maxfwd", Some("max_limit")).unwrap().starts_with("maxfwd:max_limit\n"));
+        assert_eq!(
+            text("maxfwd", Some("max_limits")).unwrap_err(),
+            "the module maxfwd has no parameter or function `max_limits`: did you mean `max_limit`?"
+        );
+        assert_eq!(
+            text("maxfw", Some("x")).unwrap_err(),
+            "there is no module `maxfw`: did you mean `maxfwd`?"
+        );
+    }
+
+    #[test]
     fn a_transformation_may_stand_in_its_braces() {
-        assert!(text("{nameaddr.1.uri}").unwrap().starts_with("{nameaddr[.index].uri}\n"));
+        assert!(text("{nameaddr.1.uri}", None).unwrap().starts_with("{nameaddr[.index].uri}\n"));
         for name in ["s.substr", "{s.substr}", "S.SUBSTR"] {
-            let text = text(name).unwrap();
+            let text = text(name, None).unwrap();
             assert!(
                 text.starts_with("{s.substr,offset,length}\n")
                     && text.contains("offset  number or variable\n"),

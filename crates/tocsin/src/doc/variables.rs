@@ -7,7 +7,7 @@ use tocsin_server::Context;
 
 const HEAD: &str = "# Core variables
 
-<!-- Written by `tocsin doc --markdown variables`: change the rows in crates/server/src/core and crates/script, not this page. -->
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/server/src/core and crates/script, not this page. -->
 
 The variables that need no module. `$(name)` is the same as `$name`; `$(name[index])` chooses one of several values, from 0 or
 from -1 backwards, and `[*]` is all of them with `, ` between. `$(name{transformation})` changes what is read. A variable without a

@@ -159,14 +159,32 @@ fn values_that_cannot_be_used_are_shown_where_they_are() {
 }
 
 #[test]
+fn values_of_module_parameters_that_cannot_be_used_are_shown_where_they_are() {
+    let rest = "loadmodule \"tm.so\"\nmodparam(\"proto_udp\", \"udp_port\", 0)\n\
+                modparam(\"tm\", \"auto_100trying\", \"maybe\")\nroute { exit; }\n";
+    let shown = [
+        "parse error in server.cfg:10:35-36: parameter <udp_port> of module <proto_udp>: 0 is out of range: give 1 to 65535",
+        "10 | modparam(\"proto_udp\", \"udp_port\", 0)",
+        "^",
+        "help: tocsin doc proto_udp udp_port says what it takes",
+        "parse error in server.cfg:11:34-41: parameter <auto_100trying> of module <tm> takes 1 or 0",
+        "ERROR:core:parse_opensips_cfg: bad config file (2 errors)",
+    ];
+    refused(&check(rest), &shown);
+    refused(&Setup::new(&format!("{HEAD}{rest}")).run_to_end(), &shown);
+}
+
+#[test]
 fn parameters_without_effect_are_listed_with_the_reason() {
-    let ended = check(&format!("mhomed=yes\nmhomed=no\nlog_level=3\n{GOOD}"));
+    let tm = "loadmodule \"tm.so\"\nmodparam(\"tm\", \"delete_timer\", 3)\n";
+    let ended = check(&format!("mhomed=yes\nmhomed=no\nlog_level=3\n{tm}{GOOD}"));
     assert_eq!(ended.status, 0, "{ended:?}");
     let idle: Vec<_> = ended.stderr.lines().filter(|line| line.contains("has no effect")).collect();
     let expected = [
         "server.cfg:4:1: auto_aliases has no effect: names of the own addresses are never looked up",
         "server.cfg:5:1: mpath has no effect: the modules are built in",
         "server.cfg:9:1: mhomed has no effect: routes are not asked so far",
+        "server.cfg:13:32: tm:delete_timer has no effect: a transaction is removed at once",
     ];
     assert_eq!(idle.len(), expected.len(), "{ended:?}");
     for (line, expected) in idle.iter().zip(expected) {
@@ -190,13 +208,19 @@ fn core_parameters_are_described() {
     assert!(list.stdout.contains("  tcp_max_msg_time "), "{}", list.stdout);
     let one = run(["doc", "udp_workers"]);
     assert!(one.stdout.starts_with("udp_workers (older: children)"), "{}", one.stdout);
+    let of_module = run(["doc", "tm", "fr_timeout"]);
+    assert!(
+        of_module.stdout.contains("takes    seconds, 1 to 4294967\n  default  30\n"),
+        "{}",
+        of_module.stdout
+    );
     let json: serde_json::Value = serde_json::from_str(&run(["doc", "--json"]).stdout).unwrap();
     assert!(json["core_parameters"].as_array().unwrap().len() > 90);
     let wrong = run(["doc", "log_levle"]);
     assert_eq!(wrong.status, 255);
     assert_eq!(
         wrong.stderr,
-        "tocsin doc: there is no core parameter `log_levle`: did you mean `log_level`?\n"
+        "tocsin doc: there is no core parameter or module `log_levle`: did you mean `log_level`?\n"
     );
 }
 
