@@ -81,3 +81,16 @@ fn a_reason_is_told() {
     let answer = TEST_BED.bench(LINES, routes).serve(&request("INVITE", "", ""), 1).remove(0);
     assert_eq!(first_line(&answer), "SIP/2.0 400 No Contact header");
 }
+
+#[test]
+fn the_status_of_a_reply_is_compared_as_number_and_as_text() {
+    let routes = "route { exit; }
+        onreply_route { if ($rs == 180) { if ($rs == \"180\") change_reply_status(183, \"Changed\"); } }";
+    let bench = TEST_BED.bench(LINES, routes);
+    let own = bench.worker.server.network.sockets.all()[0].address;
+    let reply = format!(
+        "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK1.s\r\nVia: SIP/2.0/UDP @C@;branch=z9hG4bK7\r\n\
+         From: <sip:a@b>;tag=abc\r\nTo: <sip:bob@b>;tag=x\r\nCall-ID: x1\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert_eq!(first_line(&bench.serve(&reply, 1).remove(0)), "SIP/2.0 183 Changed");
+}

@@ -38,11 +38,14 @@ fn start_line() -> Vec<Variable<Context>> {
                 number: |cx| Some(method_number(method(cx))),
             },
         ),
-        readable("rs", "The status of the reply; in a failure route, that of the transaction.", |cx| {
-            let failed = cx.transaction.filter(|t| t.status > 0).map(|t| i64::from(t.status));
-            let status = failed.or_else(|| cx.message.status().map(i64::from));
-            status.map_or(Value::Null, |status| Value::Str(Bytes::decimal(status)))
-        }),
+        texts(
+            "rs",
+            "The status of the reply; in a failure route, that of the transaction.",
+            Texts {
+                text: |cx| shown_status(cx).map_or(Value::Null, |status| Value::Str(Bytes::decimal(status))),
+                number: shown_status,
+            },
+        ),
         readable("rr", "The reason phrase of the reply.", |cx| match cx.message.kind() {
             Kind::Reply { reason, .. } => Value::Str(Bytes::new(reason)),
             Kind::Request { .. } => Value::Null,
@@ -57,6 +60,11 @@ fn start_line() -> Vec<Variable<Context>> {
             Value::Int(((cx.began_ns / 1_000) & 0x7fff_ffff) as i64)
         }),
     ]
+}
+
+fn shown_status(cx: &Context) -> Option<i64> {
+    let failed = cx.transaction.filter(|t| t.status > 0).map(|t| i64::from(t.status));
+    failed.or_else(|| cx.message.status().map(i64::from))
 }
 
 fn fields() -> Vec<Variable<Context>> {
