@@ -28,7 +28,22 @@ pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) 
         Step::Done(verdict) => end(cx, verdict, then),
         // Other routes run for what is under way already: their number is bounded by that.
         Step::Wait(_) if cx.route == RouteKind::Request && !cx.worker.may_wait() => give_up(cx, then),
+        Step::Wait(pause) if !keeps_transaction(&mut cx, &pause) => {
+            drop(pause);
+            then(cx, Verdict { rc: 0, exit: true, drop: false, cut: false });
+        }
         Step::Wait(pause) => resume(cx, execution, pause, then),
+    }
+}
+
+/// A request has its transaction from `async()` on, which absorbs it when it comes again. False if this one has come before.
+fn keeps_transaction(cx: &mut Context, pause: &Pause<Context>) -> bool {
+    if pause.kind == PauseKind::Call || cx.route != RouteKind::Request || cx.transaction.is_some() {
+        return true;
+    }
+    match &cx.server().registered.transactions {
+        Some(layer) => layer.begin(cx),
+        None => true,
     }
 }
 

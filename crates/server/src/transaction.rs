@@ -22,6 +22,10 @@ pub trait Transactions {
     /// Whether the request of a branch has left already.
     fn has_left(&self, worker: &'static Worker, branch_ref: BranchRef) -> bool;
 
+    /// Makes the transaction of the request of `cx`, which has none yet; an ACK or a CANCEL gets none. False if the request ends here: it
+    /// has come before.
+    fn begin(&self, cx: &mut Context) -> bool;
+
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;
 

@@ -162,7 +162,8 @@ fn relay_flags(flags: &Value) -> relay::Flags {
 }
 
 /// The transaction of the request of `cx`, made now if there is none. The error is what the function gives instead: an ACK
-/// has no transaction and ends here if it is for one, and a request that has come before is absorbed.
+/// has no transaction and ends here if it is for one, a CANCEL has none either, and a request that has come before is
+/// absorbed.
 fn own_transaction(cx: &mut Context) -> Result<TransactionId, Outcome<Context>> {
     if let Some(found) = cx.transaction {
         return Ok(TransactionId(found.id));
@@ -170,6 +171,10 @@ fn own_transaction(cx: &mut Context) -> Result<TransactionId, Outcome<Context>> 
     let id = of_request(cx.server(), &cx.message).ok_or(Outcome::Done(ERROR))?;
     if cx.message.method() == Method::Ack {
         return Err(requests::absorb_ack(cx, id).map_or(Outcome::Done(ERROR), |()| Outcome::Exit));
+    }
+    if cx.message.method() == Method::Cancel {
+        tracing::error!("a CANCEL has no transaction of its own: t_relay() answers it");
+        return Err(Outcome::Done(ERROR));
     }
     match relay::create(cx, id, &[]) {
         Outcome::Done(code) if code > 0 => Ok(id),

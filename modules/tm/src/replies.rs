@@ -1,6 +1,6 @@
 //! Replies from downstream, and what the server asks of its transaction layer.
 
-use tocsin_script::RouteKind;
+use tocsin_script::{Outcome, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::flow::BranchRef;
 use tocsin_server::transaction::Transactions;
@@ -12,7 +12,7 @@ use super::act::{AtHand, SEND_FAILED, parse, update};
 use super::failure::{follow_up, store_avps};
 use super::functions::with_transaction;
 use super::machine::BranchId;
-use super::matching::{answers_relayed_invite, of_reply};
+use super::matching::{answers_relayed_invite, of_reply, of_request};
 use super::record::{Branch, Transaction, TransactionId};
 use super::relay;
 
@@ -74,6 +74,14 @@ impl Transactions for Layer {
 
     fn has_left(&self, worker: &'static Worker, branch_ref: BranchRef) -> bool {
         with_branch(worker, branch_ref, |branch| branch.left.is_set()).unwrap_or(false)
+    }
+
+    fn begin(&self, cx: &mut Context) -> bool {
+        if matches!(cx.message.method(), Method::Ack | Method::Cancel) {
+            return true;
+        }
+        let Some(id) = of_request(cx.server(), &cx.message) else { return true };
+        matches!(relay::create(cx, id, &[]), Outcome::Done(_))
     }
 
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool> {
