@@ -93,6 +93,8 @@ pub(super) fn relay_ack(cx: &mut Context) -> Outcome<Context> {
 /// A CANCEL: answered here, and sent on to the branches that wait for an answer (RFC 3261 section 16.10).
 pub(super) fn relay_cancel(cx: &mut Context, passes_reason: bool) -> Outcome<Context> {
     let Some(id) = of_cancelled(cx) else { return forward::stateless(cx) };
+    // Before the 487 that may follow at once.
+    reply::stateless_tagged(cx, 200, b"canceling", &tag_of(cx.server(), id));
     let worker = cx.worker;
     let lines = cancel_lines(cx, passes_reason);
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| {
@@ -101,15 +103,10 @@ pub(super) fn relay_cancel(cx: &mut Context, passes_reason: bool) -> Outcome<Con
         }
         t.machine.cancel(now, actions);
     });
-    match after {
-        Some(after) => {
-            let tag = tag_of(cx.server(), id);
-            reply::stateless_tagged(cx, 200, b"canceling", &tag);
-            follow_up(worker, id, after);
-            Outcome::TRUE
-        }
-        None => forward::stateless(cx),
+    if let Some(after) = after {
+        follow_up(worker, id, after);
     }
+    Outcome::TRUE
 }
 
 /// The transaction that the CANCEL of `cx` is for, if it is there. That of a request other than INVITE is not ended by it,
