@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{MariaDb, Phone, Process, Request, Server, Setup, Subscriber, until};
+use crate::harness::{MariaDb, Message, Phone, Process, Request, Server, Setup, Subscriber, until};
 
 const WAITING: &str = include_str!("../configs/waiting.cfg");
 /// Most bytes of private memory that a small request may take while it waits.
@@ -64,14 +64,23 @@ impl Crowd {
         let mut statuses = HashMap::new();
         for (number, phone) in self.phones.iter().enumerate() {
             for _ in 0..EACH.min(count - number * EACH) {
-                let answer = phone.receive();
+                let answer = final_answer(phone);
                 let status = answer.status().unwrap();
-                assert!(status >= 200, "{}", answer.text);
                 assert_eq!(answer.header("Retry-After").is_some(), status == 503, "{}", answer.text);
                 *statuses.entry(status).or_default() += 1;
             }
         }
         statuses
+    }
+}
+
+/// The next final answer.
+fn final_answer(phone: &Phone) -> Message {
+    loop {
+        let answer = phone.receive();
+        if answer.status().unwrap() >= 200 {
+            return answer;
+        }
     }
 }
 
@@ -133,12 +142,12 @@ fn names_that_nobody_answers_for_hold_up_nobody_else() {
     // Bound, and never read.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let dns = format!("dns_server=\"{}\"\n", silent.local_addr().unwrap());
-    let wait = "if (!t_relay()) sl_send_reply(500, \"No Answer\");";
+    let wait = "t_relay();";
     let server = waiting(wait, 2, &subscriber).put("MODULES", "").put_before("udp_workers", &dns).start();
     let family = server.ps();
     let crowd = Crowd::call(&server, "sip:u@n#.example.com", COUNT);
     crowd.waits();
-    assert_eq!(crowd.finals(COUNT), HashMap::from([(500, COUNT)]));
+    assert_eq!(crowd.finals(COUNT), HashMap::from([(476, COUNT)]));
     assert_eq!(server.ps(), family);
     server.stop();
 }
