@@ -29,9 +29,9 @@ impl Transactions for Layer {
     fn reply_of(&self, cx: &Context) -> Option<Message> {
         let status = cx.transaction?.status;
         let reply = with_transaction(cx, |t| {
-            let replies = t.branches.iter().map(|branch| branch.reply.to_vec());
             let of_status = format!("SIP/2.0 {status} ");
-            replies.into_iter().find(|reply| reply.starts_with(of_status.as_bytes()))
+            let mut replies = t.branches.iter().map(|branch| &branch.reply);
+            replies.find(|reply| reply.starts_with(of_status.as_bytes())).map(|reply| reply.to_vec())
         })??;
         parse(cx.server(), &reply)
     }

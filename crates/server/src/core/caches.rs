@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Bound, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
+use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
 
-use super::values::as_text;
+use super::values::{as_text, put};
 use crate::caches::{Cache, CacheError};
 use crate::context::Context;
 
@@ -129,17 +129,6 @@ fn asked<R>(
         Err(cause) => {
             tracing::error!("{function}: {}: {cause}", key.lossy());
             None
-        }
-    }
-}
-
-fn put(cx: &mut Context, to: Option<&Bound<Context>>, value: Value) -> bool {
-    let Some(to) = to else { return true };
-    match to.write(cx, value, Store::Set) {
-        Ok(()) => true,
-        Err(cause) => {
-            tracing::error!("{}: {cause}", to.text());
-            false
         }
     }
 }

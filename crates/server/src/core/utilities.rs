@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Bound, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
+use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
 
-use super::values::as_text;
+use super::values::{as_text, put};
 use crate::context::{Advertised, Context, MessageError};
 use crate::logging::{self, Level};
 use crate::time;
@@ -169,15 +169,4 @@ fn cache_raw_query() -> Function<Context> {
         });
         Ok(call)
     })
-}
-
-fn put(cx: &mut Context, to: Option<&Bound<Context>>, value: Value) -> bool {
-    let Some(to) = to else { return true };
-    match to.write(cx, value, Store::Set) {
-        Ok(()) => true,
-        Err(cause) => {
-            tracing::error!("{}: {cause}", to.text());
-            false
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, Bytes, Index, Store, Value, Variable, WriteError};
+use tocsin_script::{Accessor, Bound, Bytes, Index, Store, Value, Variable, WriteError};
 
 use crate::context::Context;
 
@@ -135,4 +135,17 @@ pub fn as_text(value: &Value) -> Option<Bytes> {
 /// Refuses an assignment, with the reason for the log.
 pub fn refused(reason: &'static str) -> WriteError {
     WriteError::Refused(reason.into())
+}
+
+/// Gives a function's result to the variable it was asked to, if it was. `false`, and a line in the log, if the variable does not
+/// take it.
+pub(super) fn put(cx: &mut Context, to: Option<&Bound<Context>>, value: Value) -> bool {
+    let Some(to) = to else { return true };
+    match to.write(cx, value, Store::Set) {
+        Ok(()) => true,
+        Err(cause) => {
+            tracing::error!("{}: {cause}", to.text());
+            false
+        }
+    }
 }
