@@ -10,6 +10,8 @@ use crate::context::Context;
 use crate::reply;
 use crate::worker::Worker;
 
+/// How the route of a request ends that has come before.
+const ABSORBED: Verdict = Verdict { rc: 0, exit: true, drop: false, cut: false };
 /// When a client may come back that was refused because too much waits.
 const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 
@@ -30,7 +32,7 @@ pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) 
         Step::Wait(_) if cx.route == RouteKind::Request && !cx.worker.may_wait() => give_up(cx, then),
         Step::Wait(pause) if !keeps_transaction(&mut cx, &pause) => {
             drop(pause);
-            then(cx, Verdict { rc: 0, exit: true, drop: false, cut: false });
+            then(cx, ABSORBED);
         }
         Step::Wait(pause) => resume(cx, execution, pause, then),
     }
@@ -79,6 +81,7 @@ pub fn resume(
             drop(depth);
             match step {
                 Step::Done(verdict) => break end(cx, verdict, then),
+                Step::Wait(next) if !keeps_transaction(&mut cx, &next) => break then(cx, ABSORBED),
                 Step::Wait(next) => pause = next,
             }
         }

@@ -276,3 +276,22 @@ fn a_script_that_does_not_end_is_named_and_gets_no_more_traffic() {
     until("it is back", || server.log().contains("is back in its main loop").then_some(()));
     server.stop();
 }
+
+#[test]
+fn a_request_that_waited_before_async_has_its_transaction_from_there_on() {
+    let subscriber = Subscriber::new();
+    let server = waiting("usleep(20000); async(sleep(1), awake);", 1, &subscriber)
+        .put("MODULES", "route[awake] { xlog(\"awake\\n\"); t_reply(486, \"Busy Here\"); }")
+        .start();
+    // What has come twice would be awake twice before the second call is.
+    for _ in 0..2 {
+        let phone = Phone::new();
+        let invite = Request::new(&phone, "INVITE", &format!("sip:sleeper@{}", server.address()));
+        phone.send(server.address(), invite.text());
+        assert_eq!(phone.receive().status(), Some(100));
+        phone.send(server.address(), invite.text());
+        assert_eq!(final_answer(&phone).status(), Some(486));
+    }
+    assert_eq!(server.log().matches("awake").count(), 2, "{}", server.log());
+    server.stop();
+}
