@@ -3,8 +3,6 @@
 
 use std::net::TcpListener;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Phone, Request, Server, Setup, Subscriber, until};
@@ -106,9 +104,7 @@ fn accounts_survive_the_courier() {
     let server = start(&startup, "");
     for _ in 0..KILLS {
         ask(&phone, &server, "many");
-        let courier =
-            until("a courier", || server.ps().into_iter().find(|process| process.kind == "event courier"));
-        kill(Pid::from_raw(courier.pid), Signal::SIGKILL).unwrap();
+        server.kill("event courier");
         sums(&server);
     }
     let settled = until_settled(&server);

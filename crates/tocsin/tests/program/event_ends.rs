@@ -5,8 +5,6 @@ use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Line, PATIENCE, Phone, Request, Server, Setup, until};
@@ -141,8 +139,7 @@ fn the_courier_is_killed_at_any_moment() {
         scene.raise_batch();
         let mut stream = scene.accept();
         let mut bytes = read(&mut stream, count);
-        let courier = scene.server.ps().into_iter().find(|process| process.kind == "event courier").unwrap();
-        kill(Pid::from_raw(courier.pid), Signal::SIGKILL).unwrap();
+        scene.server.kill("event courier");
         // What its system had sent before is there.
         stream.read_to_end(&mut bytes).unwrap();
         let mut seen = numbers(&bytes);

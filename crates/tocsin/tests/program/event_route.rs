@@ -1,7 +1,5 @@
 //! Event routes: the script as a subscriber.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Phone, Request, Server, Setup, Subscriber, until};
@@ -117,12 +115,9 @@ fn every_event_of_a_burst_runs_its_route_in_order_though_the_worker_is_killed() 
     let phone = Phone::new();
     let routes = "event_route[E_TEST] {\n    xlog(\"XX got $param(1);\\n\");\n}";
     let server = setup("", routes).start();
-    let timer =
-        |server: &Server| server.ps().into_iter().find(|process| process.kind.contains("Timer")).unwrap();
-    let first = timer(&server);
     ask(&phone, &server, "many");
     until("some have run", || server.log().contains("XX got 10;").then_some(()));
-    kill(Pid::from_raw(first.pid), Signal::SIGKILL).unwrap();
+    let killed = server.kill("Timer handler");
     until_logged(&server, "XX got 1999;");
     let log = server.log();
     let mut got: Vec<u32> = log
@@ -133,7 +128,7 @@ fn every_event_of_a_burst_runs_its_route_in_order_though_the_worker_is_killed() 
     assert!((2000..=2001).contains(&got.len()), "{}", got.len());
     got.dedup();
     assert_eq!(got, (0..2000).collect::<Vec<_>>(), "in order");
-    assert_ne!(timer(&server).pid, first.pid);
+    server.until_replaced(&killed);
     server.stop();
 }
 

@@ -4,8 +4,6 @@
 
 use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -201,7 +199,7 @@ fn lines(matrix: &mut Matrix) {
     let more: Vec<_> = (0..4).map(|_| Line::open(matrix.line.peer())).collect();
     matrix.expect("E_CORE_LOG", "TCP main", |params| params["pid"] == main);
     drop(more);
-    kill(Pid::from_raw(matrix.pid_of("Timer handler")), Signal::SIGKILL).unwrap();
+    matrix.server.kill("Timer handler");
     let supervisor = matrix.server.pid();
     matrix.expect("E_CORE_LOG", "the supervisor", |params| params["pid"] == supervisor);
     until("its successor serves", || matrix.find("Timer handler"));
@@ -220,7 +218,7 @@ fn disconnects(matrix: &mut Matrix) {
     frames.extend(web_frame(0x89, b"ping"));
     web.line.send(frames);
     assert_eq!(web.receive_frame(), (0x8a, b"ping".to_vec()));
-    kill(Pid::from_raw(matrix.pid_of("TCP receiver")), Signal::SIGKILL).unwrap();
+    matrix.server.kill("TCP receiver");
     matrix.expect("E_CORE_TCP_DISCONNECT", "told by TCP main", ended(web.port()));
 }
 

@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Phone, Request, Server, Setup, python, run_tool};
@@ -114,8 +112,7 @@ fn listens(path: Option<&str>) {
 
     let path = path.map(|path| format!("{path}2"));
     let mut death = Listener::new(&server, "E_CORE_PROC_EXIT", 1, path.as_deref());
-    let worker = server.ps().into_iter().find(|process| process.kind.starts_with("SIP receiver")).unwrap();
-    kill(Pid::from_raw(worker.pid), Signal::SIGKILL).unwrap();
+    let worker = server.kill("SIP receiver");
     let told = death.params();
     assert_eq!(
         (&told["pid"], &told["signal"], &told["group"]),

@@ -203,9 +203,7 @@ fn subscriptions_outlive_the_courier() {
     let server = start();
     let subscriber = Subscriber::new();
     server.subscribe("E_THREE", &subscriber.name());
-    let courier = server.ps().into_iter().find(|process| process.kind == "event courier").unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(courier.pid), nix::sys::signal::Signal::SIGKILL)
-        .unwrap();
+    server.kill("event courier");
     server.mi().call("raise_event", json!(["E_THREE"]));
     assert_eq!(subscriber.next()["method"], "E_THREE");
     server.stop();

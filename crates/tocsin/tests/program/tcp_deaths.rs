@@ -138,7 +138,8 @@ fn connections_wait_while_no_worker_serves() {
     let streams = Streams::start("tcp_socket_backlog=100");
     for _ in 0..3 {
         for receiver in streams.receivers() {
-            kill(Pid::from_raw(receiver.pid), Signal::SIGKILL).unwrap();
+            // The table may name one that is dead already for a moment.
+            let _ = kill(Pid::from_raw(receiver.pid), Signal::SIGKILL);
         }
         let mut lines = open(&streams);
         lines.iter_mut().for_each(Line::ping);

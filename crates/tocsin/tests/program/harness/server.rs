@@ -308,6 +308,22 @@ impl Server {
         answer["Processes"].as_array().unwrap().iter().map(Process::new).collect()
     }
 
+    /// Kills one process of this kind and returns it. The table may name one that is dead already for a moment.
+    pub(crate) fn kill(&self, kind: &str) -> Process {
+        until("a process can be killed", || {
+            let process = self.ps().into_iter().find(|process| process.kind.starts_with(kind))?;
+            kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok().then_some(process)
+        })
+    }
+
+    /// Waits until another process serves under the ID of this one.
+    pub(crate) fn until_replaced(&self, process: &Process) {
+        until("a successor serves", || {
+            let successor = self.ps().into_iter().find(|other| other.id == process.id)?;
+            (successor.pid != process.pid && successor.kind == process.kind).then_some(())
+        });
+    }
+
     /// Kills all processes of this kind and waits until their successors serve.
     pub(crate) fn replace(&self, kind: &str) {
         let of_kind = || self.ps().into_iter().filter(|process| process.kind == kind).collect::<Vec<_>>();

@@ -115,10 +115,7 @@ impl Streams {
     /// Sends `signal` to a process of the server and waits until its successor serves under the same ID.
     pub(crate) fn replace(&self, process: &Process, signal: Signal) {
         kill(Pid::from_raw(process.pid), signal).unwrap();
-        until("a successor serves", || {
-            let successor = self.server.ps().into_iter().find(|other| other.id == process.id)?;
-            (successor.pid != process.pid && successor.kind == process.kind).then_some(())
-        });
+        self.server.until_replaced(process);
     }
 
     /// The open descriptors of TCP main and of the receivers, once each of them has opened all that it opens by itself.
