@@ -19,7 +19,6 @@ use crate::context::Context;
 use crate::databases::Databases;
 use crate::event_routes::EventRoutes;
 use crate::security::Security;
-use crate::server::Server;
 use crate::settings::Settings;
 pub use crate::setup_error::SetupError;
 use crate::sockets::Listener;
@@ -68,8 +67,8 @@ pub trait Module {
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError>;
 
     /// Its management commands. Called in each process that answers management clients.
-    fn commands(&self, server: &'static Server, registry: &mut tocsin_mi::Registry) {
-        let _ = (server, registry);
+    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
+        let _ = (worker, registry);
     }
 }
 

@@ -109,7 +109,8 @@ impl Module for CachedbLocal {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        let server = worker.server;
         let forms: &[&[&str]] = &[&["glob"], &["glob", "collection"]];
         let help = "removes the entries whose key is as a pattern says";
         registry.add(Command::new(NAME, "cache_remove_chunk", forms, help, move |params: Params| {

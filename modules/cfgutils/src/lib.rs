@@ -13,7 +13,7 @@ use tocsin_script::{
     ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Store, Value,
 };
 use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Server};
+use tocsin_server::{Context, Worker};
 
 use chance::Probability;
 use shared::SharedVariables;
@@ -66,9 +66,9 @@ impl Module for Cfgutils {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut Registry) {
-        chance::add_commands(server, registry);
-        shared::add_commands(server, registry);
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        chance::add_commands(worker.server, registry);
+        shared::add_commands(worker.server, registry);
     }
 }
 

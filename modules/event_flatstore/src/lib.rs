@@ -16,7 +16,7 @@ use tocsin_json::Value as Json;
 use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
 use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::{Context, Server};
+use tocsin_server::{Context, Server, Worker};
 use tocsin_shm::monotonic_millis;
 
 use self::lines::Layout;
@@ -81,7 +81,8 @@ impl Module for EventFlatstore {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        let server = worker.server;
         let help = "has the file of an event subscriber opened anew";
         registry.add(Command::new(
             NAME,

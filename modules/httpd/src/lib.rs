@@ -19,7 +19,7 @@ use tocsin_mi::{Command, Registry};
 use tocsin_process::Kind;
 use tocsin_script::{ModParam, ModuleSpec, Value};
 use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
-use tocsin_server::{Context, Server, Worker};
+use tocsin_server::{Context, Worker};
 
 const IP: ModParam =
     ModParam::text("ip", "*", "The IP address to listen on; `*` or an empty string stands for all.").check(
@@ -202,7 +202,8 @@ impl Module for Httpd {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        let server = worker.server;
         let help = "lists the paths of the HTTP server and the modules that serve them";
         registry.add(Command::new("httpd", "httpd_list_root_path", &[&[]], help, move |_| {
             let Pages { list, .. } = server.state();

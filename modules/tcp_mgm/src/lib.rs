@@ -16,7 +16,7 @@ use tocsin_json::Value;
 use tocsin_mi::{Command, MiError, Registry, Reply};
 use tocsin_script::{ModParam, ModuleSpec};
 use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Server, tables};
+use tocsin_server::{Context, Server, Worker, tables};
 
 use self::paths::Paths;
 use self::source::Source;
@@ -161,7 +161,8 @@ impl Module for TcpMgm {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut Registry) {
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        let server = worker.server;
         let help = "reads the rules for connections again; connections that stand keep what they have";
         registry.add(Command::new(NAME, "tcp_reload", &[&[]], help, move |_| {
             Reply::later(async move {

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use tocsin_script::ModuleSpec;
 use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Server, tables};
+use tocsin_server::{Context, Server, Worker, tables};
 
 use parameters::Settings;
 use store::Store;
@@ -60,8 +60,8 @@ impl Module for TlsMgm {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut tocsin_mi::Registry) {
-        commands::add(server, registry);
+    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
+        commands::add(worker.server, registry);
     }
 }
 

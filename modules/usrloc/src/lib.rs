@@ -22,7 +22,7 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::statistics::Statistics;
 use tocsin_server::time::{now_ms, unix_seconds};
-use tocsin_server::{Context, Server};
+use tocsin_server::{Context, Server, Worker};
 use tocsin_shm::{Arena, Millis};
 
 pub use bindings::{Bindings, Change, Order};
@@ -73,8 +73,8 @@ impl Module for Usrloc {
         Ok(())
     }
 
-    fn commands(&self, server: &'static Server, registry: &mut tocsin_mi::Registry) {
-        commands::add(server, registry);
+    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
+        commands::add(worker.server, registry);
     }
 }
 

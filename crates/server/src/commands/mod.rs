@@ -40,7 +40,7 @@ pub fn registry(worker: &'static Worker) -> Registry {
     status_report::add(server, &mut registry);
     registry.add(Command::help());
     blocklists::add(server, &mut registry);
-    server.modules.iter().for_each(|module| module.commands(server, &mut registry));
+    server.modules.iter().for_each(|module| module.commands(worker, &mut registry));
     registry
 }
 
