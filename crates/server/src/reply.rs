@@ -48,6 +48,8 @@ pub struct Response<'a> {
     pub tag: &'a [u8],
     /// Header lines to add, each with its line end.
     pub lines: &'a [u8],
+    /// The body; its type stands in `lines`.
+    pub body: &'a [u8],
 }
 
 /// Writes the response to `request`. `source` says where the request came from, unless its topmost Via tells already.
@@ -63,6 +65,7 @@ pub fn write(
     let mut builder = ReplyBuilder::new(request, response.status, reason)
         .to_tag(response.tag)
         .lines(response.lines)
+        .body(b"", response.body)
         .server(server_header.unwrap_or_default());
     if let Some((source, symmetric)) = source {
         builder = builder.source(source, symmetric);
@@ -90,7 +93,7 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let flow = destination(&via, protocol, &cx.received, cx.symmetric)
         .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
-    let response = Response { status, reason, tag, lines: &cx.reply_lines };
+    let response = Response { status, reason, tag, lines: &cx.reply_lines, body: b"" };
     cx.worker.send(&flow.into(), |out| {
         write(
             &cx.message,

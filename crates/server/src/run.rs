@@ -131,20 +131,8 @@ pub(crate) fn launch(cx: &Context, launch: Launch<Context>) {
     let Some(mut own) = worker.idle_context() else { return };
     own.event_depth = cx.event_depth;
     worker.spawn(async move {
-        let mut outcome = launch.outcome;
-        while let Outcome::Wait(waiting) = outcome {
-            let go_on = waiting.await;
-            let depth = tocsin_event::nest(own.event_depth);
-            worker.lend_vars(&mut own.vars);
-            outcome = go_on(&mut own);
-            worker.take_vars(&mut own.vars);
-            drop(depth);
-        }
+        let rc = return_code(&mut own, launch.outcome).await;
         if let Some(route) = launch.report {
-            let rc = match outcome {
-                Outcome::Done(rc) => rc,
-                _ => 0,
-            };
             let program = &worker.server.program;
             let mut execution = Execution::new();
             execution.report(route, rc, launch.text);
@@ -158,6 +146,37 @@ pub(crate) fn launch(cx: &Context, launch: Launch<Context>) {
             }
         }
     });
+}
+
+/// Waits for a function that was called for `cx` outside of a script, and calls `then` with its return code: at once if it
+/// does not wait.
+pub fn finish(mut cx: Context, outcome: Outcome<Context>, then: impl FnOnce(Context, i64) + 'static) {
+    if !matches!(outcome, Outcome::Wait(_)) {
+        let code = code_of(&outcome);
+        return then(cx, code);
+    }
+    cx.worker.spawn(async move {
+        let code = return_code(&mut cx, outcome).await;
+        then(cx, code);
+    });
+}
+
+async fn return_code(cx: &mut Context, mut outcome: Outcome<Context>) -> i64 {
+    let worker = cx.worker;
+    while let Outcome::Wait(waiting) = outcome {
+        let go_on = waiting.await;
+        let depth = tocsin_event::nest(cx.event_depth);
+        worker.lend_vars(&mut cx.vars);
+        outcome = go_on(cx);
+        worker.take_vars(&mut cx.vars);
+        drop(depth);
+    }
+    code_of(&outcome)
+}
+
+/// A function that ended the script has no return code: 0.
+fn code_of(outcome: &Outcome<Context>) -> i64 {
+    if let Outcome::Done(code) = outcome { *code } else { 0 }
 }
 
 /// Waits as long as the statement allows: `async()` may have a time limit. A plain call occupies its process meanwhile;

@@ -239,11 +239,13 @@ impl Worker {
         ))
     }
 
-    pub(crate) fn lend_vars(&self, to: &mut ScriptVars) {
+    /// Lends the script variables of the process to a context whose script runs now.
+    pub fn lend_vars(&self, to: &mut ScriptVars) {
         *to = std::mem::take(&mut self.vars.borrow_mut());
     }
 
-    pub(crate) fn take_vars(&self, from: &mut ScriptVars) {
+    /// Takes them back.
+    pub fn take_vars(&self, from: &mut ScriptVars) {
         *self.vars.borrow_mut() = std::mem::take(from);
     }
 }

@@ -18,6 +18,31 @@ pub fn ack_into(
     write(invite, Method::Ack, reply.to()?.text(), lines, out)
 }
 
+/// Appends the ACK for a 2xx to an INVITE of our own (RFC 3261 section 13.2.2.4), without a Via: it goes to the Contact of
+/// `answer`, along its Record-Route in reverse. `lines` are further header lines.
+///
+/// # Errors
+/// What keeps Contact, From, To, Call-ID, CSeq or Record-Route from being read.
+pub fn answer_ack_into(answer: &Message, lines: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
+    let contact = answer.contacts().next().ok_or(ParseError::Missing(HeaderName::Contact))??;
+    let mut routes = answer.record_routes().collect::<Result<Vec<_>, _>>()?;
+    routes.reverse();
+    let (from, to) = (answer.from()?.text(), answer.to()?.text());
+    let call_id = answer.call_id()?;
+    let CSeqRef { number, .. } = answer.cseq()?;
+    out.extend_from_slice(b"ACK ");
+    out.extend_from_slice(contact.uri_text());
+    out.extend_from_slice(b" SIP/2.0\r\n");
+    for route in routes {
+        header_line(b"Route", route.text(), out);
+    }
+    out.extend_from_slice(b"Max-Forwards: 70\r\n");
+    follow(from, to, call_id, number, Method::Ack, out);
+    out.extend_from_slice(lines);
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    Ok(())
+}
+
 /// Appends the CANCEL for a request: `request` as it was sent, with our Via on top. `lines` are further header lines.
 ///
 /// # Errors
@@ -48,6 +73,14 @@ fn write(
         header_line(b"Route", route.value, out);
     }
     out.extend_from_slice(b"Max-Forwards: 70\r\n");
+    follow(from, to, call_id, number, method, out);
+    out.extend_from_slice(lines);
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    Ok(())
+}
+
+/// What a request has in common with the one that it follows.
+fn follow(from: &[u8], to: &[u8], call_id: &[u8], number: u32, method: Method, out: &mut Vec<u8>) {
     header_line(b"From", from, out);
     header_line(b"To", to, out);
     header_line(b"Call-ID", call_id, out);
@@ -56,9 +89,6 @@ fn write(
     out.push(b' ');
     out.extend_from_slice(method.text().as_bytes());
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(lines);
-    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-    Ok(())
 }
 
 #[cfg(test)]
@@ -96,6 +126,26 @@ mod tests {
             "ACK sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>;tag=9\r\nCall-ID: 1@d\r\nCSeq: 42 ACK\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_ack_of_an_answer_goes_to_its_contact_along_its_routes_in_reverse() {
+        let mut out = Vec::new();
+        let answer = message(
+            "SIP/2.0 200 OK\r\nRecord-Route: <sip:r3;lr>, <sip:r2;lr>\r\nRecord-Route: <sip:r1;lr>\r\n\
+             From: <sip:c@d>;tag=1\r\nTo: <sip:a@b>;tag=9\r\nCall-ID: 1@d\r\nCSeq: 42 INVITE\r\n\
+             Contact: \"A\" <sip:a@phone;transport=tcp>;q=1\r\n\r\n",
+        );
+        answer_ack_into(&answer, b"User-Agent: u\r\n", &mut out).unwrap();
+        let expected = "ACK sip:a@phone;transport=tcp SIP/2.0\r\nRoute: <sip:r1;lr>\r\nRoute: <sip:r2;lr>\r\n\
+            Route: <sip:r3;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>;tag=9\r\n\
+            Call-ID: 1@d\r\nCSeq: 42 ACK\r\nUser-Agent: u\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let without = message("SIP/2.0 200 OK\r\nFrom: <sip:c@d>\r\n\r\n");
+        assert_eq!(
+            answer_ack_into(&without, b"", &mut Vec::new()),
+            Err(ParseError::Missing(HeaderName::Contact))
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use error::ParseError;
 pub use framing::{Frame, Framer, START_LINE_MAX, Unframable, frame, is_between_messages};
 pub use grammar::{host_address, unfold, unquote};
 pub use header_name::HeaderName;
-pub use hop::{ack_into, cancel_into};
+pub use hop::{ack_into, answer_ack_into, cancel_into};
 pub use limits::Limits;
 pub use list::{Value, Values};
 pub use message::{HeaderRef, Kind, Message, Rejection, ValueRef};

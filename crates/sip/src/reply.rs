@@ -58,7 +58,7 @@ impl<'a> ReplyBuilder<'a> {
         self
     }
 
-    /// A body and its Content-Type.
+    /// A body and its Content-Type; an empty one is among the `lines` already, or not wanted.
     #[must_use]
     pub fn body(mut self, content_type: &'a [u8], body: &'a [u8]) -> Self {
         self.body = Some((content_type, body));
@@ -79,7 +79,7 @@ impl<'a> ReplyBuilder<'a> {
         if !self.server.is_empty() {
             header_line(b"Server", self.server, out);
         }
-        if let Some((content_type, _)) = self.body {
+        if let Some((content_type, _)) = self.body.filter(|(content_type, _)| !content_type.is_empty()) {
             header_line(b"Content-Type", content_type, out);
         }
         out.extend_from_slice(b"Content-Length: ");

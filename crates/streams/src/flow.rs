@@ -55,6 +55,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// What this server itself made: it came from `source`, its own listener `socket`.
+    pub fn own(socket: SocketId, source: SocketAddr) -> Self {
+        Self { source, socket, connection: ConnectionId::NONE }
+    }
+
     /// As the way back to the sender.
     pub fn flow(&self) -> Flow {
         Flow { connection: self.connection, ..Flow::new(self.socket, self.source) }

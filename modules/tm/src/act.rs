@@ -14,9 +14,9 @@ use tocsin_server::{Server, Worker};
 use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
 
-use super::State;
 use super::machine::{Action, Actions, BranchId, CancelCause};
 use super::record::{Branch, Transaction, TransactionId};
+use super::state::State;
 
 /// What a branch ends with whose request could not be sent, and what the caller reads then.
 pub(super) const SEND_FAILED: u16 = 477;
@@ -97,6 +97,10 @@ pub(super) fn carry_out(
             Action::Destroy => doing.after.destroyed = true,
             other => doing.carry_out(t, other),
         }
+        if t.is_own && t.machine.is_answered() {
+            // Nobody else acknowledges the failure of an INVITE.
+            t.machine.ack(now, actions);
+        }
     }
     if doing.after.destroyed {
         edit.remove();
@@ -127,24 +131,31 @@ impl Doing<'_> {
             Action::ForwardUnavailable(branch) => self.forward_unavailable(t, branch),
             Action::PassReply { .. } => {
                 if let AtHand::Reply { upstream, .. } = self.at_hand {
-                    self.send(t.upstream, upstream);
+                    self.send_up(t, upstream);
                     self.count(|c| c.relayed_replies);
                 }
             }
             Action::SendReply(status) => {
                 if let AtHand::Local(bytes) = self.at_hand {
-                    self.send(t.upstream, bytes);
+                    self.send_up(t, bytes);
                     keep(&mut t.reply, bytes);
                     self.count_reply(status, true);
                 }
             }
             Action::GenerateReply(status) => self.generate_reply(t, status),
             Action::ResendReply => {
-                self.send(t.upstream, &t.reply);
+                self.send_up(t, &t.reply);
                 self.count(|c| c.retransmission_rpl);
             }
             Action::BranchEnded { local: true, status: 408, .. } => self.count(|c| c.timeout_finalresponse),
             Action::BranchEnded { .. } | Action::FailOver(_) | Action::Failed { .. } | Action::Destroy => {}
+        }
+    }
+
+    /// Sends a reply upstream. That to a request of this server's own stays here.
+    fn send_up(&mut self, t: &Transaction, bytes: &[u8]) {
+        if !t.is_own {
+            self.send(t.upstream, bytes);
         }
     }
 
@@ -197,7 +208,7 @@ impl Doing<'_> {
             AtHand::Reply { branch: of, message, upstream }
                 if of == branch && message.status() == Some(status) =>
             {
-                self.send(t.upstream, upstream);
+                self.send_up(t, upstream);
                 keep(&mut t.reply, upstream);
                 if status < 200 {
                     // It leaves before the lock is released: no other worker's final reply can overtake it.
@@ -207,7 +218,7 @@ impl Doing<'_> {
             _ => {
                 let Some(kept) = t.branches.get_mut(branch.index()).map(|b| &mut b.reply) else { return };
                 std::mem::swap(kept, &mut t.reply);
-                self.send(t.upstream, &t.reply);
+                self.send_up(t, &t.reply);
             }
         }
         self.count_reply(status, false);
@@ -222,24 +233,24 @@ impl Doing<'_> {
             let bytes = [b"SIP/2.0 500", rest].concat();
             keep(&mut t.reply, &bytes);
         }
-        self.send(t.upstream, &t.reply);
+        self.send_up(t, &t.reply);
         self.count_reply(500, false);
     }
 
     fn generate_reply(&mut self, t: &mut Transaction, status: u16) {
         let Some(request) = parse(self.server, &t.request) else { return };
         let reason: &[u8] = if status == SEND_FAILED { SEND_FAILED_REASON } else { b"" };
-        let response = Response { status, reason, tag: &t.tag, lines: b"" };
+        let response = Response { status, reason, tag: &t.tag, lines: b"", body: b"" };
         let mut bytes = Vec::new();
         reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);
-        self.send(t.upstream, &bytes);
+        self.send_up(t, &bytes);
         keep(&mut t.reply, &bytes);
         self.count_reply(status, true);
     }
 
     fn send_ack(&mut self, t: &Transaction, branch: BranchId) {
         let AtHand::Reply { message, .. } = self.at_hand else { return };
-        let mut lines = Vec::new();
+        let mut lines = t.extra_lines.to_vec();
         self.server.settings.write_user_agent(&mut lines);
         self.hop_by_hop(t, branch, |request, out| ack_into(request, message, &lines, out).is_ok());
     }
@@ -252,6 +263,7 @@ impl Doing<'_> {
             CancelCause::Elsewhere => b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n".to_vec(),
             CancelCause::Server => Vec::new(),
         };
+        lines.extend_from_slice(&t.extra_lines);
         self.server.settings.write_user_agent(&mut lines);
         self.hop_by_hop(t, branch, |request, out| cancel_into(request, &lines, out).is_ok());
     }

@@ -13,13 +13,13 @@ use tocsin_server::forward::tls_selection_for;
 use tocsin_server::time::now_ms;
 use tocsin_sip::{Edits, HeaderName, Message};
 
-use super::State;
 use super::act::{AtHand, parse, update};
 use super::failure::follow_up;
 use super::machine::{BranchId, MAX_BRANCHES};
 use super::matching::branch_text;
 use super::record::{Prepared, Transaction, TransactionId};
 use super::relay::send;
+use super::state::State;
 
 /// Puts the next hop of `branch` in its place. If there is none, its failure counts.
 pub(super) fn fail_over(worker: &'static Worker, id: TransactionId, branch: BranchId) {

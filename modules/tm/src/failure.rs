@@ -5,8 +5,9 @@ use tocsin_server::avps::Avps;
 use tocsin_server::{Context, Received, TransactionRef, Worker};
 
 use super::act::{After, AtHand, parse, update};
-use super::record::{RouteBits, TransactionId};
-use super::{State, failover};
+use super::failover;
+use super::record::{RouteBits, Transaction, TransactionId};
+use super::state::State;
 
 /// Does what is left to do after the lock of a transaction was released.
 pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After) {
@@ -16,7 +17,7 @@ pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After
     let Some((_, status)) = after.failed else { return };
     match prepare(worker, id, status) {
         Some((cx, route)) => tocsin_server::run::run(cx, route, move |cx, _| {
-            store_avps(&cx, id);
+            store_changes(&cx, id, true);
             conclude(worker, id);
             tocsin_server::receive::done(cx);
         }),
@@ -27,24 +28,30 @@ pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After
 /// The request of the transaction as a context for its failure route, which is disarmed: the script may arm it again.
 fn prepare(worker: &'static Worker, id: TransactionId, status: u16) -> Option<(Context, RouteId)> {
     let server = worker.server;
-    let state = server.state::<State>();
-    let taken = state.table.update(&id, |t, _| {
-        let route = t.failure_route;
-        t.failure_route = RouteBits::NONE;
+    let disarm = |t: &mut Transaction| std::mem::replace(&mut t.failure_route, RouteBits::NONE);
+    let route = server.state::<State>().table.update(&id, |t, _| disarm(t))?.route(&server.program)?;
+    let mut cx = of_transaction(worker, id)?;
+    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status });
+    Some((cx, route))
+}
+
+/// A context for what is done to a transaction once its request has left the script: the request as it was then. `None` if
+/// the transaction is gone.
+pub(super) fn of_transaction(worker: &'static Worker, id: TransactionId) -> Option<Context> {
+    let server = worker.server;
+    let taken = server.state::<State>().table.get(&id, |t| {
         let received =
             Received { source: t.source, socket: t.upstream.socket, connection: t.upstream.connection };
-        (route, received, t.request.to_vec(), t.avps.to_vec(), (t.flags, t.blocklists), t.reply_route)
+        (received, t.request.to_vec(), t.avps.to_vec(), (t.flags, t.blocklists), t.armed(&server.program))
     });
-    let (route, received, request, avps, (flags, blocklists), reply_route) = taken?;
-    let route = route.route(&server.program)?;
-    let message = parse(server, &request)?;
-    let mut cx = Context::new(worker, message, received, RouteKind::Failure);
-    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status });
+    let (received, request, avps, (flags, blocklists), armed) = taken?;
+    let mut cx = Context::new(worker, parse(server, &request)?, received, RouteKind::Failure);
+    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
     cx.avps = Avps::decode(&avps);
     cx.flags = flags;
     cx.blocklists = blocklists;
-    cx.armed.reply = reply_route.route(&server.program);
-    Some((cx, route))
+    cx.armed = armed;
+    Some(cx)
 }
 
 /// The failure route has ended: if it did nothing, the best reply goes upstream.
@@ -56,12 +63,12 @@ fn conclude(worker: &'static Worker, id: TransactionId) {
     }
 }
 
-/// Brings what a route did to `$avp` and the flags back to the transaction.
-pub(super) fn store_avps(cx: &Context, id: TransactionId) {
+/// Brings what a route did to the flags, and to `$avp` if the route has those of the transaction, back to it.
+pub(super) fn store_changes(cx: &Context, id: TransactionId, has_avps: bool) {
     let state = cx.server().state::<State>();
-    let encoded = cx.avps.encode();
+    let encoded = if has_avps { cx.avps.encode() } else { Vec::new() };
     state.table.update(&id, |t, _| {
-        if *t.avps != *encoded && t.avps.try_assign(&encoded).is_err() {
+        if has_avps && *t.avps != *encoded && t.avps.try_assign(&encoded).is_err() {
             tracing::error!("shared memory is full: changes to AVPs of a transaction are lost");
         }
         t.flags = cx.flags;

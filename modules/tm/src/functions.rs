@@ -7,20 +7,17 @@ use tocsin_server::Context;
 use tocsin_server::core::destination_uri;
 use tocsin_sip::Method;
 
-use super::State;
 use super::act::{AtHand, update};
 use super::failure::follow_up;
 use super::machine::BranchId;
-use super::matching::of_request;
-use super::record::{RouteBits, TransactionId};
+use super::record::TransactionId;
 use super::relay::{self, ERROR};
-use super::requests;
+use super::state::State;
+use super::{answers, in_transaction, requests, sending};
 
 pub(super) fn all() -> Vec<Function<Context>> {
     const RELAY: &[Param] =
         &[Param::optional("flags", ParamKind::StrOrInt), Param::optional("outbound_proxy", ParamKind::Str)];
-    const REPLY: &[Param] =
-        &[Param::required("code", ParamKind::Int), Param::required("reason", ParamKind::Str)];
     const STATUS: &[Param] = &[Param::required("expression", ParamKind::Regex)];
     const WHICH: &[Param] = &[Param::required("reply", ParamKind::Str)];
     const REASON: &[Param] = &[Param::required("reason_header", ParamKind::Str)];
@@ -49,23 +46,6 @@ pub(super) fn all() -> Vec<Function<Context>> {
         plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check).doc(
             "Tells whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
              script ends for a retransmission, and for an ACK that needs nothing more.",
-        ),
-        Function::new("t_reply", REPLY, requests, |_| {
-            let call: Call<Context> = Rc::new(|cx, arguments| {
-                let id = match own_transaction(cx) {
-                    Ok(id) => id,
-                    Err(outcome) => return outcome,
-                };
-                let status = arguments[0].to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
-                let reason =
-                    if let Value::Str(reason) = &arguments[1] { reason.clone() } else { Bytes::EMPTY };
-                relay::answer(cx, id, status, &reason).into()
-            });
-            Ok(call)
-        })
-        .doc(
-            "Answers the request in its transaction, which is created if there is none. 1: done; -1: it \
-             cannot be created, or has a final response. The script ends for an ACK and a retransmission.",
         ),
         Function::new("t_check_status", STATUS, requests | Routes::REPLY | Routes::BRANCH, |site| {
             let fixed = site.regex(0);
@@ -145,11 +125,14 @@ pub(super) fn all() -> Vec<Function<Context>> {
         "Sets the branch route that runs for each branch before it is sent; without an argument none \
          runs. 1: always.",
     ));
+    all.extend(answers::functions());
+    all.extend(in_transaction::functions());
+    all.extend(sending::functions());
     all
 }
 
 /// The flags of `t_relay`, by their names or their older numbers.
-fn relay_flags(flags: &Value) -> relay::Flags {
+pub(super) fn relay_flags(flags: &Value) -> relay::Flags {
     let is_set = |name: &[u8], bit: i64| match flags {
         Value::Str(names) => names.split(|byte| *byte == b',').any(|given| given.trim_ascii() == name),
         other => other.to_int().is_some_and(|bits| bits & bit != 0),
@@ -158,27 +141,6 @@ fn relay_flags(flags: &Value) -> relay::Flags {
         leaves_failures: is_set(b"no-auto-477", 0x02),
         forbids_failover: is_set(b"no-dns-failover", 0x04),
         passes_reason: is_set(b"pass-reason-hdr", 0x08),
-    }
-}
-
-/// The transaction of the request of `cx`, made now if there is none. The error is what the function gives instead: an ACK
-/// has no transaction and ends here if it is for one, a CANCEL has none either, and a request that has come before is
-/// absorbed.
-fn own_transaction(cx: &mut Context) -> Result<TransactionId, Outcome<Context>> {
-    if let Some(found) = cx.transaction {
-        return Ok(TransactionId(found.id));
-    }
-    let id = of_request(cx.server(), &cx.message).ok_or(Outcome::Done(ERROR))?;
-    if cx.message.method() == Method::Ack {
-        return Err(requests::absorb_ack(cx, id).map_or(Outcome::Done(ERROR), |()| Outcome::Exit));
-    }
-    if cx.message.method() == Method::Cancel {
-        tracing::error!("a CANCEL has no transaction of its own: t_relay() answers it");
-        return Err(Outcome::Done(ERROR));
-    }
-    match relay::create(cx, id, &[]) {
-        Outcome::Done(code) if code > 0 => Ok(id),
-        ended => Err(ended),
     }
 }
 
@@ -199,7 +161,11 @@ fn arming(
     })
 }
 
-fn plain(name: &'static str, routes: Routes, act: fn(&mut Context) -> Outcome<Context>) -> Function<Context> {
+pub(super) fn plain(
+    name: &'static str,
+    routes: Routes,
+    act: fn(&mut Context) -> Outcome<Context>,
+) -> Function<Context> {
     Function::new(name, &[], routes, move |_| {
         let call: Call<Context> = Rc::new(move |cx, _| act(cx));
         Ok(call)
@@ -211,7 +177,7 @@ fn new_transaction(cx: &mut Context) -> Outcome<Context> {
     if cx.transaction.is_some() {
         return Outcome::Done(ERROR);
     }
-    match own_transaction(cx) {
+    match answers::own_transaction(cx) {
         Ok(_) => Outcome::TRUE,
         Err(outcome) => outcome,
     }
@@ -224,10 +190,7 @@ fn store_armed(cx: &mut Context) {
         return;
     };
     let armed = cx.armed;
-    cx.server().state::<State>().table.update(&id, |t, _| {
-        t.failure_route = RouteBits::new(armed.failure);
-        t.reply_route = RouteBits::new(armed.reply);
-    });
+    cx.server().state::<State>().table.update(&id, |t, _| t.arm(&armed));
 }
 
 /// Reads the transaction of `cx`, if it has one.

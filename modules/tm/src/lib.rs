@@ -8,30 +8,36 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod answers;
+mod commands;
 mod failover;
 mod failure;
 mod functions;
+mod in_transaction;
 pub mod machine;
 mod matching;
+mod own;
 mod parameters;
 mod record;
 mod relay;
 mod replies;
 mod requests;
+mod sending;
+mod state;
 mod statistics;
 mod timers;
 mod variables;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
+use tocsin_mi::Registry;
 use tocsin_script::ModuleSpec;
-use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::{Context, Worker};
 use tocsin_shm::{Map, MapOptions};
 
 use parameters::Settings;
-use record::{Transaction, TransactionId};
+use state::State;
 use statistics::Counters;
 
 /// Shared memory for which the table has one shard more, in bytes.
@@ -43,16 +49,6 @@ const BUCKETS: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub struct Tm;
 
-/// What the module keeps: the table, the same for all processes, and its settings.
-#[derive(Debug)]
-pub(crate) struct State {
-    table: Map<TransactionId, Transaction>,
-    settings: Settings,
-    counters: Counters,
-    /// Bytes on their way into a record, kept from message to message.
-    scratch: RefCell<Vec<u8>>,
-}
-
 impl Module for Tm {
     fn spec(&self) -> ModuleSpec<Context> {
         ModuleSpec {
@@ -63,6 +59,10 @@ impl Module for Tm {
         }
     }
 
+    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
+        commands::add(worker, registry);
+    }
+
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters, setup.settings);
         let shards = (setup.settings.shared_bytes / BYTES_PER_SHARD).clamp(16, 256) as usize;
@@ -70,7 +70,7 @@ impl Module for Tm {
             Map::create(setup.arena, &MapOptions { name: "tm transactions", shards, buckets: BUCKETS })?;
         setup.tables.push(table.sweeper());
         let counters = Counters::register(&mut setup.statistics, table);
-        setup.registered.states.put(State { table, settings, counters, scratch: RefCell::default() });
+        setup.registered.states.put(State::new(table, settings, counters));
         setup.registered.deadlines.push(Rc::new(timers::Expiry(table)));
         setup.registered.transactions = Some(Rc::new(replies::Layer));
         Ok(())

@@ -45,6 +45,11 @@ pub(super) fn of_method(server: &Server, request: &Message, method: &[u8]) -> Op
     Some(TransactionId(hash))
 }
 
+/// The identity of the transaction of a request of this server's own. `t_uac_cancel` finds it by what it knows.
+pub(super) fn of_own(server: &Server, call_id: &[u8], cseq: u32) -> TransactionId {
+    TransactionId(server.keyed_hash(&[b"own", call_id, &cseq.to_be_bytes()]))
+}
+
 /// Whether a reply whose topmost Via names `id` answers an INVITE that this server relayed, whether or not its transaction
 /// is still there: the identity is a keyed hash of what the reply repeats, which nobody else can make.
 pub(super) fn answers_relayed_invite(server: &Server, reply: &Message, id: TransactionId) -> bool {

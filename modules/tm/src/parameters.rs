@@ -42,6 +42,11 @@ const AUTO_100TRYING: ModParam = ModParam::switch(
     true,
     "Whether an INVITE is answered by 100 Trying when its transaction is created.",
 );
+const ONREPLY_AVP_MODE: ModParam = ModParam::switch(
+    "onreply_avp_mode",
+    false,
+    "Whether onreply routes have the AVPs of the transaction; otherwise those of the response alone.",
+);
 
 const RFC_2543: &str =
     "transactions are matched as RFC 3261 says; those of older clients by their header fields";
@@ -93,8 +98,7 @@ pub(super) const NAMES: &[ModParam] = &[
     .without_effect(
         "branch parameters are short and computed from the request: a restart does not change them",
     ),
-    ModParam::switch("onreply_avp_mode", false, "Whether onreply routes have the AVPs of the transaction.")
-        .without_effect("onreply routes always have the AVPs of the transaction"),
+    ONREPLY_AVP_MODE,
     DISABLE_6XX_BLOCK,
     ModParam::switch("enable_stats", true, "Whether transactions are counted in statistics.")
         .without_effect("they are always counted"),
@@ -145,6 +149,8 @@ pub(crate) struct Settings {
     pub(super) timers: Timers,
     pub(super) policy: Policy,
     pub(super) auto_100: bool,
+    /// Onreply routes have the AVPs of the transaction.
+    pub(super) avps_in_replies: bool,
 }
 
 impl Settings {
@@ -166,6 +172,11 @@ impl Settings {
             forward_503: core.forward_503,
             ..Policy::DEFAULT
         };
-        Self { timers, policy, auto_100: given.on(&AUTO_100TRYING) }
+        Self {
+            timers,
+            policy,
+            auto_100: given.on(&AUTO_100TRYING),
+            avps_in_replies: given.on(&ONREPLY_AVP_MODE),
+        }
     }
 }

@@ -8,6 +8,7 @@ use tocsin_net::Hop;
 use tocsin_net::locate::Hops;
 use tocsin_script::{Program, RouteId};
 use tocsin_server::Context;
+use tocsin_server::context::Armed;
 use tocsin_server::flow::Flow;
 use tocsin_server::security::TlsSelection;
 use tocsin_shm::{Alloc, Full, ShmBytes, ShmClone, ShmSafe, ShmVec};
@@ -38,16 +39,40 @@ pub(crate) struct Transaction {
     /// Routes that wait.
     pub(super) failure_route: RouteBits,
     pub(super) reply_route: RouteBits,
+    /// The branch route of the first try: the next one runs it, too, unless the failure route sets another.
+    pub(super) branch_route: RouteBits,
     /// `$avp` of the transaction, encoded.
     pub(super) avps: ShmBytes,
     /// Header lines for the CANCELs that follow the caller's (`t_add_cancel_reason`, `pass-reason-hdr`).
     pub(super) cancel_lines: ShmBytes,
+    /// Header lines of the ACKs and CANCELs made here (`t_add_hdrs`).
+    pub(super) extra_lines: ShmBytes,
+    /// The request is this server's own: nobody upstream waits for its replies, and nobody else acknowledges them.
+    pub(super) is_own: bool,
     /// Message flags.
     pub(super) flags: u32,
     /// The blocklists in use.
     pub(super) blocklists: u32,
     /// The process whose script made it.
     pub(super) owner: Owner,
+}
+
+impl Transaction {
+    /// The routes that wait, as the script arms them.
+    pub(super) fn armed(&self, program: &Program<Context>) -> Armed {
+        Armed {
+            failure: self.failure_route.route(program),
+            reply: self.reply_route.route(program),
+            branch: self.branch_route.route(program),
+        }
+    }
+
+    /// Arms these routes.
+    pub(super) fn arm(&mut self, armed: &Armed) {
+        self.failure_route = RouteBits::new(armed.failure);
+        self.reply_route = RouteBits::new(armed.reply);
+        self.branch_route = RouteBits::new(armed.branch);
+    }
 }
 
 /// One destination of the request.

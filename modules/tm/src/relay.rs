@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 use tocsin_net::Hop;
-use tocsin_script::{Execution, Outcome, Resume, RouteId, RouteKind, Step};
+use tocsin_script::{Bytes, Execution, Outcome, Resume, RouteId, RouteKind, Step};
 use tocsin_server::flow::{BranchRef, Envelope, Flow};
 use tocsin_server::forward::{NoWay, first_way, next_hop, tls_selection};
 use tocsin_server::reply::{self, Response};
@@ -17,12 +17,12 @@ use tocsin_server::{Context, TransactionRef, Worker};
 use tocsin_shm::{Full, ShmBytes, ShmVec};
 use tocsin_sip::{Edits, Method};
 
-use super::State;
 use super::act::{AtHand, update};
 use super::machine::{Actions, Kind, Machine};
 use super::matching::{branch_text, of_request, tag_of};
 use super::record::{Owner, Prepared, RouteBits, Transaction, TransactionId};
 use super::requests;
+use super::state::State;
 
 /// Return codes of `t_relay` (manual, section 1.4.1).
 pub(super) const ERROR: i64 = -1;
@@ -32,6 +32,8 @@ const BAD_DESTINATION: i64 = -4;
 const BLOCKED: i64 = -5;
 const SEND_FAILED: i64 = -6;
 
+/// Milliseconds for which the final reply to a request of this server's own is kept at least: a process waits for it.
+const OWN_WAIT: u32 = 2_000;
 /// Seconds after which a client may come back when shared memory is full.
 const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 
@@ -67,7 +69,28 @@ pub(super) fn relay(cx: &mut Context, flags: Flags) -> Outcome<Context> {
     pending.push(cx.targets.main.clone());
     let fails_over = !flags.forbids_failover && cx.server().settings.dns.failover;
     let answers = !flags.leaves_failures;
-    Relay { id, first, pending, ready: SmallVec::new(), fails_over, answers, failed: NO_DESTINATION }.go(cx)
+    Relay { first, fails_over, answers, ..Relay::to(pending, id) }.go(cx)
+}
+
+/// `t_replicate()`: a copy of the request goes to `next_hop` and the appended branches; what they answer goes nowhere.
+pub(super) fn replicate(cx: &mut Context, next_hop: Bytes, flags: Flags) -> Outcome<Context> {
+    let id = match of_request(cx.server(), &cx.message) {
+        Some(id) if cx.transaction.is_none() => id,
+        _ => return Outcome::Done(ERROR),
+    };
+    let mut pending: SmallVec<[Target; 2]> = cx.targets.others.drain(..).rev().collect();
+    pending.push(Target { next_hop: Some(next_hop), ..cx.targets.main.clone() });
+    let fails_over = !flags.forbids_failover && cx.server().settings.dns.failover;
+    Relay { fails_over, is_own: true, ..Relay::to(pending, id) }.go(cx)
+}
+
+/// Sends the request of `cx`, which this server has made itself, in the transaction `id`.
+pub(super) fn originate(cx: &mut Context, id: TransactionId) -> Outcome<Context> {
+    // The local route saw the Via of the default listener: the one to send from is known now.
+    reply::remove_top_via(&cx.message, &mut cx.edits);
+    let pending = std::iter::once(cx.targets.main.clone()).collect();
+    let fails_over = cx.server().settings.dns.failover;
+    Relay { fails_over, is_own: true, ..Relay::to(pending, id) }.go(cx)
 }
 
 /// A request on its way to its destinations.
@@ -81,11 +104,26 @@ struct Relay {
     fails_over: bool,
     /// Whether a request that can be sent nowhere is answered here.
     answers: bool,
+    /// Whether its replies stay here.
+    is_own: bool,
     /// Why there is no destination, if none is found.
     failed: i64,
 }
 
 impl Relay {
+    fn to(pending: SmallVec<[Target; 2]>, id: TransactionId) -> Self {
+        Self {
+            id,
+            first: 0,
+            pending,
+            ready: SmallVec::new(),
+            fails_over: false,
+            answers: false,
+            is_own: false,
+            failed: NO_DESTINATION,
+        }
+    }
+
     fn go(mut self, cx: &mut Context) -> Outcome<Context> {
         while let Some(target) = self.pending.pop() {
             match cx.armed.branch {
@@ -221,7 +259,7 @@ impl Relay {
         }
         match cx.transaction {
             Some(_) => self.extend(cx),
-            None => create(cx, self.id, &self.ready),
+            None => create_for(cx, self.id, &self.ready, self.is_own),
         }
     }
 
@@ -267,8 +305,7 @@ impl Relay {
                     added += 1;
                 }
             }
-            t.failure_route = RouteBits::new(cx.armed.failure);
-            t.reply_route = RouteBits::new(cx.armed.reply);
+            t.arm(&cx.armed);
             t.blocklists = cx.blocklists;
             edit.set_deadline(t.machine.deadline());
             added
@@ -326,12 +363,16 @@ impl Saved {
 /// Makes the transaction of the request with these destinations, and sends. A request that has come before is
 /// absorbed; when there is no room for it the client is asked to come back.
 pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Outcome<Context> {
-    match insert(cx, id, ready) {
+    create_for(cx, id, ready, false)
+}
+
+/// The same; the replies to a request of this server's own (`is_own`) stay here.
+fn create_for(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool) -> Outcome<Context> {
+    match insert(cx, id, ready, is_own) {
         Ok(true) => {
             let server = cx.server();
             let counters = &server.state::<State>().counters;
-            server.statistics.add(counters.uas, 1);
-            server.statistics.add(counters.uac, ready.len() as u64);
+            server.statistics.add(if is_own { counters.uac } else { counters.uas }, 1);
             cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
             cx.served = true;
             send(cx.worker, id, 0, ready);
@@ -339,7 +380,7 @@ pub(super) fn create(cx: &mut Context, id: TransactionId, ready: &[Prepared]) ->
         }
         Ok(false) => match requests::retransmission(cx, id) {
             requests::Known::Absorbed => Outcome::Exit,
-            requests::Known::Orphan | requests::Known::No => create(cx, id, ready),
+            requests::Known::Orphan | requests::Known::No => create_for(cx, id, ready, is_own),
         },
         Err(Full) => {
             cx.worker.tell_full("a new transaction");
@@ -357,14 +398,18 @@ pub(super) fn final_timeouts(cx: &Context) -> [u32; 2] {
     [fr.unwrap_or(timers.fr), fr_inv.unwrap_or(timers.fr_inv)]
 }
 
-fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<bool, Full> {
+fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool) -> Result<bool, Full> {
     let server = cx.server();
     let state = server.state::<State>();
     let now = now_ms();
     let kind = if cx.message.method() == Method::Invite { Kind::Invite } else { Kind::NonInvite };
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
-    let mut machine = Machine::new(kind, protocol.is_stream(), now, &state.settings.timers)
-        .with_policy(state.settings.policy);
+    let mut timers = state.settings.timers;
+    if is_own {
+        timers.wait = timers.wait.max(OWN_WAIT);
+    }
+    let mut machine =
+        Machine::new(kind, protocol.is_stream() && !is_own, now, &timers).with_policy(state.settings.policy);
     let [fr, fr_inv] = final_timeouts(cx);
     machine.set_final_timeouts(fr, fr_inv);
     for prepared in ready {
@@ -373,7 +418,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
         }
     }
     let tag = tag_of(server, id);
-    let trying = trying(cx, &mut machine, &tag, now);
+    let trying = if is_own { Vec::new() } else { trying(cx, &mut machine, &tag, now) };
     let upstream = cx
         .message
         .via()
@@ -399,8 +444,11 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
             branches,
             failure_route: RouteBits::new(cx.armed.failure),
             reply_route: RouteBits::new(cx.armed.reply),
+            branch_route: RouteBits::new(cx.armed.branch),
             avps: ShmBytes::try_from_slice_in(&avps, alloc)?,
             cancel_lines: ShmBytes::new_in(alloc),
+            extra_lines: ShmBytes::new_in(alloc),
+            is_own,
             flags: cx.flags,
             blocklists: cx.blocklists,
             owner,
@@ -408,6 +456,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared]) -> Result<boo
         Ok((id, transaction))
     })?;
     if inserted && !trying.is_empty() {
+        server.statistics.add(state.counters.local_replies, 1);
         cx.worker.send(&upstream.into(), |out| out.extend_from_slice(&trying));
     }
     Ok(inserted)
@@ -422,7 +471,8 @@ fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> 
         && state.settings.auto_100
         && machine.local_reply(100, now, &mut actions).is_ok()
     {
-        let response = Response { status: 100, reason: b"Giving it a try", tag, lines: &cx.reply_lines };
+        let response =
+            Response { status: 100, reason: b"Giving it a try", tag, lines: &cx.reply_lines, body: b"" };
         let source = Some((cx.received.source, cx.symmetric));
         reply::write(&cx.message, source, &response, cx.server().settings.server_header(), &mut bytes);
     }
@@ -445,9 +495,21 @@ pub(super) fn send(worker: &'static Worker, id: TransactionId, first: usize, rea
 
 /// Answers the request of a transaction from the script. `false` when it has its final reply already.
 pub(super) fn answer(cx: &mut Context, id: TransactionId, status: u16, reason: &[u8]) -> bool {
+    let tag = tag_of(cx.server(), id);
+    answer_with(cx, id, status, reason, &tag, b"")
+}
+
+/// The same with a To tag of the caller's choice and a body, whose type is among `cx.reply_lines`.
+pub(super) fn answer_with(
+    cx: &mut Context,
+    id: TransactionId,
+    status: u16,
+    reason: &[u8],
+    tag: &[u8],
+    body: &[u8],
+) -> bool {
     let server = cx.server();
-    let tag = tag_of(server, id);
-    let response = Response { status, reason, tag: &tag, lines: &cx.reply_lines };
+    let response = Response { status, reason, tag, lines: &cx.reply_lines, body };
     let mut bytes = Vec::new();
     let source = Some((cx.received.source, cx.symmetric));
     reply::write(&cx.message, source, &response, server.settings.server_header(), &mut bytes);

@@ -1,20 +1,21 @@
 //! Replies from downstream, and what the server asks of its transaction layer.
 
-use tocsin_script::{Outcome, RouteKind};
+use tocsin_script::{Outcome, RouteId, RouteKind};
 use tocsin_server::avps::Avps;
+use tocsin_server::context::Armed;
 use tocsin_server::flow::BranchRef;
 use tocsin_server::transaction::Transactions;
-use tocsin_server::{Context, TransactionRef, Worker, forward, receive, reply};
+use tocsin_server::{Context, Server, TransactionRef, Worker, forward, receive, reply};
 use tocsin_sip::{Message, Method};
 
-use super::State;
 use super::act::{AtHand, SEND_FAILED, parse, update};
-use super::failure::{follow_up, store_avps};
+use super::failure::{follow_up, store_changes};
 use super::functions::with_transaction;
 use super::machine::BranchId;
 use super::matching::{answers_relayed_invite, of_reply, of_request};
 use super::record::{Branch, Transaction, TransactionId};
-use super::relay;
+use super::state::State;
+use super::{own, relay};
 
 /// tm as the server's transaction layer.
 #[derive(Debug)]
@@ -44,7 +45,8 @@ impl Transactions for Layer {
         if method == Method::Cancel.text().as_bytes() {
             return cancel_answered(cx, id, branch);
         }
-        match state.table.get(&id, |t| is_request_of(t, method).then(|| Waiting::of(t, branch))) {
+        match state.table.get(&id, |t| is_request_of(t, method).then(|| Received::of(cx.server(), t, branch)))
+        {
             // RFC 6026 section 7.1: an answer goes on for as long as the callee repeats it.
             None if is_answer(&cx) && answers_relayed_invite(cx.server(), &cx.message, id) => Some(cx),
             // The transaction is over, or the reply is to another request than the one that was sent.
@@ -52,8 +54,8 @@ impl Transactions for Layer {
                 receive::drop_response(cx);
                 None
             }
-            Some(Some(None)) => relay_up(cx, id, branch),
-            Some(Some(Some(waiting))) => waiting.run(cx, id, branch),
+            Some(Some(Received { waiting: None, is_own })) => relay_up(cx, id, branch, is_own),
+            Some(Some(Received { waiting: Some(waiting), is_own })) => waiting.run(cx, id, branch, is_own),
         }
     }
 
@@ -124,53 +126,72 @@ fn with_branch<R>(worker: &Worker, branch_ref: BranchRef, look: impl FnOnce(&Bra
     state.table.get(&id, |t| t.branches.get(usize::from(branch_ref.branch)).map(look)).flatten()
 }
 
+/// What the transaction of a reply says about it.
+struct Received {
+    waiting: Option<Waiting>,
+    /// The request was this server's own: the reply stays here.
+    is_own: bool,
+}
+
+impl Received {
+    fn of(server: &Server, t: &Transaction, branch: BranchId) -> Self {
+        Self { waiting: Waiting::of(server, t, branch), is_own: t.is_own }
+    }
+}
+
 /// A reply route that waits for replies of a branch, and what it has to be given.
 struct Waiting {
-    route: super::record::RouteBits,
+    route: RouteId,
+    armed: Armed,
     avps: Vec<u8>,
     flags: u32,
     branch_flags: u32,
 }
 
 impl Waiting {
-    fn of(t: &Transaction, branch: BranchId) -> Option<Self> {
+    fn of(server: &Server, t: &Transaction, branch: BranchId) -> Option<Self> {
         let of_branch = t.branches.get(branch.index());
-        let own = of_branch.map(|b| b.reply_route).filter(|route| *route != super::record::RouteBits::NONE);
-        let route = own.unwrap_or(t.reply_route);
-        (route != super::record::RouteBits::NONE).then(|| Self {
+        let own = of_branch.and_then(|b| b.reply_route.route(&server.program));
+        let route = own.or_else(|| t.reply_route.route(&server.program))?;
+        let has_avps = server.state::<State>().settings.avps_in_replies;
+        Some(Self {
             route,
-            avps: t.avps.to_vec(),
+            armed: t.armed(&server.program),
+            avps: if has_avps { t.avps.to_vec() } else { Vec::new() },
             flags: t.flags,
             branch_flags: of_branch.map_or(0, |b| b.flags),
         })
     }
 
-    fn run(self, mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Context> {
-        let Some(route) = self.route.route(&cx.server().program) else { return relay_up(cx, id, branch) };
+    fn run(self, mut cx: Context, id: TransactionId, branch: BranchId, is_own: bool) -> Option<Context> {
+        let has_avps = cx.server().state::<State>().settings.avps_in_replies;
         cx.route = RouteKind::Reply;
         cx.transaction =
             Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
+        cx.armed = self.armed;
         cx.avps = Avps::decode(&self.avps);
         cx.flags = self.flags;
         cx.targets.main.flags = self.branch_flags;
-        tocsin_server::run::run(cx, route, move |cx, verdict| {
-            store_avps(&cx, id);
+        tocsin_server::run::run(cx, self.route, move |cx, verdict| {
+            store_changes(&cx, id, has_avps);
             let provisional = cx.message.status().is_some_and(|status| status < 200);
             if verdict.drop && provisional {
                 return receive::done(cx);
             }
-            relay_up(cx, id, branch);
+            relay_up(cx, id, branch, is_own);
         });
         None
     }
 }
 
 /// Tells the machine of the reply, and sends upstream what it says.
-fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Context> {
+fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId, is_own: bool) -> Option<Context> {
     let worker = cx.worker;
     let state = cx.server().state::<State>();
     let status = cx.message.status().unwrap_or(0);
-    reply::remove_top_via(&cx.message, &mut cx.edits);
+    if !is_own {
+        reply::remove_top_via(&cx.message, &mut cx.edits);
+    }
     let mut upstream = state.scratch.take();
     upstream.clear();
     if status > 100 {
@@ -190,6 +211,9 @@ fn relay_up(mut cx: Context, id: TransactionId, branch: BranchId) -> Option<Cont
     match after {
         Some(after) => {
             follow_up(worker, id, after);
+            if is_own && is_answer(&cx) {
+                own::acknowledge(&cx);
+            }
             receive::done(cx);
         }
         // The transaction ended meanwhile: nobody waits for the reply.

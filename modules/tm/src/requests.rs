@@ -7,12 +7,12 @@ use tocsin_server::reply;
 use tocsin_server::{Context, forward};
 use tocsin_sip::{HeaderName, Method};
 
-use super::State;
 use super::act::{AtHand, update};
 use super::failure::follow_up;
 use super::machine::{Actions, BranchId};
 use super::matching::{of_method, of_request, tag_of};
 use super::record::{Transaction, TransactionId};
+use super::state::State;
 
 /// Methods of requests that a CANCEL does not end, though it is answered.
 const CANCELLED_IN_VAIN: [Method; 10] = [

@@ -28,7 +28,7 @@ use crate::flag_names::FlagNames;
 
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
-pub use routing::destination_uri;
+pub use routing::{destination_uri, listener_named};
 pub use values::{as_text, computed, readable, refused, settable, text};
 
 /// The variables that need no module, for the reference.

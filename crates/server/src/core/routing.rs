@@ -104,7 +104,7 @@ pub fn destination_uri(text: &Bytes) -> Bytes {
 }
 
 /// The listener called `udp:127.0.0.1:5060`, or by its tag.
-pub(crate) fn listener_named(server: &'static Server, name: &str) -> Option<&'static Listener> {
+pub fn listener_named(server: &'static Server, name: &str) -> Option<&'static Listener> {
     let (protocol, rest) = match name.split_once(':') {
         Some((protocol, rest)) => match tocsin_net::Protocol::parse(protocol.as_bytes()) {
             Some(protocol) => (Some(protocol), rest),

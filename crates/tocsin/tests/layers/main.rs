@@ -46,7 +46,7 @@ const LARGEST_IN_MODULES: [(&str, usize); 10] = [
     ("sipmsgops", 7),
     ("tcp_mgm", 2),
     ("tls_mgm", 4),
-    ("tm", 10),
+    ("tm", 4),
     ("usrloc", 3),
 ];
 

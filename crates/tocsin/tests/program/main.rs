@@ -35,6 +35,7 @@ mod management_limits;
 mod matrix;
 mod memory;
 mod mixed_load;
+mod own_requests;
 mod privileges;
 mod python_clients;
 mod scaling;

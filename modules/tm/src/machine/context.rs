@@ -283,6 +283,11 @@ impl Machine {
         self.server.is_answered()
     }
 
+    /// The final reply was made by this server.
+    pub fn is_reply_local(&self) -> bool {
+        self.server.local
+    }
+
     /// The status of the last reply sent upstream, if any was.
     pub fn last_status(&self) -> Option<u16> {
         (self.server.status != 0).then_some(self.server.status)

@@ -41,23 +41,48 @@ impl Mi {
 
     /// The whole answer to a command.
     pub(crate) fn answer(&self, method: &str, params: Value) -> Value {
+        let request = self.request(method, params);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // A socket that is not there yet refuses; that is the same as no answer.
+            let _ = self.socket.send(request.to_string().as_bytes());
+            if let Some(answer) = self.receive_answer(&request["id"], AGAIN_AFTER) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{method}: no answer");
+        }
+    }
+
+    /// Sends a command once and returns its ID: for one whose answer takes its time.
+    pub(crate) fn ask(&self, method: &str, params: Value) -> i64 {
+        let request = self.request(method, params);
+        self.socket.send(request.to_string().as_bytes()).unwrap();
+        request["id"].as_i64().unwrap()
+    }
+
+    /// The whole answer to the command of this ID.
+    pub(crate) fn answer_to(&self, id: i64) -> Value {
+        self.receive_answer(&json!(id), PATIENCE).unwrap_or_else(|| panic!("no answer to command {id}"))
+    }
+
+    fn request(&self, method: &str, params: Value) -> Value {
         let id = self.last_id.fetch_add(1, Relaxed) + 1;
         let mut request = json!({"jsonrpc": "2.0", "method": method, "id": id});
         if !params.is_null() {
             request["params"] = params;
         }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // A socket that is not there yet refuses; that is the same as no answer.
-            let _ = self.socket.send(request.to_string().as_bytes());
-            while let Some(answer) = self.receive(AGAIN_AFTER) {
-                let answer: Value = serde_json::from_slice(&answer).unwrap();
-                if answer["id"] == id {
-                    return answer;
-                }
+        request
+    }
+
+    /// Waits for an answer with this ID; others are to requests that were sent again.
+    fn receive_answer(&self, id: &Value, patience: Duration) -> Option<Value> {
+        while let Some(answer) = self.receive(patience) {
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            if answer["id"] == *id {
+                return Some(answer);
             }
-            assert!(Instant::now() < deadline, "{method}: no answer");
         }
+        None
     }
 
     /// Sends `request` as it is and returns the bytes of the answer.
