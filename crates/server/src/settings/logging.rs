@@ -6,7 +6,7 @@ use super::values::Parameter;
 use crate::declared::DefaultValue::{Number, Switch, Text, Unset};
 use crate::declared::Effect::Sets;
 use crate::declared::{Kind, number, set, text, truth};
-use crate::logging::Level;
+use crate::logging::{Facility, Level};
 
 /// Why the sizes of buffers do nothing.
 const GROWS: &str = "a line is as long as it needs to be";
@@ -120,11 +120,14 @@ pub(super) const PARAMETERS: &[Parameter] = &[
          standard error, too.",
         Sets(|settings, value| set(&mut settings.debug, truth(value))),
     ),
-    Parameter::without_effect(
+    Parameter::new(
         "syslog_facility",
         Kind::Text,
-        "The facility in the log of the system.",
-        "the facility is always the same so far",
+        Text("LOG_DAEMON"),
+        "The facility in the log of the system, such as LOG_LOCAL0.",
+        Sets(|settings, value| {
+            set(&mut settings.log.facility, text(value).and_then(|name| Facility::parse(&name)))
+        }),
     )
     .older(&["log_facility"]),
     Parameter::without_effect(

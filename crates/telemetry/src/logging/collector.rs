@@ -42,7 +42,7 @@ impl Subscriber for Collector {
             || words(event),
             |text| {
                 let (module, place) = origin(metadata.target());
-                write(&Line { level, module: Some(module), place, text });
+                write(&Line { level, module: Some(module), place, facility: None, text });
             },
         );
     }

@@ -84,7 +84,8 @@ fn tell(look: impl FnOnce(&mut Floods, &mut Vec<Report>)) {
     for report in reports {
         let text = format!("{} more such lines in the last second: {}", report.counted, report.quoted);
         let (module, place) = report.place.target.map(origin).unzip();
-        let line = Line { level: report.place.level, module, place: place.flatten(), text: &text };
+        let line =
+            Line { level: report.place.level, module, place: place.flatten(), facility: None, text: &text };
         if report.is_told { write(&line) } else { write_untold(&line) }
     }
 }

@@ -1,5 +1,6 @@
 //! One line of the log.
 
+use super::facility::Facility;
 use super::level::Level;
 
 /// One line.
@@ -9,7 +10,16 @@ pub(super) struct Line<'a> {
     /// Who wrote it: a module or the core; the script has no name.
     pub(super) module: Option<&'a str>,
     pub(super) place: Option<&'a str>,
+    /// Where it goes in the system's log, if not where the others go.
+    pub(super) facility: Option<Facility>,
     pub(super) text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// A line that the script asked for.
+    pub(super) fn of_script(level: Level, text: &'a str) -> Self {
+        Self { level, module: None, place: None, facility: None, text: text.trim_end_matches('\n') }
+    }
 }
 
 /// The packages of the server's core. Each other package `tocsin_NAME` is the module NAME.

@@ -5,6 +5,7 @@
 
 mod collector;
 mod event;
+mod facility;
 mod flood;
 mod level;
 mod line;
@@ -17,6 +18,7 @@ use output::{write, write_untold};
 
 pub use collector::escaped;
 pub use event::{tell_lines, tell_no_lines, untold};
+pub use facility::Facility;
 pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 pub use line::first_line;
@@ -32,25 +34,32 @@ pub fn start_early(settings: &LogSettings) {
 /// Writes one line of the script, if its level is wanted. `text` may hold any characters; line ends inside are kept.
 pub fn line(level: Level, text: &str) {
     if wanted(level) {
-        write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+        write(&Line::of_script(level, text));
     }
 }
 
 /// As [`line()`], and raises no `E_CORE_LOG`.
 pub fn line_untold(level: Level, text: &str) {
     if wanted(level) {
-        write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+        write_untold(&Line::of_script(level, text));
+    }
+}
+
+/// As [`line()`], and it goes to `facility` in the system's log.
+pub fn line_of(facility: Facility, level: Level, text: &str) {
+    if wanted(level) {
+        write(&Line { facility: Some(facility), ..Line::of_script(level, text) });
     }
 }
 
 /// Writes one line of a script's `xlog()`, which has a level of its own: that of the log is not asked.
 pub fn script_line(level: Level, text: &str) {
-    write(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+    write(&Line::of_script(level, text));
 }
 
 /// As [`script_line()`], and raises no `E_CORE_LOG`.
 pub fn script_line_untold(level: Level, text: &str) {
-    write_untold(&Line { level, module: None, place: None, text: text.trim_end_matches('\n') });
+    write_untold(&Line::of_script(level, text));
 }
 
 /// Writes one line about what goes wrong in a line of the script, if its level is wanted; of many that come from there

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tocsin_shm::identity;
 
 use super::event;
+use super::facility::Facility;
 use super::level::Level;
 use super::line::Line;
 use crate::time;
@@ -23,6 +24,8 @@ pub struct LogSettings {
     pub stderr: bool,
     /// To the system's log, under this name.
     pub syslog: Option<String>,
+    /// Where the lines go there.
+    pub facility: Facility,
     /// `stderror_level_filter`: lines above it do not go to standard error; 0 is no filter.
     pub stderr_most: i32,
     /// `syslog_level_filter`, the same for the system's log.
@@ -41,6 +44,7 @@ impl Default for LogSettings {
             level: Level::Notice as i32,
             stderr: true,
             syslog: None,
+            facility: Facility::DAEMON,
             stderr_most: 0,
             syslog_most: 0,
             prefix: None,
@@ -53,6 +57,7 @@ impl Default for LogSettings {
 struct Log {
     stderr: bool,
     syslog: Option<(UnixDatagram, String)>,
+    facility: Facility,
     stderr_most: i32,
     syslog_most: i32,
     prefix: Option<String>,
@@ -60,7 +65,14 @@ struct Log {
 
 impl Log {
     /// Before it is known what is wanted: everything goes to standard error.
-    const EARLY: Self = Self { stderr: true, syslog: None, stderr_most: 0, syslog_most: 0, prefix: None };
+    const EARLY: Self = Self {
+        stderr: true,
+        syslog: None,
+        facility: Facility::DAEMON,
+        stderr_most: 0,
+        syslog_most: 0,
+        prefix: None,
+    };
 }
 
 /// Before the arena is there, and in tools that have none.
@@ -80,7 +92,14 @@ pub fn start(settings: &LogSettings) {
         // Without a system log there is still someone who should read the lines.
         let stderr = settings.stderr || syslog.is_none();
         let (stderr_most, syslog_most) = (settings.stderr_most, settings.syslog_most);
-        Log { stderr, syslog, stderr_most, syslog_most, prefix: settings.prefix.clone() }
+        Log {
+            stderr,
+            syslog,
+            facility: settings.facility,
+            stderr_most,
+            syslog_most,
+            prefix: settings.prefix.clone(),
+        }
     });
 }
 
@@ -158,8 +177,7 @@ fn put(line: &Line<'_>, stamp: &str) {
         let _ = std::io::stderr().write_all(format!("{stamp} [{pid}] {text}\n").as_bytes());
     }
     if let Some((socket, name)) = log.syslog.as_ref().filter(|_| passes(log.syslog_most, level)) {
-        // Facility 3 (daemon), as OpenSIPS's default.
-        let priority = 3 * 8 + line.level.severity();
+        let priority = line.facility.unwrap_or(log.facility).priority(line.level.severity());
         let _ = socket.send(format!("<{priority}>{name}[{pid}]: {text}").as_bytes());
     }
 }
