@@ -1,7 +1,7 @@
 //! The command line: OpenSIPS's flags, with OpenSIPS's exit status for what is wrong with them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -51,8 +51,31 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
         Some("events") => events::read(given.into_iter().skip(2)).map(Asked::Events),
         Some("demo") => demo::read(given.into_iter().skip(2)).map(Asked::Demo),
         Some("doc") => doc::read(given.into_iter().skip(2)).map(Asked::Doc),
+        Some("help") => Err(Answer::text(help())),
         _ => of_server(&given).map(Asked::Server),
     }
+}
+
+/// What the first word of a command line may be beside an option.
+const COMMANDS: [&str; 4] = ["demo", "doc", "events", "help"];
+/// How alike a mistyped command must be for a suggestion, from 0 to 1.
+const SIMILAR_ENOUGH: f64 = 0.8;
+
+/// A word that is no command and belongs to no option would start the embedded configuration, which nobody asked for. With `-f` it
+/// is passed over, as recorded.
+fn refuse_words(matches: &ArgMatches) -> Result<(), Answer> {
+    let word = matches.get_many::<String>("rest").and_then(|mut words| words.next());
+    let (Some(word), None) = (word, matches.get_one::<String>("config")) else { return Ok(()) };
+    if Path::new(word).is_file() {
+        return Err(Answer::error(format!("`{word}` is a file: did you mean tocsin -f {word}?")));
+    }
+    let likeness = |command: &&str| strsim::jaro_winkler(word, command);
+    let nearest = COMMANDS.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    let known = match nearest.filter(|command| likeness(command) >= SIMILAR_ENOUGH) {
+        Some(command) => format!("did you mean tocsin {command}?"),
+        None => format!("there are {}", COMMANDS.join(", ")),
+    };
+    Err(Answer::error(format!("there is no command `{word}`: {known}")))
 }
 
 /// OpenSIPS's flags.
@@ -64,6 +87,7 @@ fn of_server(given: &[OsString]) -> Result<Arguments, Answer> {
     if matches.get_flag("version") {
         return Err(Answer { text: version(), failed: false });
     }
+    refuse_words(&matches)?;
     let given = given.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     arguments_of(&matches, given)
 }
@@ -171,7 +195,18 @@ fn refused(error: &clap::Error) -> Answer {
         ErrorKind::UnknownArgument
         | ErrorKind::InvalidValue
         | ErrorKind::TooManyValues
-        | ErrorKind::NoEquals => Answer::error(format!("Unknown option `{flag}`.")),
+        | ErrorKind::NoEquals => {
+            let needs_value = command().get_arguments().any(|argument| {
+                argument.get_action().takes_values()
+                    && argument.get_short().is_some_and(|short| flag == format!("-{short}"))
+            });
+            let hint = if needs_value {
+                format!("{flag} needs a value")
+            } else {
+                "tocsin -h lists the options".to_owned()
+            };
+            Answer::error(format!("Unknown option `{flag}`.\nERROR:core:main: {hint}"))
+        }
         _ => Answer::error(error.to_string().trim().to_owned()),
     }
 }
@@ -220,8 +255,8 @@ fn command() -> Command {
         .arg(value("group", 'g', "group").help("group to run as"))
         .arg(value("pid-file", 'P', "file").help("write the server's pid there"))
         .arg(value("pgid-file", 'G', "file").help("write the server's process group there"))
-        .arg(flag("version", 'V').help("print the version"))
-        .arg(flag("help", 'h').help("print this help"))
+        .arg(flag("version", 'V').long("version").help("print the version"))
+        .arg(flag("help", 'h').long("help").help("print this help"))
         .arg(Arg::new("rest").action(ArgAction::Append).hide(true));
     for (short, name) in ignored.into_iter().chain(ALLOCATOR_FLAGS) {
         command = command.arg(value(name, short, "value").hide(true));
@@ -282,10 +317,36 @@ mod tests {
 
     #[test]
     fn wrong_flags_are_named() {
-        assert_eq!(error("-Z"), "ERROR:core:main: Unknown option `-Z`.\n");
-        assert_eq!(error("-f"), "ERROR:core:main: Unknown option `-f`.\n");
+        assert_eq!(
+            error("-Z"),
+            "ERROR:core:main: Unknown option `-Z`.\nERROR:core:main: tocsin -h lists the options\n"
+        );
+        assert_eq!(error("-f"), "ERROR:core:main: Unknown option `-f`.\nERROR:core:main: -f needs a value\n");
+        assert!(error("--nope").contains("Unknown option `--nope`"));
         assert_eq!(error("-m abc -C -f x.cfg"), "ERROR:core:main: bad shmem size number: -m abc\n");
         assert!(error("-M -3 -C -f x.cfg").contains("bad pkgmem size number: -M -3"));
         assert!(error("-l bogus:1.2.3.4 -C -f x.cfg").contains("bad -l address specifier: bogus:1.2.3.4"));
+    }
+    #[test]
+    fn help_and_version_have_long_names_too() {
+        for line in ["-h", "--help", "-V", "--version"] {
+            assert!(!parse(line).unwrap_err().failed, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_command_is_an_error() {
+        assert_eq!(
+            error("evnts list"),
+            "ERROR:core:main: there is no command `evnts`: did you mean tocsin events?\n"
+        );
+        assert_eq!(
+            error("-F stop"),
+            "ERROR:core:main: there is no command `stop`: there are demo, doc, events, help\n"
+        );
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let expected = format!("ERROR:core:main: `{file}` is a file: did you mean tocsin -f {file}?\n");
+        assert_eq!(error(file), expected);
+        assert!(parse("-f x.cfg extra").is_ok(), "as recorded");
     }
 }

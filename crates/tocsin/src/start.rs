@@ -154,7 +154,7 @@ fn greet(server: &'static Server) {
         text += &format!("  sipsak -vv -s sip:{}\n", listener.address);
     }
     text += "  curl -s -H 'Content-Type: application/json' http://127.0.0.1:8888/mi \\\n    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ps\"}'\n\n";
-    text += "Kill one of the processes that `ps` shows: its successor is there at once, and no call is lost.\nCtrl-C ends the server.\n\n";
+    text += "Kill one of the processes that `ps` shows, any but the attendant, which is their parent: its successor is there at\nonce, and no call is lost.\nCtrl-C ends the server.\n\n";
     // A greeting that cannot be printed is no reason to stop.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -81,7 +81,18 @@ fn wrong_flags_are_named() {
 }
 
 #[test]
+fn a_word_that_is_no_command_starts_no_server() {
+    refused(&run(["evnts", "list"]), &["there is no command `evnts`: did you mean tocsin events?"]);
+    refused(&run(["stop"]), &["there is no command `stop`: there are demo, doc, events, help"]);
+    refused(&run(["server.cfg"]), &["`server.cfg` is a file: did you mean tocsin -f server.cfg?"]);
+    refused(&run(["-f"]), &["-f needs a value"]);
+    assert_eq!(run(["-C", "-f", "server.cfg", "extra"]).status, 0, "as recorded");
+}
+
+#[test]
 fn help_and_version_are_printed() {
+    assert_eq!(run(["--version"]).stdout, run(["-V"]).stdout);
+    assert_eq!([run(["--help"]).stdout, run(["help"]).stdout], [run(["-h"]).stdout, run(["-h"]).stdout]);
     let version = run(["-V"]);
     assert_eq!((version.status, version.stderr.as_str()), (0, ""));
     assert!(version.stdout.starts_with("version: tocsin "), "{}", version.stdout);
