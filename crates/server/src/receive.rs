@@ -55,7 +55,12 @@ fn request(mut cx: Context) {
     let server = cx.server();
     server.statistics.add(server.counters.rcv_requests, 1);
     cx.edits.receive(&cx.message, cx.received.source, false);
-    if let Err(rejection) = cx.message.validate() {
+    // An error route is asked about a request before the main route comes to what cannot be read in it.
+    let checked = match server.error_route {
+        Some(_) if message_error(&cx.message, 0).is_some() => cx.message.validate(),
+        _ => cx.message.validate_form(),
+    };
+    if let Err(rejection) = checked {
         return refuse(cx, rejection);
     }
     if cx.received.connection.is_some() {
@@ -112,8 +117,8 @@ fn run_error_route(mut cx: Context, route: RouteId) {
 fn message_error(message: &Message, status: u16) -> Option<MessageError> {
     let (part, reason) = match () {
         () if message.ruri().is_err() => ("r-uri", "bad r-uri"),
-        () if message.from().is_err() => ("From header", "bad header"),
-        () if message.to().is_err() => ("To header", "bad header"),
+        () if message.from().and_then(|from| from.uri()).is_err() => ("From header", "bad header"),
+        () if message.to().and_then(|to| to.uri()).is_err() => ("To header", "bad header"),
         () => return None,
     };
     Some(MessageError {

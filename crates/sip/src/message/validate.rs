@@ -43,41 +43,56 @@ impl Message {
     /// # Errors
     /// What to answer, or that the message is to be dropped.
     pub fn validate(&self) -> Result<(), Rejection> {
-        self.check().map_err(|error| {
-            if !self.is_request() || self.start.method == Method::Ack {
-                return Rejection::Drop { error };
-            }
-            match error {
-                ParseError::Version => {
-                    Rejection::Answer { status: 505, reason: "Version Not Supported", error }
-                }
-                ParseError::UriTooLong if self.ruri().is_err() => {
-                    Rejection::Answer { status: 414, reason: "Request-URI Too Long", error }
-                }
-                _ => Rejection::Answer { status: 400, reason: reason(error), error },
-            }
-        })
+        self.check_form().and_then(|()| self.check_values()).map_err(|error| self.rejection(error))
     }
 
-    fn check(&self) -> Result<(), ParseError> {
+    /// Checks only what nobody can do without: the form of the lines, the version, and the mandatory header fields that
+    /// say which transaction and dialog a message belongs to. Whether its URIs and Max-Forwards can be read is for those
+    /// to find out who read them.
+    ///
+    /// # Errors
+    /// What to answer, or that the message is to be dropped.
+    pub fn validate_form(&self) -> Result<(), Rejection> {
+        self.check_form().map_err(|error| self.rejection(error))
+    }
+
+    fn rejection(&self, error: ParseError) -> Rejection {
+        if !self.is_request() || self.start.method == Method::Ack {
+            return Rejection::Drop { error };
+        }
+        match error {
+            ParseError::Version => Rejection::Answer { status: 505, reason: "Version Not Supported", error },
+            ParseError::UriTooLong if self.ruri().is_err() => {
+                Rejection::Answer { status: 414, reason: "Request-URI Too Long", error }
+            }
+            _ => Rejection::Answer { status: 400, reason: reason(error), error },
+        }
+    }
+
+    fn check_form(&self) -> Result<(), ParseError> {
         if let Some(defect) = self.defect {
             return Err(defect);
         }
         self.check_single()?;
         self.via()?;
-        let (from, to) = (self.from()?, self.to()?);
+        self.from()?;
+        self.to()?;
         self.call_id()?;
         let cseq = self.cseq()?;
+        if self.is_request() && cseq.method_text != self.method_text() {
+            return Err(ParseError::CSeqMethod);
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), ParseError> {
         if !self.is_request() {
             // The URIs in a reply are for the one it goes to: a proxy finds its way by Via alone.
             return Ok(());
         }
-        from.uri()?;
-        to.uri()?;
+        self.from()?.uri()?;
+        self.to()?.uri()?;
         self.max_forwards()?;
-        if cseq.method_text != self.method_text() {
-            return Err(ParseError::CSeqMethod);
-        }
         if self.ruri()?.headers_text().is_some() {
             return Err(ParseError::UriHeaders);
         }
