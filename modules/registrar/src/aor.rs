@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 use thiserror::Error;
-use tocsin_sip::{Scheme, UriRef, unescape};
+use tocsin_sip::{Scheme, UriRef};
 
 use super::parameters::Settings;
 
@@ -46,13 +46,6 @@ pub(super) fn aor_of(uri: &[u8], use_domain: bool, settings: &Settings) -> Resul
         aor.extend(domain.iter().map(u8::to_ascii_lowercase));
     }
     Ok(aor)
-}
-
-/// The `gr` parameter of a URI: which instance of the AOR's devices is meant (RFC 5627 section 5.4).
-pub(super) fn instance_of(uri: &[u8]) -> Option<Vec<u8>> {
-    let uri = UriRef::parse(uri).ok()?;
-    let value = uri.param(b"gr")?.value.filter(|value| !value.is_empty())?;
-    Some(unescape(value).into_owned())
 }
 
 fn realm<'a>(host: &'a [u8], prefix: &str) -> &'a [u8] {
@@ -103,12 +96,5 @@ mod tests {
         assert_eq!(check(&long(65, 5)), Err(BadAor::TooLong));
         assert_eq!(check(&format!("sip:a@{}.{}", "d".repeat(40), "e".repeat(40))), Err(BadAor::TooLong));
         assert_eq!(check(&format!("sip:a@b;x={}", "y".repeat(256))), Err(BadAor::TooLong));
-    }
-
-    #[test]
-    fn an_instance_is_named_by_gr() {
-        assert_eq!(instance_of(b"sip:a@b;gr=urn:uuid:1").as_deref(), Some(&b"urn:uuid:1"[..]));
-        assert_eq!(instance_of(b"sip:a@b;gr"), None);
-        assert_eq!(instance_of(b"sip:a@b"), None);
     }
 }

@@ -5,7 +5,7 @@ use tocsin_script::Bytes;
 use tocsin_sip::UriRef;
 
 use super::refusal::Refusal;
-use tocsin_usrloc::{Bindings, Contact};
+use tocsin_usrloc::{Bindings, Contact, same_uri};
 
 /// Contacts that one AOR may have, whatever `max_contacts` says.
 pub(super) const CONTACT_LIMIT: usize = 256;
@@ -34,6 +34,8 @@ pub(super) struct Wanted<'a> {
     pub(super) instance: &'a [u8],
     /// The `reg-id`, or 0.
     pub(super) reg_id: u32,
+    /// The methods that its device understands.
+    pub(super) methods: u32,
     /// Its identity, should it be new.
     pub(super) id: u64,
     /// Its instance and `reg-id` are what makes it the same, not its URI (RFC 5626 section 6).
@@ -62,9 +64,11 @@ pub(super) struct Rules {
     pub(super) matching: Matching,
     /// Seconds in which a request with the same Call-ID and CSeq is a retransmission.
     pub(super) cseq_delay: u64,
+    /// A request with the same Call-ID and CSeq is a newer one.
+    pub(super) allow_dup_cseq: bool,
     /// Contacts that the AOR may have; 0 is any.
     pub(super) max_contacts: u32,
-    /// Older contacts make room for new ones.
+    /// Contacts that are there make room for new ones.
     pub(super) force: bool,
 }
 
@@ -87,6 +91,7 @@ pub(super) fn apply<'a, 'm: 'a>(
             q: wanted.q,
             instance: wanted.instance,
             reg_id: wanted.reg_id,
+            methods: wanted.methods,
             received: if wanted.by_connection && noted.is_empty() { registration.connection } else { noted },
             expires: now.saturating_add(wanted.seconds.into()),
             ..registration.common
@@ -117,11 +122,11 @@ impl Matching {
 
     fn is_same(&self, known: &Contact<'_>, new: &Contact<'_>) -> bool {
         match self {
-            Self::Uri => known.uri == new.uri,
-            Self::UriAndCallId => known.uri == new.uri && known.call_id == new.call_id,
+            Self::Uri => same_uri(known.uri, new.uri),
+            Self::UriAndCallId => known.call_id == new.call_id && same_uri(known.uri, new.uri),
             Self::Parameter(name) => match (parameter(known.uri, name), parameter(new.uri, name)) {
                 (Some(one), Some(two)) => one == two,
-                _ => known.uri == new.uri,
+                _ => same_uri(known.uri, new.uri),
             },
         }
     }
@@ -143,8 +148,12 @@ enum Sequence {
 }
 
 /// RFC 3261 section 10.3, step 7: requests of one Call-ID are in the order of their CSeq.
-fn sequence(known: &Contact<'_>, new: &Contact<'_>, delay: u64) -> Sequence {
-    if known.call_id != new.call_id || new.cseq > known.cseq {
+fn sequence(known: &Contact<'_>, new: &Contact<'_>, rules: &Rules) -> Sequence {
+    let delay = rules.cseq_delay;
+    if known.call_id != new.call_id
+        || new.cseq > known.cseq
+        || (rules.allow_dup_cseq && new.cseq == known.cseq)
+    {
         Sequence::Newer
     } else if new.cseq == known.cseq && delay > 0 && new.modified.saturating_sub(known.modified) <= delay {
         Sequence::Retransmission
@@ -165,10 +174,12 @@ fn refresh<'a>(
     if bindings.changes().iter().any(|(_, changed)| *changed == known) {
         return Ok(());
     }
-    match sequence(&known, &contact, rules.cseq_delay) {
+    match sequence(&known, &contact, rules) {
         Sequence::Newer if ends => bindings.remove(index),
         Sequence::Newer => {
-            bindings.update(index, Contact { id: known.id, latency: known.latency, ..contact });
+            // The same URI in another spelling stays as it was.
+            let uri = if same_uri(known.uri, contact.uri) { known.uri } else { contact.uri };
+            bindings.update(index, Contact { uri, id: known.id, latency: known.latency, ..contact });
         }
         Sequence::Retransmission => {}
         Sequence::Older => return Err(Refusal::OldCSeq),
@@ -181,8 +192,7 @@ fn remove_all(
     registration: &Registration<'_>,
     rules: &Rules,
 ) -> Result<(), Refusal> {
-    let stale =
-        |known: &Contact<'_>| sequence(known, &registration.common, rules.cseq_delay) == Sequence::Older;
+    let stale = |known: &Contact<'_>| sequence(known, &registration.common, rules) == Sequence::Older;
     if bindings.contacts().iter().any(stale) {
         return Err(Refusal::OldCSeq);
     }
@@ -190,24 +200,34 @@ fn remove_all(
     Ok(())
 }
 
-/// Sees to it that there are no more contacts than there may be. Those of the request itself stay.
+/// Sees to it that there are no more contacts than there may be. By force, the last in the order in which they are tried go
+/// first: the least preferred, or the oldest where `desc_time_order` is set; then those that the request names first.
 fn make_room(bindings: &mut Bindings<'_>, common: &Contact<'_>, rules: &Rules) -> Result<(), Refusal> {
     let most = match rules.max_contacts {
         0 => CONTACT_LIMIT,
         most => CONTACT_LIMIT.min(most as usize),
     };
     while bindings.contacts().len() > most {
-        let others = bindings.contacts().iter().enumerate();
-        let oldest = others
-            .filter(|(_, known)| known.call_id != common.call_id || known.cseq != common.cseq)
-            .min_by_key(|(_, known)| known.modified)
-            .map(|(index, _)| index);
-        match oldest {
-            Some(index) if rules.force => bindings.remove(index),
-            _ => return Err(Refusal::TooManyContacts),
+        if !rules.force {
+            return Err(Refusal::TooManyContacts);
+        }
+        let is_other = |known: &Contact<'_>| known.call_id != common.call_id || known.cseq != common.cseq;
+        let others = bindings.contacts().iter().rposition(is_other);
+        match others.or_else(|| first_of_request(bindings)) {
+            Some(index) => bindings.remove(index),
+            None => return Err(Refusal::TooManyContacts),
         }
     }
     Ok(())
+}
+
+/// The place of the contact that the request named first, of those that are still there.
+fn first_of_request(bindings: &Bindings<'_>) -> Option<usize> {
+    let places = bindings
+        .changes()
+        .iter()
+        .map(|(_, changed)| bindings.contacts().iter().position(|known| known == changed));
+    places.flatten().next()
 }
 
 #[cfg(test)]
@@ -218,7 +238,13 @@ mod tests {
     const NOW: u64 = 1000;
 
     fn rules() -> Rules {
-        Rules { matching: Matching::Uri, cseq_delay: 20, max_contacts: 0, force: false }
+        Rules {
+            matching: Matching::Uri,
+            cseq_delay: 20,
+            allow_dup_cseq: false,
+            max_contacts: 0,
+            force: false,
+        }
     }
 
     fn wanted(uri: &str, seconds: u32) -> Wanted<'_> {
@@ -228,6 +254,7 @@ mod tests {
             q: -1,
             instance: b"",
             reg_id: 0,
+            methods: 1,
             id: 9,
             is_flow: false,
             by_connection: false,
@@ -292,6 +319,27 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_may_have_the_same_cseq_where_that_is_allowed() {
+        let mut bindings = Bindings::new([known("sip:a", "c1", 5, NOW - 10)], Order::Preference);
+        let lax = Rules { allow_dup_cseq: true, ..rules() };
+        assert_eq!(apply(&mut bindings, &registration("c1", 5, &[wanted("sip:a", 300)]), &lax), Ok(()));
+        assert_eq!(bindings.contacts()[0].expires, NOW + 300);
+        let older = registration("c1", 4, &[wanted("sip:a", 300)]);
+        let mut bindings = Bindings::new([known("sip:a", "c1", 5, NOW - 10)], Order::Preference);
+        assert_eq!(apply(&mut bindings, &older, &lax), Err(Refusal::OldCSeq));
+    }
+
+    #[test]
+    fn rfc3261_19_1_4_a_refresh_keeps_the_spelling_of_the_uri() {
+        let mut bindings = Bindings::new([known("sip:b%6fb@h", "c1", 5, NOW - 10)], Order::Preference);
+        assert_eq!(
+            apply(&mut bindings, &registration("c1", 6, &[wanted("sip:bob@h", 60)]), &rules()),
+            Ok(())
+        );
+        assert_eq!(bindings.contacts().iter().map(|c| c.uri).collect::<Vec<_>>(), [b"sip:b%6fb@h"]);
+    }
+
+    #[test]
     fn a_binding_that_is_not_there_is_removed_in_peace() {
         let mut bindings = Bindings::new([], Order::Preference);
         assert_eq!(apply(&mut bindings, &registration("c1", 1, &[wanted("sip:a", 0)]), &rules()), Ok(()));
@@ -327,12 +375,17 @@ mod tests {
         let parameter = Matching::Parameter("line".into());
         for (matching, uri, call_id, same) in [
             (Matching::Uri, "sip:a@h;line=1", "c2", true),
-            (Matching::Uri, "sip:a@H;line=1", "c1", false),
+            (Matching::Uri, "sip:a@H;line=1", "c1", true),
+            (Matching::Uri, "sip:%61@h;line=1", "c1", true),
+            (Matching::Uri, "sip:a@h;ob", "c1", true),
+            (Matching::Uri, "sip:a@h;line=2", "c1", false),
+            (Matching::Uri, "sip:A@h;line=1", "c1", false),
+            (Matching::Uri, "sip:a@h;line=1;transport=tcp", "c1", false),
             (Matching::UriAndCallId, "sip:a@h;line=1", "c1", true),
             (Matching::UriAndCallId, "sip:a@h;line=1", "c2", false),
             (parameter.clone(), "sip:b@elsewhere;line=1", "c2", true),
             (parameter.clone(), "sip:a@h;line=2", "c1", false),
-            (parameter, "sip:a@h", "c1", false),
+            (parameter, "sip:a@h", "c1", true),
         ] {
             let (one, two) = (known("sip:a@h;line=1", "c1", 5, NOW), known(uri, call_id, 6, NOW));
             assert_eq!(matching.is_same(&one, &two), same, "{matching:?} {uri} {call_id}");
@@ -401,14 +454,18 @@ mod tests {
         let new = [wanted("sip:d", 60)];
         assert_eq!(run(3, false, &new), Err(Refusal::TooManyContacts));
         assert_eq!(run(4, false, &new), Ok(vec![(Change::Inserted, "sip:d".into())]));
-        let oldest = vec![(Change::Inserted, "sip:d".into()), (Change::Deleted, "sip:b".into())];
-        assert_eq!(run(3, true, &new), Ok(oldest));
+        let last = vec![(Change::Inserted, "sip:d".into()), (Change::Deleted, "sip:c".into())];
+        assert_eq!(run(3, true, &new), Ok(last));
         // A swap takes no room, and a refresh above the limit is no new contact.
         assert!(run(3, false, &[wanted("sip:a", 0), wanted("sip:d", 60)]).is_ok());
         assert!(run(1, false, &[wanted("sip:a", 60)]).is_ok());
-        // Not even force makes room for more than the limit.
+        // By force, what the request names last stays.
         let many = [wanted("sip:d", 60), wanted("sip:e", 60)];
-        assert_eq!(run(1, true, &many), Err(Refusal::TooManyContacts));
+        assert_eq!(run(1, false, &many), Err(Refusal::TooManyContacts));
+        let mut bindings = Bindings::new([], Order::Preference);
+        let one = Rules { max_contacts: 1, force: true, ..rules() };
+        assert_eq!(apply(&mut bindings, &registration("c4", 1, &many), &one), Ok(()));
+        assert_eq!(bindings.contacts().iter().map(|c| c.uri).collect::<Vec<_>>(), [b"sip:e"]);
         let uris: Vec<String> = (0..=CONTACT_LIMIT).map(|n| format!("sip:{n}")).collect();
         let flood: Vec<_> = uris.iter().map(|uri| wanted(uri, 60)).collect();
         let mut bindings = Bindings::new([], Order::Preference);

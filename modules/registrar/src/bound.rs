@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use tocsin_script::{Bound, Bytes, Index, Value};
+use tocsin_script::{Bound, Bytes, Index, Outcome, Resume, Value};
 use tocsin_server::Context;
-use tocsin_sip::{Method, UriRef, host_address};
+use tocsin_sip::{Method, Scheme, Transport, UriRef, host_address};
 
 use super::State;
 use super::aor::{Aor, aor_of};
 use super::lookup::first_hop;
-use tocsin_usrloc::{Contact, Locations};
+use tocsin_usrloc::{Contact, Locations, same_uri};
 
 /// Values of an AVP that are looked at.
 const VALUES: i64 = 1024;
@@ -50,26 +50,46 @@ pub(super) fn has_this_contact(
         return false;
     }
     has_contact(cx, domain, uri, |known| {
-        contact.as_ref().is_none_or(|uri| **uri == *known.uri)
+        contact.as_ref().is_none_or(|uri| same_uri(uri, known.uri))
             && call_id.is_none_or(|id| **id == *known.call_id)
     })
 }
 
-/// `is_ip_registered()`: whether a contact was registered from one of the addresses in a variable.
+/// `is_ip_registered()`: whether a contact was registered from one of the addresses in a variable, at the port that
+/// `ports` holds at the same place.
 pub(super) fn has_address(
     cx: &mut Context,
     domain: usize,
     uri: Option<&Bytes>,
     addresses: &Bound<Context>,
+    ports: Option<&Bound<Context>>,
 ) -> bool {
-    let several = if addresses.name() == "avp" { VALUES } else { 1 };
-    let values =
-        (0..several).map(|at| addresses.read_at(cx, Index::Nth(at))).map_while(|value| value.to_bytes());
-    let wanted: Vec<Bytes> = values.collect();
+    let hosts: Vec<Bytes> = values(cx, addresses).map_while(|value| value.to_bytes()).collect();
+    // A port that is missing or no number is none that a contact could have.
+    let ports: Option<Vec<i64>> = ports
+        .map(|ports| values(cx, ports).take(hosts.len()).map(|port| port.to_int().unwrap_or(-1)).collect());
     has_contact(cx, domain, uri, |contact| {
         let from = if contact.received.is_empty() { contact.uri } else { contact.received };
-        wanted.iter().any(|host| is_at(from, host))
+        hosts.iter().enumerate().any(|(at, host)| match &ports {
+            None => is_at(from, host),
+            Some(ports) => {
+                ports.get(at).is_some_and(|port| is_at(from, host) && port_of(from) == Some(*port))
+            }
+        })
     })
+}
+
+/// The values of a variable, the newest first; one only if it is no AVP.
+fn values<'a>(cx: &'a mut Context, variable: &'a Bound<Context>) -> impl Iterator<Item = Value> + 'a {
+    let several = if variable.name() == "avp" { VALUES } else { 1 };
+    (0..several).map(|at| variable.read_at(cx, Index::Nth(at)))
+}
+
+/// The port that a URI leads to.
+fn port_of(uri: &[u8]) -> Option<i64> {
+    let uri = UriRef::parse(uri).ok()?;
+    let secure = uri.scheme() == Scheme::Sips || matches!(uri.transport(), Some(Transport::Tls));
+    Some(uri.port().unwrap_or(if secure { 5061 } else { 5060 }).into())
 }
 
 /// Which contacts `remove()` is to remove; all of what is given must hold.
@@ -83,7 +103,7 @@ pub(super) struct Doomed {
     pub(super) instance: Option<Bytes>,
 }
 
-/// `remove()`: whether anything was removed.
+/// `remove()`: whether the contacts are gone, also when there were none.
 pub(super) fn remove(cx: &Context, domain: usize, uri: &Bytes, doomed: &Doomed) -> bool {
     let server = cx.server();
     let (state, locations) = (server.state::<State>(), server.state::<Locations>());
@@ -92,7 +112,7 @@ pub(super) fn remove(cx: &Context, domain: usize, uri: &Bytes, doomed: &Doomed) 
         bindings.remove_where(|contact| doomed.includes(contact))
     });
     match removed {
-        Ok(count) => count > 0,
+        Ok(_) => true,
         Err(cause) => {
             tracing::error!("remove: {}: {cause}", uri.lossy());
             false
@@ -100,9 +120,39 @@ pub(super) fn remove(cx: &Context, domain: usize, uri: &Bytes, doomed: &Doomed) 
     }
 }
 
+/// `remove_ip_port()`: removes the contacts at this address, of one AOR or of all.
+pub(super) fn remove_at(
+    cx: &Context,
+    domain: usize,
+    uri: Option<&Bytes>,
+    host: Bytes,
+    port: i64,
+) -> Outcome<Context> {
+    let server = cx.server();
+    let (state, locations) = (server.state::<State>(), server.state::<Locations>());
+    let is_there = move |contact: &Contact<'_>| {
+        let hop = next_hop(contact);
+        is_at(&hop, &host) && port_of(&hop) == Some(port)
+    };
+    let domain = state.domains[domain];
+    let Some(uri) = uri else {
+        return Outcome::Wait(Box::pin(async move {
+            locations.remove_where(server, domain, is_there).await;
+            let rest: Resume<Context> = Box::new(|_| Outcome::TRUE);
+            rest
+        }));
+    };
+    let Some(aor) = aor(cx, Some(uri)) else { return Outcome::FALSE };
+    let removed = locations.change(server, domain, &aor, |bindings| bindings.remove_where(&is_there));
+    if let Err(cause) = &removed {
+        tracing::error!("remove_ip_port: {}: {cause}", uri.lossy());
+    }
+    removed.is_ok().into()
+}
+
 impl Doomed {
     fn includes(&self, contact: &Contact<'_>) -> bool {
-        self.uri.as_ref().is_none_or(|uri| **uri == *contact.uri)
+        self.uri.as_ref().is_none_or(|uri| same_uri(uri, contact.uri))
             && self.instance.as_ref().is_none_or(|urn| **urn == *contact.instance)
             && self.next_hop.as_ref().is_none_or(|host| is_at(&next_hop(contact), host))
     }

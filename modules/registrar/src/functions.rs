@@ -7,7 +7,7 @@ use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, 
 use tocsin_server::Context;
 use tocsin_server::core::as_text;
 
-use super::bound::{Doomed, has_address, has_contact, has_this_contact, remove};
+use super::bound::{Doomed, has_address, has_contact, has_this_contact, remove, remove_at};
 use super::flags::{LookupFlags, SaveFlags};
 use super::lookup::{FAILED, lookup};
 use super::save::save;
@@ -30,7 +30,12 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
         &[must("domain"), must("aor"), may("contact"), may("next_hop"), may("sip_instance")];
     const REGISTERED: &[Param] = &[must("domain"), may("aor")];
     const CONTACT: &[Param] = &[must("domain"), may("aor"), may("contact"), may("callid")];
-    const ADDRESS: &[Param] = &[must("domain"), may("aor"), Param::required("ip", ParamKind::Variable)];
+    const ADDRESS: &[Param] = &[
+        must("domain"),
+        may("aor"),
+        Param::required("ip", ParamKind::Variable),
+        Param::optional("port", ParamKind::Variable),
+    ];
     let registrations = Routes::REQUEST | Routes::REPLY;
     let questions = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::REPLY | Routes::LOCAL;
     vec![
@@ -65,9 +70,10 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
             remove(cx, domain, &aor, &Doomed { uri, next_hop, instance })
         })
         .doc(
-            "Removes contacts of an AOR: all, or those with this URI, next hop or SIP instance. 1: some were \
-             removed; -1: none was.",
+            "Removes contacts of an AOR: all, or those with this URI, next hop or SIP instance. 1: they are \
+             gone, also if there were none; -1: `aor` is no address of record, or there is no room.",
         ),
+        address_removal(domains),
         simple("is_registered", REGISTERED, questions, domains, |cx, domain, arguments| {
             has_contact(cx, domain, given(&arguments[1]).as_ref(), |_| true)
         })
@@ -88,17 +94,37 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
 fn address_question(params: &'static [Param], routes: Routes, domains: &Domains) -> Function<Context> {
     let domains = domains.clone();
     Function::new("is_ip_registered", params, routes, move |site| {
-        let domain = domain(site, &domains)?;
+        let domain = domain(site, 0, &domains)?;
         let addresses =
             site.variable(2).ok_or_else(|| ArgError::at(2, "a variable with addresses is needed"))?;
+        let ports = site.variable(3);
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses).into()
+            has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses, ports.as_deref()).into()
         });
         Ok(call)
     })
     .doc(
-        "Tells whether an AOR has a contact at one of the IP addresses that the variable `ip` holds. \
-         1: it has; -1: it has none.",
+        "Tells whether an AOR has a contact at one of the IP addresses that the variable `ip` holds, and at the \
+         port that `port` holds at the same place. 1: it has; -1: it has none.",
+    )
+}
+
+fn address_removal(domains: &Domains) -> Function<Context> {
+    const PARAMS: &[Param] =
+        &[must("ip"), Param::required("port", ParamKind::Int), must("domain"), may("aor")];
+    let domains = domains.clone();
+    Function::new("remove_ip_port", PARAMS, Routes::ANY, move |site| {
+        let domain = domain(site, 2, &domains)?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let (host, port) = (as_text(&arguments[0]).unwrap_or_default(), arguments[1].to_int());
+            let Some(port) = port.filter(|_| !host.is_empty()) else { return Outcome::FALSE };
+            remove_at(cx, domain, given(&arguments[3]).as_ref(), host, port)
+        });
+        Ok(call)
+    })
+    .doc(
+        "Removes the contacts whose next hop is at this IP address and port: those of `aor`, or of all AORs of the \
+         domain. 1: they are gone, also if there were none; -1: `aor` is no address of record, or there is no room.",
     )
 }
 
@@ -112,7 +138,7 @@ fn simple(
 ) -> Function<Context> {
     let domains = domains.clone();
     Function::new(name, params, routes, move |site| {
-        let domain = domain(site, &domains)?;
+        let domain = domain(site, 0, &domains)?;
         let call: Call<Context> = Rc::new(move |cx, arguments| act(cx, domain, arguments).into());
         Ok(call)
     })
@@ -130,7 +156,7 @@ fn with_flags<F: 'static>(
 ) -> Function<Context> {
     let domains = domains.clone();
     Function::new(name, params, routes, move |site| {
-        let domain = domain(site, &domains)?;
+        let domain = domain(site, 0, &domains)?;
         let constant =
             if site.is_absent(1) { Some(&b""[..]) } else { site.constant_str(1).map(Bytes::as_slice) };
         let known = constant.map(parse).transpose().map_err(|problem| ArgError::at(1, problem))?;
@@ -148,10 +174,10 @@ fn with_flags<F: 'static>(
     })
 }
 
-/// The place of the first argument among the domains of the script.
-fn domain(site: &Site<'_, Context>, domains: &Domains) -> Result<usize, ArgError> {
-    let name = site.constant_str(0).filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| ArgError::at(0, "the domain is a constant, such as \"location\""))?;
+/// The place of the argument `at` among the domains of the script.
+fn domain(site: &Site<'_, Context>, at: usize, domains: &Domains) -> Result<usize, ArgError> {
+    let name = site.constant_str(at).filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| ArgError::at(at, "the domain is a constant, such as \"location\""))?;
     let mut domains = domains.borrow_mut();
     Ok(domains.iter().position(|known| known == name).unwrap_or_else(|| {
         domains.push(name.clone());

@@ -12,6 +12,7 @@ mod bound;
 mod flags;
 mod flow;
 mod functions;
+mod gruu;
 mod lookup;
 mod parameters;
 mod refusal;

@@ -8,9 +8,9 @@ use tocsin_server::time::unix_seconds;
 use tocsin_sip::{Limits, NameAddrRef, Values};
 
 use super::State;
-use super::answer::bare_urn;
-use super::aor::{aor_of, instance_of};
+use super::aor::{Aor, aor_of};
 use super::flags::LookupFlags;
+use super::gruu::{Gruu, bare_urn};
 use tocsin_usrloc::{ALL_METHODS, Contact, Locations, method_bit};
 
 /// Return codes of the manual.
@@ -55,18 +55,25 @@ fn find(
 ) -> i64 {
     let state = cx.server().state::<State>();
     let locations = cx.server().state::<Locations>();
-    let aor = match aor_of(uri, locations.settings().use_domain, &state.settings) {
+    let gruu = state.settings.gruu.as_ref().and_then(|mint| mint.read(uri));
+    let aor = match &gruu {
+        Some(Gruu::Foreign) => return NO_CONTACT,
+        Some(Gruu::Temporary(device)) => Ok(Aor::from_slice(&device.aor)),
+        _ => aor_of(uri, locations.settings().use_domain, &state.settings),
+    };
+    let aor = match aor {
         Ok(aor) => aor,
         Err(cause) => {
             tracing::error!("lookup: `{}`: {cause}", uri.escape_ascii());
             return FAILED;
         }
     };
-    let instance = if state.settings.gruu { instance_of(uri) } else { None };
+    let hash = |call_id: &[u8]| cx.server().keyed_hash(&[call_id]);
     let draft = locations.open(state.domains[domain], &aor);
     let (now, method) = (unix_seconds(), method_bit(cx.message.method_text()));
     let alive = draft.contacts().filter(|contact| !contact.is_expired(now));
-    match choose(alive, flags, method, instance.as_deref()) {
+    let meant = alive.filter(|contact| is_meant(contact, gruu.as_ref(), hash));
+    match choose(meant, flags, method) {
         Ok(chosen) => {
             found.extend(chosen.iter().map(|contact| (target_of(contact), Bytes::new(contact.attr))));
             FOUND
@@ -75,16 +82,26 @@ fn find(
     }
 }
 
+/// Whether a GRUU means the device of this contact; without one, all are meant.
+fn is_meant(contact: &Contact<'_>, gruu: Option<&Gruu>, hash: impl Fn(&[u8]) -> u64) -> bool {
+    match gruu {
+        None => true,
+        Some(Gruu::Public(urn)) => bare_urn(contact.instance) == urn.as_slice(),
+        Some(Gruu::Temporary(device)) => {
+            contact.instance == device.instance && hash(contact.call_id) == device.call_id
+        }
+        Some(Gruu::Foreign) => false,
+    }
+}
+
 /// The contacts that the flags let through, in the order in which they are tried; or the code that tells why none is.
 fn choose<'a>(
     contacts: impl Iterator<Item = Contact<'a>>,
     flags: &LookupFlags,
     method: u32,
-    instance: Option<&[u8]>,
 ) -> Result<SmallVec<[Contact<'a>; 4]>, i64> {
     let mut lacks_method = false;
     let mut chosen: SmallVec<[Contact<'a>; 4]> = contacts
-        .filter(|contact| instance.is_none_or(|wanted| bare_urn(contact.instance) == wanted))
         .filter(|contact| flags.user_agent.as_ref().is_none_or(|matches| matches(contact.user_agent)))
         .filter(|contact| flags.max_latency.is_none_or(|most| contact.latency <= most))
         .filter(|contact| {
@@ -147,6 +164,7 @@ fn send_to(cx: &mut Context, flags: &LookupFlags, found: SmallVec<[Found; 4]>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gruu::Device;
     use super::*;
 
     fn contact(uri: &'static str, user_agent: &'static str, methods: u32, latency: u32) -> Contact<'static> {
@@ -155,34 +173,49 @@ mod tests {
 
     #[test]
     fn flags_choose_among_contacts() {
-        let instance = Contact { instance: b"<urn:uuid:1>", ..contact("d", "Phone", ALL_METHODS, 20) };
         let all = [
             contact("a", "Phone/1", 1, 30),
             contact("b", "Tablet", 1 | 256, 0),
             contact("c", "phone", ALL_METHODS, 10),
-            instance,
+            contact("d", "Phone", ALL_METHODS, 20),
         ];
         let invite = method_bit(b"INVITE");
         let message = method_bit(b"MESSAGE");
-        for (flags, method, instance, expected) in [
-            ("", message, None, Ok("abcd")),
-            ("method-filtering", message, None, Ok("bcd")),
-            ("method-filtering", 0, None, Ok("cd")),
-            ("ua-filtering=/Phone/", invite, None, Ok("ad")),
-            ("ua-filtering=/Phone/i", invite, None, Ok("acd")),
-            ("ua-filtering=/Phone\\/1/,method-filtering", message, None, Err(NO_SUCH_METHOD)),
-            ("ua-filtering=/nobody/", invite, None, Err(NO_CONTACT)),
-            ("max-ping-latency=20", invite, None, Ok("bcd")),
-            ("sort-by-latency", invite, None, Ok("bcda")),
-            ("", invite, Some(&b"urn:uuid:1"[..]), Ok("d")),
-            ("", invite, Some(b"urn:uuid:2"), Err(NO_CONTACT)),
+        for (flags, method, expected) in [
+            ("", message, Ok("abcd")),
+            ("method-filtering", message, Ok("bcd")),
+            ("method-filtering", 0, Ok("cd")),
+            ("ua-filtering=/Phone/", invite, Ok("ad")),
+            ("ua-filtering=/Phone/i", invite, Ok("acd")),
+            ("ua-filtering=/Phone\\/1/,method-filtering", message, Err(NO_SUCH_METHOD)),
+            ("ua-filtering=/nobody/", invite, Err(NO_CONTACT)),
+            ("max-ping-latency=20", invite, Ok("bcd")),
+            ("sort-by-latency", invite, Ok("bcda")),
         ] {
             let parsed = LookupFlags::parse(flags.as_bytes()).unwrap();
-            let chosen = choose(all.into_iter(), &parsed, method, instance);
+            let chosen = choose(all.into_iter(), &parsed, method);
             let chosen = chosen.map(|list| list.iter().map(|c| char::from(c.uri[0])).collect::<String>());
             assert_eq!(chosen, expected.map(str::to_owned), "{flags}");
         }
-        assert_eq!(choose([].into_iter(), &LookupFlags::default(), invite, None).err(), Some(NO_CONTACT));
+        assert_eq!(choose([].into_iter(), &LookupFlags::default(), invite).err(), Some(NO_CONTACT));
+    }
+
+    #[test]
+    fn rfc5627_a_gruu_means_one_device_and_its_present_registration() {
+        let contact = Contact { instance: b"<urn:uuid:1>", call_id: b"abc", ..Contact::EMPTY };
+        let hash = |call_id: &[u8]| call_id.len() as u64;
+        let device = |instance: &[u8], call_id| Device { aor: vec![], instance: instance.to_vec(), call_id };
+        for (gruu, meant) in [
+            (None, true),
+            (Some(Gruu::Public(b"urn:uuid:1".to_vec())), true),
+            (Some(Gruu::Public(b"urn:uuid:2".to_vec())), false),
+            (Some(Gruu::Temporary(device(b"<urn:uuid:1>", 3))), true),
+            (Some(Gruu::Temporary(device(b"<urn:uuid:1>", 4))), false),
+            (Some(Gruu::Temporary(device(b"<urn:uuid:2>", 3))), false),
+            (Some(Gruu::Foreign), false),
+        ] {
+            assert_eq!(is_meant(&contact, gruu.as_ref(), hash), meant, "{gruu:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::flag_names::FlagNames;
 use tocsin_server::module::{Parameters, SetupError};
 
+use super::gruu::GruuMint;
+
 const NO_PUSH: &str = "this version sends no push notifications";
 
 const DEFAULT_EXPIRES: ModParam =
@@ -49,7 +51,22 @@ const MAX_CONTACTS: ModParam =
 const MAX_USERNAME_LEN: ModParam = natural("max_username_len", 64, "The longest user of an AOR.", "bytes");
 const MAX_DOMAIN_LEN: ModParam = natural("max_domain_len", 64, "The longest domain of an AOR.", "bytes");
 const MAX_AOR_LEN: ModParam = natural("max_aor_len", 256, "The longest AOR.", "bytes");
-const MAX_CONTACT_LEN: ModParam = natural("max_contact_len", 255, "The longest URI of a contact.", "bytes");
+const MAX_CONTACT_LEN: ModParam = natural("max_contact_len", 255, "The longest URI of a contact.", "bytes")
+    .without_effect("as in OpenSIPS 3.4.18, the size of a message is the only limit");
+const ALLOW_DUP_CSEQ: ModParam = ModParam::switch(
+    "allow_dup_cseq",
+    false,
+    "Whether a REGISTER with the Call-ID and CSeq of an earlier one counts as a newer one.",
+);
+const EXPIRES_MAX_DEVIATION: ModParam = ModParam::number(
+    "expires_max_deviation",
+    0,
+    "The most by which the lifetime of a contact is lengthened or shortened at random, so that devices that came together \
+     do not come together again; 0 is not at all.",
+)
+.within(-LONGEST_DEVIATION, LONGEST_DEVIATION, "seconds");
+/// A day: more has no use.
+const LONGEST_DEVIATION: i64 = 86_400;
 const RETRY_AFTER: ModParam = natural(
     "retry_after",
     0,
@@ -69,8 +86,8 @@ const MCONTACT_AVP: ModParam = avp(
 const ATTR_AVP: ModParam =
     avp("attr_avp", "The AVP, written as `$avp(name)`, with the text that save() attaches to a contact.");
 const GRUU_SECRET: ModParam =
-    ModParam::text("gruu_secret", "OpenSIPS", "The key that encrypts temporary GRUUs.")
-        .without_effect("temporary GRUUs are not given out");
+    ModParam::text("gruu_secret", "", "The secret that temporary GRUUs (RFC 5627) are encrypted with.")
+        .unset("a secret of its own for each run of the server");
 const DISABLE_GRUU: ModParam =
     ModParam::switch("disable_gruu", true, "Whether devices that ask for a GRUU (RFC 5627) get none.");
 const PN_ENABLE: ModParam = ModParam::switch(
@@ -102,6 +119,8 @@ pub(super) const NAMES: &[ModParam] = &[
     MAX_DOMAIN_LEN,
     MAX_AOR_LEN,
     MAX_CONTACT_LEN,
+    ALLOW_DUP_CSEQ,
+    EXPIRES_MAX_DEVIATION,
     RETRY_AFTER,
     SOCK_HDR_NAME,
     MCONTACT_AVP,
@@ -191,8 +210,10 @@ pub(super) struct Settings {
     pub(super) max_domain_len: usize,
     /// Bytes of an AOR.
     pub(super) max_aor_len: usize,
-    /// Bytes of a contact URI.
-    pub(super) max_contact_len: usize,
+    /// Whether a request with the CSeq of an earlier one is a newer one.
+    pub(super) allow_dup_cseq: bool,
+    /// The most by which a lifetime is changed at random, in seconds.
+    pub(super) max_deviation: u32,
     /// Seconds in Retry-After of 5xx; 0 is no such header field.
     pub(super) retry_after: u32,
     /// The header field with the socket that a registration arrived on elsewhere.
@@ -201,8 +222,8 @@ pub(super) struct Settings {
     pub(super) mcontact_avp: Option<Bytes>,
     /// The AVP with what the script attaches to a contact.
     pub(super) attr_avp: Option<Bytes>,
-    /// Whether devices are given a GRUU (RFC 5627).
-    pub(super) gruu: bool,
+    /// Makes and reads GRUUs (RFC 5627), if devices are given any.
+    pub(super) gruu: Option<GruuMint>,
 }
 
 impl Settings {
@@ -223,12 +244,13 @@ impl Settings {
             max_username_len: length(&MAX_USERNAME_LEN),
             max_domain_len: length(&MAX_DOMAIN_LEN),
             max_aor_len: length(&MAX_AOR_LEN),
-            max_contact_len: length(&MAX_CONTACT_LEN),
+            allow_dup_cseq: given.on(&ALLOW_DUP_CSEQ),
+            max_deviation: given.int(&EXPIRES_MAX_DEVIATION).unsigned_abs() as u32,
             retry_after: natural(&RETRY_AFTER),
             sock_hdr_name: given.last(&SOCK_HDR_NAME).and_then(Value::to_bytes),
             mcontact_avp: avp(&MCONTACT_AVP),
             attr_avp: avp(&ATTR_AVP),
-            gruu: !given.on(&DISABLE_GRUU),
+            gruu: (!given.on(&DISABLE_GRUU)).then(|| GruuMint::new(given.string(&GRUU_SECRET).as_bytes())),
         }
     }
 }
@@ -259,11 +281,8 @@ mod tests {
     fn defaults_are_those_of_the_manual() {
         let s = settings(&[]).unwrap();
         assert_eq!((s.default_expires, s.min_expires, s.max_expires, s.max_contacts), (3600, 60, 0, 0));
-        assert_eq!(
-            (s.max_username_len, s.max_domain_len, s.max_aor_len, s.max_contact_len),
-            (64, 64, 256, 255)
-        );
-        assert!(s.case_sensitive && !s.gruu);
+        assert_eq!((s.max_username_len, s.max_domain_len, s.max_aor_len), (64, 64, 256));
+        assert!(s.case_sensitive && s.gruu.is_none() && !s.allow_dup_cseq);
         assert_eq!((s.default_q, s.received_param.as_str(), s.retry_after), (-1, "received", 0));
     }
 

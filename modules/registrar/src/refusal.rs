@@ -7,35 +7,48 @@ use tocsin_usrloc::CommitError;
 /// Seconds after which a device may try again that was refused because shared memory is full.
 const FULL_RETRY_AFTER: u32 = 30;
 
-/// Why a registration is refused. The text is for the log.
+/// Why a registration is refused. The text stands in the log and in the P-Registrar-Error of the response; where OpenSIPS
+/// has one for the case, it is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
     /// To, Call-ID or CSeq is missing or cannot be read.
-    #[error("To, Call-ID or CSeq is missing or malformed")]
+    #[error("To, Call-ID or CSeq parse error")]
     Malformed,
-    /// The address of record is none, or too long.
-    #[error("the address of record cannot be used")]
+    /// The address of record is none.
+    #[error("Error while parsing AOR")]
     Aor,
-    /// A Contact or Expires cannot be read.
-    #[error("a Contact or Expires is malformed")]
+    /// The address of record, or a part of it, is too long.
+    #[error("Address Of Record too long")]
+    AorTooLong,
+    /// A Contact header field that cannot be read.
+    #[error("Contact parse error")]
     Contact,
-    /// A contact is longer than `max_contact_len`.
-    #[error("a contact is longer than max_contact_len")]
-    ContactTooLong,
-    /// `Contact: *` beside others, or with an Expires other than 0.
-    #[error("`Contact: *` is not alone, or without `Expires: 0`")]
+    /// A contact whose URI is none.
+    #[error("usrloc_contact_insert failed")]
+    ContactUri,
+    /// The preference of a contact is no number between 0 and 1.
+    #[error("Invalid q param in contact")]
+    Preference,
+    /// An Expires header field that cannot be read.
+    #[error("Expires parse error")]
+    Expires,
+    /// `Contact: *` with an Expires other than 0.
+    #[error("* used in contact and expires is not zero")]
     Star,
+    /// `Contact: *` beside others.
+    #[error("* used in contact beside other contacts")]
+    StarAmongOthers,
     /// A Path that cannot be read.
-    #[error("a Path is malformed")]
+    #[error("Path parse error")]
     Path,
     /// A Path from a device that does not know what that is.
-    #[error("a Path, but no support of it")]
+    #[error("No support for found Path indicated")]
     PathUnsupported,
     /// An older request than the one that made a binding.
-    #[error("the CSeq is not higher than that of an earlier request")]
+    #[error("Invalid CSeq number")]
     OldCSeq,
     /// More contacts than may be.
-    #[error("too many contacts for one address of record")]
+    #[error("Too many registered contacts")]
     TooManyContacts,
     /// There is no room for the bindings.
     #[error("{0}")]
@@ -46,18 +59,26 @@ impl Refusal {
     /// Status and reason of the response.
     pub(super) fn status(self) -> (u16, &'static str) {
         match self {
-            Self::Malformed => (400, "Missing or Malformed Header"),
-            Self::Aor => (400, "Bad Address of Record"),
-            Self::Contact => (400, "Bad Contact"),
-            Self::ContactTooLong => (400, "Contact Too Long"),
-            Self::Star => (400, "Bad Use of Contact *"),
-            Self::Path => (400, "Bad Path"),
             Self::PathUnsupported => (420, "Bad Extension"),
-            Self::OldCSeq => (400, "Invalid CSeq Number"),
-            Self::TooManyContacts => (503, "Too Many Contacts"),
             Self::NotCommitted(CommitError::TooLarge) => (413, "Request Entity Too Large"),
-            Self::NotCommitted(_) => (503, "Service Unavailable"),
+            Self::AorTooLong | Self::ContactUri => (500, "Server Internal Error"),
+            Self::TooManyContacts | Self::NotCommitted(_) => (503, "Service Unavailable"),
+            _ => (400, "Bad Request"),
         }
+    }
+
+    /// Whether the response lists the contacts that there are: the request was read that far.
+    pub(super) fn lists_contacts(self) -> bool {
+        !matches!(
+            self,
+            Self::Malformed
+                | Self::Aor
+                | Self::AorTooLong
+                | Self::Contact
+                | Self::Expires
+                | Self::Star
+                | Self::StarAmongOthers
+        )
     }
 
     /// What the value of Retry-After is, where `configured` is the module's; 0 is none.

@@ -12,7 +12,7 @@ use super::flags::{PathMode, SaveFlags};
 use super::flow::Flow;
 use super::parameters::Settings;
 use super::refusal::Refusal;
-use tocsin_usrloc::{ALL_METHODS, Contact, method_bit};
+use tocsin_usrloc::{ALL_METHODS, Contact, method_bit, same_uri};
 
 /// The User-Agent of devices that name none.
 const UNNAMED: &[u8] = b"n/a";
@@ -24,6 +24,8 @@ pub(super) struct Surroundings<'m> {
     pub(super) path: Vec<u8>,
     /// Whether the response tells them.
     pub(super) tells_path: bool,
+    /// The Path is kept, but the response is a refusal, as the device does not say that it knows it.
+    pub(super) refuses_path: bool,
     /// The URI of the address it came from, or empty.
     pub(super) received: Cow<'m, [u8]>,
     /// The User-Agent.
@@ -67,9 +69,7 @@ impl<'m> Surroundings<'m> {
             self.path.extend_from_slice(&unfold(hop.text()));
         }
         let is_known = message.lists_token(HeaderName::Supported, b"path");
-        if flags.path == PathMode::Strict && !is_known && !self.path.is_empty() {
-            return Err(Refusal::PathUnsupported);
-        }
+        self.refuses_path = flags.path == PathMode::Strict && !is_known && !self.path.is_empty();
         self.tells_path = flags.path != PathMode::Off && is_known && !self.path.is_empty();
         Ok(())
     }
@@ -108,9 +108,12 @@ pub(super) fn read<'a>(
         common,
         connection: &surroundings.flow.uri,
     };
+    let expires = message.expires().map_err(|_| Refusal::Expires)?;
     if message.contact_is_star() {
-        let alone = message.values(HeaderName::Contact).count() == 1;
-        if !alone || message.expires() != Ok(Some(0)) {
+        if message.values(HeaderName::Contact).count() != 1 {
+            return Err(Refusal::StarAmongOthers);
+        }
+        if expires != Some(0) {
             return Err(Refusal::Star);
         }
         registration.everything_off = true;
@@ -121,51 +124,52 @@ pub(super) fn read<'a>(
         if registration.contacts.len() == CONTACT_LIMIT {
             return Err(Refusal::TooManyContacts);
         }
-        if only.is_some_and(|only| only != contact.uri_text()) {
+        if only.is_some_and(|only| !same_uri(only, contact.uri_text())) {
             continue;
         }
-        let id = |uri: &[u8]| id(uri, call_id);
-        registration.contacts.push(wanted(&contact, message, &surroundings.flow, settings, flags, id)?);
+        let id = id(contact.uri_text(), call_id);
+        let usual = contact.expires().ok().flatten().or(expires).unwrap_or(settings.default_expires);
+        let random = id ^ u64::from(cseq) ^ now;
+        let seconds = lifetime(usual, settings, flags, random);
+        registration.contacts.push(Wanted {
+            seconds,
+            id,
+            ..wanted(&contact, common.methods, &surroundings.flow, settings)?
+        });
     }
     Ok(registration)
 }
 
+/// What a contact says of itself; `allowed` are the methods that its device names in Allow.
 fn wanted<'a>(
     contact: &NameAddrRef<'a>,
-    message: &Message,
+    allowed: u32,
     flow: &Flow,
     settings: &Settings,
-    flags: &SaveFlags,
-    id: impl Fn(&[u8]) -> u64,
 ) -> Result<Wanted<'a>, Refusal> {
-    let parsed = contact.uri().map_err(|_| Refusal::Contact)?;
-    let uri = parsed.text();
-    if uri.len() > settings.max_contact_len {
-        return Err(Refusal::ContactTooLong);
-    }
-    let q = contact.q().map_err(|_| Refusal::Contact)?;
+    let q = contact.q().map_err(|_| Refusal::Preference)?;
+    let parsed = contact.uri().map_err(|_| Refusal::ContactUri)?;
     // Told again in responses: nothing may be in it that ends a line or a quoted string.
     let is_plain = |urn: &&[u8]| urn.iter().all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\');
     let instance = contact.instance().filter(is_plain).unwrap_or_default();
     let reg_id = contact.reg_id().ok().flatten().unwrap_or_default();
     let is_flow = flow.outbound && reg_id > 0 && !instance.is_empty();
     Ok(Wanted {
-        uri,
-        seconds: lifetime(contact, message, settings, flags),
+        uri: parsed.text(),
+        seconds: 0,
         q: q.map_or(settings.default_q, i32::from),
         instance,
         reg_id,
-        id: id(uri),
+        methods: contact.param(b"methods").and_then(|param| param.value).map_or(allowed, methods_in),
+        id: 0,
         is_flow,
         by_connection: flow.reaches(&parsed, is_flow),
     })
 }
 
-/// Seconds that a contact is to live: what it says, or what the message says, or the default; within the bounds. What
-/// cannot be read counts as not said (RFC 3261 section 10.2.1.1).
-fn lifetime(contact: &NameAddrRef<'_>, message: &Message, settings: &Settings, flags: &SaveFlags) -> u32 {
-    let own = contact.expires().ok().flatten();
-    let wanted = own.or_else(|| message.expires().ok().flatten()).unwrap_or(settings.default_expires);
+/// Seconds that a contact is to live which wants `wanted`: within the bounds, and changed by up to
+/// `expires_max_deviation` at random.
+fn lifetime(wanted: u32, settings: &Settings, flags: &SaveFlags, random: u64) -> u32 {
     if wanted == 0 {
         return 0;
     }
@@ -174,7 +178,19 @@ fn lifetime(contact: &NameAddrRef<'_>, message: &Message, settings: &Settings, f
         0 => u32::MAX,
         most => most,
     };
-    wanted.max(least).min(most)
+    let granted = wanted.max(least).min(most);
+    if settings.max_deviation == 0 {
+        return granted;
+    }
+    let deviation = random % (u64::from(settings.max_deviation) * 2 + 1);
+    let shifted = (u64::from(granted) + deviation).saturating_sub(settings.max_deviation.into());
+    shifted.clamp(1, u32::MAX.into()) as u32
+}
+
+/// The methods in the `methods` parameter of a contact: names with commas between them, in quotes.
+fn methods_in(value: &[u8]) -> u32 {
+    let list = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    list.split(|&byte| byte == b',').fold(0, |mask, name| mask | method_bit(name.trim_ascii()))
 }
 
 /// The methods in Allow; all if there is none.
@@ -233,13 +249,34 @@ mod tests {
             ("Contact: <sip:a@h>;expires=5\r\n", "min-expires=0", &settings(), 5),
             ("Contact: <sip:a@h>\r\nExpires: 99999999999999\r\n", "", &settings(), u32::MAX),
             ("Contact: <sip:a@h>;expires=never\r\n", "", &settings(), 3600),
-            ("Contact: <sip:a@h>\r\nExpires: never\r\n", "", &settings(), 3600),
             ("Contact: <sip:a@h>\r\n", "", &narrow, 600),
             ("Contact: <sip:a@h>\r\n", "max-expires=90", &narrow, 90),
             ("Contact: <sip:a@h>\r\n", "max-expires=0", &narrow, 3600),
         ] {
             assert_eq!(lifetimes(headers, flags, settings), [seconds], "{headers} {flags}");
         }
+    }
+
+    #[test]
+    fn lifetimes_are_spread() {
+        let spread = Settings { max_deviation: 100, ..settings() };
+        let seconds = |uri: usize| lifetime(1800, &spread, &SaveFlags::default(), uri as u64);
+        assert!((0..1000).all(|n| (1700..=1900).contains(&seconds(n))));
+        assert_eq!(((0..201).map(seconds).min(), (0..201).map(seconds).max()), (Some(1700), Some(1900)));
+        assert_eq!(lifetime(0, &spread, &SaveFlags::default(), 5), 0);
+        let wide = Settings { max_deviation: 86_400, ..settings() };
+        assert!((0..1000).all(|n| lifetime(60, &wide, &SaveFlags::default(), n) > 0));
+    }
+
+    #[test]
+    fn a_contact_names_its_methods() {
+        let methods = |headers: &str| {
+            reading(headers, "", &settings(), |r, _| r.contacts.iter().map(|c| c.methods).collect::<Vec<_>>())
+        };
+        let headers =
+            "Contact: <sip:a@h>;methods=\"MESSAGE, OPTIONS\", <sip:b@h>;methods=INVITE, <sip:c@h>\r\n";
+        assert_eq!(methods(headers), Ok(vec![288, 1, ALL_METHODS]));
+        assert_eq!(methods(&format!("{headers}Allow: BYE\r\n")), Ok(vec![288, 1, 8]));
     }
 
     #[test]
@@ -266,16 +303,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_registered() {
-        let long = format!("Contact: <sip:{}@h>\r\n", "a".repeat(300));
         for (headers, refusal) in [
             ("Contact: <sip:a@h\r\n", Refusal::Contact),
-            ("Contact: <sip:a@h>;q=7\r\n", Refusal::Contact),
-            ("Contact: <sip:a@h>, <nonsense>\r\n", Refusal::Contact),
-            (long.as_str(), Refusal::ContactTooLong),
+            ("Contact: <sip:a@h>;q=7\r\n", Refusal::Preference),
+            ("Contact: <sip:a@h>, <nonsense>\r\n", Refusal::ContactUri),
+            ("Contact: <sip:a@h>\r\nExpires: soon\r\n", Refusal::Expires),
+            ("Contact: <sip:a@h>;expires=60\r\nExpires: soon\r\n", Refusal::Expires),
             ("Contact: *\r\n", Refusal::Star),
             ("Contact: *\r\nExpires: 60\r\n", Refusal::Star),
-            ("Contact: *, <sip:a@h>\r\nExpires: 0\r\n", Refusal::Star),
-            ("Contact: *\r\nContact: *\r\nExpires: 0\r\n", Refusal::Star),
+            ("Contact: *, <sip:a@h>\r\nExpires: 0\r\n", Refusal::StarAmongOthers),
+            ("Contact: *\r\nContact: *\r\nExpires: 0\r\n", Refusal::StarAmongOthers),
         ] {
             assert_eq!(reading(headers, "", &settings(), |_, _| ()), Err(refusal), "{headers}");
         }
@@ -310,7 +347,7 @@ mod tests {
             (path, "", Ok(("", false))),
             (path, "path-off", Ok((joined, false))),
             (path, "path-lazy", Ok((joined, false))),
-            (path, "path-strict", Err(Refusal::PathUnsupported)),
+            (path, "path-strict", Ok((joined, false))),
             (&known, "path-off", Ok((joined, false))),
             (&known, "path-lazy", Ok((joined, true))),
             (&known, "path-strict", Ok((joined, true))),
@@ -321,6 +358,10 @@ mod tests {
                 (String::from_utf8_lossy(r.common.path).into_owned(), s.tells_path)
             });
             assert_eq!(kept, expected.map(|(path, told)| (path.to_owned(), told)), "{flags}");
+        }
+        for (headers, refused) in [(path, true), (&known, false)] {
+            let strict = reading(headers, "path-strict", &settings(), |_, s| s.refuses_path);
+            assert_eq!(strict, Ok(refused), "{headers}");
         }
         let received =
             reading(path, "path-off,path-received", &settings(), |r, _| r.common.received.to_vec());

@@ -1,20 +1,20 @@
 //! `save()`: a registration is read, applied to the bindings of its AOR, and answered.
 
 use tocsin_script::{Bytes, Value};
-use tocsin_server::sockets::Listener;
+use tocsin_server::sockets::{Listener, host_port};
 use tocsin_server::time::unix_seconds;
 use tocsin_server::{Context, Server};
 use tocsin_sip::{HeaderName, UriRef};
 
 use super::State;
-use super::answer::{gruu_base, refusal_lines, write_contacts, write_line};
-use super::aor::aor_of;
+use super::answer::{Extras, GruuBase, gruu_parts, write_contacts, write_line, write_refusal};
+use super::aor::{Aor, BadAor, aor_of};
 use super::apply::{Matching, Registration, Rules, apply};
 use super::flags::SaveFlags;
 use super::flow::{Flow, keep_connection};
 use super::refusal::Refusal;
 use super::request::{Surroundings, read};
-use tocsin_usrloc::{Bindings, Locations, until_settled};
+use tocsin_usrloc::{Bindings, Locations, same_uri, until_settled};
 
 /// Saves what the message of `cx` registers, and answers it. `aor` is the URI of an AOR other than that of To.
 pub(super) fn save(
@@ -34,20 +34,31 @@ pub(super) fn save(
             if saved.seconds > 0 && cx.flags & state.persistent_flag != 0 {
                 keep_connection(cx, saved.seconds);
             }
-            !answers || answer(cx, 200, b"OK", &saved.lines)
+            match saved.complaint {
+                Some(refusal) if answers => refuse(cx, state, refusal, saved.lines),
+                None if answers => answer(cx, 200, b"OK", &saved.lines),
+                _ => true,
+            }
         }
         Err(refusal) => {
             server.statistics.add(state.rejected, 1);
             tracing::info!("registration from {} refused: {refusal}", cx.received.source);
             if answers {
-                let path = cx.message.header(HeaderName::Path).map(tocsin_sip::unfold).unwrap_or_default();
-                let lines = refusal_lines(refusal, &path, &state.settings);
-                let (status, reason) = refusal.status();
-                answer(cx, status, reason.as_bytes(), &lines);
+                let known =
+                    if refusal.lists_contacts() { contact_lines(cx, state, domain, aor) } else { None };
+                refuse(cx, state, refusal, known.unwrap_or_default());
             }
             false
         }
     }
+}
+
+/// Answers with an error and these header lines beside its own.
+fn refuse(cx: &mut Context, state: &State, refusal: Refusal, mut lines: Vec<u8>) -> bool {
+    let path = cx.message.header(HeaderName::Path).map(tocsin_sip::unfold).unwrap_or_default();
+    write_refusal(refusal, &path, &state.settings, &mut lines);
+    let (status, reason) = refusal.status();
+    answer(cx, status, reason.as_bytes(), &lines)
 }
 
 /// Answers with these header lines beside those that the script has asked for.
@@ -65,6 +76,36 @@ struct Saved {
     lines: Vec<u8>,
     /// How long its longest contact lives, in seconds; 0 when it has none.
     seconds: u32,
+    /// It is stored, and yet answered with an error.
+    complaint: Option<Refusal>,
+}
+
+/// The URI of the address of record that a registration is about: `aor`, or that of To.
+fn target<'a>(cx: &'a Context, aor: Option<&'a Bytes>) -> Result<&'a [u8], Refusal> {
+    match aor {
+        Some(uri) => Ok(uri),
+        None => Ok(cx.message.to().map_err(|_| Refusal::Malformed)?.uri_text()),
+    }
+}
+
+/// The address of record of that URI.
+fn key_of(target: &[u8], state: &State, locations: &Locations) -> Result<Aor, Refusal> {
+    aor_of(target, locations.settings().use_domain, &state.settings).map_err(|cause| match cause {
+        BadAor::TooLong => Refusal::AorTooLong,
+        _ => Refusal::Aor,
+    })
+}
+
+/// The Contact header line of a refusal: the contacts that there are.
+fn contact_lines(cx: &Context, state: &State, domain: usize, aor: Option<&Bytes>) -> Option<Vec<u8>> {
+    let locations = cx.server().state::<Locations>();
+    let key = key_of(target(cx, aor).ok()?, state, locations).ok()?;
+    let draft = locations.open(state.domains[domain], &key);
+    let mut lines = Vec::new();
+    let known = locations.bindings(&draft);
+    let contacts = known.contacts().iter();
+    write_contacts(contacts, &state.settings, Extras::default(), unix_seconds(), &mut lines);
+    Some(lines)
 }
 
 /// Changes the bindings.
@@ -78,11 +119,8 @@ fn register(
 ) -> Result<Saved, Refusal> {
     let (server, now) = (cx.server(), unix_seconds());
     let locations = server.state::<Locations>();
-    let target = match aor {
-        Some(uri) => uri,
-        None => cx.message.to().map_err(|_| Refusal::Malformed)?.uri_text(),
-    };
-    let key = aor_of(target, locations.settings().use_domain, &state.settings).map_err(|_| Refusal::Aor)?;
+    let target = target(cx, aor)?;
+    let key = key_of(target, state, locations)?;
     let surroundings = surroundings(cx, state, flags, tag)?;
     // In a reply, the contact that was sent on is the one that the answer is about.
     let sent_on =
@@ -90,26 +128,27 @@ fn register(
     let id = |uri: &[u8], call_id: &[u8]| server.keyed_hash(&[&key, uri, call_id]);
     let registration = read(&cx.message, &surroundings, &state.settings, flags, sent_on.as_deref(), now, id)?;
     let rules = rules(state, locations, flags);
-    let gruu = (state.settings.gruu && cx.message.lists_token(HeaderName::Supported, b"gruu"))
-        .then(|| gruu_base(target))
-        .flatten();
+    let hash = |call_id: &[u8]| server.keyed_hash(&[call_id]);
+    let (host, port) = &server.network.sockets.listener(cx.received.socket).advertised;
+    let host = host_port(host, *port);
+    let gruu =
+        state.settings.gruu.as_ref().filter(|_| cx.message.lists_token(HeaderName::Supported, b"gruu"));
+    let gruu = gruu.and_then(|mint| {
+        let (user, domain) = gruu_parts(target, locations.settings().use_domain)?;
+        let host = domain.unwrap_or(host.as_bytes());
+        Some(GruuBase { mint, aor: &key, user, host, hash: &hash })
+    });
+    let extras = Extras { gruu, outbound: surroundings.flow.outbound };
     let told = |bindings: &Bindings<'_>| {
-        let is_asked_for =
-            |uri: &[u8]| !flags.only_request || registration.contacts.iter().any(|w| w.uri == uri);
+        let is_asked_for = |uri: &[u8]| {
+            !flags.only_request || registration.contacts.iter().any(|wanted| same_uri(wanted.uri, uri))
+        };
         let contacts = bindings.contacts().iter().filter(|contact| is_asked_for(contact.uri));
         let mut lines = Vec::new();
-        write_contacts(contacts, &state.settings, gruu.as_deref(), now, &mut lines);
-        if surroundings.tells_path {
-            write_line(b"Path", &surroundings.path, &mut lines);
-        }
+        write_contacts(contacts, &state.settings, extras, now, &mut lines);
+        write_surroundings(&surroundings, &registration, server, &mut lines);
         let seconds = registration.contacts.iter().map(|wanted| wanted.seconds).max().unwrap_or(0);
-        if registration.contacts.iter().any(|wanted| wanted.is_flow && wanted.seconds > 0) {
-            write_line(b"Require", b"outbound", &mut lines);
-            if let Some(timer) = surroundings.flow.timer(server.settings.tcp.lifetime) {
-                write_line(b"Flow-Timer", timer.to_string().as_bytes(), &mut lines);
-            }
-        }
-        Saved { lines, seconds }
+        Saved { lines, seconds, complaint: surroundings.refuses_path.then_some(Refusal::PathUnsupported) }
     };
     let settled = until_settled(|| {
         let draft = locations.open(state.domains[domain], &key);
@@ -126,6 +165,24 @@ fn register(
     settled.map_err(Refusal::NotCommitted)?
 }
 
+/// What a response says of the way by which a registration came.
+fn write_surroundings(
+    surroundings: &Surroundings<'_>,
+    registration: &Registration<'_>,
+    server: &Server,
+    lines: &mut Vec<u8>,
+) {
+    if surroundings.tells_path {
+        write_line(b"Path", &surroundings.path, lines);
+    }
+    if registration.contacts.iter().any(|wanted| wanted.is_flow && wanted.seconds > 0) {
+        write_line(b"Require", b"outbound", lines);
+        if let Some(timer) = surroundings.flow.timer(server.settings.tcp.lifetime) {
+            write_line(b"Flow-Timer", timer.to_string().as_bytes(), lines);
+        }
+    }
+}
+
 /// A registration without contacts asks for those that there are (RFC 3261 section 10.2.3).
 fn is_question(registration: &Registration<'_>) -> bool {
     !registration.everything_off && registration.contacts.is_empty()
@@ -137,6 +194,7 @@ fn rules(state: &State, locations: &Locations, flags: &SaveFlags) -> Rules {
     Rules {
         matching: flags.matching.clone().unwrap_or(usual),
         cseq_delay: locations.settings().cseq_delay,
+        allow_dup_cseq: state.settings.allow_dup_cseq,
         max_contacts: flags.max_contacts.unwrap_or(state.settings.max_contacts),
         force: flags.force,
     }

@@ -7,20 +7,25 @@ use tocsin_server::commands::list_room;
 use tocsin_server::time::unix_seconds;
 use tocsin_sip::{NameAddr, UriRef};
 
-use super::contact::{Contact, PERMANENT};
+use super::contact::{Contact, PERMANENT, same_uri};
 use super::table::{CommitError, Draft};
 use super::{DomainId, Locations, until_settled};
 
-/// The Call-ID of contacts that a management client added.
-const ADDED_CALL_ID: &[u8] = b"added-by-management";
-/// The User-Agent of such contacts.
-const ADDED_USER_AGENT: &[u8] = b"Tocsin Management Interface";
+/// The Call-ID of contacts that a management client added, by which others know them: that of OpenSIPS.
+const ADDED_CALL_ID: &[u8] = b"dfjrewr12386fd6-343@opensips.mi";
+/// The User-Agent of such contacts: that of OpenSIPS.
+const ADDED_USER_AGENT: &[u8] = b"OpenSIPS MI Server";
+/// The CSeq of such contacts.
+const ADDED_CSEQ: u32 = 1;
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     let aor: &[&[&str]] = &[&["table_name", "aor"]];
     let contact: &[&[&str]] = &[&["table_name", "aor", "contact"]];
-    let new: &[&[&str]] =
-        &[&["table_name", "aor", "contact", "expires", "q", "unused", "flags", "cflags", "methods"]];
+    // `unused` is of older versions.
+    let new: &[&[&str]] = &[
+        &["table_name", "aor", "contact", "expires", "q", "flags", "cflags", "methods"],
+        &["table_name", "aor", "contact", "expires", "q", "unused", "flags", "cflags", "methods"],
+    ];
     let synced: &[&[&str]] = &[&["table_name"], &["table_name", "aor"]];
     registry.add(Command::new("usrloc", "ul_rm", aor, "deletes an AOR with its contacts", move |params| {
         remove(server, &params, None)
@@ -61,9 +66,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "ul_sync",
         synced,
         "writes all contacts to the database",
-        |_| -> Outcome {
-            Err(MiError::new(400, "Locations are kept in memory: there is no database to write to"))
-        },
+        |_| -> Outcome { Err(MiError::new(200, "Contacts already synced")) },
     ));
     registry.add(Command::new(
         "usrloc",
@@ -96,12 +99,13 @@ fn remove(server: &'static Server, params: &Params, uri: Option<&[u8]>) -> Outco
     let removed = locations
         .change(server, domain, &aor, |bindings| {
             let known = !bindings.contacts().is_empty();
-            (known, bindings.remove_where(|contact| uri.is_none_or(|uri| contact.uri == uri)))
+            (known, bindings.remove_where(|contact| uri.is_none_or(|uri| same_uri(contact.uri, uri))))
         })
         .map_err(failed)?;
-    match removed {
-        (false, _) => Err(MiError::new(404, "AOR not found")),
-        (true, 0) => Err(MiError::new(404, "Contact not found")),
+    match (uri, removed) {
+        (None, _) => Ok(Value::from("OK")),
+        (_, (false, _)) => Err(MiError::new(404, "AOR not found")),
+        (_, (true, 0)) => Err(MiError::new(404, "Contact not found")),
         _ => Ok(Value::from("OK")),
     }
 }
@@ -117,6 +121,7 @@ fn add_contact(server: &'static Server, params: &Params) -> Outcome {
         id: server.keyed_hash(&[&aor, &uri, ADDED_CALL_ID]),
         uri: &uri,
         call_id: ADDED_CALL_ID,
+        cseq: ADDED_CSEQ,
         user_agent: ADDED_USER_AGENT,
         expires: if seconds == 0 { PERMANENT } else { now.saturating_add(seconds) },
         modified: now,
@@ -129,7 +134,7 @@ fn add_contact(server: &'static Server, params: &Params) -> Outcome {
     let settled = until_settled(|| {
         let draft = locations.open(domain, &aor);
         let mut bindings = locations.bindings(&draft);
-        match bindings.contacts().iter().position(|known| known.uri == contact.uri) {
+        match bindings.contacts().iter().position(|known| same_uri(known.uri, contact.uri)) {
             Some(index) => bindings.update(index, contact),
             None => bindings.insert(contact),
         }
@@ -163,10 +168,11 @@ fn show(server: &'static Server, params: &Params) -> Outcome {
 }
 
 async fn dump(server: &'static Server, params: &Params) -> Result<Printed, MiError> {
-    let brief = match params.optional_text("brief")? {
-        None => false,
-        Some(word) if &*word == b"brief" => true,
-        Some(_) => return Err(MiError::bad_value()),
+    // A number; older versions take the word.
+    let brief = match params.optional_text("brief") {
+        Ok(None) => false,
+        Ok(Some(word)) if &*word == b"brief" => true,
+        _ => params.optional_int("brief")?.is_some_and(|number| number != 0),
     };
     let locations = server.state::<Locations>();
     let domains: Vec<&'static str> = locations.domains.borrow().iter().map(|domain| domain.name).collect();
@@ -204,10 +210,10 @@ async fn aors(server: &'static Server, domains: usize, brief: bool, room: &mut R
 }
 
 fn aor(server: &Server, record: &Draft, brief: bool, now: u64) -> Value {
-    let contacts = record.contacts().map(|contact| match brief {
-        true => Value::object([("Contact", text(contact.uri))]),
-        false => full(server, &contact, now),
-    });
+    if brief {
+        return Value::object([("AOR", text(record.aor()))]);
+    }
+    let contacts = record.contacts().map(|contact| full(server, &contact, now));
     Value::object([("AOR", text(record.aor())), ("Contacts", Value::array(contacts))])
 }
 

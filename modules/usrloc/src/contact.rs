@@ -5,6 +5,7 @@
 //! numbers are in the machine's byte order.
 
 use tocsin_server::sockets::SocketId;
+use tocsin_sip::UriRef;
 
 /// The `methods` of a contact that did not say what it supports: all.
 pub const ALL_METHODS: u32 = u32::MAX;
@@ -91,6 +92,12 @@ impl Contact<'_> {
     pub fn seconds_left(&self, now: u64) -> Option<u64> {
         (self.expires != PERMANENT).then(|| self.expires.saturating_sub(now))
     }
+}
+
+/// Whether two contact URIs are the same (RFC 3261 section 19.1.4); what is no URI is only the same as itself.
+pub fn same_uri(one: &[u8], two: &[u8]) -> bool {
+    one == two
+        || matches!((UriRef::parse(one), UriRef::parse(two)), (Ok(one), Ok(two)) if one.equivalent(&two))
 }
 
 /// The bit of a method in a contact's `methods`; 0 for one that has none. The same bits as OpenSIPS's, which

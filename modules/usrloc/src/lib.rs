@@ -26,7 +26,7 @@ use tocsin_server::{Context, Server, Worker};
 use tocsin_shm::{Arena, Millis};
 
 pub use bindings::{Bindings, Change, Order};
-pub use contact::{ALL_METHODS, Contact, Contacts, PERMANENT, TooLong, method_bit};
+pub use contact::{ALL_METHODS, Contact, Contacts, PERMANENT, TooLong, method_bit, same_uri};
 pub use domain::{DOMAIN_LIMIT, DomainId};
 pub use parameters::Settings;
 pub use table::{CommitError, Draft, RECORD_LIMIT};
@@ -38,6 +38,9 @@ use table::{Committed, Table};
 /// How often a change is begun again because another process was faster. Each time one process has got on, so only
 /// very many at one AOR could use this up.
 const ATTEMPTS: usize = 64;
+
+/// Records that are looked at before others have their turn.
+const RECORDS_A_TURN: usize = 256;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +144,30 @@ impl Locations {
         change: impl FnMut(&mut Bindings<'_>) -> T,
     ) -> Result<T, CommitError> {
         self.change_numbered(server, domain.0, aor, change)
+    }
+
+    /// Removes the contacts of a domain that `unwanted` names, whatever their AOR is. Others are served meanwhile.
+    pub async fn remove_where(
+        &self,
+        server: &Server,
+        domain: DomainId,
+        unwanted: impl Fn(&Contact<'_>) -> bool,
+    ) {
+        for shard in 0..self.table.shards() {
+            for (nth, key) in self.table.keys(shard).into_iter().enumerate() {
+                if nth % RECORDS_A_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
+                let Some(aor) = key.strip_prefix(&[domain.0]) else { continue };
+                let look = |mut contacts: Contacts<'_>| contacts.any(|contact| unwanted(&contact));
+                if self.table.read(domain.0, aor, look) != Some(true) {
+                    continue;
+                }
+                if let Err(cause) = self.change(server, domain, aor, |all| all.remove_where(&unwanted)) {
+                    tracing::error!("usrloc: {}: {cause}", aor.escape_ascii());
+                }
+            }
+        }
     }
 
     /// Puts the bindings that came of `draft` in its place, counts and tells what was changed.
