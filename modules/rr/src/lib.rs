@@ -77,7 +77,7 @@ impl Module for Rr {
             mismatch_warning: given.on(&ENABLE_SOCKET_MISMATCH_WARNING),
         };
         setup.registered.states.put(settings);
-        setup.registered.on_leaving.push(Rc::new(record::double));
+        setup.registered.on_leaving.push(Rc::new(record::complete));
         Ok(())
     }
 }

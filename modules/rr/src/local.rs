@@ -10,7 +10,7 @@ use tocsin_server::Context;
 use tocsin_sip::{Message, UriRef};
 
 use super::is_own;
-use super::loose::{first_route, is_own_record};
+use super::loose::{came_strict, first_route, last_route};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const EXPRESSION: &[Param] = &[Param::required("expression", ParamKind::Regex)];
@@ -47,9 +47,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                     _ => direction(b""),
                 };
                 match wanted {
-                    Ok(wanted) => {
-                        (params(cx).and_then(|params| flow(&cx.message, params)) == Some(wanted)).into()
-                    }
+                    Ok(wanted) => (flow(&cx.message, params(cx).unwrap_or_default()) == wanted).into(),
                     Err(_) => {
                         tracing::error!("is_direction: neither `upstream` nor `downstream` was asked for");
                         false.into()
@@ -60,7 +58,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Tells whether a request within a dialog goes `downstream`, from the caller to the callee, or \
-             `upstream`. 1: it goes the way that is asked for; -1: it does not, or it cannot be known.",
+             `upstream`; what cannot be known counts as downstream. 1: it goes the way that is asked for; -1: it \
+             does not.",
         ),
     ]
 }
@@ -102,7 +101,8 @@ fn direction(text: &[u8]) -> Result<Direction, ArgError> {
     }
 }
 
-/// The parameters of the URI that names this server in the route set, from the first `;` on.
+/// The parameters of the URI that names this server in the route set, from the first `;` on. By way of a strict router
+/// they are, as in OpenSIPS, those of the last one.
 fn params(cx: &Context) -> Option<&[u8]> {
     let server = cx.server();
     local_params(&cx.message, |uri| is_own(server, uri))
@@ -111,23 +111,25 @@ fn params(cx: &Context) -> Option<&[u8]> {
 fn local_params(message: &Message, own: impl Fn(&UriRef<'_>) -> bool) -> Option<&[u8]> {
     let first = first_route(message)?;
     let local = match message.ruri() {
-        // By way of a strict router.
-        Ok(uri) if is_own_record(&uri, &own) => uri,
+        Ok(uri) if came_strict(message, &uri, &own) => last_route(message)?,
         _ if own(&first) => first,
         _ => return None,
     };
-    Some(local.params().text())
+    Some(local.params().text()).filter(|params| !params.is_empty())
 }
 
-/// The From tag of the request that began the dialog is noted in `ftag`: only the caller still has it in From. `None`
-/// when it was not noted.
-fn flow(message: &Message, params: &[u8]) -> Option<Direction> {
+/// The From tag of the request that began the dialog is noted in `ftag`: only the caller still has it in From. Where it was
+/// not noted, the caller may have sent the request.
+fn flow(message: &Message, params: &[u8]) -> Direction {
     let noted = params.split(|&byte| byte == b';').find_map(|param| {
         let (name, value) = param.split_at_checked(5)?;
         name.eq_ignore_ascii_case(b"ftag=").then_some(value)
-    })?;
-    let same = message.from().ok()?.tag()? == noted;
-    Some(if same { Direction::Downstream } else { Direction::Upstream })
+    });
+    let own = message.from().ok().and_then(|from| from.tag());
+    match (noted, own) {
+        (Some(noted), Some(own)) if noted != own => Direction::Upstream,
+        _ => Direction::Downstream,
+    }
 }
 
 #[cfg(test)]
@@ -153,10 +155,8 @@ mod tests {
             noted(&request("sip:c@d", "<sip:me;lr;nat=yes>,<sip:p;lr>", "1")),
             Some(&b";lr;nat=yes"[..])
         );
-        assert_eq!(
-            noted(&request("sip:me;lr;nat=no", "<sip:p;lr>,<sip:c@d>", "1")),
-            Some(&b";lr;nat=no"[..])
-        );
+        assert_eq!(noted(&request("sip:me;lr;nat=no", "<sip:p;lr>,<sip:c@d;x>", "1")), Some(&b";x"[..]));
+        assert_eq!(noted(&request("sip:bob@me", "<sip:me;lr;nat=yes>,<sip:c@d>", "1")), None);
         assert_eq!(noted(&request("sip:c@d", "<sip:p;lr;nat=yes>,<sip:me;lr>", "1")), None);
         assert_eq!(noted(&request("sip:c@d", "<sip:me", "1")), None);
     }
@@ -164,9 +164,9 @@ mod tests {
     #[test]
     fn the_from_tag_tells_the_direction() {
         let message = request("sip:c@d", "<sip:me;lr;ftag=abc>", "abc");
-        assert_eq!(flow(&message, b";lr;ftag=abc;x"), Some(Direction::Downstream));
-        assert_eq!(flow(&message, b";lr;FTAG=ABC"), Some(Direction::Upstream));
-        assert_eq!(flow(&message, b";lr;xftag=abc"), None);
-        assert_eq!(flow(&message, b""), None);
+        assert_eq!(flow(&message, b";lr;ftag=abc;x"), Direction::Downstream);
+        assert_eq!(flow(&message, b";lr;FTAG=ABC"), Direction::Upstream);
+        assert_eq!(flow(&message, b";lr;xftag=abc"), Direction::Downstream);
+        assert_eq!(flow(&message, b""), Direction::Downstream);
     }
 }

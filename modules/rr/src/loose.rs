@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 use tocsin_net::Protocol;
 use tocsin_script::{Bytes, Call, Function, Routes};
+use tocsin_server::context::received_uri;
 use tocsin_server::sockets::SocketId;
 use tocsin_server::{Context, Server};
 use tocsin_sip::{Edits, HeaderName, Limits, Message, NameAddrRef, UriRef};
@@ -30,7 +31,10 @@ fn loose_route(cx: &mut Context) -> bool {
     }
     let server = cx.server();
     let double = server.state::<Settings>().double;
-    let Some(followed) = follow(&cx.message, &mut cx.edits, double, |uri| is_own(server, uri)) else {
+    let own = |uri: &UriRef<'_>| is_own(server, uri);
+    // That of an earlier call counts, too.
+    let target = cx.targets.main.uri.as_deref().unwrap_or(received_uri(&cx.message));
+    let Some(followed) = follow(&cx.message, target, &mut cx.edits, double, own) else {
         return false;
     };
     if let Some(uri) = followed.request_uri {
@@ -79,27 +83,24 @@ struct Entry<'a> {
     uri: UriRef<'a>,
 }
 
-/// Follows the route set of `message`: `own` tells which URIs name this server. `None` when there is no route set, or it
-/// cannot be read: then the message is left as it is.
+/// Follows the route set of `message`, whose Request-URI is now `target`: `own` tells which URIs name this server. `None`
+/// when there is no route set, or it cannot be read: then the message is left as it is.
 fn follow(
     message: &Message,
+    target: &[u8],
     edits: &mut Edits,
     double: bool,
     own: impl Fn(&UriRef<'_>) -> bool,
 ) -> Option<Followed> {
     let entries = entries(message)?;
     let begins_dialog = message.to().ok()?.tag().is_none();
-    let request_uri = message.ruri().ok()?;
+    let request_uri = UriRef::parse(target).ok()?;
+    if came_strict(message, &request_uri, &own) {
+        return Some(follow_strict(message, edits, &entries));
+    }
     let mut followed = Followed::default();
     let mut rest = &entries[..];
-    // A strict router before us: our own URI is the Request-URI, and the true one is the last of the set.
-    let came_strict = is_own_record(&request_uri, &own);
-    if came_strict && let Some((last, before)) = rest.split_last() {
-        followed.request_uri = Some(Bytes::new(last.uri.text()));
-        edits.remove_value(message, last.header, last.value);
-        rest = before;
-    }
-    let mut had_own = came_strict;
+    let mut had_own = false;
     let mut own_entry = None;
     if let Some((first, behind)) = rest.split_first().filter(|(first, _)| own(&first.uri)) {
         had_own = true;
@@ -121,18 +122,34 @@ fn follow(
     match rest.split_first() {
         // A request out of the blue whose route set held us alone is routed as if it had none.
         None => {
-            followed.is_routed = came_strict || !(begins_dialog && had_own);
+            followed.is_routed = !(begins_dialog && had_own);
             let noted = own_entry.filter(|uri| uri.param(b"received").is_some());
             followed.last_own = noted.map(|uri| Bytes::new(uri.text()));
         }
         Some((next, _)) if next.uri.is_loose() => followed.next_hop = Some(Bytes::new(next.uri.text())),
         Some((next, behind)) => {
-            let target = followed.request_uri.take().unwrap_or_else(|| Bytes::new(request_uri.text()));
-            to_strict_router(message, edits, next, behind.last(), &target);
+            to_strict_router(message, edits, next, behind.last(), target);
             followed.request_uri = Some(Bytes::new(next.uri.text()));
         }
     }
     Some(followed)
+}
+
+/// Behind a strict router the true Request-URI is the last of the set, and the first is the next hop, even if it is ours.
+fn follow_strict(message: &Message, edits: &mut Edits, entries: &[Entry<'_>]) -> Followed {
+    let mut followed = Followed { is_routed: true, ..Followed::default() };
+    let (Some(first), Some((last, before))) = (entries.first(), entries.split_last()) else {
+        return followed;
+    };
+    edits.remove_value(message, last.header, last.value);
+    followed.request_uri = Some(Bytes::new(last.uri.text()));
+    if first.uri.is_loose() {
+        followed.next_hop = Some(Bytes::new(first.uri.text()));
+    } else if let Some((next, behind)) = before.split_first() {
+        to_strict_router(message, edits, next, behind.last(), last.uri.text());
+        followed.request_uri = Some(Bytes::new(next.uri.text()));
+    }
+    followed
 }
 
 /// All Route values; `None` when there is none or one cannot be read.
@@ -149,9 +166,20 @@ fn route_uri<'a>(text: &'a [u8], limits: &Limits) -> Option<UriRef<'a>> {
     NameAddrRef::parse(text, limits).ok()?.uri().ok()
 }
 
-/// Whether a Request-URI is what this server once put into Record-Route: each of those has `lr`.
-pub(super) fn is_own_record(request_uri: &UriRef<'_>, own: impl Fn(&UriRef<'_>) -> bool) -> bool {
-    request_uri.is_loose() && own(request_uri)
+/// Whether a strict router sent a request within a dialog here: the Request-URI is what this server once put into
+/// Record-Route. As in OpenSIPS, any URI of this server counts as such.
+pub(super) fn came_strict(
+    message: &Message,
+    request_uri: &UriRef<'_>,
+    own: impl Fn(&UriRef<'_>) -> bool,
+) -> bool {
+    message.to().is_ok_and(|to| to.tag().is_some()) && own(request_uri)
+}
+
+/// The last Route URI, if it can be read.
+pub(super) fn last_route(message: &Message) -> Option<UriRef<'_>> {
+    let last = message.values(HeaderName::Route).last()?.ok()?;
+    route_uri(last.text, message.limits())
 }
 
 /// The first Route URI, if it can be read.
@@ -199,7 +227,8 @@ mod tests {
         );
         let message = Message::parse(text.into_bytes(), &Limits::DEFAULT).unwrap();
         let mut edits = Edits::new();
-        let followed = follow(&message, &mut edits, true, |uri| uri.host() == b"me" || uri.host() == b"me2");
+        let own = |uri: &UriRef<'_>| uri.host() == b"me" || uri.host() == b"me2";
+        let followed = follow(&message, request_uri.as_bytes(), &mut edits, true, own);
         let mut printed = Vec::new();
         message.print_into(&edits, &mut printed);
         let printed = Message::parse(printed, &Limits::DEFAULT).unwrap();
@@ -272,6 +301,14 @@ mod tests {
         assert_eq!(left, ["<sip:p2;lr>"]);
         let (followed, left) = follow_text("sip:me;lr;ftag=1", IN_DIALOG, &["<sip:c@d>"]);
         assert_eq!((followed, left), (routed(Some("sip:c@d"), None, None), vec![]));
+        // Any URI of ours within a dialog counts as such, and the first Route leads on even if it is ours.
+        let (followed, left) = follow_text("sip:bob@me", IN_DIALOG, &["<sip:me;lr;ftag=1>, <sip:p2;lr>"]);
+        assert_eq!(followed, routed(Some("sip:p2;lr"), Some("sip:me;lr;ftag=1"), None));
+        assert_eq!(left, ["<sip:me;lr;ftag=1>"]);
+        let (followed, left) = follow_text("sip:bob@me", IN_DIALOG, &["<sip:p2;lr>"]);
+        assert_eq!((followed, left), (routed(Some("sip:p2;lr"), Some("sip:p2;lr"), None), vec![]));
+        let (followed, _) = follow_text("sip:bob@me", NEW, &["<sip:me;lr>, <sip:p2;lr>"]);
+        assert_eq!(followed, routed(None, Some("sip:p2;lr"), None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use smallvec::SmallVec;
+use thiserror::Error;
 use tocsin_net::Protocol;
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
 use tocsin_server::Context;
@@ -33,7 +34,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Adds a Record-Route header field with this server and, if they are given, parameters. 1: \
-             done; -1: the parameters cannot be part of a URI.",
+             done; -1: the parameters cannot be part of a URI, or there is one already.",
         ),
         function("record_route_preset", PRESET, requests, |cx, arguments| {
             let outbound = as_text(&arguments[0]).unwrap_or_default();
@@ -41,7 +42,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Adds Record-Route header fields with the given addresses in place of those of the sockets. \
-             1: done; -1: they cannot be part of a URI.",
+             1: done; -1: they cannot be part of a URI, or there is a Record-Route already.",
         ),
         function("add_rr_param", ADDED, requests, |cx, arguments| {
             let params = as_text(&arguments[0]).unwrap_or_default();
@@ -58,15 +59,13 @@ fn function(
     name: &'static str,
     params: &'static [Param],
     routes: Routes,
-    act: fn(&mut Context, &[Value]) -> Result<(), BadParams>,
+    act: fn(&mut Context, &[Value]) -> Result<(), NotAdded>,
 ) -> Function<Context> {
     Function::new(name, params, routes, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| match act(cx, arguments) {
             Ok(()) => true.into(),
-            Err(BadParams) => {
-                tracing::error!(
-                    "{name}: what is to be added does not fit into the brackets of a Record-Route"
-                );
+            Err(problem) => {
+                tracing::error!("{name}: {problem}");
                 false.into()
             }
         });
@@ -74,15 +73,22 @@ fn function(
     })
 }
 
-/// A text that cannot be part of a URI between angle brackets, or is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct BadParams;
+/// Why nothing was added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+enum NotAdded {
+    /// A text cannot be part of a URI between angle brackets, or is too long.
+    #[error("what is to be added does not fit into the brackets of a Record-Route")]
+    BadParams,
+    /// There is one from an earlier call.
+    #[error("this server is in Record-Route already")]
+    Twice,
+}
 
-fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), BadParams> {
+fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), NotAdded> {
     let server = cx.server();
     let settings = server.state::<Settings>();
     if cx.edits.leading(HeaderName::RecordRoute).is_some() {
-        return if own.is_empty() { Ok(()) } else { add_param(cx, own) };
+        return Err(NotAdded::Twice);
     }
     let params = gathered(cx, own)?;
     let entry = Entry {
@@ -91,34 +97,36 @@ fn record_route(cx: &mut Context, own: &[u8]) -> Result<(), BadParams> {
         params: &params,
     };
     let mut value = Text::new();
-    entry.write(&address(server.network.sockets.listener(cx.received.socket)), false, &mut value);
+    entry.write(&address(server.network.sockets.listener(cx.received.socket)), &mut value);
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
     Ok(())
 }
 
-/// A request leaves by `outbound`: where it came by another socket, its Record-Route becomes a pair, one for each side.
-pub(super) fn double(cx: &Context, outbound: &Listener, edits: &mut Edits) {
+/// A request leaves by `outbound`: where it came by another socket, its Record-Route becomes a pair, one for each side;
+/// without `enable_double_rr` it names the one that it leaves by.
+pub(super) fn complete(cx: &Context, outbound: &Listener, edits: &mut Edits) {
     let inbound = cx.server().network.sockets.listener(cx.received.socket);
-    if outbound.id == inbound.id || !cx.server().state::<Settings>().double {
+    if outbound.id == inbound.id {
         return;
     }
+    let is_pair = cx.server().state::<Settings>().double;
     // In a failure route what was put there before is part of the request.
     let stored = cx.transaction.and_then(|_| cx.message.values(HeaderName::RecordRoute).next()?.ok());
     let Some(single) = edits.leading(HeaderName::RecordRoute).or(stored.as_ref().map(|value| value.text))
     else {
         return;
     };
-    let Some(pair) = pair_of(single, &address(outbound), &address(inbound)) else { return };
+    let Some(value) = for_both(single, &address(outbound), &address(inbound), is_pair) else { return };
     if edits.leading(HeaderName::RecordRoute).is_none()
         && let Some(stored) = stored
     {
         edits.remove_value(&cx.message, stored.header, stored.value);
     }
-    edits.set_leading(&cx.message, HeaderName::RecordRoute, &pair);
+    edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
 }
 
-/// The pair for an entry that names `inbound` alone; `None` for any other.
-fn pair_of(single: &[u8], outbound: &[u8], inbound: &[u8]) -> Option<Text> {
+/// What becomes of an entry that names `inbound` alone: a pair, or one that names `outbound`; `None` for any other.
+fn for_both(single: &[u8], outbound: &[u8], inbound: &[u8], is_pair: bool) -> Option<Text> {
     let inside = single.strip_prefix(b"<sip:")?;
     let at = memchr::memmem::find(inside, inbound)?;
     let (user, rest) = inside.split_at(at);
@@ -126,18 +134,24 @@ fn pair_of(single: &[u8], outbound: &[u8], inbound: &[u8]) -> Option<Text> {
     if !(user.is_empty() || user.ends_with(b"@")) || !rest.starts_with(b";lr") {
         return None;
     }
-    let mut pair = Text::new();
+    let mut value = Text::new();
     // The called side meets the first one first.
-    for (address, before) in [(outbound, &b""[..]), (inbound, b"\r\nRecord-Route: ")] {
-        for part in [before, b"<sip:", user, address, b";r2=on", rest] {
-            pair.extend_from_slice(part);
+    let (mark, passages) = if is_pair { (&b";r2=on"[..], 2) } else { (&b""[..], 1) };
+    for (address, before) in
+        [(outbound, &b""[..]), (inbound, b"\r\nRecord-Route: ")].into_iter().take(passages)
+    {
+        for part in [before, b"<sip:", user, address, mark, rest] {
+            value.extend_from_slice(part);
         }
     }
-    Some(pair)
+    Some(value)
 }
 
-fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(), BadParams> {
+fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(), NotAdded> {
     let settings = cx.server().state::<Settings>();
+    if cx.edits.leading(HeaderName::RecordRoute).is_some() {
+        return Err(NotAdded::Twice);
+    }
     for preset in [Some(outbound), inbound].into_iter().flatten() {
         check(preset)?;
         if settings.mismatch_warning && !names_us(cx, preset) {
@@ -152,23 +166,24 @@ fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(
         params: &params,
     };
     let mut value = Text::new();
-    match inbound {
-        None => entry.write(outbound, false, &mut value),
-        Some(inbound) => entry.write_pair(outbound, inbound, &mut value),
+    entry.write(outbound, &mut value);
+    if let Some(inbound) = inbound {
+        value.extend_from_slice(b"\r\nRecord-Route: ");
+        entry.write(inbound, &mut value);
     }
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
     Ok(())
 }
 
 /// Adds to the Record-Route that is there, or to the one to come.
-fn add_param(cx: &mut Context, params: &[u8]) -> Result<(), BadParams> {
+fn add_param(cx: &mut Context, params: &[u8]) -> Result<(), NotAdded> {
     check(params)?;
     if amend(&cx.message, &mut cx.edits, params) {
         return Ok(());
     }
     let all = gathered(cx, params)?;
     cx.avps.clear(WAITING);
-    if cx.avps.push(WAITING, Value::Str(Bytes::new(&all))) { Ok(()) } else { Err(BadParams) }
+    if cx.avps.push(WAITING, Value::Str(Bytes::new(&all))) { Ok(()) } else { Err(NotAdded::BadParams) }
 }
 
 /// Puts `params` into every URI of the Record-Route that was put there before. `false` when none was.
@@ -186,20 +201,20 @@ fn amend(message: &Message, edits: &mut Edits, params: &[u8]) -> bool {
 }
 
 /// The parameters that were added so far, and `own`.
-fn gathered(cx: &Context, own: &[u8]) -> Result<Text, BadParams> {
+fn gathered(cx: &Context, own: &[u8]) -> Result<Text, NotAdded> {
     check(own)?;
     let mut params = Text::new();
     if let Some(Value::Str(waiting)) = cx.avps.values(WAITING).next() {
         params.extend_from_slice(waiting);
     }
     params.extend_from_slice(own);
-    if params.len() > PARAMS_LIMIT { Err(BadParams) } else { Ok(params) }
+    if params.len() > PARAMS_LIMIT { Err(NotAdded::BadParams) } else { Ok(params) }
 }
 
 /// Only what may stand in a URI, and does not end it.
-fn check(text: &[u8]) -> Result<(), BadParams> {
+fn check(text: &[u8]) -> Result<(), NotAdded> {
     let fits = |byte: &u8| (0x21..0x7f).contains(byte) && !matches!(byte, b'<' | b'>' | b'"' | b'?');
-    if text.len() <= PARAMS_LIMIT && text.iter().all(fits) { Ok(()) } else { Err(BadParams) }
+    if text.len() <= PARAMS_LIMIT && text.iter().all(fits) { Ok(()) } else { Err(NotAdded::BadParams) }
 }
 
 fn names_us(cx: &Context, preset: &[u8]) -> bool {
@@ -251,7 +266,7 @@ fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &[u8] {
     }
 }
 
-/// What both entries of a pair have in common.
+/// What an entry holds beside the address.
 struct Entry<'a> {
     user: Option<&'a [u8]>,
     from_tag: Option<&'a [u8]>,
@@ -259,17 +274,14 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// `<sip:host;lr;ftag=...>`. `pair`: there is another one for the other side.
-    fn write(&self, host_port: &[u8], pair: bool, out: &mut Text) {
+    /// `<sip:host;lr;ftag=...>`.
+    fn write(&self, host_port: &[u8], out: &mut Text) {
         out.extend_from_slice(b"<sip:");
         if let Some(user) = self.user {
             out.extend_from_slice(user);
             out.push(b'@');
         }
         out.extend_from_slice(host_port);
-        if pair {
-            out.extend_from_slice(b";r2=on");
-        }
         out.extend_from_slice(b";lr");
         if let Some(tag) = self.from_tag {
             out.extend_from_slice(b";ftag=");
@@ -277,13 +289,6 @@ impl Entry<'_> {
         }
         out.extend_from_slice(self.params);
         out.push(b'>');
-    }
-
-    /// Two header fields: the one that the called side meets first goes on top.
-    fn write_pair(&self, outbound: &[u8], inbound: &[u8], out: &mut Text) {
-        self.write(outbound, true, out);
-        out.extend_from_slice(b"\r\nRecord-Route: ");
-        self.write(inbound, true, out);
     }
 }
 
@@ -303,7 +308,8 @@ mod tests {
     #[test]
     fn a_pair_is_made_of_our_own_entry_alone() {
         let (out, inside) = (b"192.0.2.9:5061;transport=tls", b"192.0.2.9:5060");
-        let pair = pair_of(b"<sip:u@192.0.2.9:5060;lr;ftag=1>", out, inside).unwrap();
+        let single = b"<sip:u@192.0.2.9:5060;lr;ftag=1>";
+        let pair = for_both(single, out, inside, true).unwrap();
         assert_eq!(
             text(&pair),
             "<sip:u@192.0.2.9:5061;transport=tls;r2=on;lr;ftag=1>\r\n\
@@ -312,8 +318,10 @@ mod tests {
         for other in
             ["<sip:192.0.2.8:5060;lr>", "<sip:192.0.2.9:5060;r2=on;lr>", "<sip:192.0.2.9:50600;lr>", "x"]
         {
-            assert!(pair_of(other.as_bytes(), out, inside).is_none(), "{other}");
+            assert!(for_both(other.as_bytes(), out, inside, true).is_none(), "{other}");
         }
+        let moved = for_both(single, out, inside, false).unwrap();
+        assert_eq!(text(&moved), "<sip:u@192.0.2.9:5061;transport=tls;lr;ftag=1>");
     }
 
     fn text(value: &[u8]) -> &str {
@@ -324,12 +332,12 @@ mod tests {
     fn an_entry_names_us_and_what_we_want_to_know_again() {
         let entry = Entry { user: Some(b"u"), from_tag: Some(b"abc"), params: b";nat=yes" };
         let mut value = Text::new();
-        entry.write(b"192.0.2.9:5060", false, &mut value);
+        entry.write(b"192.0.2.9:5060", &mut value);
         assert_eq!(text(&value), "<sip:u@192.0.2.9:5060;lr;ftag=abc;nat=yes>");
         let plain = Entry { user: None, from_tag: None, params: b"" };
         let mut value = Text::new();
-        plain.write_pair(b"out:5060", b"in:5070", &mut value);
-        assert_eq!(text(&value), "<sip:out:5060;r2=on;lr>\r\nRecord-Route: <sip:in:5070;r2=on;lr>");
+        plain.write(b"out:5060", &mut value);
+        assert_eq!(text(&value), "<sip:out:5060;lr>");
     }
 
     #[test]
@@ -350,9 +358,9 @@ mod tests {
     #[test]
     fn what_would_leave_the_brackets_is_refused() {
         for bad in [";x>", ";x\r\ny: z", ";x y", ";\"", ";a?b", ";\u{e9}"] {
-            assert_eq!(check(bad.as_bytes()), Err(BadParams), "{bad}");
+            assert_eq!(check(bad.as_bytes()), Err(NotAdded::BadParams), "{bad}");
         }
-        assert_eq!(check(&[b'a'; PARAMS_LIMIT + 1]), Err(BadParams));
+        assert_eq!(check(&[b'a'; PARAMS_LIMIT + 1]), Err(NotAdded::BadParams));
         assert_eq!(check(b";nat=yes;did=1f2.a"), Ok(()));
     }
 

@@ -38,7 +38,10 @@ fn parameters_may_be_added_before_and_after() {
     let expected = ["<sip:@S@;lr;ftag=abc;a=1;b=2;c=3>"];
     assert_eq!(of("add_rr_param(\";a=1\"); add_rr_param(\";b=2\"); record_route(\";c=3\");"), expected);
     assert_eq!(of("add_rr_param(\";a=1\"); record_route(\";b=2\"); add_rr_param(\";c=3\");"), expected);
-    assert_eq!(of("record_route(\";a=1\"); record_route(\";b=2\"); add_rr_param(\";c=3\");"), expected);
+    // A second one is refused.
+    let once = ["<sip:@S@;lr;ftag=abc;a=1;c=3>"];
+    let twice = "record_route(\";a=1\"); if (!record_route(\";b=2\") && !record_route_preset(\"h\")) add_rr_param(\";c=3\");";
+    assert_eq!(of(twice), once);
     assert_eq!(of("if (!add_rr_param(\";a=$var(x) b\")) record_route();"), ["<sip:@S@;lr;ftag=abc>"]);
     assert_eq!(of("add_rr_param(\";a=1\");"), [""; 0]);
 }
@@ -49,7 +52,7 @@ fn presets_name_any_host() {
     assert_eq!(of("record_route_preset(\"h:5090\");"), ["<sip:h:5090;lr;ftag=abc>"]);
     assert_eq!(
         of("record_route_preset(\"out\", \"in:1\"); add_rr_param(\";x\");"),
-        ["<sip:out;r2=on;lr;ftag=abc;x>", "<sip:in:1;r2=on;lr;ftag=abc;x>"]
+        ["<sip:out;lr;ftag=abc;x>", "<sip:in:1;lr;ftag=abc;x>"]
     );
 }
 
@@ -63,7 +66,7 @@ fn two_sockets_make_two_entries() {
         ["<sip:other.example:5099;r2=on;lr;ftag=abc>".to_owned(), own]
     );
     let single = format!("{sockets}modparam(\"rr\", \"enable_double_rr\", 0)");
-    assert_eq!(recorded(&bench(&single, script), ""), ["<sip:@S@;lr;ftag=abc>"]);
+    assert_eq!(recorded(&bench(&single, script), ""), ["<sip:other.example:5099;lr;ftag=abc>"]);
 }
 
 /// What a script sees of a request with a route set: it answers with a reason phrase.
@@ -96,8 +99,8 @@ fn a_script_finds_what_was_noted() {
     let of = |route| seen(script, ";tag=2", route);
     assert_eq!(of("Route: <sip:@S@;lr;ftag=abc;nat=yes>\r\n"), "rnd lr;ftag=abc;nat=yes");
     assert_eq!(of("Route: <sip:@S@;lr;ftag=x>\r\n"), "ru lr;ftag=x");
-    assert_eq!(of("Route: <sip:@S@;lr>\r\n"), "r lr");
-    assert_eq!(of("Route: <sip:elsewhere;lr;ftag=abc;nat=yes>\r\n"), "r <null>");
+    assert_eq!(of("Route: <sip:@S@;lr>\r\n"), "rd lr");
+    assert_eq!(of("Route: <sip:elsewhere;lr;ftag=abc;nat=yes>\r\n"), "rd <null>");
 }
 
 #[test]
