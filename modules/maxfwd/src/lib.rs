@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tocsin_script::{ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_sip::{Edits, Message};
+use tocsin_sip::{Edits, HeaderName, Message};
 
 const MAX_LIMIT: ModParam = ModParam::number(
     "max_limit",
@@ -16,8 +16,6 @@ const MAX_LIMIT: ModParam = ModParam::number(
 .within(1, HOPS_LIMIT, "hops");
 /// The most hops that a function or parameter takes.
 const HOPS_LIMIT: i64 = 256;
-/// The most hops that the header field can say.
-const MOST: i64 = u8::MAX as i64;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +23,7 @@ pub struct Maxfwd;
 
 /// `max_limit`: the most hops that a request may leave with.
 #[derive(Debug, Clone, Copy)]
-struct Limit(u8);
+struct Limit(u16);
 
 impl Module for Maxfwd {
     fn spec(&self) -> ModuleSpec<Context> {
@@ -43,11 +41,11 @@ fn functions() -> Vec<Function<Context>> {
     vec![
         Function::new("mf_process_maxfwd_header", MOST_HOPS, Routes::REQUEST, |site| {
             if site.constant_int(0).is_some_and(|hops| !(0..=HOPS_LIMIT).contains(&hops)) {
-                return Err(ArgError::at(0, format!("hops are 0 to {MOST}")));
+                return Err(ArgError::at(0, format!("hops are 0 to {HOPS_LIMIT}")));
             }
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let Limit(limit) = *cx.server().state::<Limit>();
-                let wanted = hops(arguments[0].to_int().unwrap_or(MOST));
+                let wanted = hops(arguments[0].to_int().unwrap_or(HOPS_LIMIT));
                 Outcome::Done(process(&cx.message, &mut cx.edits, wanted, limit))
             });
             Ok(call)
@@ -70,37 +68,55 @@ fn functions() -> Vec<Function<Context>> {
     ]
 }
 
-fn hops(number: i64) -> u8 {
-    number.clamp(0, MOST) as u8
+fn hops(number: i64) -> u16 {
+    number.clamp(0, HOPS_LIMIT) as u16
+}
+
+/// What Max-Forwards says.
+enum Left {
+    /// There is none.
+    Absent,
+    /// This many hops; an empty header field says none.
+    Hops(u32),
+    /// It is no number.
+    Unreadable,
+}
+
+/// Max-Forwards as it has been counted down so far.
+fn left(message: &Message, edits: &Edits) -> Left {
+    let Some(header) = message.headers(HeaderName::MaxForwards).next() else { return Left::Absent };
+    let value = edits.replaced_value(message, header.index).unwrap_or(header.value);
+    if !value.iter().all(u8::is_ascii_digit) {
+        return Left::Unreadable;
+    }
+    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add((digit - b'0').into());
+    Left::Hops(value.iter().fold(0, add))
 }
 
 /// Counts down, or puts `wanted` in. 1: counted down; 2: put in; -1: none are left; -2: not a number of hops.
-fn process(message: &Message, edits: &mut Edits, wanted: u8, limit: u8) -> i64 {
-    match message.max_forwards() {
-        Ok(Some(0)) => -1,
-        Ok(Some(hops)) => {
-            edits.set_max_forwards(message, (hops - 1).min(limit));
+fn process(message: &Message, edits: &mut Edits, wanted: u16, limit: u16) -> i64 {
+    match left(message, edits) {
+        Left::Hops(0) => -1,
+        Left::Hops(hops) => {
+            let fewer = u16::try_from(hops - 1).unwrap_or(u16::MAX).min(limit);
+            edits.set_max_forwards(message, fewer);
             1
         }
-        Ok(None) => {
+        Left::Absent => {
             edits.set_max_forwards(message, wanted);
             2
         }
-        Err(_) => -2,
+        Left::Unreadable => -2,
     }
 }
 
-/// Compares what the request would leave with. 1: less; -1: not less; -2: there is none; -3: not a number of hops.
+/// 1: less; -1: not less; -2: there is none; -3: not a number of hops.
 fn is_less_than(message: &Message, edits: &Edits, bound: i64) -> i64 {
-    // What the edits make of the header field shows when it is printed; few scripts ask.
-    let mut printed = Vec::with_capacity(message.bytes().len() + 256);
-    message.print_into(edits, &mut printed);
-    let Ok(leaving) = Message::parse(printed, message.limits()) else { return -3 };
-    match leaving.max_forwards() {
-        Ok(Some(hops)) if i64::from(hops) < bound => 1,
-        Ok(Some(_)) => -1,
-        Ok(None) => -2,
-        Err(_) => -3,
+    match left(message, edits) {
+        Left::Hops(hops) if i64::from(hops) < bound => 1,
+        Left::Hops(_) => -1,
+        Left::Absent => -2,
+        Left::Unreadable => -3,
     }
 }
 
@@ -116,7 +132,7 @@ mod tests {
     }
 
     /// The return code, and the header field that the request leaves with.
-    fn processed(line: &str, wanted: u8, limit: u8) -> (i64, Option<u8>) {
+    fn processed(line: &str, wanted: u16, limit: u16) -> (i64, Option<u8>) {
         let (message, mut edits) = (request(line), Edits::new());
         let code = process(&message, &mut edits, wanted, limit);
         let mut printed = Vec::new();
@@ -131,15 +147,16 @@ mod tests {
         /// The modules that the configurations here load.
         const TEST_BED: TestBed = TestBed::with(|| vec![Rc::new(Maxfwd), Rc::new(tocsin_sl::Sl)]);
         let script = r#"route {
+            $var(before) = $hdr(Max-Forwards);
             if (!mf_process_maxfwd_header(10) && $retcode == -1) { sl_send_reply(483, "Too Many Hops"); exit; }
-            if (is_maxfwd_lt(1)) { sl_send_reply(484, "Last Hop"); exit; }
+            if (is_maxfwd_lt(1)) { sl_send_reply(484, "Last Hop, $var(before) to $hdr(Max-Forwards)"); exit; }
             forward();
         }"#;
         let lines = "loadmodule \"sl.so\"\nloadmodule \"maxfwd.so\"\nmodparam(\"maxfwd\", \"max_limit\", 32)";
         let bench = TEST_BED.bench(lines, script);
         let of = |hops: &str| bench.serve(&request("BYE", "", hops), 1).remove(0);
         assert_eq!(first_line(&of("Max-Forwards: 0\r\n")), "SIP/2.0 483 Too Many Hops");
-        assert_eq!(first_line(&of("Max-Forwards: 1\r\n")), "SIP/2.0 484 Last Hop");
+        assert_eq!(first_line(&of("Max-Forwards: 1\r\n")), "SIP/2.0 484 Last Hop, 1 to 0");
         assert_eq!(header(&of("Max-Forwards: 9\r\n"), "Max-Forwards"), Some("8"));
         assert_eq!(header(&of("Max-Forwards: 70\r\n"), "Max-Forwards"), Some("32"));
         assert_eq!(header(&of(""), "Max-Forwards"), Some("10"));
@@ -154,8 +171,23 @@ mod tests {
         assert_eq!(processed("Max-Forwards: 1\r\n", 10, 255), (1, Some(0)));
         assert_eq!(processed("", 10, 255), (2, Some(10)));
         assert_eq!(processed("Max-Forwards: 0\r\n", 10, 255), (-1, Some(0)));
-        assert_eq!(processed("Max-Forwards: 256\r\n", 10, 255), (-2, None));
+        assert_eq!(processed("Max-Forwards: 300\r\n", 10, 255), (1, Some(255)));
+        assert_eq!(processed("Max-Forwards: 99999999999\r\n", 10, 100), (1, Some(100)));
+        assert_eq!(processed("Max-Forwards: -1\r\n", 10, 255), (-2, None));
         assert_eq!(processed("Max-Forwards: many\r\n", 10, 255), (-2, None));
+    }
+
+    #[test]
+    fn hops_are_counted_each_time() {
+        let (message, mut edits) = (request("Max-Forwards: 300\r\n"), Edits::new());
+        assert_eq!(process(&message, &mut edits, 10, 256), 1);
+        assert_eq!(edits.replaced_value(&message, 1), Some(&b"256"[..]));
+        assert_eq!(process(&message, &mut edits, 10, 256), 1);
+        assert_eq!(edits.replaced_value(&message, 1), Some(&b"255"[..]));
+        let (message, mut edits) = (request("Max-Forwards: 1\r\n"), Edits::new());
+        assert_eq!([(); 2].map(|()| process(&message, &mut edits, 10, 256)), [1, -1]);
+        let (message, mut edits) = (request("Max-Forwards:\r\n"), Edits::new());
+        assert_eq!(process(&message, &mut edits, 10, 256), -1);
     }
 
     #[test]
@@ -167,7 +199,10 @@ mod tests {
         let (message, mut edits) = (request(""), Edits::new());
         assert_eq!(is_less_than(&message, &edits, 1), -2);
         process(&message, &mut edits, 10, 255);
-        assert_eq!((is_less_than(&message, &edits, 10), is_less_than(&message, &edits, 11)), (-1, 1));
+        // What was put in is behind the message, for scripts as for OpenSIPS's.
+        assert_eq!(is_less_than(&message, &edits, 11), -2);
+        assert_eq!(is_less_than(&request("Max-Forwards:\r\n"), &Edits::new(), 1), 1);
+        assert_eq!(is_less_than(&request("Max-Forwards: 300\r\n"), &Edits::new(), 71), -1);
         assert_eq!(is_less_than(&request("Max-Forwards: x\r\n"), &Edits::new(), 1), -3);
     }
 }

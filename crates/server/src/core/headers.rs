@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{Accessor, ArgError, Bytes, Index, Indexes, Naming, SubName, Value, VarSite, Variable};
-use tocsin_sip::{HeaderName, Limits, NameAddrRef};
+use tocsin_sip::{HeaderName, HeaderRef, Limits, NameAddrRef};
 
 use super::values::{chosen, joined, nth, text};
 use crate::context::Context;
@@ -62,7 +62,7 @@ impl Accessor<Context> for Header {
                 .collect();
             return chosen(&values, index);
         }
-        let mut values = cx.message.headers_by_text(&name).map(|header| header.value);
+        let mut values = cx.message.headers_by_text(&name).map(|header| shown(cx, &header));
         match index {
             Index::All => joined(values),
             Index::Unset | Index::Append => text(values.next()),
@@ -73,6 +73,15 @@ impl Accessor<Context> for Header {
             }
         }
     }
+}
+
+/// The value of a header field as it came; of Max-Forwards, what is left of it.
+fn shown<'a>(cx: &'a Context, header: &HeaderRef<'a>) -> &'a [u8] {
+    let counted = match header.name {
+        HeaderName::MaxForwards => cx.edits.replaced_value(&cx.message, header.index),
+        _ => None,
+    };
+    counted.unwrap_or(header.value)
 }
 
 struct HeaderCount(SubName<Context>);

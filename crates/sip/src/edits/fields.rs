@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use std::net::SocketAddr;
 
 /// What a Max-Forwards that has to be put in says (RFC 3261 section 16.6 step 3).
-const MAX_FORWARDS: u8 = 70;
+const MAX_FORWARDS: u16 = 70;
 
 /// Each change names the message it is for; header fields and values are counted from 0, and one that is not
 /// there is left alone: the answer tells whether it was.
@@ -92,9 +92,19 @@ impl Edits {
         true
     }
 
-    /// Leaves out a header field, continuations included.
+    /// The value that was written for a whole header field, without white space around it; `None` if it stays as it is.
+    #[must_use]
+    pub fn replaced_value(&self, message: &Message, header: usize) -> Option<&[u8]> {
+        let place = message.value_place(header)?;
+        self.replacement(place.start, place.end - place.start).map(<[u8]>::trim_ascii)
+    }
+
+    /// Leaves out a header field, continuations included. False if there is none, or it was left out before.
     pub fn remove_header(&mut self, message: &Message, header: usize) -> bool {
         let Some(line) = message.line_place(header) else { return false };
+        if self.replacement(line.start, line.end - line.start).is_some_and(<[u8]>::is_empty) {
+            return false;
+        }
         self.replace(line.start as usize, (line.end - line.start) as usize, |_| ());
         true
     }
@@ -162,8 +172,8 @@ impl Edits {
     }
 
     /// Sets Max-Forwards.
-    pub fn set_max_forwards(&mut self, message: &Message, hops: u8) {
-        let mut text = Vec::with_capacity(3);
+    pub fn set_max_forwards(&mut self, message: &Message, hops: u16) {
+        let mut text = Vec::with_capacity(5);
         decimal(hops.into(), &mut text);
         self.set_header(message, HeaderName::MaxForwards, &text);
     }
@@ -173,7 +183,7 @@ impl Edits {
     pub fn decrement_max_forwards(&mut self, message: &Message) -> bool {
         match message.max_forwards() {
             Ok(None) => self.set_max_forwards(message, MAX_FORWARDS),
-            Ok(Some(hops)) if hops > 0 => self.set_max_forwards(message, hops - 1),
+            Ok(Some(hops)) if hops > 0 => self.set_max_forwards(message, u16::from(hops) - 1),
             _ => return false,
         }
         true

@@ -85,6 +85,13 @@ impl Edits {
         self.push(at, delete, Place::Replace, write);
     }
 
+    /// What is written in place of exactly these bytes, if they are replaced.
+    fn replacement(&self, at: u32, delete: u32) -> Option<&[u8]> {
+        let is_it = |edit: &&Edit| edit.place == Place::Replace && edit.at == at && edit.delete == delete;
+        let edit = self.list.iter().find(is_it)?;
+        self.text.get(edit.text_start as usize..edit.text_end as usize)
+    }
+
     fn push(&mut self, at: usize, delete: usize, place: Place, write: impl FnOnce(&mut Vec<u8>)) {
         self.push_set(at, delete, place, HeaderName::Other, write);
     }
