@@ -1,6 +1,8 @@
 //! Bodies and their parts.
 
-use tocsin_script::{Function, Param, ParamKind, Routes};
+use std::rc::Rc;
+
+use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Store, Value};
 use tocsin_server::Context;
 use tocsin_sip::{ContentTypeRef, Edits, HeaderName, Message};
 
@@ -16,23 +18,46 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         Param::optional("headers", ParamKind::Str),
     ];
     let routes = MESSAGES | Routes::LOCAL;
-    // Older scripts ask by the shorter name.
-    let has = |name| {
-        function(name, MIME, MESSAGES, |cx, arguments| has_part(&cx.message, arguments.text(0).as_deref()))
+    const UPDATED: &[Param] =
+        &[Param::optional("mime", ParamKind::Str), Param::required("variable", ParamKind::Output)];
+    vec![
+        // As in OpenSIPS 3.4.18, which is true for a message without a body, too.
+        function("has_body_part", MIME, MESSAGES, |cx, arguments| {
+            arguments.text(0).is_none_or(|mime| has_part(&cx.message, Some(&mime)))
+        })
+        .doc(
+            "Tells whether the body, or a part of it, has this type. 1: it has, or no type is given; -1: it has not.",
+        ),
+        // The name of older versions.
+        function("has_body", MIME, MESSAGES, |cx, arguments| has_part(&cx.message, arguments.text(0).as_deref()))
             .doc(
                 "Tells whether the body, or a part of it, has this type; without a type, whether there is a \
                  body. 1: it has; -1: it has not.",
-            )
-    };
-    vec![
-        has("has_body_part"),
-        has("has_body"),
+            ),
+        Function::new("get_updated_body_part", UPDATED, routes, |site| {
+            let variable = site.variable(1).ok_or_else(|| ArgError::at(1, "a variable is needed"))?;
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let Some(body) = updated(cx, Arguments(arguments).text(0).as_deref()) else {
+                    return Outcome::FALSE;
+                };
+                let written = variable.write(cx, Value::Str(body), Store::Set);
+                if let Err(cause) = &written {
+                    tracing::error!("get_updated_body_part: {} cannot be set: {cause}", variable.text());
+                }
+                written.is_ok().into()
+            });
+            Ok(call)
+        })
+        .doc(
+            "Writes the part of the body that has this type into a variable, or the whole body, with all changes so \
+             far. 1: done; -1: there is no such part.",
+        ),
         function("remove_body_part", REMOVED, routes, remove).doc(
             "Removes the parts of the body that have this type; with `revert`, those that do not have it; \
              without a type, all. 1: done; -1: there is none.",
         ),
         function("add_body_part", ADDED, routes, add)
-            .doc("Adds a part to the body. 1: done; -1: the type is none, or the message would be none."),
+            .doc("Adds a part to the body. 1: done; -1: the type holds control characters, or the message would be none."),
     ]
 }
 
@@ -43,6 +68,15 @@ fn has_part(message: &Message, mime: Option<&[u8]>) -> bool {
         None => !parts.is_empty(),
         Some(mime) => parts.iter().any(|part| part.is(message, mime)),
     }
+}
+
+/// The part of this type, or the whole body, as it would be sent now.
+fn updated(cx: &Context, mime: Option<&[u8]>) -> Option<Bytes> {
+    let leaving = leaving(cx)?;
+    let Some(mime) = mime else {
+        return Some(Bytes::new(leaving.body())).filter(|body| !body.is_empty());
+    };
+    parts(&leaving).iter().find(|part| part.is(&leaving, mime)).map(|part| Bytes::new(part.body))
 }
 
 fn remove(cx: &mut Context, arguments: &Arguments<'_>) -> bool {
@@ -66,7 +100,8 @@ fn without(
         .copied()
         .collect();
     if kept.len() == all.len() {
-        return false;
+        // Nothing is left to be removed, as was asked for.
+        return mime.is_none() && !message.body().is_empty();
     }
     match &kept[..] {
         [] => edits.replace_body(message, None, b""),
@@ -94,11 +129,12 @@ fn with(
     mime: &[u8],
     headers: &[u8],
 ) -> bool {
-    if ContentTypeRef::parse(mime, message.limits()).is_err()
+    if mime.is_empty()
+        || mime.iter().any(u8::is_ascii_control)
         || headers.windows(4).any(|four| four == b"\r\n\r\n")
     {
         tracing::error!(
-            "add_body_part: `{}` is no content type, or the header fields end early",
+            "add_body_part: `{}` cannot be a content type, or the header fields end early",
             mime.escape_ascii()
         );
         return false;
@@ -292,7 +328,9 @@ mod tests {
         assert_eq!(add("one", "text/plain", ""), (true, vec![one.clone()]));
         assert_eq!(add("two", "text/html", "X: y\r\n"), (true, vec![one.clone(), two.clone()]));
         assert_eq!(add("three", "text/x", ""), (true, vec![one.clone(), two.clone(), three.clone()]));
-        assert_eq!(add("x", "nonsense", ""), (false, vec![one, two, three]));
+        let all = vec![one, two, three];
+        assert_eq!(add("x", "text/x\r\nX: y", ""), (false, all.clone()));
+        assert_eq!(add("x", "nonsense", ""), (true, [all, vec![part("nonsense", "x")]].concat()));
     }
 
     #[test]

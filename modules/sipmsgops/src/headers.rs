@@ -3,10 +3,12 @@
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value, compile_made_regex};
+use tocsin_script::{
+    ArgError, Bound, Call, Function, Param, ParamKind, Routes, Store, Value, compile_made_regex,
+};
 use tocsin_server::context::received_uri;
 use tocsin_server::{Context, time};
-use tocsin_sip::{Edits, HeaderName, Message};
+use tocsin_sip::{Edits, HeaderName, HeaderRef, Message};
 
 use super::{Arguments, MESSAGES, function};
 
@@ -20,6 +22,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const AROUND: &[Param] =
         &[Param::required("prefix", ParamKind::Str), Param::required("suffix", ParamKind::Str)];
     const NAME: &[Param] = &[Param::required("hname", ParamKind::Str)];
+    const GLOB: &[Param] = &[
+        Param::required("hdr_name_glob", ParamKind::Str),
+        Param::required("hdr_names_avp", ParamKind::Output),
+        Param::required("hdr_vals_avp", ParamKind::Output),
+    ];
     const EXPRESSION: &[Param] = &[Param::required("hname_expr", ParamKind::Regex)];
     let answers = Routes::REQUEST | Routes::FAILURE | Routes::BRANCH | Routes::ERROR;
     vec![
@@ -101,6 +108,36 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         .doc(
             "Removes all header fields whose name matches an expression. 1: there were some; -1: there \
              was none, or it is no expression.",
+        ),
+        Function::new("get_glob_headers_values", GLOB, MESSAGES, |site| {
+            let variable = |at| site.variable(at).ok_or_else(|| ArgError::at(at, "a variable is needed"));
+            let (names, values) = (variable(1)?, variable(2)?);
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                let pattern = Arguments(arguments).required(0);
+                let fits = |header: &HeaderRef<'_>| glob(&pattern, header.name_text);
+                let found: Vec<(Value, Value)> = cx
+                    .message
+                    .all_headers()
+                    .filter(fits)
+                    .map(|header| (Value::str(header.name_text), Value::str(header.value)))
+                    .collect();
+                let any = !found.is_empty();
+                let mut write = |variable: &Bound<Context>, value| {
+                    if let Err(cause) = variable.write(cx, value, Store::Set) {
+                        tracing::error!("get_glob_headers_values: {} cannot be set: {cause}", variable.text());
+                    }
+                };
+                for (name, value) in found {
+                    write(&names, name);
+                    write(&values, value);
+                }
+                any.into()
+            });
+            Ok(call)
+        })
+        .doc(
+            "Adds the names of all header fields that fit a pattern with `*`, `?` and `[...]` to an AVP, and their \
+             bodies to another one. 1: there were some; -1: there was none.",
         ),
     ]
 }

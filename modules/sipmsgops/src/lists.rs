@@ -62,10 +62,18 @@ fn add(message: &Message, edits: &mut Edits, leaving: &Message, name: &[u8], opt
     if option.is_empty() || !option.iter().all(is_option) || message.header_by_text(name).is_none() {
         return false;
     }
-    let mut options = options(leaving, name);
-    options.push(option);
-    write(message, edits, leaving, name, &options);
-    true
+    match (leaving.headers_by_text(name).next(), message.headers_by_text(name).next()) {
+        (Some(shown), Some(first)) => {
+            // Behind the options of the first of them; what an earlier change has made of it is in `shown`.
+            let value =
+                if shown.value.is_empty() { option.to_vec() } else { [shown.value, b",", option].concat() };
+            edits.replace_header(message, first.index, &value)
+        }
+        _ => {
+            edits.append_header(message, name, option);
+            true
+        }
+    }
 }
 
 /// Takes the option out of every header field of this name, of each the last one that fits.
@@ -152,12 +160,14 @@ mod tests {
     #[test]
     fn options_come_and_go() {
         let lines = "k: path, 100rel ,gruu\r\n";
-        assert_eq!(after(lines, &["+outbound"]), (vec![true], vec!["path, 100rel, gruu, outbound".into()]));
+        assert_eq!(after(lines, &["+outbound"]), (vec![true], vec!["path, 100rel ,gruu,outbound".into()]));
         assert_eq!(after(lines, &["-100REL"]), (vec![true], vec!["path, gruu".into()]));
         assert_eq!(after(lines, &["-nosuch"]), (vec![false], vec!["path, 100rel ,gruu".into()]));
         assert_eq!(after("k: 100rel\r\n", &["-100rel", "+x"]), (vec![true, true], vec!["x".into()]));
         assert_eq!(after("k: 100rel\r\n", &["-100rel"]), (vec![true], vec![]));
         assert_eq!(after("k: a\r\n", &["+b", "+c", "-a"]), (vec![true, true, true], vec!["b, c".into()]));
+        let two = "Supported: timer, 100rel\r\nSupported: path\r\n";
+        assert_eq!(after(two, &["+bell"]), (vec![true], vec!["timer, 100rel,bell".into(), "path".into()]));
         assert_eq!(after("k: a, b\r\nSupported: b, c, b\r\n", &["-b"]), (vec![true], vec!["a, b, c".into()]));
         assert_eq!(after("", &["+x", "-x"]), (vec![false, false], vec![]));
         assert_eq!(after("k: a\r\n", &["+b\r\nX: y", "+", "+b,c"]), (vec![false; 3], vec!["a".into()]));

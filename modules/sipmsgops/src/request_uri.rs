@@ -21,9 +21,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         ),
         function("ruri_add_param", PARAM, REQUESTS, |cx, arguments| {
             let changed = add_param(cx.request_uri(), &arguments.required(0));
-            change(cx, changed)
+            change(cx, changed);
+            // The code of OpenSIPS 3.4.18, also where it was added.
+            false
         })
-        .doc("Adds a parameter to the Request-URI. 1: done; -1: that would be no URI."),
+        .doc("Adds a parameter to the Request-URI. -1: done, or that would be no URI."),
         function("ruri_del_param", PARAM, REQUESTS, |cx, arguments| {
             let changed = delete_param(cx.request_uri(), &arguments.required(0));
             change(cx, changed)

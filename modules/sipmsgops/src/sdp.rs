@@ -22,22 +22,22 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             "Tells whether the audio stream of the session description is on hold. 1: by its address \
              0.0.0.0; 2: by its direction; -1: it is not.",
         ),
-        by_expression("stream_exists", routes, |description, media| {
-            (description.media.iter().any(|stream| media(stream.kind())), false)
+        by_stream("stream_exists", routes, |description, wanted| {
+            (description.media.iter().any(wanted), false)
         })
         .doc(
-            "Tells whether the session description has a stream whose media type matches an expression. \
-             1: it has; -1: it has not.",
+            "Tells whether the session description has a stream whose media type matches an expression, and its \
+             transport another one. 1: it has; -1: it has not.",
         ),
-        by_expression("stream_delete", routes, |description, media| {
+        by_stream("stream_delete", routes, |description, wanted| {
             let before = description.media.len();
-            description.media.retain(|stream| !media(stream.kind()));
+            description.media.retain(|stream| !wanted(stream));
             let changed = description.media.len() < before;
             (changed, changed)
         })
         .doc(
-            "Removes the streams whose media type matches an expression. 1: there were some; -1: there \
-             was none.",
+            "Removes the streams whose media type matches an expression, and whose transport matches another \
+             one. 1: there were some; -1: there was none.",
         ),
     ];
     for (name, by_regex, change, named, matching) in [
@@ -45,7 +45,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             "codec_exists",
             "codec_exists_re",
             Change::None,
-            "Tells whether a stream has the codec of this name and clock rate. 1: one has; -1: none has.",
+            "Tells whether a stream has the codec of this name, whatever its clock rate is. 1: one has; -1: none has.",
             "Tells whether a stream has a codec whose name matches an expression. 1: one has; -1: none has.",
         ),
         (
@@ -106,14 +106,54 @@ fn by_name(name: &'static str, routes: Routes, change: Change) -> Function<Conte
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             let (name, clock) = (arguments[0].to_bytes().unwrap_or_default(), arguments[1].to_bytes());
             let wanted = |codec: &Codec<'_>| {
+                // As in OpenSIPS 3.4.18, the question is about the name alone.
+                let any_clock = change == Change::None;
                 codec.name.eq_ignore_ascii_case(&name)
-                    && clock.as_deref().is_none_or(|clock| codec.clock.eq_ignore_ascii_case(clock))
+                    && clock
+                        .as_deref()
+                        .is_none_or(|clock| any_clock || codec.clock.eq_ignore_ascii_case(clock))
             };
             rewrite(cx, |description| {
                 let found = description.change_codecs(change, wanted);
                 (found, found && change != Change::None)
             })
             .into()
+        });
+        Ok(call)
+    })
+}
+
+/// What is done with the streams that are wanted.
+type StreamAct = fn(&mut Description<'_>, &dyn Fn(&Stream<'_>) -> bool) -> (bool, bool);
+
+/// A function whose arguments are expressions: for the media type of streams, and for their transport. `act` tells whether it
+/// is true, and whether the description changed.
+fn by_stream(name: &'static str, routes: Routes, act: StreamAct) -> Function<Context> {
+    const EXPRESSIONS: &[Param] =
+        &[Param::required("regexp", ParamKind::Regex), Param::optional("regexp2", ParamKind::Regex)];
+    Function::new(name, EXPRESSIONS, routes, move |site| {
+        let fixed = [site.regex(0), site.regex(1)];
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let mut expressions = [const { None }; 2];
+            for (at, expression) in expressions.iter_mut().enumerate() {
+                *expression = match (&fixed[at], &arguments[at]) {
+                    (Some(fixed), _) => Some(fixed.clone()),
+                    (None, Value::Null) => None,
+                    (None, pattern) => match compile_made_regex(&pattern.to_bytes().unwrap_or_default()) {
+                        Ok(made) => Some(made),
+                        Err(_) => {
+                            tracing::error!("{name}: not a regular expression");
+                            return Outcome::FALSE;
+                        }
+                    },
+                };
+            }
+            let [media, transport] = expressions;
+            let wanted = |stream: &Stream<'_>| {
+                media.as_ref().is_some_and(|media| media.is_match(stream.kind()))
+                    && transport.as_ref().is_none_or(|transport| transport.is_match(stream.transport()))
+            };
+            rewrite(cx, |description| act(description, &wanted)).into()
         });
         Ok(call)
     })
@@ -293,6 +333,11 @@ impl Stream<'_> {
     /// `audio` of `m=audio 49170 RTP/AVP 0`.
     fn kind(&self) -> &[u8] {
         self.words().next().unwrap_or_default()
+    }
+
+    /// `RTP/AVP` of `m=audio 49170 RTP/AVP 0`.
+    fn transport(&self) -> &[u8] {
+        self.words().nth(2).unwrap_or_default()
     }
 
     /// Port 0: the stream was refused (RFC 3264 section 6).

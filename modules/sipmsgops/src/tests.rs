@@ -77,9 +77,46 @@ fn answers_carry_what_was_appended() {
 
 #[test]
 fn a_reason_is_told() {
-    let routes = r#"route { if (!sipmsg_validate("m", $var(why))) sl_send_reply(400, "$var(why)"); }"#;
-    let answer = TEST_BED.bench(LINES, routes).serve(&request("INVITE", "", ""), 1).remove(0);
-    assert_eq!(first_line(&answer), "SIP/2.0 400 No Contact header");
+    let routes = r#"route { if (!sipmsg_validate("mcrf", $var(why))) sl_send_reply(400, "$var(why)"); }"#;
+    let bench = TEST_BED.bench(LINES, routes);
+    let of = |message: &str| first_line(&bench.serve(message, 1).remove(0)).to_owned();
+    assert_eq!(of(&request("INVITE", "", "")), "SIP/2.0 400 SIP message doesn't have 'Contact' header");
+    let contact = "Contact: <sip:a@b>\r\n";
+    let bad = request("INVITE", "", contact).replace("INVITE sip:bob@127.0.0.1", "INVITE sip:bob@ho_st!");
+    assert_eq!(of(&bad), "SIP/2.0 400 invalid domain for R-URI");
+    let bad = request("INVITE", "", contact).replace("From: <sip:a@b>", "From: <sip:a@ex!ample>");
+    assert_eq!(of(&bad), "SIP/2.0 400 invalid domain for 'From' header");
+}
+
+#[test]
+fn header_fields_and_parts_are_shown_as_they_are_now() {
+    let script = "$avp(n) := NULL; get_glob_headers_values(\"x-*\", $avp(n), $avp(v));\n\
+                  append_hf(\"A: $(avp(n)[*]) are $(avp(v)[*])\\r\\n\");\n\
+                  add_body_part(\"hello\", \"text/plain\");\n\
+                  if (get_updated_body_part(\"text/plain\", $var(part))) append_hf(\"B: $var(part)\\r\\n\");\n\
+                  if (!get_updated_body_part(\"text/html\", $var(part))) append_hf(\"C: no\\r\\n\");\n\
+                  if (get_updated_body_part(, $var(all))) append_hf(\"D: $var(all)\\r\\n\");\n\
+                  if (remove_hf(\"X-One\") && !remove_hf(\"X-One\")) append_hf(\"E: once\\r\\n\");";
+    let sent = forwarded(script, "X-One: 1\r\nY: 2\r\nX-Two: 3\r\n");
+    for (name, value) in
+        [("A", "X-Two, X-One are 3, 1"), ("B", "hello"), ("C", "no"), ("D", "hello"), ("E", "once")]
+    {
+        assert_eq!(header(&sent, name), Some(value), "{sent}");
+    }
+}
+
+#[test]
+fn streams_are_known_by_media_type_and_transport() {
+    let sdp = "v=0\\r\\no=a 1 1 IN IP4 h\\r\\ns=-\\r\\nt=0 0\\r\\nm=audio 4 RTP/SAVP 0\\r\\nm=video 6 RTP/AVP 31\\r\\n";
+    let script = format!(
+        "add_body_part(\"{sdp}\", \"application/sdp\");\n\
+         if (stream_exists(\"audio\", \"SAVP\") && !stream_exists(\"audio\", \"/AVP\")) append_hf(\"A: secure\\r\\n\");\n\
+         if (codec_exists(\"PCMU\", \"16000\")) append_hf(\"B: any clock\\r\\n\");\n\
+         if (!stream_delete(\"video\", \"SAVP\")) stream_delete(\".\", \"/AVP\");"
+    );
+    let sent = forwarded(&script, "");
+    assert_eq!((header(&sent, "A"), header(&sent, "B")), (Some("secure"), Some("any clock")), "{sent}");
+    assert!(sent.contains("m=audio") && !sent.contains("m=video"), "{sent}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tocsin_script::{ArgError, Call, Function, Outcome, Param, ParamKind, Store, 
 use tocsin_server::Context;
 use tocsin_sip::{HeaderName, Message, Method, NameAddrRef, ParseError, UriRef, host_address};
 
-use super::{MESSAGES, sdp};
+use super::{MESSAGES, leaving, sdp};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const ARGUMENTS: &[Param] =
@@ -21,7 +21,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                     (None, Value::Str(text)) => Flags::new(text).unwrap_or_default(),
                     _ => Flags::default(),
                 };
-                let Err(Problem(code, text)) = validate(&cx.message, flags) else { return Outcome::TRUE };
+                let checked = description_left(cx, flags).and_then(|()| validate(&cx.message, flags));
+                let Err(Problem(code, text)) = checked else { return Outcome::TRUE };
                 if let Some(result) = &result
                     && let Err(cause) = result.write(cx, Value::str(text), Store::Set)
                 {
@@ -84,17 +85,26 @@ impl Flags {
     }
 }
 
-/// The return code and a text for the sender.
-#[derive(Debug, PartialEq, Eq)]
+/// A session description that the script has taken out cannot be read.
+fn description_left(cx: &Context, flags: Flags) -> Result<(), Problem> {
+    let is_asked = flags.description && !cx.edits.is_empty() && sdp::description(&cx.message).is_some();
+    if is_asked && leaving(cx).is_none_or(|leaving| sdp::description(&leaving).is_none()) {
+        return Err(BAD_DESCRIPTION);
+    }
+    Ok(())
+}
+
+/// The return code and a text for the sender. Where OpenSIPS 3.4.18 has a text for the case, it is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Problem(i64, &'static str);
 
 fn validate(message: &Message, flags: Flags) -> Result<(), Problem> {
     for (name, code, text) in [
-        (HeaderName::CallId, -3, "No Call-ID header"),
-        (HeaderName::CSeq, -7, "No CSeq header"),
-        (HeaderName::From, -8, "No From header"),
-        (HeaderName::To, -9, "No To header"),
-        (HeaderName::Via, -10, "No Via header"),
+        (HeaderName::CallId, -3, "SIP message doesn't have 'Call-ID' header"),
+        (HeaderName::CSeq, -7, "SIP message doesn't have 'CSeq' header"),
+        (HeaderName::From, -8, "SIP message doesn't have 'From' header"),
+        (HeaderName::To, -9, "SIP message doesn't have 'To' header"),
+        (HeaderName::Via, -10, "SIP message doesn't have 'Via' header"),
     ] {
         require(message, name, code, text)?;
     }
@@ -112,11 +122,19 @@ fn validate(message: &Message, flags: Flags) -> Result<(), Problem> {
     if flags.to {
         address(message.to(), &TO)?;
     }
-    if flags.contact {
-        let bad = |_| Problem(-26, "Contact header parse error");
-        message.contacts().try_for_each(|contact| contact?.uri().map(drop)).map_err(bad)?;
+    if flags.contact { contacts(message) } else { Ok(()) }
+}
+
+fn contacts(message: &Message) -> Result<(), Problem> {
+    if message.contact_is_star() {
+        if message.method() == Method::Register {
+            return Ok(());
+        }
+        let text = "'Contact' header for SIP message contains '*' only valid for REGISTER request";
+        return Err(Problem(-30, text));
     }
-    Ok(())
+    let bad = |_| Problem(-26, "failed to parse 'Contact' header");
+    message.contacts().try_for_each(|contact| contact?.uri().map(drop)).map_err(bad)
 }
 
 fn require(message: &Message, name: HeaderName, code: i64, text: &'static str) -> Result<(), Problem> {
@@ -134,38 +152,39 @@ fn body(message: &Message, flags: Flags) -> Result<(), Problem> {
     if message.body().is_empty() {
         return Ok(());
     }
-    require(message, HeaderName::ContentType, -21, "No Content-Type header")?;
+    require(message, HeaderName::ContentType, -21, "")?;
     match sdp::description(message) {
-        Some(text) if flags.description && !sdp::is_well_formed(text) => {
-            Err(Problem(-6, "SDP body parsing error"))
-        }
+        Some(text) if flags.description && !sdp::is_well_formed(text) => Err(BAD_DESCRIPTION),
         _ => Ok(()),
     }
 }
 
 fn request(message: &Message, flags: Flags) -> Result<(), Problem> {
     if !flags.any_max_forwards {
-        require(message, HeaderName::MaxForwards, -13, "No Max-Forwards header")?;
+        require(message, HeaderName::MaxForwards, -13, "")?;
     }
     let method = message.method();
-    if method.forms_dialog() {
-        require(message, HeaderName::Contact, -14, "No Contact header")?;
+    if flags.contact && method.forms_dialog() {
+        require(message, HeaderName::Contact, -14, NO_CONTACT)?;
     }
     if method != Method::Register && message.header(HeaderName::Path).is_some() {
         return Err(Problem(-15, "Path header in a request that is no REGISTER"));
     }
-    let uri = message.ruri().map_err(|_| Problem(-11, "Request URI parse error"))?;
-    if flags.request_uri { host_and_user(&uri, &REQUEST_URI) } else { Ok(()) }
+    if !flags.request_uri {
+        return Ok(());
+    }
+    let uri = message.ruri().map_err(|cause| REQUEST_URI.problem(cause))?;
+    host_and_user(&uri, &REQUEST_URI)
 }
 
 fn reply(message: &Message, status: u16) -> Result<(), Problem> {
     let (name, code, text) = match status {
-        405 => (HeaderName::Allow, -16, "No Allow header in 405 reply"),
-        423 => (HeaderName::MinExpires, -17, "No Min-Expires header in 423 reply"),
-        407 => (HeaderName::ProxyAuthenticate, -18, "No Proxy-Authenticate header in 407 reply"),
-        420 => (HeaderName::Unsupported, -19, "No Unsupported header in 420 reply"),
-        401 => (HeaderName::WwwAuthenticate, -20, "No WWW-Authenticate header in 401 reply"),
-        200..300 if message.method() == Method::Invite => (HeaderName::Contact, -14, "No Contact header"),
+        405 => (HeaderName::Allow, -16, "SIP message doesn't have 'Allow' header"),
+        423 => (HeaderName::MinExpires, -17, "SIP message doesn't have 'Min-Expires' header"),
+        407 => (HeaderName::ProxyAuthenticate, -18, "SIP message doesn't have 'Proxy-Authenticate' header"),
+        420 => (HeaderName::Unsupported, -19, "SIP message doesn't have 'Unsupported' header"),
+        401 => (HeaderName::WwwAuthenticate, -20, "SIP message doesn't have 'WWW-Authenticate' header"),
+        200..300 if message.method() == Method::Invite => (HeaderName::Contact, -14, NO_CONTACT),
         _ => return Ok(()),
     };
     require(message, name, code, text)
@@ -195,35 +214,47 @@ struct Told {
     user: Problem,
 }
 
+const BAD_DESCRIPTION: Problem = Problem(-6, "failed to parse SDP message");
+const NO_CONTACT: &str = "SIP message doesn't have 'Contact' header";
 const REQUEST_URI: Told = Told {
-    form: Problem(-11, "Request URI parse error"),
-    host: Problem(-12, "Bad hostname in R-URI"),
-    user: Problem(-27, "Bad URI username"),
+    form: Problem(-11, "failed to parse R-URI"),
+    host: Problem(-12, "invalid domain for R-URI"),
+    user: Problem(-27, "invalid username for R-URI"),
 };
 const FROM: Told = Told {
-    form: Problem(-24, "From header parse error"),
-    host: Problem(-25, "Bad hostname in From header"),
-    user: Problem(-28, "Bad From URI username"),
+    form: Problem(-24, "failed to parse 'From' header"),
+    host: Problem(-25, "invalid domain for 'From' header"),
+    user: Problem(-28, "invalid username for 'From' header"),
 };
 const TO: Told = Told {
-    form: Problem(-22, "To header parse error"),
-    host: Problem(-23, "Bad hostname in To header"),
-    user: Problem(-29, "Bad To URI username"),
+    form: Problem(-22, "failed to parse 'To' header"),
+    host: Problem(-23, "invalid domain for 'To' header"),
+    user: Problem(-29, "invalid username for 'To' header"),
 };
+
+impl Told {
+    /// What is told of a URI that cannot be read.
+    fn problem(&self, cause: ParseError) -> Problem {
+        match cause {
+            ParseError::UriHost => self.host,
+            _ => self.form,
+        }
+    }
+}
 
 fn address(address: Result<NameAddrRef<'_>, ParseError>, told: &'static Told) -> Result<(), Problem> {
     match address.and_then(|address| address.uri()) {
         Ok(uri) => host_and_user(&uri, told),
-        Err(_) => Err(Problem(told.form.0, told.form.1)),
+        Err(cause) => Err(told.problem(cause)),
     }
 }
 
 fn host_and_user(uri: &UriRef<'_>, told: &'static Told) -> Result<(), Problem> {
     if !uri.host().is_empty() && !is_host(uri.host()) {
-        return Err(Problem(told.host.0, told.host.1));
+        return Err(told.host);
     }
     if uri.user().is_some_and(|user| !is_user(user)) {
-        return Err(Problem(told.user.0, told.user.1));
+        return Err(told.user);
     }
     Ok(())
 }
@@ -279,7 +310,10 @@ mod tests {
             ("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\n", "", "", -10),
             ("Max-Forwards: 70\r\n", "", "", -13),
             ("Max-Forwards: 70\r\n", "", "m", 1),
-            ("Contact: <sip:a@h>\r\n", "", "", -14),
+            ("Contact: <sip:a@h>\r\n", "", "", 1),
+            ("Contact: <sip:a@h>\r\n", "", "c", -14),
+            ("Contact: <sip:a@h>\r\n", "Contact: *\r\n", "c", -30),
+            ("Contact: <sip:a@h>\r\n", "Contact: <nonsense>\r\n", "c", -26),
             ("\r\n\r\n", "\r\nPath: <sip:p>\r\n\r\n", "", -15),
             ("\r\n\r\n", "\r\n\r\nbody", "", -21),
             ("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\nbody", "", -5),
@@ -287,7 +321,10 @@ mod tests {
             ("\r\n\r\n", "\r\nContent-Type: application/sdp\r\n\r\nbody", "", 1),
             ("\r\n\r\n", "\r\nExpires: soon\r\n\r\n", "h", -2),
             ("\r\n\r\n", "\r\nExpires: soon\r\n\r\n", "", 1),
-            ("INVITE sip:c@d.example", "INVITE sip:c@", "", -11),
+            ("INVITE sip:c@d.example", "INVITE sip:c@", "", 1),
+            ("INVITE sip:c@d.example", "INVITE bell", "r", -11),
+            ("INVITE sip:c@d.example", "INVITE sip:c@ho_st!:5060", "r", -12),
+            ("<sip:a@b.example>", "<sip:a@ex!ample.org>", "f", -25),
             ("INVITE sip:c@d.example", "INVITE sip:c@d_e", "r", -12),
             ("INVITE sip:c@d.example", "INVITE sip:c@-d", "r", -12),
             ("INVITE sip:c@d.example", "INVITE sip:c%4@d", "r", -27),
