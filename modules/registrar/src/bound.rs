@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tocsin_script::{Bound, Bytes, Index, Outcome, Resume, Value};
 use tocsin_server::Context;
-use tocsin_sip::{Method, Scheme, Transport, UriRef, host_address};
+use tocsin_sip::{Method, NameAddrRef, Scheme, Transport, UriRef, host_address};
 
 use super::State;
 use super::aor::{Aor, aor_of};
@@ -20,12 +20,15 @@ pub(super) fn has_contact(
     cx: &mut Context,
     domain: usize,
     uri: Option<&Bytes>,
-    mut test: impl FnMut(&Contact<'_>) -> bool,
+    test: impl FnMut(&Contact<'_>) -> bool,
 ) -> bool {
-    let Some(aor) = aor(cx, uri) else { return false };
+    aor_asked(cx, uri).is_some_and(|aor| has_bound(cx, domain, &aor, test))
+}
+
+fn has_bound(cx: &mut Context, domain: usize, aor: &Aor, mut test: impl FnMut(&Contact<'_>) -> bool) -> bool {
     let (state, locations) = (cx.server().state::<State>(), cx.server().state::<Locations>());
     let attr = locations
-        .find(state.domains[domain], &aor, |contact| test(&contact).then(|| Bytes::new(contact.attr)));
+        .find(state.domains[domain], aor, |contact| test(&contact).then(|| Bytes::new(contact.attr)));
     let Some(attr) = attr else { return false };
     if let Some(name) = &state.settings.attr_avp {
         cx.avps.clear(name);
@@ -63,12 +66,15 @@ pub(super) fn has_address(
     uri: Option<&Bytes>,
     addresses: &Bound<Context>,
     ports: Option<&Bound<Context>>,
-) -> bool {
+) -> i64 {
+    /// There is no address of record to be asked about.
+    const NOT_ASKED: i64 = -2;
+    let Some(aor) = aor_asked(cx, uri) else { return NOT_ASKED };
     let hosts: Vec<Bytes> = values(cx, addresses).map_while(|value| value.to_bytes()).collect();
     // A port that is missing or no number is none that a contact could have.
     let ports: Option<Vec<i64>> = ports
         .map(|ports| values(cx, ports).take(hosts.len()).map(|port| port.to_int().unwrap_or(-1)).collect());
-    has_contact(cx, domain, uri, |contact| {
+    let found = has_bound(cx, domain, &aor, |contact| {
         let from = if contact.received.is_empty() { contact.uri } else { contact.received };
         hosts.iter().enumerate().any(|(at, host)| match &ports {
             None => is_at(from, host),
@@ -76,7 +82,8 @@ pub(super) fn has_address(
                 ports.get(at).is_some_and(|port| is_at(from, host) && port_of(from) == Some(*port))
             }
         })
-    })
+    });
+    if found { 1 } else { -1 }
 }
 
 /// The values of a variable, the newest first; one only if it is no AVP.
@@ -176,6 +183,16 @@ fn is_at(uri: &[u8], host: &[u8]) -> bool {
 
 fn address(host: &[u8]) -> Option<IpAddr> {
     host_address(host).or_else(|| std::str::from_utf8(host).ok()?.parse().ok())
+}
+
+/// The address of record that a question is about. There is none, as in OpenSIPS, where a Contact of the message cannot
+/// be read.
+fn aor_asked(cx: &Context, uri: Option<&Bytes>) -> Option<Aor> {
+    let is_readable = |contact: NameAddrRef<'_>| contact.is_bracketed() || contact.uri().is_ok();
+    if !cx.message.contact_is_star() && !cx.message.contacts().all(|contact| contact.is_ok_and(is_readable)) {
+        return None;
+    }
+    aor(cx, uri)
 }
 
 fn aor(cx: &Context, uri: Option<&Bytes>) -> Option<Aor> {

@@ -41,11 +41,13 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
     vec![
         with_flags("save", SAVE, registrations, domains, SaveFlags::parse, |cx, domain, flags, arguments| {
             let Some(flags) = flags else { return Outcome::FALSE };
-            save(cx, domain, flags, given(&arguments[2]).as_ref(), given(&arguments[3])).into()
+            let (aor, tag) = (given(&arguments[2]), given(&arguments[3]));
+            Outcome::Done(save(cx, domain, flags, aor.as_ref(), tag))
         })
         .doc(
             "Stores the contacts of a REGISTER request in a domain of usrloc, and answers it unless the \
-             flags say otherwise. 1: done; -1: the registration was refused or failed.",
+             flags say otherwise. 1: done; -1: it cannot be answered, or the flags cannot be read; -2: the \
+             registration was refused.",
         ),
         with_flags(
             "lookup",
@@ -99,13 +101,14 @@ fn address_question(params: &'static [Param], routes: Routes, domains: &Domains)
             site.variable(2).ok_or_else(|| ArgError::at(2, "a variable with addresses is needed"))?;
         let ports = site.variable(3);
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses, ports.as_deref()).into()
+            Outcome::Done(has_address(cx, domain, given(&arguments[1]).as_ref(), &addresses, ports.as_deref()))
         });
         Ok(call)
     })
     .doc(
         "Tells whether an AOR has a contact at one of the IP addresses that the variable `ip` holds, and at the \
-         port that `port` holds at the same place. 1: it has; -1: it has none.",
+         port that `port` holds at the same place. 1: it has; -1: it has none; -2: no address of record, or the \
+         Contact of the message cannot be read.",
     )
 }
 

@@ -148,7 +148,10 @@ fn wanted<'a>(
     settings: &Settings,
 ) -> Result<Wanted<'a>, Refusal> {
     let q = contact.q().map_err(|_| Refusal::Preference)?;
-    let parsed = contact.uri().map_err(|_| Refusal::ContactUri)?;
+    let parsed = contact.uri().map_err(|_| match contact.is_bracketed() {
+        true => Refusal::ContactUri,
+        false => Refusal::Contact,
+    })?;
     // Told again in responses: nothing may be in it that ends a line or a quoted string.
     let is_plain = |urn: &&[u8]| urn.iter().all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\');
     let instance = contact.instance().filter(is_plain).unwrap_or_default();
@@ -307,6 +310,7 @@ mod tests {
             ("Contact: <sip:a@h\r\n", Refusal::Contact),
             ("Contact: <sip:a@h>;q=7\r\n", Refusal::Preference),
             ("Contact: <sip:a@h>, <nonsense>\r\n", Refusal::ContactUri),
+            ("Contact: nonsense\r\n", Refusal::Contact),
             ("Contact: <sip:a@h>\r\nExpires: soon\r\n", Refusal::Expires),
             ("Contact: <sip:a@h>;expires=60\r\nExpires: soon\r\n", Refusal::Expires),
             ("Contact: *\r\n", Refusal::Star),

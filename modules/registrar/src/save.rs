@@ -16,14 +16,18 @@ use super::refusal::Refusal;
 use super::request::{Surroundings, read};
 use tocsin_usrloc::{Bindings, Locations, same_uri, until_settled};
 
-/// Saves what the message of `cx` registers, and answers it. `aor` is the URI of an AOR other than that of To.
+/// The registration was refused.
+pub(super) const REFUSED: i64 = -2;
+
+/// Saves what the message of `cx` registers, and answers it. `aor` is the URI of an AOR other than that of To. Returns the
+/// code for the script.
 pub(super) fn save(
     cx: &mut Context,
     domain: usize,
     flags: &SaveFlags,
     aor: Option<&Bytes>,
     tag: Option<Bytes>,
-) -> bool {
+) -> i64 {
     let server = cx.server();
     let state = server.state::<State>();
     let outcome = register(cx, state, domain, flags, aor, tag.unwrap_or_default());
@@ -34,11 +38,12 @@ pub(super) fn save(
             if saved.seconds > 0 && cx.flags & state.persistent_flag != 0 {
                 keep_connection(cx, saved.seconds);
             }
-            match saved.complaint {
+            let told = match saved.complaint {
                 Some(refusal) if answers => refuse(cx, state, refusal, saved.lines),
                 None if answers => answer(cx, 200, b"OK", &saved.lines),
                 _ => true,
-            }
+            };
+            if told { 1 } else { -1 }
         }
         Err(refusal) => {
             server.statistics.add(state.rejected, 1);
@@ -48,7 +53,7 @@ pub(super) fn save(
                     if refusal.lists_contacts() { contact_lines(cx, state, domain, aor) } else { None };
                 refuse(cx, state, refusal, known.unwrap_or_default());
             }
-            false
+            REFUSED
         }
     }
 }
