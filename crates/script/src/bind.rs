@@ -84,7 +84,8 @@ impl<C: Host> Names<C> {
     fn bind(self: &Rc<Self>, reference: &Reference, routes: Routes) -> Result<Bound<C>, ArgError> {
         let Some(variable) = self.variables.get(reference.name.as_str()) else {
             let message = format!("unknown script variable <${}>", reference.name);
-            return Err(ArgError::new(message).suggest(&reference.name, self.variables.keys().copied()));
+            let error = ArgError::new(message).suggest(&reference.name, self.variables.keys().copied());
+            return Err(ArgError { unknown_variable: Some(reference.name.clone()), ..error });
         };
         check_form(variable, reference)?;
         let sub = match (&reference.sub, variable.naming) {

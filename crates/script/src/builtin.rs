@@ -17,6 +17,7 @@ impl<C: Host> Library<C> {
             core: ModuleSpec::new("core"),
             slots: slots.clone(),
             modules: BTreeMap::new(),
+            absent: Vec::new(),
         };
         library.global(Global {
             name: MAX_WHILE_LOOPS,

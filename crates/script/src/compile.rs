@@ -13,7 +13,7 @@ use std::rc::Rc;
 use crate::bind::Names;
 use crate::call::Host;
 use crate::code::Op;
-use crate::diagnostics::{Diagnostics, Errors, did_you_mean, warning_line};
+use crate::diagnostics::{Diagnostic, Diagnostics, Errors, did_you_mean, nearest, warning_line};
 use crate::global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS};
 use crate::library::{Function, Library, ModuleSpec};
 use crate::parser;
@@ -57,6 +57,7 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
         calls: 0,
         called: 0,
         breaks: Vec::new(),
+        signature: String::new(),
     };
     let entries = compiler.routes(&tree.routes);
     let (code, marks) = (compiler.code, compiler.marks);
@@ -110,8 +111,8 @@ fn load_modules<'a, C: Host>(
             Some(module) if modules.iter().any(|loaded| loaded.name == module.name) => {}
             Some(module) => modules.push(module),
             None => {
-                let help = did_you_mean(name, library.modules.keys().copied());
-                errors.add_with_help(path.span, format!("failed to load module {file}"), help);
+                let (message, help) = why_not_loaded(name, file, library, errors);
+                errors.add_with_help(path.span, message, help);
             }
         }
     }
@@ -129,6 +130,42 @@ fn load_modules<'a, C: Host>(
         }
     }
     modules
+}
+
+/// Modules of earlier versions, and what became of them.
+const MOVED: [(&str, &str); 9] = [
+    ("uri", "has_totag() and is_user() are in sipmsgops, db_check_to() and db_check_from() in auth_db"),
+    ("mi_json", "mi_http answers the same commands"),
+    ("mi_xmlrpc", "mi_http answers the same commands"),
+    ("siptrace", "it is called tracer"),
+    ("sqlops", "avpops has sql_query() as avp_db_query()"),
+    ("auth_diameter", "aaa_diameter took its place"),
+    ("sipmsgop", "it is called sipmsgops"),
+    ("mediaproxy_ng", "rtpengine took its place"),
+    ("textopsx", "textops and sipmsgops have its functions"),
+];
+
+/// Why there is no such module: it is another one's name, it is not there yet, or it never was.
+fn why_not_loaded<C: Host>(
+    name: &str,
+    file: &str,
+    library: &Library<C>,
+    errors: &mut Errors,
+) -> (String, Option<String>) {
+    if library.absent.iter().any(|module| module.name == name) {
+        errors.is_absent(name);
+        return (format!("failed to load module {file}: this module of OpenSIPS is not there yet"), None);
+    }
+    let message = format!("failed to load module {file}: there is no such module");
+    if let Some((_, hint)) = MOVED.iter().find(|(moved, _)| *moved == name) {
+        return (message, Some((*hint).to_owned()));
+    }
+    let absent = library.absent.iter().map(|module| module.name);
+    let nearest = nearest(name, library.modules.keys().copied().chain(absent));
+    if let Some(meant) = nearest.filter(|meant| library.absent.iter().any(|module| module.name == *meant)) {
+        errors.is_absent(meant);
+    }
+    (message, nearest.map(|meant| format!("did you mean `{meant}`?")))
 }
 
 fn set_parameters<C: Host>(
@@ -154,9 +191,12 @@ fn set_parameters<C: Host>(
             found = true;
             settings.extend(set_parameter(parameter, module, errors));
         }
-        if !found {
+        if !found && !errors.follows_from(&wanted.node) {
             let help = match library.modules.contains_key(wanted.node.as_str()) {
                 true => Some(format!("loadmodule \"{}.so\" is missing", wanted.node)),
+                false if library.absent.iter().any(|module| module.name == wanted.node) => {
+                    Some("this module of OpenSIPS is not there yet".to_owned())
+                }
                 false => did_you_mean(&wanted.node, modules.iter().skip(1).map(|module| module.name)),
             };
             errors.add_with_help(wanted.span, format!("module <{}> is not loaded", wanted.node), help);
@@ -228,7 +268,12 @@ fn declare_routes(tree: &Tree, errors: &mut Errors) -> RouteTable {
             Ok(_) => places.push(route.span),
             Err(known) => {
                 let text = String::from_utf8_lossy(table.text(known)).into_owned();
-                errors.add(route.span, format!("{text} is there twice"));
+                let error = Diagnostic::new(route.span, format!("{text} is there twice"));
+                let first = places.get(known.0 as usize).copied();
+                errors.push(match first {
+                    Some(first) => error.with_note(first, "the first one is there"),
+                    None => error,
+                });
             }
         }
     }
@@ -279,6 +324,8 @@ struct Compiler<'a, C: Host> {
     called: u32,
     /// The jumps to be set to the end of each loop or switch around.
     breaks: Vec<Vec<usize>>,
+    /// The function whose arguments are checked, with its parameters.
+    signature: String,
 }
 
 /// An error that has been reported.
@@ -346,7 +393,17 @@ impl<C: Host> Compiler<'_, C> {
         Err(Reported)
     }
 
-    fn reject<T>(&mut self, span: Span, error: ArgError) -> Checked<T> {
+    fn reject<T>(&mut self, span: Span, mut error: ArgError) -> Checked<T> {
+        if let Some(name) = &error.unknown_variable {
+            let mut absent =
+                self.library.absent_with(|module| module.variables.contains(&name.as_str())).peekable();
+            if let Some(first) = absent.peek() {
+                error.help = Some(format!("it belongs to the module {first}, which is not there yet"));
+            }
+            if absent.any(|module| self.errors.follows_from(module)) {
+                return Err(Reported);
+            }
+        }
         self.errors.add_with_help(span, error.message, error.help);
         Err(Reported)
     }

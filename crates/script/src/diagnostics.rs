@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what was probably meant.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Level as Mark, Renderer, Snippet};
@@ -35,6 +36,26 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it: the name that was probably meant, the module to load.
     pub help: Option<String>,
+    /// Another place that belongs to it, and what is there.
+    pub note: Option<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// What is wrong, and where.
+    pub fn new(span: Span, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: None, note: None }
+    }
+
+    /// The same with what to do about it, if that is known.
+    #[must_use]
+    pub fn with_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_note(self, span: Span, message: impl Into<String>) -> Self {
+        Self { note: Some((span, message.into())), ..self }
+    }
 }
 
 /// The errors of one configuration, in the order of its text, with the text they point into.
@@ -43,6 +64,8 @@ pub struct Diagnostics {
     pub(crate) source: SourceMap,
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) dropped: usize,
+    /// Modules that this server does not have, and how often the configuration uses each beside its `loadmodule`.
+    pub(crate) absent: BTreeMap<String, usize>,
 }
 
 impl Diagnostics {
@@ -54,6 +77,12 @@ impl Diagnostics {
     /// How many errors there are, counting those beyond [`MAX_ERRORS`].
     pub fn count(&self) -> usize {
         self.errors.len() + self.dropped
+    }
+
+    /// The modules of OpenSIPS that the configuration loads and the host does not have, and how often it uses each beside
+    /// its `loadmodule`: these uses are no errors of their own.
+    pub fn absent(&self) -> &BTreeMap<String, usize> {
+        &self.absent
     }
 
     /// The text the errors point into.
@@ -73,7 +102,23 @@ impl Diagnostics {
         if self.dropped > 0 {
             lines.push((Level::Critical, format!("core:yyerror: {} more errors not shown", self.dropped)));
         }
+        lines.extend(self.summary().map(|line| (Level::Critical, format!("core:yyerror: {line}"))));
         lines
+    }
+
+    /// What follows from missing modules alone is not an error of its own each time: it is counted here.
+    fn summary(&self) -> Option<String> {
+        if self.absent.is_empty() {
+            return None;
+        }
+        let uses = |count: &usize| match count {
+            0 => String::new(),
+            1 => " (1 use)".to_owned(),
+            count => format!(" ({count} uses)"),
+        };
+        let names: Vec<_> =
+            self.absent.iter().map(|(name, count)| format!("{name}{}", uses(count))).collect();
+        Some(format!("modules that are not there yet: {}", names.join(", ")))
     }
 
     /// The errors for a reader, in colour if it is a terminal.
@@ -86,6 +131,7 @@ impl Diagnostics {
         if self.dropped > 0 {
             text.push_str(&format!("{} more errors not shown\n", self.dropped));
         }
+        text.extend(self.summary().map(|line| line + "\n"));
         text
     }
 
@@ -101,6 +147,11 @@ impl Diagnostics {
             start.column,
             error.message
         )
+    }
+
+    fn place(&self, span: Span) -> String {
+        let at = self.source.position(span);
+        format!("{}:{}:{}", self.source.file(span).name(), at.line, at.column)
     }
 
     /// Only the lines around the error are handed to the renderer: files are large, errors are many.
@@ -124,6 +175,12 @@ impl Diagnostics {
                 .fold(false)
                 .annotation(AnnotationKind::Primary.span(span)),
         );
+        let notes = error.note.iter().map(|(span, note)| format!("{note}: {}", self.place(*span)));
+        let includes = std::iter::successors(file.included_at(), |at| self.source.file(*at).included_at());
+        let includes = includes.map(|at| format!("included at {}", self.place(at)));
+        for note in notes.chain(includes) {
+            group = group.element(Mark::NOTE.message(note));
+        }
         if let Some(help) = &error.help {
             group = group.element(Mark::HELP.message(help.as_str()));
         }
@@ -145,6 +202,7 @@ impl std::error::Error for Diagnostics {}
 pub(crate) struct Errors {
     found: Vec<Diagnostic>,
     dropped: usize,
+    absent: BTreeMap<String, usize>,
 }
 
 impl Errors {
@@ -153,15 +211,38 @@ impl Errors {
     }
 
     pub(crate) fn add_with_help(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        self.push(Diagnostic::new(span, message).with_help(help));
+    }
+
+    pub(crate) fn push(&mut self, error: Diagnostic) {
         if self.found.len() < MAX_ERRORS {
-            self.found.push(Diagnostic { span, message: message.into(), help });
+            self.found.push(error);
         } else {
             self.dropped += 1;
         }
     }
 
+    /// Takes back what was added when there were only `count` errors: another one explains it.
+    pub(crate) fn take_back(&mut self, count: usize) {
+        self.found.truncate(count);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The configuration loads a module that this server does not have.
+    pub(crate) fn is_absent(&mut self, module: &str) {
+        self.absent.entry(module.to_owned()).or_default();
+    }
+
+    /// Counts a use of `module` if the configuration loads it and it is absent: that is no error of its own.
+    pub(crate) fn follows_from(&mut self, module: &str) -> bool {
+        self.absent.get_mut(module).map(|uses| *uses += 1).is_some()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.found.is_empty() && self.absent.is_empty()
     }
 
     /// Whether nothing more will be shown, so that looking further is of no use.
@@ -173,7 +254,7 @@ impl Errors {
         let mut errors = self.found;
         errors.sort_by_key(|error| error.span);
         errors.dedup();
-        Diagnostics { source, errors, dropped: self.dropped }
+        Diagnostics { source, errors, dropped: self.dropped, absent: self.absent }
     }
 }
 
@@ -186,7 +267,7 @@ pub(crate) struct Warnings {
 impl Warnings {
     pub(crate) fn add_with_help(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
         if self.found.len() < MAX_WARNINGS {
-            self.found.push(Diagnostic { span, message: message.into(), help });
+            self.found.push(Diagnostic::new(span, message).with_help(help));
         }
     }
 
@@ -208,7 +289,8 @@ pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a 
     nearest(wrong, names).map(|name| format!("did you mean `{name}`?"))
 }
 
-fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The nearest of `names`, if one is near.
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > 64 {
         return None;
     }

@@ -26,12 +26,49 @@ pub(crate) struct Flags {
     pub(crate) lines: bool,
 }
 
+/// What is wrong with an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadExpression {
+    /// In words.
+    pub(crate) message: String,
+    /// Where in the pattern, if that is known.
+    pub(crate) at: Option<usize>,
+}
+
 /// Compiles a POSIX extended regular expression of the configuration, as `=~` does.
 ///
 /// # Errors
 /// What is wrong with the pattern, in words.
 pub fn compile(pattern: &[u8]) -> Result<Regex, String> {
     compile_with(pattern, Flags { any_case: true, lines: false })
+}
+
+/// The same; the error says where in the pattern it is.
+pub(crate) fn compile_located(pattern: &[u8]) -> Result<Regex, BadExpression> {
+    let flags = Flags { any_case: true, lines: false };
+    let mut builder = located_builder(pattern, flags)?;
+    build(builder.size_limit(MAX_COMPILED_BYTES)).map_err(|message| {
+        let at = message.contains("group").then(|| lone_parenthesis(pattern)).flatten();
+        BadExpression { message, at }
+    })
+}
+
+/// The first parenthesis that has no other half.
+fn lone_parenthesis(pattern: &[u8]) -> Option<usize> {
+    let mut open = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = pattern.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            // a `]` right behind the opening bracket stands for itself
+            b'[' => at += memchr::memchr(b']', pattern.get(at + 2..)?).map_or(0, |len| len + 2),
+            b'(' => open.push(at),
+            b')' if open.pop().is_none() => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    open.first().copied()
 }
 
 /// As [`compile`], with other flags.
@@ -61,9 +98,17 @@ pub(crate) fn compile_made_flags(pattern: &[u8], flags: Flags) -> Result<Regex, 
     build(builder(pattern, flags)?.size_limit(MAX_MADE_BYTES).dfa_size_limit(MAX_MADE_STATES_BYTES))
 }
 
-fn builder(pattern: &[u8], Flags { any_case, lines }: Flags) -> Result<RegexBuilder, String> {
+fn builder(pattern: &[u8], flags: Flags) -> Result<RegexBuilder, String> {
+    located_builder(pattern, flags).map_err(|bad| bad.message)
+}
+
+fn located_builder(pattern: &[u8], Flags { any_case, lines }: Flags) -> Result<RegexBuilder, BadExpression> {
     let out = String::with_capacity(pattern.len() + 8);
-    let pattern = Translation { pattern, at: 0, lines, out }.run()?;
+    let mut translation = Translation { pattern, at: 0, token: 0, lines, out };
+    if let Err(message) = translation.run() {
+        return Err(BadExpression { message, at: Some(translation.token) });
+    }
+    let pattern = translation.out;
     let mut builder = RegexBuilder::new(&pattern);
     builder.unicode(false).case_insensitive(any_case).multi_line(lines).dot_matches_new_line(!lines);
     Ok(builder)
@@ -83,16 +128,19 @@ fn build(builder: &RegexBuilder) -> Result<Regex, String> {
 struct Translation<'a> {
     pattern: &'a [u8],
     at: usize,
+    /// Where what is read now begins.
+    token: usize,
     /// A list of what not to match holds the line feed.
     lines: bool,
     out: String,
 }
 
 impl Translation<'_> {
-    fn run(mut self) -> Result<String, String> {
+    fn run(&mut self) -> Result<(), String> {
         // whether a repetition here would have nothing to repeat
         let mut nothing_before = true;
         while let Some(&byte) = self.pattern.get(self.at) {
+            self.token = self.at;
             self.at += 1;
             match byte {
                 b'\\' => self.escape()?,
@@ -118,7 +166,7 @@ impl Translation<'_> {
             }
             nothing_before = false;
         }
-        Ok(self.out)
+        Ok(())
     }
 
     /// `{n}`, `{n,}` or `{n,m}` after an opening brace.

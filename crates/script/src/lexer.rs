@@ -1,10 +1,13 @@
 //! Bytes to tokens (manual, "Script Syntax"). Included files are read here, so that an `include_file` may stand
 //! wherever a token may.
 
+mod texts;
+
 use crate::diagnostics::{Errors, Warnings};
 use crate::reference::{self, Reference};
 use crate::source::{MAX_INCLUDE_DEPTH, SourceMap, Span};
 use crate::value::Bytes;
+use texts::{is_octal, runs_over_lines};
 
 /// First words of a `#!` line by which another server's preprocessor is known.
 const FOREIGN_DIRECTIVES: &[&str] = &[
@@ -79,11 +82,20 @@ pub(crate) struct Lexer<'a> {
     cursors: Vec<Cursor>,
     first: bool,
     pub(crate) warnings: Warnings,
+    /// The opening quote of a string that runs over lines: it may lack its closing quote. The first one since the parser
+    /// has last read something whole.
+    pub(crate) doubtful: Option<Span>,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(source: &'a mut SourceMap) -> Self {
-        Self { source, cursors: vec![Cursor { file: 0, at: 0 }], first: true, warnings: Warnings::default() }
+        Self {
+            source,
+            cursors: vec![Cursor { file: 0, at: 0 }],
+            first: true,
+            warnings: Warnings::default(),
+            doubtful: None,
+        }
     }
 
     /// The next token, from within included files too.
@@ -168,6 +180,42 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Goes on at the end of the line in which `span` lies.
+    pub(crate) fn go_on_behind_line(&mut self, span: Span) {
+        let text = self.source.file(span).text();
+        let start = (span.start as usize).min(text.len());
+        let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |len| start + len);
+        while self.cursors.len() > 1 && self.cursor().file != span.file {
+            self.cursors.pop();
+        }
+        if let Some(cursor) = self.cursors.last_mut().filter(|cursor| cursor.file == span.file) {
+            cursor.at = end;
+        }
+    }
+
+    /// Whether a closing brace follows `span` in its line.
+    pub(crate) fn line_closes_brace(&self, span: Span) -> bool {
+        let text = self.source.file(span).text();
+        let rest = &text[(span.end as usize).min(text.len())..];
+        memchr::memchr2(b'}', b'\n', rest).is_some_and(|at| rest[at] == b'}')
+    }
+
+    /// The next byte behind the last token that is no blank.
+    pub(crate) fn following(&self) -> Option<u8> {
+        let cursor = self.cursor();
+        let text = self.source.files()[cursor.file as usize].text();
+        text.get(cursor.at..)?.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+    }
+
+    /// The column at which the line of `span` has its first character that is no blank, and whether that is `span`.
+    pub(crate) fn indentation(&self, span: Span) -> (usize, bool) {
+        let text = self.source.file(span).text();
+        let at = (span.start as usize).min(text.len());
+        let line = memchr::memrchr(b'\n', &text[..at]).map_or(0, |feed| feed + 1);
+        let blanks = text[line..at].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        (blanks, line + blanks == at)
+    }
+
     /// The byte right after the last token, without skipping anything.
     pub(crate) fn adjacent(&self) -> Option<u8> {
         let cursor = self.cursor();
@@ -189,7 +237,7 @@ impl<'a> Lexer<'a> {
             return;
         }
         let name = text.bytes.lossy().into_owned();
-        match self.source.include(&name, keyword.file) {
+        match self.source.include(&name, keyword) {
             Ok(file) => {
                 self.cursors.push(Cursor { file, at: 0 });
                 self.first = true;
@@ -212,6 +260,12 @@ impl<'a> Lexer<'a> {
         let span = scan.span(start);
         cursor.at = scan.at;
         self.first = false;
+        if self.doubtful.is_none()
+            && matches!(kind, Kind::Text(_))
+            && runs_over_lines(&text[start..cursor.at])
+        {
+            self.doubtful = Some(Span { end: span.start + 1, ..span });
+        }
         Token { kind, span, first }
     }
 }
@@ -331,45 +385,6 @@ impl Scan<'_, '_> {
         Kind::Int(number.unwrap_or(i64::MAX))
     }
 
-    fn raw_text(&mut self) -> Kind {
-        let start = self.at;
-        match memchr::memchr(b'\'', &self.rest()[1..]) {
-            Some(len) => {
-                let bytes = Bytes::new(&self.rest()[1..=len]);
-                self.at += len + 2;
-                Kind::Text(Text { bytes, plain: true })
-            }
-            None => self.text_without_end(start),
-        }
-    }
-
-    fn escaped_text(&mut self) -> Kind {
-        let start = self.at;
-        let mut bytes = Vec::new();
-        let mut plain = true;
-        self.at += 1;
-        loop {
-            let Some(len) = memchr::memchr2(b'"', b'\\', self.rest()) else {
-                return self.text_without_end(start);
-            };
-            bytes.extend_from_slice(&self.rest()[..len]);
-            self.at += len;
-            if self.rest()[0] == b'"' {
-                self.at += 1;
-                return Kind::Text(Text { bytes: Bytes::from(bytes), plain });
-            }
-            plain = false;
-            self.at += unescape(self.rest(), &mut bytes);
-        }
-    }
-
-    fn text_without_end(&mut self, start: usize) -> Kind {
-        self.at = self.text.len();
-        let span = self.span(start);
-        self.errors.add(Span { end: span.start + 1, ..span }, "string without closing quote");
-        Kind::Bad
-    }
-
     fn variable(&mut self) -> Kind {
         let start = self.at;
         match reference::scan(self.text, start) {
@@ -395,6 +410,9 @@ impl Scan<'_, '_> {
             return Kind::Punct(sign);
         }
         let start = self.at;
+        if let Some(text) = self.typographic_text() {
+            return text;
+        }
         self.at += 1;
         while self.rest().first().is_some_and(|byte| *byte & 0xc0 == 0x80) {
             self.at += 1;
@@ -405,59 +423,9 @@ impl Scan<'_, '_> {
     }
 }
 
-fn is_octal(digit: u8) -> bool {
-    (b'0'..=b'7').contains(&digit)
-}
-
 /// `08` is a name, and no number.
 fn is_bad_octal(digits: &str) -> bool {
     digits.len() > 1 && digits.starts_with('0')
-}
-
-/// Adds what the escape at the start of `text` stands for, and tells its length. An escape that means nothing is
-/// kept with its backslash: regular expressions are full of them.
-fn unescape(text: &[u8], out: &mut Vec<u8>) -> usize {
-    let hex = |byte: u8| (byte as char).to_digit(16);
-    let plain = match text.get(1) {
-        Some(b'n') => b'\n',
-        Some(b'r') => b'\r',
-        Some(b't') => b'\t',
-        Some(b'a') => 0x07,
-        Some(b'\\') => b'\\',
-        Some(b'"') => b'"',
-        // a line that goes on
-        Some(b'\n') => return 2,
-        Some(b'x') => {
-            let digits: Vec<u32> = text[2..].iter().take(2).map_while(|byte| hex(*byte)).collect();
-            if digits.is_empty() {
-                out.extend_from_slice(b"\\x");
-                return 2;
-            }
-            out.push(digits.iter().fold(0, |value, digit| value * 16 + digit) as u8);
-            return 2 + digits.len();
-        }
-        Some(b'0') if matches!(text.get(2), Some(b'0'..=b'7')) => {
-            let digits = text[2..].iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
-            let value =
-                text[2..2 + digits].iter().fold(0u32, |value, digit| value * 8 + u32::from(digit - b'0'));
-            out.push(value as u8);
-            return 2 + digits;
-        }
-        // two or three octal digits
-        Some(b'1'..=b'7') if text.get(2).copied().is_some_and(is_octal) => {
-            let digits: Vec<u8> =
-                text[1..].iter().take(3).copied().take_while(|byte| is_octal(*byte)).collect();
-            out.push(digits.iter().fold(0u32, |value, digit| value * 8 + u32::from(digit - b'0')) as u8);
-            return 1 + digits.len();
-        }
-        Some(other) => {
-            out.extend_from_slice(&[b'\\', *other]);
-            return 2;
-        }
-        None => return 1,
-    };
-    out.push(plain);
-    2
 }
 
 #[cfg(test)]

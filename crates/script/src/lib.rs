@@ -52,7 +52,8 @@ pub use expression::{Expr, Operator, Part, Pattern};
 pub use fault::Fault;
 pub use global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS, ProfileSpec, SocketOption, SocketSpec};
 pub use library::{
-    Function, Global, GlobalKind, Indexes, Library, ModuleSpec, Naming, Param, ParamKind, Variable,
+    AbsentModule, Function, Global, GlobalKind, Indexes, Library, ModuleSpec, Naming, Param, ParamKind,
+    Variable,
 };
 pub use parameter::{ModParam, ModParamDefault, ModParamKind, is_on, split_keyed};
 pub use parser::{MAX_NESTING, MAX_OPERATORS};

@@ -65,6 +65,25 @@ impl<C: Host> ModuleSpec<C> {
     }
 }
 
+/// A module that the host does not have, with the names by which a script would use it: what follows from its absence is
+/// one error, not many.
+#[derive(Clone, Debug)]
+pub struct AbsentModule {
+    /// The name of its file without `.so`.
+    pub name: &'static str,
+    /// Its functions.
+    pub functions: Vec<&'static str>,
+    /// Its variables, without the dollar sign.
+    pub variables: Vec<&'static str>,
+}
+
+impl AbsentModule {
+    /// A module with nothing but its name.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, functions: Vec::new(), variables: Vec::new() }
+    }
+}
+
 /// What one parameter of a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
@@ -316,6 +335,7 @@ pub struct Library<C: Host> {
     /// The places of `$var`, by name.
     pub(crate) slots: Slots,
     pub(crate) modules: BTreeMap<&'static str, ModuleSpec<C>>,
+    pub(crate) absent: Vec<AbsentModule>,
 }
 
 impl<C: Host> Library<C> {
@@ -332,6 +352,19 @@ impl<C: Host> Library<C> {
     /// Adds a variable that needs no module.
     pub fn variable(&mut self, variable: Variable<C>) {
         self.core.variables.push(variable);
+    }
+
+    /// Names a module that the host does not have, though configurations may expect it.
+    pub fn absent_module(&mut self, module: AbsentModule) {
+        self.absent.push(module);
+    }
+
+    /// The absent modules that have a name which `has` finds.
+    pub(crate) fn absent_with<'a>(
+        &'a self,
+        has: impl Fn(&AbsentModule) -> bool + 'a,
+    ) -> impl Iterator<Item = &'static str> + 'a {
+        self.absent.iter().filter(move |module| has(module)).map(|module| module.name)
     }
 
     /// Adds a module that `loadmodule` may switch on.

@@ -7,7 +7,7 @@ mod statements;
 
 use std::collections::BTreeMap;
 
-use crate::diagnostics::{Errors, Warnings, did_you_mean};
+use crate::diagnostics::{Diagnostic, Errors, Warnings, did_you_mean};
 use crate::lexer::{Kind, Lexer, Token};
 use crate::library::GlobalKind;
 use crate::route::RouteKind;
@@ -54,6 +54,10 @@ pub(crate) fn parse(
         globals,
         nesting: 0,
         last: Span::default(),
+        last_opens: false,
+        open: Vec::new(),
+        unclosed: None,
+        at_top: false,
     };
     let mut tree = Tree::default();
     loop {
@@ -63,7 +67,13 @@ pub(crate) fn parse(
             tree.warnings.extend(std::mem::take(&mut parser.lexer.warnings).into_vec());
             return tree;
         }
-        if parser.item(&mut tree).is_err() {
+        let read = parser.item(&mut tree);
+        parser.open.clear();
+        parser.unclosed = None;
+        let at_top = std::mem::take(&mut parser.at_top);
+        if read.is_ok() {
+            parser.lexer.doubtful = None;
+        } else if !at_top {
             parser.recover_top();
         }
     }
@@ -78,6 +88,14 @@ pub(crate) struct Parser<'a> {
     nesting: usize,
     /// Where the last token taken stands.
     last: Span,
+    /// It is an opening brace.
+    last_opens: bool,
+    /// The opening braces of the blocks around.
+    open: Vec<Span>,
+    /// The first opening brace whose closing one stands where that of a block around it would.
+    unclosed: Option<Span>,
+    /// The next token begins something at the top level, though a block is open: it is left.
+    at_top: bool,
 }
 
 impl Parser<'_> {
@@ -94,8 +112,7 @@ impl Parser<'_> {
             "modparam" => self.modparam(tree)?,
             name if route_kind(name).is_some() && !self.is("=") => {
                 if let Some(kind) = route_kind(name) {
-                    let route = self.route(kind, word.span)?;
-                    tree.routes.push(route);
+                    self.route(kind, word.span, tree)?;
                 }
             }
             _ => self.global(word, tree)?,
@@ -122,7 +139,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn route(&mut self, kind: RouteKind, keyword: Span) -> Parsed<RouteTree> {
+    /// A route whose block cannot be read is there all the same: what calls it is right.
+    fn route(&mut self, kind: RouteKind, keyword: Span, tree: &mut Tree) -> Parsed<()> {
         let mut route = RouteTree { kind, name: None, interval: None, span: keyword, body: Vec::new() };
         if self.accept("[") {
             route.name = Some(self.route_name()?);
@@ -133,8 +151,9 @@ impl Parser<'_> {
         }
         self.check_route_head(&mut route);
         self.expect("{")?;
-        route.body = self.block_rest()?;
-        Ok(route)
+        let read = self.block_rest().map(|body| route.body = body);
+        tree.routes.push(route);
+        read
     }
 
     fn route_name(&mut self) -> Parsed<Spanned<String>> {
@@ -217,14 +236,44 @@ impl Parser<'_> {
     }
 
     fn peek(&mut self) -> &Token {
-        let (lexer, errors) = (&mut self.lexer, &mut *self.errors);
-        self.peeked.get_or_insert_with(|| lexer.next(errors))
+        let token = match self.peeked.take() {
+            Some(token) => token,
+            None => self.next(),
+        };
+        self.peeked.insert(token)
+    }
+
+    fn next(&mut self) -> Token {
+        let count = self.errors.count();
+        let token = self.lexer.next(self.errors);
+        if token.kind == Kind::Bad && self.lexer.doubtful.is_some() {
+            self.errors.take_back(count);
+            self.blame_string();
+        }
+        token
+    }
+
+    /// What cannot be read now comes from a string that lacks its closing quote, if one before runs over lines: then that
+    /// is the error, and reading goes on behind its first line.
+    fn blame_string(&mut self) -> bool {
+        let Some(quote) = self.lexer.doubtful.take() else { return false };
+        self.errors.push(
+            Diagnostic::new(quote, "string without closing quote")
+                .with_help(Some("it would go on over the end of its line".to_owned())),
+        );
+        self.peeked = None;
+        self.lexer.go_on_behind_line(quote);
+        true
     }
 
     fn take(&mut self) -> Token {
-        let token = self.peeked.take().unwrap_or_else(|| self.lexer.next(self.errors));
+        let token = match self.peeked.take() {
+            Some(token) => token,
+            None => self.next(),
+        };
         if token.kind != Kind::End {
             self.last = token.span;
+            self.last_opens = token.kind == Kind::Punct("{");
         }
         token
     }
@@ -281,6 +330,7 @@ impl Parser<'_> {
         match token.kind {
             // the lexer has said what is wrong
             Kind::Bad => Err(Reported),
+            _ if self.blame_string() => Err(Reported),
             Kind::End => {
                 let span = self.last;
                 self.fail(span, format!("syntax error at the end of the file: {expected}"))

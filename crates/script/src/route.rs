@@ -87,6 +87,17 @@ bitflags! {
     }
 }
 
+impl Routes {
+    /// The keywords of these types of routes, for people.
+    pub fn list(self) -> String {
+        if self == Self::ANY {
+            return "any route".to_owned();
+        }
+        let kinds = RouteKind::ALL.into_iter().filter(|kind| self.intersects((*kind).into()));
+        kinds.map(RouteKind::keyword).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl From<RouteKind> for Routes {
     fn from(kind: RouteKind) -> Self {
         Self::from_bits_truncate(1 << kind as u16)

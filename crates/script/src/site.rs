@@ -20,17 +20,19 @@ pub struct ArgError {
     pub(crate) argument: Option<usize>,
     pub(crate) message: String,
     pub(crate) help: Option<String>,
+    /// The variable that nobody knows, if that is what is wrong.
+    pub(crate) unknown_variable: Option<String>,
 }
 
 impl ArgError {
     /// An error of the whole call.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { argument: None, message: message.into(), help: None }
+        Self { argument: None, message: message.into(), help: None, unknown_variable: None }
     }
 
     /// An error of one argument, counted from 0.
     pub fn at(argument: usize, message: impl Into<String>) -> Self {
-        Self { argument: Some(argument), message: message.into(), help: None }
+        Self { argument: Some(argument), message: message.into(), help: None, unknown_variable: None }
     }
 
     /// Adds what the operator can do.

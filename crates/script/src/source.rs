@@ -50,13 +50,19 @@ pub struct SourceFile {
     name: String,
     text: Vec<u8>,
     lines: Vec<u32>,
+    included_at: Option<Span>,
 }
 
 impl SourceFile {
-    fn new(name: String, text: Vec<u8>) -> Self {
+    fn new(name: String, text: Vec<u8>, included_at: Option<Span>) -> Self {
         let mut lines = vec![0];
         lines.extend(memchr::memchr_iter(b'\n', &text).map(|at| at as u32 + 1));
-        Self { name, text, lines }
+        Self { name, text, lines, included_at }
+    }
+
+    /// Where another file includes it; `None` for the main one.
+    pub fn included_at(&self) -> Option<Span> {
+        self.included_at
     }
 
     /// The name it was opened by.
@@ -86,7 +92,7 @@ pub struct SourceMap {
 impl SourceMap {
     /// A configuration whose text is at hand (read from a pipe, run through a preprocessor, written in a test).
     pub fn from_text(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
-        Self { files: vec![SourceFile::new(name.into(), text.into())], memory: BTreeMap::new() }
+        Self { files: vec![SourceFile::new(name.into(), text.into(), None)], memory: BTreeMap::new() }
     }
 
     /// Reads the configuration from a file.
@@ -122,7 +128,7 @@ impl SourceMap {
 
     /// Reads an included file: as the path stands, else beside the file that includes it (manual, "Core
     /// Parameters", include_file).
-    pub(crate) fn include(&mut self, path: &str, from: u32) -> io::Result<u32> {
+    pub(crate) fn include(&mut self, path: &str, from: Span) -> io::Result<u32> {
         if self.files.len() >= MAX_FILES {
             return Err(io::Error::other(format!("more than {MAX_FILES} files included")));
         }
@@ -132,7 +138,7 @@ impl SourceMap {
             None => match read_limited(path) {
                 Ok(text) => (path.to_path_buf(), text),
                 Err(error) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
-                    let includer = Path::new(self.files[from as usize].name());
+                    let includer = Path::new(self.file(from).name());
                     let beside = includer.parent().unwrap_or(Path::new("")).join(path);
                     let text = read_limited(&beside)?;
                     (beside, text)
@@ -140,7 +146,7 @@ impl SourceMap {
                 Err(error) => return Err(error),
             },
         };
-        self.files.push(SourceFile::new(name.display().to_string(), text));
+        self.files.push(SourceFile::new(name.display().to_string(), text, Some(from)));
         Ok(self.files.len() as u32 - 1)
     }
 }
@@ -189,8 +195,8 @@ mod tests {
     #[test]
     fn a_file_at_hand_is_included() {
         let mut map = SourceMap::from_text("x.cfg", "").with_file("more.cfg", "log_level=3");
-        let file = map.include("more.cfg", 0).unwrap();
+        let file = map.include("more.cfg", Span::default()).unwrap();
         assert_eq!(map.files()[file as usize].text(), b"log_level=3");
-        assert!(map.include("nowhere/none.cfg", 0).is_err());
+        assert!(map.include("nowhere/none.cfg", Span::default()).is_err());
     }
 }

@@ -21,6 +21,7 @@ pub mod family;
 pub mod flag_names;
 pub mod forward;
 mod host;
+pub mod manual;
 pub mod module;
 pub mod name_look_ups;
 mod owner;

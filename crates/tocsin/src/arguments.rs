@@ -10,7 +10,7 @@ use tocsin_script::SocketSpec;
 use tocsin_server::settings::Overrides;
 
 use crate::answer::Answer;
-use crate::{demo, doc, events};
+use crate::{check, demo, doc, events};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) enum Asked {
     Server(Arguments),
     /// `tocsin events`
     Events(events::Asked),
+    /// `tocsin check`
+    Check(check::Asked),
     /// `tocsin demo`
     Demo(demo::Asked),
     /// `tocsin doc`
@@ -49,6 +51,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     let given: Vec<OsString> = arguments.into_iter().collect();
     match given.get(1).and_then(|word| word.to_str()) {
         Some("events") => events::read(given.into_iter().skip(2)).map(Asked::Events),
+        Some("check") => check::read(given.into_iter().skip(2)).map(Asked::Check),
         Some("demo") => demo::read(given.into_iter().skip(2)).map(Asked::Demo),
         Some("doc") => doc::read(given.into_iter().skip(2)).map(Asked::Doc),
         Some("help") => Err(Answer::text(help())),
@@ -57,7 +60,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
 }
 
 /// What the first word of a command line may be beside an option.
-const COMMANDS: [&str; 4] = ["demo", "doc", "events", "help"];
+const COMMANDS: [&str; 5] = ["check", "demo", "doc", "events", "help"];
 /// How alike a mistyped command must be for a suggestion, from 0 to 1.
 const SIMILAR_ENOUGH: f64 = 0.8;
 
@@ -277,7 +280,7 @@ fn version() -> String {
 
 fn help() -> String {
     format!(
-        "{}{}\nTools:\n  tocsin demo     shows the core events, each from its real cause\n  tocsin doc      what a configuration can name: tocsin doc --help\n  tocsin events   what the server tells: tocsin events --help\n",
+        "{}{}\nTools:\n  tocsin check    what is wrong with a configuration: tocsin check --help\n  tocsin demo     shows the core events, each from its real cause\n  tocsin doc      what a configuration can name: tocsin doc --help\n  tocsin events   what the server tells: tocsin events --help\n",
         version().lines().next().map(|l| format!("{l}\n")).unwrap_or_default(),
         command().render_help()
     )

@@ -5,6 +5,7 @@
 
 mod answer;
 mod arguments;
+mod check;
 mod demo;
 mod doc;
 mod embedded;
@@ -24,6 +25,7 @@ static HEAP: tocsin_process::Meter<tocsin_process::Mimalloc> =
 fn main() -> ExitCode {
     match arguments::read(std::env::args_os()) {
         Ok(Asked::Server(arguments)) => start::run(&arguments),
+        Ok(Asked::Check(asked)) => check::run(&asked),
         Ok(Asked::Demo(asked)) => demo::run(&asked),
         Ok(Asked::Doc(asked)) => doc::run(&asked),
         Ok(Asked::Events(asked)) => events::run(&asked),

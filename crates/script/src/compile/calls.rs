@@ -3,9 +3,9 @@
 use super::{Checked, Compiler, Reported, constant};
 use crate::call::Host;
 use crate::code::{Argument, ArgumentKind, Arguments, CallSite};
-use crate::diagnostics::did_you_mean;
+use crate::diagnostics::{did_you_mean, nearest};
 use crate::expression::{Expr, Part};
-use crate::library::{Function, Param, ParamKind};
+use crate::library::{AbsentModule, Function, ModuleSpec, Param, ParamKind};
 use crate::site::{ArgumentSite, Site};
 use crate::source::Place;
 use crate::source::Span;
@@ -24,9 +24,13 @@ impl<'a, C: Host> Compiler<'a, C> {
         let span = call.name.span;
         if !self.routes.intersects(function.routes) {
             let message = format!("command <{}> cannot be used in this type of route", function.name);
-            return self.fail(span, message);
+            let help =
+                format!("this is {}; it may be used in {}", self.routes.list(), function.routes.list());
+            self.errors.add_with_help(span, message, Some(help));
+            return Err(Reported);
         }
         self.check_count(function, call)?;
+        self.signature = function.usage();
         let mut arguments = Vec::with_capacity(function.params.len());
         let mut sites = Vec::with_capacity(function.params.len());
         let mut failed = false;
@@ -57,18 +61,37 @@ impl<'a, C: Host> Compiler<'a, C> {
                 self.fail(call.name.span, message)
             }
             None => {
-                let provides = |module: &&crate::library::ModuleSpec<C>| {
-                    module.functions.iter().any(|function| function.name == name)
-                };
+                let provides =
+                    |module: &&ModuleSpec<C>| module.functions.iter().any(|function| function.name == name);
+                let has = |module: &AbsentModule| module.functions.contains(&name.as_str());
+                let mut absent = self.library.absent_with(has).peekable();
+                let of_absent = absent.peek().copied();
+                if absent.any(|module| self.errors.follows_from(module)) {
+                    return Err(Reported);
+                }
                 let help = match self.library.modules.values().find(provides) {
                     Some(module) => Some(format!("loadmodule \"{}.so\" is missing", module.name)),
-                    None => did_you_mean(name, self.functions.keys().copied()),
+                    None if of_absent.is_some() => of_absent
+                        .map(|module| format!("it belongs to the module {module}, which is not there yet")),
+                    None => self.nearest_function(name),
                 };
                 let message = format!("unknown command <{name}>, missing loadmodule?");
                 self.errors.add_with_help(call.name.span, message, help);
                 Err(Reported)
             }
         }
+    }
+
+    /// The function that was probably meant, also one of a module that is not loaded.
+    fn nearest_function(&self, name: &str) -> Option<String> {
+        did_you_mean(name, self.functions.keys().copied()).or_else(|| {
+            let modules = self.library.modules.values();
+            let others = modules.flat_map(|module| module.functions.iter().map(|function| function.name));
+            let meant = nearest(name, others)?;
+            let of = |module: &&ModuleSpec<C>| module.functions.iter().any(|function| function.name == meant);
+            let module = self.library.modules.values().find(of)?.name;
+            Some(format!("did you mean `{meant}` of the module {module}?"))
+        })
     }
 
     fn check_count(&mut self, function: &Function<C>, call: &CallTree) -> Checked<()> {
@@ -79,14 +102,8 @@ impl<'a, C: Host> Compiler<'a, C> {
             return Ok(());
         }
         let takes = if least == most { most.to_string() } else { format!("{least} to {most}") };
-        let names: Vec<_> = function
-            .params
-            .iter()
-            .map(|param| if param.optional { format!("[{}]", param.name) } else { param.name.to_owned() })
-            .collect();
         let message = format!("command <{}> takes {takes} parameters, {given} given", function.name);
-        let help = format!("{}({})", function.name, names.join(", "));
-        self.errors.add_with_help(call.name.span, message, Some(help));
+        self.errors.add_with_help(call.name.span, message, Some(function.usage()));
         Err(Reported)
     }
 
@@ -101,7 +118,8 @@ impl<'a, C: Host> Compiler<'a, C> {
             if param.optional {
                 return Ok(ready(Value::Null, ArgumentSite::default()));
             }
-            return self.fail(missing, format!("Param [{}] ({}) is missing", position + 1, param.name));
+            return self
+                .fail_argument(missing, format!("Param [{}] ({}) is missing", position + 1, param.name));
         };
         match param.kind {
             ParamKind::Variable | ParamKind::Output => self.variable_argument(position, param, expr),
@@ -111,6 +129,13 @@ impl<'a, C: Host> Compiler<'a, C> {
         }
     }
 
+    /// What is wrong with an argument, with the parameters of its function as help.
+    fn fail_argument<T>(&mut self, span: Span, message: impl Into<String>) -> Checked<T> {
+        let signature = self.signature.clone();
+        self.errors.add_with_help(span, message, Some(signature));
+        Err(Reported)
+    }
+
     fn variable_argument(
         &mut self,
         position: usize,
@@ -118,13 +143,14 @@ impl<'a, C: Host> Compiler<'a, C> {
         expr: &tree::Expr,
     ) -> Checked<Checking<C>> {
         let ExprKind::Variable(reference) = &expr.node else {
-            return self.fail(expr.span, format!("Param [{}] expected to be a variable", position + 1));
+            return self
+                .fail_argument(expr.span, format!("Param [{}] expected to be a variable", position + 1));
         };
         let bound = self.bound(reference, expr.span)?;
         if param.kind == ParamKind::Output && !bound.writable() {
             let message =
                 format!("Param [{}] is to be written, but {} is read-only", position + 1, bound.text());
-            return self.fail(expr.span, message);
+            return self.fail_argument(expr.span, message);
         }
         Ok(ready(Value::Null, ArgumentSite { variable: Some(bound), ..ArgumentSite::default() }))
     }
@@ -157,13 +183,14 @@ impl<'a, C: Host> Compiler<'a, C> {
                 }
             }
             _ => {
-                return self.fail(expr.span, format!("Param [{}] expected to be variables", position + 1));
+                return self
+                    .fail_argument(expr.span, format!("Param [{}] expected to be variables", position + 1));
             }
         }
         if let Some(bound) = outputs.iter().find(|bound| !bound.writable()) {
             let message =
                 format!("Param [{}] is to be written, but {} is read-only", position + 1, bound.text());
-            return self.fail(expr.span, message);
+            return self.fail_argument(expr.span, message);
         }
         Ok(ready(Value::Null, ArgumentSite { outputs, ..ArgumentSite::default() }))
     }
@@ -173,8 +200,10 @@ impl<'a, C: Host> Compiler<'a, C> {
             ExprKind::Word(word) => match constant(word) {
                 Some(number) => Expr::Const(Value::Int(number)),
                 None => {
-                    return self
-                        .fail(expr.span, format!("Param [{}] expected to be an integer", position + 1));
+                    return self.fail_argument(
+                        expr.span,
+                        format!("Param [{}] expected to be an integer", position + 1),
+                    );
                 }
             },
             _ => self.value(expr)?,
@@ -186,7 +215,7 @@ impl<'a, C: Host> Compiler<'a, C> {
             Value::Int(number) => Ok(ready(Value::Int(*number), ArgumentSite::default())),
             _ => {
                 let message = format!("Param [{}] expected to be an integer, without quotes", position + 1);
-                self.fail(expr.span, message)
+                self.fail_argument(expr.span, message)
             }
         }
     }
@@ -195,7 +224,7 @@ impl<'a, C: Host> Compiler<'a, C> {
         let route = matches!(param.kind, ParamKind::Route(_));
         if matches!(expr.node, ExprKind::Word(_)) && !route {
             let message = format!("Param [{}] expected to be a string: write it in quotes", position + 1);
-            return self.fail(expr.span, message);
+            return self.fail_argument(expr.span, message);
         }
         let value = self.argument_value(expr)?;
         let kind = match param.kind {
@@ -215,11 +244,11 @@ impl<'a, C: Host> Compiler<'a, C> {
             return Ok(self.at_run_time(kind, param.optional, value));
         };
         let Some(text) = known.to_bytes() else {
-            return self.fail(expr.span, format!("Param [{}] cannot be NULL", position + 1));
+            return self.fail_argument(expr.span, format!("Param [{}] cannot be NULL", position + 1));
         };
         if matches!(known, Value::Int(_)) && !route && kind != ArgumentKind::StrOrInt {
             let message = format!("Param [{}] expected to be a string: write it in quotes", position + 1);
-            return self.fail(expr.span, message);
+            return self.fail_argument(expr.span, message);
         }
         let mut site = ArgumentSite::default();
         let known = match param.kind {

@@ -156,9 +156,22 @@ impl<C: Host> Compiler<'_, C> {
     }
 
     pub(super) fn regex(&mut self, pattern: &Bytes, span: Span) -> Checked<regex::bytes::Regex> {
-        match ere::compile(pattern) {
+        match ere::compile_located(pattern) {
             Ok(regex) => Ok(regex),
-            Err(message) => self.fail(span, message),
+            Err(bad) => {
+                let span = self.within_text(pattern, span, bad.at);
+                self.fail(span, bad.message)
+            }
+        }
+    }
+
+    /// The place of a byte of a string in the configuration, if the string stands there as it is, without escapes.
+    fn within_text(&self, text: &[u8], span: Span, at: Option<usize>) -> Span {
+        let (start, end) = (span.start as usize + 1, (span.end as usize).saturating_sub(1));
+        let written = self.source.file(span).text().get(start..end);
+        match at {
+            Some(at) if written == Some(text) => span.part(at + 1, 1),
+            _ => span,
         }
     }
 }

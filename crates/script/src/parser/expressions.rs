@@ -41,6 +41,20 @@ const CALCULATING: &Operators = &[
     ("%", Binary::Modulo),
 ];
 
+/// Words that stood on the left of comparisons in earlier versions, and what is written now.
+const OLDER_WORDS: [(&str, &str); 10] = [
+    ("uri", "write `is_myself(\"$rd\")`, or compare `$ru`"),
+    ("from_uri", "write `is_myself(\"$fd\")`, or compare `$fu`"),
+    ("to_uri", "write `is_myself(\"$td\")`, or compare `$tu`"),
+    ("method", "write `is_method(\"INVITE\")`, or compare `$rm`"),
+    ("src_ip", "compare `$si`"),
+    ("dst_ip", "compare `$socket_in(ip)`"),
+    ("src_port", "compare `$sp`"),
+    ("dst_port", "compare `$socket_in(port)`"),
+    ("proto", "compare `$socket_in(proto)`"),
+    ("retcode", "compare `$rc`"),
+];
+
 impl Parser<'_> {
     /// What stands in `if (...)` and `while (...)`.
     pub(super) fn condition_expression(&mut self) -> Parsed<Expr> {
@@ -170,7 +184,12 @@ impl Parser<'_> {
         let Some(operator) = next else { return Ok(()) };
         let span = self.peek().span;
         let calls = matches!(operand.node, ExprKind::Call(_) | ExprKind::Route(_));
+        let older = match &operand.node {
+            ExprKind::Word(word) => OLDER_WORDS.iter().find(|(older, _)| older == word),
+            _ => None,
+        };
         let help = match (is_comparing(operator), calls) {
+            _ if older.is_some() => older.map_or("", |(_, newer)| newer),
             (true, true) => "assign it first, as `$var(rc) = function(...)`, and compare that",
             (true, false) => "the variable stands on the left, as `$var(x) == 5`",
             (false, _) => "a calculation stands in brackets: `if ([ $var(x) & 4 ])`",

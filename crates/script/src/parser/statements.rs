@@ -1,6 +1,7 @@
 //! What stands in a route block (manual, "Script Statements" and "Script Async").
 
-use super::{MAX_NESTING, Parsed, Parser, Reported};
+use super::{MAX_NESTING, Parsed, Parser, Reported, route_kind};
+use crate::diagnostics::Diagnostic;
 use crate::lexer::Kind;
 use crate::operator::Binary;
 use crate::reference::Reference;
@@ -13,26 +14,70 @@ use crate::tree::{
 impl Parser<'_> {
     /// The statements up to the closing brace, which is taken.
     pub(super) fn block_rest(&mut self) -> Parsed<Vec<Statement>> {
+        self.open.push(self.last);
         let mut statements = Vec::new();
         loop {
-            if self.accept("}") {
+            if self.is("}") {
+                let closing = self.take().span;
+                self.close(closing);
                 return Ok(statements);
             }
-            if self.peek().kind == Kind::End {
-                let token = self.take();
-                return self.unexpected(&token, "`}` expected");
-            }
-            if self.errors.is_full() {
+            if self.leaves_block() || self.errors.is_full() {
                 return Err(Reported);
             }
             if self.accept(";") {
                 continue;
             }
             match self.statement() {
-                Ok(statement) => statements.push(statement),
+                Ok(statement) => {
+                    self.lexer.doubtful = None;
+                    statements.push(statement);
+                }
+                Err(Reported) if self.at_top => return Err(Reported),
                 Err(Reported) => self.recover_statement()?,
             }
         }
+    }
+
+    /// A block ends. If its brace stands where that of a block around it would, it probably is that one, and this block
+    /// lacks its own.
+    fn close(&mut self, closing: Span) {
+        let Some(opening) = self.open.pop() else { return };
+        let (column, begins_line) = self.lexer.indentation(closing);
+        let is_of = |opening: &Span| self.lexer.indentation(*opening).0 == column;
+        let is_doubtful = begins_line && !is_of(&opening) && self.open.iter().any(is_of);
+        if is_doubtful && self.unclosed.is_none() {
+            self.unclosed = Some(opening);
+        }
+    }
+
+    /// The file ends, or another route begins, where only this block can: one that is not closed is reported.
+    fn leaves_block(&mut self) -> bool {
+        let token = self.peek().clone();
+        let note = match &token.kind {
+            Kind::End => None,
+            Kind::Word(word) if token.first && self.begins_route(word) => {
+                Some(format!("`{word}` begins there"))
+            }
+            _ => return false,
+        };
+        self.at_top = true;
+        if let (Kind::End, true) = (&token.kind, self.blame_string()) {
+            self.at_top = false;
+            return true;
+        }
+        let opening = self.unclosed.take().or(self.open.last().copied()).unwrap_or(token.span);
+        let error = Diagnostic::new(opening, "syntax error: this block is not closed: `}` is missing");
+        self.errors.push(match note {
+            Some(note) => error.with_note(token.span, note),
+            None => error,
+        });
+        true
+    }
+
+    /// `route(name)` is a call.
+    fn begins_route(&mut self, word: &str) -> bool {
+        route_kind(word).is_some() && self.lexer.following() != Some(b'(')
     }
 
     fn statement(&mut self) -> Parsed<Statement> {
@@ -150,14 +195,20 @@ impl Parser<'_> {
 
     fn switch_statement(&mut self) -> Parsed<StatementKind> {
         let subject = self.switch_subject()?;
-        self.expect("{")?;
+        let opening = self.expect("{")?;
+        self.open.push(opening);
         let mut cases: Vec<Case> = Vec::new();
         loop {
-            if self.accept("}") {
+            if self.is("}") {
+                let closing = self.take().span;
+                self.close(closing);
                 if !cases.iter().any(|case| case.value.is_some()) {
                     return self.fail(subject.span, "syntax error: a switch needs at least one case");
                 }
                 return Ok(StatementKind::Switch { subject, cases });
+            }
+            if self.leaves_block() {
+                return Err(Reported);
             }
             let token = self.peek().clone();
             match &token.kind {
@@ -201,7 +252,7 @@ impl Parser<'_> {
                 }
                 Ok(())
             }
-            Err(Reported) if self.errors.is_full() => Err(Reported),
+            Err(Reported) if self.at_top || self.errors.is_full() => Err(Reported),
             Err(Reported) => self.recover_statement(),
         }
     }
@@ -351,12 +402,14 @@ impl Parser<'_> {
     /// Skips to the end of the statement: past a `;` or a block, or before a brace that closes the block around.
     /// The top level recovers instead when the file ends, or when another route seems to begin.
     fn recover_statement(&mut self) -> Parsed<()> {
-        let mut depth = 0usize;
+        // a brace that was not expected opens a part of the statement, as in `$ru{x} = 1;`
+        let outer = usize::from(self.last_opens && self.lexer.line_closes_brace(self.last));
+        let mut depth = outer;
         loop {
             let token = self.peek().clone();
             match &token.kind {
-                Kind::End => return Err(Reported),
-                Kind::Word(word) if token.first && self.begins_item(word, 1) => return Err(Reported),
+                Kind::End => return Ok(()),
+                Kind::Word(word) if token.first && self.begins_route(word) => return Ok(()),
                 Kind::Punct(";") if depth == 0 => {
                     self.take();
                     return Ok(());
@@ -365,7 +418,7 @@ impl Parser<'_> {
                 Kind::Punct("}") if depth == 0 => return Ok(()),
                 Kind::Punct("}") => {
                     depth -= 1;
-                    if depth == 0 {
+                    if depth == 0 && outer == 0 {
                         self.take();
                         return Ok(());
                     }

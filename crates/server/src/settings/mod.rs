@@ -126,7 +126,7 @@ impl Settings {
             if let Err(problem) = parameter.apply(&mut settings, &global.value) {
                 let message = format!("{}: {problem}", global.name);
                 let help = Some(format!("tocsin doc {} says what it takes", parameter.name));
-                wrong.push(Diagnostic { span: global.value_span, message, help });
+                wrong.push(Diagnostic::new(global.value_span, message).with_help(help));
             }
         }
         if !wrong.is_empty() {

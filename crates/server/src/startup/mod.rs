@@ -59,6 +59,8 @@ impl std::fmt::Debug for Assembled {
 fn library(modules: &[Rc<dyn Module>], written: &core::WrittenNames, flags: &FlagNames) -> Library<Context> {
     let mut library = core::library(written, flags);
     modules.iter().for_each(|module| library.module(module.spec()));
+    let is_there = |name: &str| modules.iter().any(|module| module.spec().name == name);
+    crate::manual::absent_modules(is_there).for_each(|module| library.absent_module(module));
     library
 }
 

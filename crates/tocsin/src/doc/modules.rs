@@ -3,11 +3,8 @@
 use std::fmt::Write as _;
 
 use tocsin_json::Value;
-use tocsin_script::{Function, ModParam, ModParamDefault, ModParamKind, ModuleSpec, RouteKind, Routes};
-use tocsin_server::Context;
-
-/// The names of the OpenSIPS 3.4 manual, `module kind name` on a line; `#` begins a comment.
-const MANUAL: &str = include_str!("../../tests/reference/module-names.txt");
+use tocsin_script::{Function, ModParam, ModParamDefault, ModParamKind, ModuleSpec, RouteKind};
+use tocsin_server::{Context, manual};
 
 /// Each module of this build.
 pub(super) fn all() -> Vec<ModuleSpec<Context>> {
@@ -37,7 +34,7 @@ pub(super) fn page(module: &ModuleSpec<Context>) -> String {
         page.push_str("\n## Functions\n\n| function | | in |\n|---|---|---|\n");
         for function in &module.functions {
             let (usage, doc) = (cell(&function.usage()), cell(function.documentation()));
-            let _ = writeln!(page, "| `{usage}` | {doc} | {} |", routes(function.routes()));
+            let _ = writeln!(page, "| `{usage}` | {doc} | {} |", function.routes().list());
         }
     }
     if !module.variables.is_empty() {
@@ -59,10 +56,7 @@ pub(super) fn page(module: &ModuleSpec<Context>) -> String {
 
 /// The parameters, functions and variables that the manual has and `module` has not.
 fn missing(module: &ModuleSpec<Context>) -> Vec<&'static str> {
-    let named = MANUAL.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let mut words = line.split(' ');
-        (words.next()? == module.name).then_some((words.next()?, words.next()?))
-    });
+    let named = manual::names().filter(|(of, ..)| *of == module.name).map(|(_, kind, name)| (kind, name));
     let is_missing = |(kind, name): &(&str, &str)| match *kind {
         "parameters" => module.params.iter().all(|row| row.name != *name),
         "functions" => module.functions.iter().all(|row| row.name() != *name),
@@ -82,15 +76,6 @@ fn acting_row(page: &mut String, row: &ModParam) {
         cell(&row.default.to_string()),
         cell(row.doc)
     );
-}
-
-/// The types of routes, as they are written.
-fn routes(routes: Routes) -> String {
-    if routes == Routes::ANY {
-        return "any route".to_owned();
-    }
-    let kinds = RouteKind::ALL.into_iter().filter(|kind| routes.contains((*kind).into()));
-    kinds.map(RouteKind::keyword).collect::<Vec<_>>().join(", ")
 }
 
 fn cell(text: &str) -> String {
@@ -138,7 +123,7 @@ pub(super) fn show(module: &ModuleSpec<Context>, name: &str) -> Option<String> {
         return Some(format!("{}:{name}\n\n  {}\n\n  takes    {}\n{effect}", module.name, row.doc, row.kind));
     }
     let row = module.functions.iter().find(|row| row.name() == name)?;
-    Some(format!("{}\n\n  {}\n\n  in       {}\n", row.usage(), row.documentation(), routes(row.routes())))
+    Some(format!("{}\n\n  {}\n\n  in       {}\n", row.usage(), row.documentation(), row.routes().list()))
 }
 
 /// A module for machines.

@@ -83,7 +83,7 @@ fn wrong_flags_are_named() {
 #[test]
 fn a_word_that_is_no_command_starts_no_server() {
     refused(&run(["evnts", "list"]), &["there is no command `evnts`: did you mean tocsin events?"]);
-    refused(&run(["stop"]), &["there is no command `stop`: there are demo, doc, events, help"]);
+    refused(&run(["stop"]), &["there is no command `stop`: there are check, demo, doc, events, help"]);
     refused(&run(["server.cfg"]), &["`server.cfg` is a file: did you mean tocsin -f server.cfg?"]);
     refused(&run(["-f"]), &["-f needs a value"]);
     assert_eq!(run(["-C", "-f", "server.cfg", "extra"]).status, 0, "as recorded");
@@ -120,6 +120,59 @@ fn a_module_that_is_not_there() {
             "ERROR:core:main: failed to parse config file server.cfg",
         ],
     );
+}
+
+#[test]
+fn what_follows_from_a_missing_module_is_one_line() {
+    let ended = check(
+        "loadmodule \"dialog.so\"\nmodparam(\"dialog\", \"db_mode\", 0)\n\
+         route { create_dialog(); if ($DLG_status != NULL) match_dialog(); nosuch(); }\n",
+    );
+    let shown = [
+        "server.cfg:9:12-23: failed to load module dialog.so: this module of OpenSIPS is not there yet",
+        "unknown command <nosuch>",
+        "modules that are not there yet: dialog (4 uses)",
+        "bad config file (2 errors)",
+    ];
+    refused(&ended, &shown);
+    refused(
+        &check("loadmodule \"dialg.so\"\nloadmodule \"uri.so\"\nroute { nat_uac_test(19); loose_rout(); }\n"),
+        &[
+            "failed to load module dialg.so: there is no such module",
+            "help: did you mean `dialog`?",
+            "failed to load module uri.so: there is no such module",
+            "help: has_totag() and is_user() are in sipmsgops",
+            "unknown command <nat_uac_test>",
+            "help: it belongs to the module nathelper, which is not there yet",
+            "unknown command <loose_rout>",
+            "help: did you mean `loose_route` of the module rr?",
+        ],
+    );
+}
+
+#[test]
+fn a_configuration_is_checked_for_people_and_for_machines() {
+    let tool =
+        |text: &str, arguments: [&str; 4]| Setup::new(text).without_arguments().args(arguments).run_to_end();
+    let wrong = format!("{HEAD}route {{\n\txlog(\"never closed);\n\tnosuch();\n}}\n");
+    let ended = tool(&wrong, ["check", "--format", "text", "server.cfg"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (255, ""));
+    assert!(ended.stdout.starts_with("error: string without closing quote\n"), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("server.cfg: 2 errors\n"), "{}", ended.stdout);
+
+    let ended = tool(&wrong, ["check", "--format", "json", "server.cfg"]);
+    let found: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let places: Vec<_> =
+        found[0]["errors"].as_array().unwrap().iter().map(|e| (&e["line"], &e["column"])).collect();
+    assert_eq!(places, [(&10.into(), &7.into()), (&11.into(), &2.into())], "{found:#}");
+
+    let ended = tool(&format!("{HEAD}{GOOD}"), ["check", "--format", "text", "server.cfg"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stdout.contains("note: server.cfg:5:1: mpath has no effect: "), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("server.cfg: can be used\n"), "{}", ended.stdout);
+    let ended = tool("", ["check", "--format", "text", "nosuchfile.cfg"]);
+    assert_eq!(ended.status, 255);
+    assert!(ended.stdout.contains("error: nosuchfile.cfg: No such file"), "{}", ended.stdout);
 }
 
 #[test]
