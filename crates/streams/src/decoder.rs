@@ -82,7 +82,13 @@ impl StreamDecoder {
             // Alone it may be the first half of a ping, which `crlf_drop` says it is not.
             Self::Sip(_) if options.crlf_drop && bytes == b"\r\n" => return Ok(Cut::Skip(bytes.len())),
             Self::Sip(framer) => return frame(framer, bytes, options, answer),
-            Self::Web(decoder, peer) => return unframe(decoder, *peer, bytes, answer),
+            Self::Web(decoder, peer) => {
+                let cut = unframe(decoder, *peer, bytes, answer)?;
+                if options.crlf_pingpong && is_ping(&cut, bytes) {
+                    websocket::write_message(answer, PONG, mask_to(*peer));
+                }
+                return Ok(cut);
+            }
             Self::Accepting => accept(bytes, options, answer)?,
             Self::Offering(offer, _) => {
                 offer.read_answer(bytes).map_err(|cause| End::NoWebSocket(cause.to_string()))?
@@ -92,6 +98,19 @@ impl StreamDecoder {
         *self = Self::web(matches!(self, Self::Offering(..)), limits);
         Ok(Cut::Upgraded(length))
     }
+}
+
+/// What answers a keep-alive (RFC 5626 section 3.5.1).
+const PONG: &[u8] = b"\r\n";
+
+/// Whether a message in frames is the keep-alive of RFC 5626 section 3.5.1: browsers cannot send pings of WebSocket.
+fn is_ping(cut: &Cut, bytes: &[u8]) -> bool {
+    let message = match cut {
+        Cut::Message(_, place) => bytes.get(place.clone()).unwrap_or_default(),
+        Cut::Joined(_, message) => message,
+        _ => return false,
+    };
+    message == b"\r\n\r\n"
 }
 
 fn frame(
@@ -104,7 +123,7 @@ fn frame(
         Frame::Incomplete => Cut::Incomplete,
         Frame::Ping { length } => {
             if options.crlf_pingpong {
-                answer.extend_from_slice(b"\r\n");
+                answer.extend_from_slice(PONG);
             }
             Cut::Skip(length)
         }

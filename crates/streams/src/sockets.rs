@@ -120,8 +120,8 @@ impl Sockets {
         self.listeners.get(usize::from(id.0)).unwrap_or(&self.listeners[0])
     }
 
-    /// The listener to send from to `hop`: `preferred` if it speaks the protocol and can reach the address's family, else
-    /// the first that does.
+    /// The listener to send from to `hop`: `preferred` if it speaks the protocol and can reach the address's family, else,
+    /// as in OpenSIPS, the last one named that does.
     pub fn outgoing(&self, preferred: SocketId, hop: &Hop) -> Option<&Listener> {
         let to = &hop.to;
         let family = |l: &&Listener| l.protocol == hop.protocol && l.address.is_ipv4() == to.is_ipv4();
@@ -129,9 +129,9 @@ impl Sockets {
         let preferred = Some(self.listener(preferred));
         preferred
             .filter(reaches)
-            .or_else(|| self.listeners.iter().find(reaches))
+            .or_else(|| self.listeners.iter().rfind(reaches))
             .or(preferred.filter(family))
-            .or_else(|| self.listeners.iter().find(family))
+            .or_else(|| self.listeners.iter().rfind(family))
     }
 
     /// The listeners that take datagrams, in order.
@@ -247,5 +247,9 @@ mod tests {
         assert_eq!(sockets.outgoing(SocketId(1), &udp("127.0.0.1:5060")).unwrap().id, SocketId(0));
         let tcp = Hop { protocol: Protocol::Tcp, ..udp("127.0.0.1:5060") };
         assert!(sockets.outgoing(SocketId(0), &tcp).is_none());
+        let all = vec![listener(0, "127.0.0.1:0"), listener(1, "[::1]:0"), listener(2, "[::1]:0")];
+        let sockets = Sockets::new(all, vec![]);
+        assert_eq!(sockets.outgoing(SocketId(0), &udp("[::1]:5060")).unwrap().id, SocketId(2));
+        assert_eq!(sockets.outgoing(SocketId(1), &udp("[::1]:5060")).unwrap().id, SocketId(1));
     }
 }

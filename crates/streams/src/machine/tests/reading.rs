@@ -135,6 +135,8 @@ fn keep_alives_are_answered_and_are_no_messages() {
     run.arrive(UPGRADE);
     run.sent();
     run.arrive(frame("\r\n\r\n"));
+    assert_eq!((run.sent(), run.served().len()), (b"\x81\x02\r\n".to_vec(), 0));
+    run.arrive(frame("\r\n"));
     assert_eq!((run.sent().len(), run.served().len()), (0, 0));
 }
 
