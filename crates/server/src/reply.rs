@@ -1,14 +1,16 @@
 //! Answering a request: where a response goes, what it says, and answers without a transaction.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use tocsin_net::connections::{ConnectionId, View};
 use tocsin_net::{Hop, Protocol};
-use tocsin_sip::{Edits, Message, Method, ReplyBuilder, Rport, ViaRef};
+use tocsin_sip::{Edits, HeaderName, Message, Method, ReplyBuilder, Rport, ViaRef};
 
-use crate::context::Context;
+use crate::context::{Context, received_uri};
 use crate::flow::Flow;
 use crate::flow::Received;
+use crate::sockets::host_port;
 
 /// The way back for the response to a request that carried `via` on top (RFC 3261 section 18.2.2, RFC 3581 section 4):
 /// over the connection it came by, and if that is gone over one to the Via's port. `symmetric`: to the source port even
@@ -42,7 +44,7 @@ pub fn upstream(via: &ViaRef<'_>) -> Option<Hop> {
 pub struct Response<'a> {
     /// The status code.
     pub status: u16,
-    /// The reason phrase; empty takes the one of the RFC.
+    /// The reason phrase, which may be empty; [`default_reason`] is that of the RFC.
     pub reason: &'a [u8],
     /// The tag for the To header, if the request has none there.
     pub tag: &'a [u8],
@@ -60,9 +62,7 @@ pub fn write(
     server_header: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    let reason =
-        if response.reason.is_empty() { default_reason(response.status).as_bytes() } else { response.reason };
-    let mut builder = ReplyBuilder::new(request, response.status, reason)
+    let mut builder = ReplyBuilder::new(request, response.status, response.reason)
         .to_tag(response.tag)
         .lines(response.lines)
         .body(b"", response.body)
@@ -93,7 +93,8 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let flow = destination(&via, protocol, &cx.received, cx.symmetric)
         .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
-    let response = Response { status, reason, tag, lines: &cx.reply_lines, body: b"" };
+    let lines = lines(cx);
+    let response = Response { status, reason, tag, lines: &lines, body: b"" };
     cx.worker.send(&flow.into(), |out| {
         write(
             &cx.message,
@@ -106,6 +107,32 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     cx.served = true;
     cx.answered = status >= 200;
     true
+}
+
+/// The header lines that the script wants in responses, and the Warning of `sip_warning`.
+pub fn lines(cx: &Context) -> Cow<'_, [u8]> {
+    let server = cx.server();
+    if !server.settings.sip_warning {
+        return Cow::Borrowed(&cx.reply_lines);
+    }
+    let (host, port) = &server.network.sockets.listener(cx.received.socket).advertised;
+    let (host, source, pid) = (host_port(host, *port), cx.received.source, std::process::id());
+    let (address, port) = (source.ip().to_canonical(), source.port());
+    let vias = cx.message.values(HeaderName::Via).count();
+    let mut lines = cx.reply_lines.clone();
+    let details = format!("tells:  pid={pid} req_src_ip={address} req_src_port={port} in_uri=");
+    lines.extend_from_slice(format!("Warning: 392 {host} \"Noisy feedback {details}").as_bytes());
+    quoted(received_uri(&cx.message), &mut lines);
+    lines.extend_from_slice(b" out_uri=");
+    quoted(cx.request_uri(), &mut lines);
+    lines.extend_from_slice(format!(" via_cnt=={vias}\"\r\n").as_bytes());
+    Cow::Owned(lines)
+}
+
+/// A text within quotes, whatever is in it.
+fn quoted(text: &[u8], out: &mut Vec<u8>) {
+    let harmless = |byte: &u8| if byte.is_ascii_control() || b"\"\\".contains(byte) { b'?' } else { *byte };
+    out.extend(text.iter().map(harmless));
 }
 
 /// The tag of stateless answers: the same for each retransmission of a request, different for others, and nobody
@@ -160,7 +187,7 @@ fn connection_of(own: &ViaRef<'_>) -> ConnectionId {
 
 /// Takes the topmost Via value out.
 pub fn remove_top_via(message: &Message, edits: &mut Edits) {
-    let first = message.headers(tocsin_sip::HeaderName::Via).next().map(|header| header.index);
+    let first = message.headers(HeaderName::Via).next().map(|header| header.index);
     if let Some(header) = first {
         edits.remove_value(message, header, 0);
     }

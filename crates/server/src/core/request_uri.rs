@@ -228,11 +228,12 @@ fn unless_number(value: &Value) -> Result<Option<Bytes>, WriteError> {
     }
 }
 
-/// An empty text takes back what was set.
+/// An empty text takes back what was set. The preference was that of the URI before.
 fn set_uri(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
     let uri = unless_number(value)?.ok_or_else(|| refused("the Request-URI cannot be NULL"))?;
     check(&uri)?;
     cx.targets.main.uri = Some(uri).filter(|uri| !uri.is_empty());
+    cx.targets.main.q = -1;
     Ok(())
 }
 

@@ -37,11 +37,12 @@ pub(super) const PARAMETERS: &[Parameter] = &[
          `User-Agent:` in front of it is left out.",
         Sets(|settings, value| set(&mut settings.user_agent_header, header_value("User-Agent:", value))),
     ),
-    Parameter::without_effect(
+    Parameter::new(
         "sip_warning",
         Kind::Switch,
-        "Adds a Warning header to responses, with details of the request.",
-        "no Warning header is added so far",
+        Switch(false),
+        "Adds a Warning header to the responses that a script sends, with details of the request and of the server.",
+        Sets(|settings, value| set(&mut settings.sip_warning, truth(value))),
     ),
     Parameter::without_effect(
         "check_via",

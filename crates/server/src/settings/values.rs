@@ -112,6 +112,8 @@ pub struct Settings {
     pub(super) udp_profile: Option<Profile>,
     pub(super) debug: bool,
     pub(super) server_signature: bool,
+    /// `sip_warning`
+    pub(crate) sip_warning: bool,
     pub(super) server_header: Vec<u8>,
     pub(super) user_agent_header: Vec<u8>,
 }
@@ -176,6 +178,7 @@ impl Settings {
             udp_profile: None,
             debug: false,
             server_signature: true,
+            sip_warning: false,
             server_header: SERVER_HEADER.as_bytes().to_vec(),
             user_agent_header: SERVER_HEADER.as_bytes().to_vec(),
         }
