@@ -9,7 +9,7 @@ use crate::logging::Level;
 use crate::name_look_ups::NameLookUps;
 use crate::server::Server;
 use crate::slowest::Slowest;
-use crate::target::{Target, Targets};
+use crate::target::Targets;
 use crate::worker::Worker;
 
 /// Routes that the script armed for the transaction to come.
@@ -74,8 +74,6 @@ pub struct Context {
     pub targets: Targets,
     /// `$avp`.
     pub avps: Avps,
-    /// Branches that wait for `next_branches()`, the next one last.
-    pub serialized: Vec<Target>,
     /// What our Via names instead of the listener, if the script says so.
     pub advertised: Option<Box<Advertised>>,
     /// `$T_fr_timeout` and `$T_fr_inv_timeout` in seconds, if the script set them.
@@ -133,7 +131,6 @@ impl Context {
             route,
             targets: Targets::default(),
             avps: Avps::default(),
-            serialized: Vec::new(),
             advertised: None,
             final_timeouts: [None; 2],
             xlog_level: None,

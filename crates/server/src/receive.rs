@@ -64,6 +64,7 @@ fn request(mut cx: Context) {
         return refuse(cx, rejection);
     }
     if cx.received.connection.is_some() {
+        cx.worker.serves_connections.set(true);
         crate::alias::note_alias(&cx);
     }
     if cx.message.method() == Method::Ack && server.registered.is_own_ack.is_some_and(|is_own| is_own(&cx)) {

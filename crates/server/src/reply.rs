@@ -116,7 +116,7 @@ pub fn lines(cx: &Context) -> Cow<'_, [u8]> {
         return Cow::Borrowed(&cx.reply_lines);
     }
     let (host, port) = &server.network.sockets.listener(cx.received.socket).advertised;
-    let (host, source, pid) = (host_port(host, *port), cx.received.source, std::process::id());
+    let (host, source, pid) = (host_port(host, *port), cx.received.source, tocsin_shm::identity::pid());
     let (address, port) = (source.ip().to_canonical(), source.port());
     let vias = cx.message.values(HeaderName::Via).count();
     let mut lines = cx.reply_lines.clone();

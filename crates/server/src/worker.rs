@@ -44,6 +44,8 @@ pub struct Worker {
     /// Name look-ups.
     pub resolver: Resolver,
     streams: OnceCell<WorkerStreams>,
+    /// Its messages come over connections.
+    pub(crate) serves_connections: Cell<bool>,
     pub(crate) inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     vars: RefCell<ScriptVars>,
@@ -71,6 +73,7 @@ impl Worker {
             member,
             resolver: Resolver::new(server.settings.dns.resolver.clone()),
             streams: OnceCell::new(),
+            serves_connections: Cell::new(false),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
             vars: RefCell::new(first_variables(server)),
@@ -103,12 +106,18 @@ impl Worker {
         }
     }
 
-    /// Sends what is queued: datagrams first, for a caller's 100 has to leave before the INVITE that may be answered at
-    /// once, and whose answers come through another process.
+    /// Sends what is queued: first by the way by which its messages come, for a caller's 100 has to leave before the INVITE
+    /// that may be answered at once, and whose answers come through another process.
     pub fn flush(&self) {
-        self.flush_datagrams();
+        let streams_first = self.serves_connections.get();
+        if !streams_first {
+            self.flush_datagrams();
+        }
         if let Some(streams) = self.streams.get() {
             streams.flush();
+        }
+        if streams_first {
+            self.flush_datagrams();
         }
         self.slot().turn();
     }

@@ -10,6 +10,7 @@ use tocsin_script::{
 use super::messages::print_truth;
 use super::request_uri::check;
 use super::routing::listener_named;
+use super::serial;
 use super::values::{BETWEEN, as_text, nth, readable, refused};
 use crate::context::Context;
 use crate::flag_names::FlagNames;
@@ -66,13 +67,13 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         Function::new("serialize_branches", SERIALIZE, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let keeps_order = arguments[1].to_int().is_some_and(|keeps| keeps != 0);
-                serialize(cx, arguments[0].to_int().is_some_and(|clear| clear != 0), keeps_order);
+                serial::wait(cx, arguments[0].to_int().is_some_and(|clear| clear != 0), keeps_order);
                 Outcome::TRUE
             });
             Ok(call)
         }),
         Function::new("next_branches", &[], Routes::ANY, |_| {
-            let call: Call<Context> = Rc::new(|cx, _| next_branches(cx));
+            let call: Call<Context> = Rc::new(|cx, _| Outcome::Done(serial::next(cx)));
             Ok(call)
         }),
     ]
@@ -127,38 +128,6 @@ pub(crate) fn destinations(cx: &Context) -> Option<Bytes> {
         }
     }
     (!out.is_empty()).then(|| Bytes::from(out))
-}
-
-/// The branches that wait for `next_branches()` are kept with the message, the most preferred ones last.
-fn serialize(cx: &mut Context, clear: bool, keeps_order: bool) {
-    if clear {
-        cx.serialized.clear();
-    }
-    if cx.targets.others.is_empty() {
-        return;
-    }
-    let mut all: Vec<Target> = std::mem::take(&mut cx.targets.others).into_vec();
-    let main = Target { uri: Some(Bytes::new(cx.request_uri())), ..cx.targets.main.clone() };
-    all.insert(0, main);
-    if !keeps_order {
-        all.sort_by_key(|target| std::cmp::Reverse(target.q));
-    }
-    all.reverse();
-    cx.serialized = all;
-}
-
-/// Takes the most preferred branches of those that wait: 1 if there are more behind them, 2 if these were the last.
-fn next_branches(cx: &mut Context) -> Outcome<Context> {
-    let Some(first) = cx.serialized.pop() else { return Outcome::FALSE };
-    let q = first.q;
-    cx.targets.main = first;
-    cx.targets.others.clear();
-    while let Some(next) = cx.serialized.pop_if(|next| next.q == q) {
-        if !cx.targets.append(next) {
-            break;
-        }
-    }
-    Outcome::Done(if cx.serialized.is_empty() { 2 } else { 1 })
 }
 
 type ReadField = fn(&Context, &Target, &FlagNames) -> Option<Bytes>;

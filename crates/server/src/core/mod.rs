@@ -17,6 +17,7 @@ mod network;
 mod parties;
 mod request_uri;
 mod routing;
+mod serial;
 mod status_report;
 mod utilities;
 mod values;
