@@ -195,6 +195,28 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_may_be_empty() {
+        let bench = TEST_BED.bench(SL, r#"route { sl_send_reply(421, ""); }"#);
+        assert_eq!(first_line(&bench.serve(&request("INVITE", "", ""), 1).remove(0)), "SIP/2.0 421 ");
+    }
+
+    /// `sip_warning`, as recorded from OpenSIPS; what would end the quotes is not told.
+    #[test]
+    fn a_warning_tells_of_the_request() {
+        let routes = r#"route { $ru = "sip:x@y"; append_branch("sip:z"); sl_send_reply(200, "OK"); }"#;
+        let bench = TEST_BED.bench(&format!("sip_warning=yes\n{SL}"), routes);
+        let asked = request("OPTIONS", "", "").replace("OPTIONS sip:bob", "OPTIONS sip:b\"ob");
+        let answer = bench.serve(&asked, 1).remove(0);
+        let warning = header(&answer, "Warning").unwrap();
+        let own = bench.worker.server.network.sockets.all()[0].address;
+        assert!(warning.starts_with(&format!("392 {own} \"Noisy feedback tells:  pid=")), "{warning}");
+        assert!(warning.contains(" req_src_ip=127.0.0.1 req_src_port="), "{warning}");
+        assert!(warning.contains(" in_uri=sip:b?ob@"), "{warning}");
+        assert!(warning.ends_with(" out_uri=sip:x@y via_cnt==1\""), "{warning}");
+        assert_eq!(warning.matches('"').count(), 2);
+    }
+
+    #[test]
     fn codes_that_are_none_are_refused_at_the_start() {
         for code in ["99", "700", "-1"] {
             let problem =
