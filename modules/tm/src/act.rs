@@ -239,7 +239,8 @@ impl Doing<'_> {
 
     fn generate_reply(&mut self, t: &mut Transaction, status: u16) {
         let Some(request) = parse(self.server, &t.request) else { return };
-        let reason: &[u8] = if status == SEND_FAILED { SEND_FAILED_REASON } else { reply::default_reason(status).as_bytes() };
+        let reason: &[u8] =
+            if status == SEND_FAILED { SEND_FAILED_REASON } else { reply::default_reason(status).as_bytes() };
         let response = Response { status, reason, tag: &t.tag, lines: b"", body: b"" };
         let mut bytes = Vec::new();
         reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);

@@ -27,6 +27,13 @@ pub(super) fn all() -> Vec<Function<Context>> {
         Function::new("t_relay", RELAY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Value::Str(proxy) = &arguments[1] {
+                    if [&b"sip:"[..], b"sips:"].iter().any(|scheme| proxy.starts_with(scheme)) {
+                        let proxy = proxy.lossy();
+                        tracing::error!(
+                            "t_relay: `{proxy}` is no outbound proxy: write it as proto:host:port"
+                        );
+                        return Outcome::FALSE;
+                    }
                     cx.targets.main.next_hop = Some(destination_uri(proxy));
                 }
                 relay::relay(cx, relay_flags(&arguments[0]))

@@ -216,7 +216,12 @@ impl Relay {
             }
             Err(cause) => {
                 tracing::error!("t_relay: {cause}");
-                self.failed = if let NoRoute::NoHop(_) = cause { SEND_FAILED } else { BAD_DESTINATION };
+                self.failed = match cause {
+                    NoRoute::NoHop(_) => SEND_FAILED,
+                    // The caller is not answered for it, as OpenSIPS 3.4 does not.
+                    NoRoute::Malformed(_) => BAD_MESSAGE,
+                    _ => BAD_DESTINATION,
+                };
                 restore(cx, saved);
                 Ok(self)
             }

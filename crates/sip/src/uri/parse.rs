@@ -66,7 +66,11 @@ fn sip(text: &[u8], at: usize, limits: &Limits, spans: &mut UriSpans) -> Result<
     if text.get(next) == Some(&b':') {
         let start = next + 1;
         next = start + text[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        spans.port = Some(port(&text[start..next]).ok_or(ParseError::UriPort)?);
+        let digits = &text[start..next];
+        // Port 0 leads nowhere: it counts as none.
+        if digits.is_empty() || digits.iter().any(|digit| *digit != b'0') {
+            spans.port = Some(port(digits).ok_or(ParseError::UriPort)?);
+        }
     }
     match text.get(next) {
         None => Ok(()),

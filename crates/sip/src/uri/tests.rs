@@ -27,6 +27,12 @@ fn every_part_is_found() {
 }
 
 #[test]
+fn port_0_is_none() {
+    assert_eq!(uri("sip:a@b:0").port(), None);
+    assert_eq!(uri("sip:[::1]:000;lr").port(), None);
+}
+
+#[test]
 fn other_schemes() {
     let number = uri("tel:+1-201-555-0123;phone-context=example.com");
     assert_eq!(number.scheme(), Scheme::Tel);
