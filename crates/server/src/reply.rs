@@ -93,7 +93,7 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     let protocol = server.network.sockets.listener(cx.received.socket).protocol;
     let flow = destination(&via, protocol, &cx.received, cx.symmetric)
         .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
-    let lines = lines(cx);
+    let lines = lines(cx, status);
     let response = Response { status, reason, tag, lines: &lines, body: b"" };
     cx.worker.send(&flow.into(), |out| {
         write(
@@ -109,24 +109,37 @@ pub fn stateless_tagged(cx: &mut Context, status: u16, reason: &[u8], tag: &[u8]
     true
 }
 
-/// The header lines that the script wants in responses, and the Warning of `sip_warning`.
-pub fn lines(cx: &Context) -> Cow<'_, [u8]> {
-    let server = cx.server();
-    if !server.settings.sip_warning {
+/// The header lines of a response beside those that each has: what the script wants, where to go instead in a 3xx, and the
+/// Warning of `sip_warning`.
+pub fn lines(cx: &Context, status: u16) -> Cow<'_, [u8]> {
+    let contacts = if (300..400).contains(&status) { cx.targets.contacts() } else { None };
+    let has_warning = cx.server().settings.sip_warning;
+    if contacts.is_none() && !has_warning {
         return Cow::Borrowed(&cx.reply_lines);
     }
+    let mut lines = cx.reply_lines.clone();
+    if let Some(contacts) = contacts {
+        lines.extend_from_slice(&contacts);
+        lines.extend_from_slice(b"\r\n");
+    }
+    if has_warning {
+        write_warning(cx, &mut lines);
+    }
+    Cow::Owned(lines)
+}
+
+fn write_warning(cx: &Context, lines: &mut Vec<u8>) {
+    let server = cx.server();
     let (host, port) = &server.network.sockets.listener(cx.received.socket).advertised;
     let (host, source, pid) = (host_port(host, *port), cx.received.source, tocsin_shm::identity::pid());
     let (address, port) = (source.ip().to_canonical(), source.port());
     let vias = cx.message.values(HeaderName::Via).count();
-    let mut lines = cx.reply_lines.clone();
     let details = format!("tells:  pid={pid} req_src_ip={address} req_src_port={port} in_uri=");
     lines.extend_from_slice(format!("Warning: 392 {host} \"Noisy feedback {details}").as_bytes());
-    quoted(received_uri(&cx.message), &mut lines);
+    quoted(received_uri(&cx.message), lines);
     lines.extend_from_slice(b" out_uri=");
-    quoted(cx.request_uri(), &mut lines);
+    quoted(cx.request_uri(), lines);
     lines.extend_from_slice(format!(" via_cnt=={vias}\"\r\n").as_bytes());
-    Cow::Owned(lines)
 }
 
 /// A text within quotes, whatever is in it.

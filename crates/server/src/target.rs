@@ -53,6 +53,30 @@ impl Targets {
         }
         fits
     }
+
+    /// `Contact: <URI>;q=Q, ...`; `None` if there is no destination but the one received.
+    pub fn contacts(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for target in std::iter::once(&self.main).chain(&self.others) {
+            let Some(uri) = &target.uri else { continue };
+            out.extend_from_slice(if out.is_empty() { b"Contact: <" } else { b", <" });
+            out.extend_from_slice(uri);
+            out.push(b'>');
+            if target.q >= 0 {
+                out.extend_from_slice(b";q=");
+                out.extend_from_slice(printed_q(target.q).as_bytes());
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    }
+}
+
+/// A preference, given in thousandths, as a header field has it.
+pub(crate) fn printed_q(q: i32) -> String {
+    if q % 1000 == 0 {
+        return (q / 1000).to_string();
+    }
+    format!("0.{q:03}").trim_end_matches('0').to_owned()
 }
 
 /// Why a URI leads nowhere.

@@ -284,6 +284,7 @@ fn management_clients_see_and_change_the_bindings() {
     assert_eq!(bench.command("ul_rm_contact", &["location", "alice", "sip:a@h"]), Ok(Value::from("OK")));
     assert_eq!(bench.command("ul_rm", &["location", "alice"]), Ok(Value::from("OK")));
     assert_eq!(bench.command("ul_sync", &["location"]), Err(200));
+    assert_eq!(bench.command("ul_sync", &["nosuch"]), Err(404));
     assert_eq!(bench.command("ul_flush", &[]), Ok(Value::from("OK")));
     assert_eq!(bench.statistic("registered_users"), 0);
 }

@@ -200,6 +200,22 @@ mod tests {
         assert_eq!(first_line(&bench.serve(&request("INVITE", "", ""), 1).remove(0)), "SIP/2.0 421 ");
     }
 
+    #[test]
+    fn a_redirection_names_the_destinations() {
+        let redirected = |routes: &str| {
+            let bench = TEST_BED.bench(SL, &format!("route {{ {routes} }}"));
+            let answer = bench.serve(&request("INVITE", "", ""), 1).remove(0);
+            header(&answer, "Contact").map(str::to_owned)
+        };
+        let moved = r#"$ru = "sip:new@h"; append_branch("sip:other@h", "0.5");"#;
+        assert_eq!(
+            redirected(&format!("{moved} sl_send_reply(302, \"Moved\");")).as_deref(),
+            Some("<sip:new@h>, <sip:other@h>;q=0.5")
+        );
+        assert_eq!(redirected(&format!("{moved} sl_send_reply(404, \"Gone\");")), None);
+        assert_eq!(redirected("sl_send_reply(302, \"Moved\");"), None);
+    }
+
     /// `sip_warning`, as recorded from OpenSIPS; what would end the quotes is not told.
     #[test]
     fn a_warning_tells_of_the_request() {

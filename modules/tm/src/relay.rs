@@ -514,7 +514,7 @@ pub(super) fn answer_with(
     body: &[u8],
 ) -> bool {
     let server = cx.server();
-    let response = Response { status, reason, tag, lines: &reply::lines(cx), body };
+    let response = Response { status, reason, tag, lines: &reply::lines(cx, status), body };
     let mut bytes = Vec::new();
     let source = Some((cx.received.source, cx.symmetric));
     reply::write(&cx.message, source, &response, server.settings.server_header(), &mut bytes);

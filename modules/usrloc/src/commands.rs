@@ -66,7 +66,10 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         "ul_sync",
         synced,
         "writes all contacts to the database",
-        |_| -> Outcome { Err(MiError::new(200, "Contacts already synced")) },
+        move |params| -> Outcome {
+            table(server, &params)?;
+            Err(MiError::new(200, "Contacts already synced"))
+        },
     ));
     registry.add(Command::new(
         "usrloc",
@@ -79,12 +82,17 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     ));
 }
 
+/// The domain that a call is about.
+fn table<'a>(server: &'a Server, params: &Params) -> Result<(&'a Locations, DomainId), MiError> {
+    let locations = server.state::<Locations>();
+    let name = params.text("table_name")?;
+    let domain = std::str::from_utf8(&name).ok().and_then(|name| locations.domain(name));
+    Ok((locations, domain.ok_or_else(|| MiError::new(404, "Table not found"))?))
+}
+
 /// Whose bindings a call is about.
 fn named<'a>(server: &'a Server, params: &Params) -> Result<(&'a Locations, DomainId, Vec<u8>), MiError> {
-    let locations = server.state::<Locations>();
-    let table = params.text("table_name")?;
-    let domain = std::str::from_utf8(&table).ok().and_then(|name| locations.domain(name));
-    let domain = domain.ok_or_else(|| MiError::new(404, "Table not found"))?;
+    let (locations, domain) = table(server, params)?;
     let mut aor = params.text("aor")?.into_owned();
     if !locations.settings.use_domain
         && let Some(at) = aor.iter().position(|byte| *byte == b'@')

@@ -14,7 +14,7 @@ use super::serial;
 use super::values::{BETWEEN, as_text, nth, readable, refused};
 use crate::context::Context;
 use crate::flag_names::FlagNames;
-use crate::target::Target;
+use crate::target::{Target, printed_q};
 
 pub(super) fn variables(flags: &FlagNames) -> Vec<Variable<Context>> {
     let (names, flag_names) = (flags.clone(), flags.clone());
@@ -38,7 +38,7 @@ pub(super) fn variables(flags: &FlagNames) -> Vec<Variable<Context>> {
         .indexed(Indexes::List)
         .settable(),
         readable("ds", "The destinations as a Contact field: the changed Request-URI and the branches.", |cx| {
-            destinations(cx).map_or(Value::Null, Value::Str)
+            cx.targets.contacts().map_or(Value::Null, |text| Value::Str(Bytes::from(text)))
         }),
     ]
 }
@@ -103,31 +103,6 @@ fn append_branch(cx: &mut Context, arguments: &[Value]) -> bool {
 fn thousandths(q: &[u8]) -> Option<i32> {
     let q: f64 = std::str::from_utf8(q).ok()?.trim().parse().ok()?;
     (0.0..=1.0).contains(&q).then(|| (q * 1000.0).round() as i32)
-}
-
-/// The preference as a header field has it.
-fn printed_q(q: i32) -> String {
-    if q % 1000 == 0 {
-        return (q / 1000).to_string();
-    }
-    format!("0.{q:03}").trim_end_matches('0').to_owned()
-}
-
-/// `Contact: <URI>;q=Q, ...`; `None` if there is no destination but the one received.
-pub(crate) fn destinations(cx: &Context) -> Option<Bytes> {
-    let main = cx.targets.main.uri.as_ref().map(|uri| (uri, cx.targets.main.q));
-    let others = cx.targets.others.iter().filter_map(|target| Some((target.uri.as_ref()?, target.q)));
-    let mut out = Vec::new();
-    for (uri, q) in main.into_iter().chain(others) {
-        out.extend_from_slice(if out.is_empty() { b"Contact: <" } else { b", <" });
-        out.extend_from_slice(uri);
-        out.push(b'>');
-        if q >= 0 {
-            out.extend_from_slice(b";q=");
-            out.extend_from_slice(printed_q(q).as_bytes());
-        }
-    }
-    (!out.is_empty()).then(|| Bytes::from(out))
 }
 
 type ReadField = fn(&Context, &Target, &FlagNames) -> Option<Bytes>;
