@@ -71,6 +71,14 @@ fn lone_parenthesis(pattern: &[u8]) -> Option<usize> {
     open.first().copied()
 }
 
+/// As [`compile`], and `^` and `$` match at each line; neither a dot nor `[^x]` matches a line feed.
+///
+/// # Errors
+/// What is wrong with the pattern, in words.
+pub fn compile_within_lines(pattern: &[u8]) -> Result<Regex, String> {
+    compile_with(pattern, Flags { any_case: true, lines: true })
+}
+
 /// As [`compile`], with other flags.
 pub(crate) fn compile_with(pattern: &[u8], flags: Flags) -> Result<Regex, String> {
     build(builder(pattern, flags)?.size_limit(MAX_COMPILED_BYTES))

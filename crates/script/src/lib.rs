@@ -46,7 +46,7 @@ pub use compile::compile;
 pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS, MAX_WARNINGS};
 pub use ere::{
     compile as compile_regex, compile_made as compile_made_regex,
-    compile_made_with as compile_made_regex_with,
+    compile_made_with as compile_made_regex_with, compile_within_lines as compile_regex_within_lines,
 };
 pub use expression::{Expr, Operator, Part, Pattern};
 pub use fault::Fault;
@@ -66,7 +66,8 @@ pub use source::{
 };
 pub use transformations::{
     CLASSES as TRANSFORMATIONS, Class as TransformationClass, Kind as TransformationKind,
-    Parameter as TransformationParameter, Transformation, find as find_transformation,
+    Parameter as TransformationParameter, Replacement, Substitution, Transformation,
+    find as find_transformation,
 };
 pub use value::{Bytes, MAX_STRING_BYTES, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};

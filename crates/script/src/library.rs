@@ -104,6 +104,12 @@ pub enum ParamKind {
     /// The name of a route of this type. The function is given its [`RouteId`](crate::RouteId) as
     /// [`Value::Int`](crate::Value::Int).
     Route(RouteKind),
+    /// Text with variables in it, which the function reads itself: `"$avp(x)/g"`. Its pieces are taken from
+    /// [`Site::parts`]; the function is given [`Value::Null`](crate::Value::Null) in its place.
+    Parts,
+    /// `/expression/replacement/flags` as in `{re.subst}`, taken from [`Site::substitution`]; the function is given
+    /// [`Value::Null`](crate::Value::Null) in its place.
+    Substitution,
     /// A regular expression. The function is given the pattern; of a constant, [`Site::regex`] has the compiled one.
     Regex,
 }

@@ -6,11 +6,13 @@ use regex::bytes::Regex;
 
 use crate::call::Host;
 use crate::diagnostics::did_you_mean;
+use crate::expression::Part;
 use crate::library::Param;
 use crate::reference::Context;
 use crate::route::RouteId;
 use crate::route::Routes;
 use crate::source::Place;
+use crate::transformations::Substitution;
 use crate::value::{Bytes, Value};
 use crate::variable::{Bound, Index, SubName};
 
@@ -56,11 +58,20 @@ pub(crate) struct ArgumentSite<C> {
     pub(crate) variable: Option<Rc<Bound<C>>>,
     pub(crate) outputs: Vec<Rc<Bound<C>>>,
     pub(crate) regex: Option<Regex>,
+    pub(crate) parts: Rc<[Part<C>]>,
+    pub(crate) substitution: Option<Rc<Substitution<C>>>,
 }
 
 impl<C> Default for ArgumentSite<C> {
     fn default() -> Self {
-        Self { constant: None, variable: None, outputs: Vec::new(), regex: None }
+        Self {
+            constant: None,
+            variable: None,
+            outputs: Vec::new(),
+            regex: None,
+            parts: Rc::new([]),
+            substitution: None,
+        }
     }
 }
 
@@ -132,6 +143,19 @@ impl<C: Host> Site<'_, C> {
     /// The regular expression of a constant [`ParamKind::Regex`](crate::ParamKind::Regex) argument.
     pub fn regex(&self, argument: usize) -> Option<Regex> {
         self.arguments.get(argument)?.regex.clone()
+    }
+
+    /// The pieces of a [`ParamKind::Parts`](crate::ParamKind::Parts) argument; none if it was left out.
+    pub fn parts(&self, argument: usize) -> Rc<[Part<C>]> {
+        match self.arguments.get(argument) {
+            Some(argument) => argument.parts.clone(),
+            None => Rc::new([]),
+        }
+    }
+
+    /// The substitution of a [`ParamKind::Substitution`](crate::ParamKind::Substitution) argument.
+    pub fn substitution(&self, argument: usize) -> Option<Rc<Substitution<C>>> {
+        self.arguments.get(argument)?.substitution.clone()
     }
 
     /// The route a constant [`ParamKind::Route`](crate::ParamKind::Route) argument names.

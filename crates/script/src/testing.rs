@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::call::{Host, Launch, Outcome};
 use crate::compile::compile;
 use crate::diagnostics::Diagnostics;
+use crate::expression::Part;
 use crate::library::{Function, Library, Param, ParamKind, Variable};
 use crate::program::Program;
 use crate::route::{RouteKind, Routes};
@@ -155,6 +156,9 @@ const EVENT: &[Param] = &[
 ];
 const OUTPUT: &[Param] = &[Param::required("to", ParamKind::Output)];
 const FAILURE: &[Param] = &[Param::required("route", ParamKind::Route(RouteKind::Failure))];
+const PARTS: &[Param] = &[Param::required("parts", ParamKind::Parts)];
+const SUBSTITUTE: &[Param] =
+    &[Param::required("text", ParamKind::Str), Param::required("subst", ParamKind::Substitution)];
 const PATTERN: &[Param] = &[Param::required("pattern", ParamKind::Regex)];
 
 /// A function that logs its arguments and returns 1.
@@ -219,6 +223,28 @@ pub(crate) fn library() -> Library<TestHost> {
                 Ok(()) => Outcome::TRUE,
                 Err(_) => Outcome::FALSE,
             }
+        }))
+    }));
+    library.function(Function::new("take_apart", PARTS, Routes::ANY, |site| {
+        let parts = site.parts(0);
+        let shown = parts.iter().map(|part| match part {
+            Part::Text(text) => format!("`{}`", text.lossy()),
+            Part::Variable(bound) => bound.text().to_owned(),
+        });
+        let shown = shown.collect::<Vec<_>>().join(" ");
+        Ok(Rc::new(move |host: &mut TestHost, _: &[Value]| {
+            host.log.push(shown.clone());
+            Outcome::TRUE
+        }))
+    }));
+    library.function(Function::new("replace", SUBSTITUTE, Routes::ANY, |site| {
+        let substitution =
+            site.substitution(1).ok_or_else(|| crate::ArgError::at(1, "a substitution expected"))?;
+        Ok(Rc::new(move |host: &mut TestHost, values: &[Value]| {
+            let replaced = substitution.replaced(host, values[0].as_str().unwrap_or_default());
+            let is_changed = replaced.is_some();
+            host.out = replaced.map_or(Value::Null, Value::Str);
+            is_changed.into()
         }))
     }));
     library.function(logs("say", TEXT, Routes::ANY));

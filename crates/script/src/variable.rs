@@ -1,5 +1,6 @@
 //! Variables at run time: how the host's are read and written, and what stands at one place of the script.
 
+use std::any::Any;
 use std::rc::Rc;
 
 use thiserror::Error;
@@ -75,6 +76,11 @@ pub trait Accessor<C> {
     fn writable(&self) -> bool {
         false
     }
+
+    /// Itself, for functions of its module that take the variable as an argument and need more than its value.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// What stands in the parentheses after a variable's name.
@@ -148,6 +154,11 @@ impl<C: Host> Bound<C> {
     /// Its name without subname: `avp` of `$avp(x)`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The variable's accessor, if it is a `T` that says so ([`Accessor::as_any`]).
+    pub fn accessor_as<T: 'static>(&self) -> Option<&T> {
+        self.accessor.as_any()?.downcast_ref()
     }
 
     /// Whether it can be written.

@@ -1,5 +1,7 @@
 //! Calls of the host's functions: the name, where it may be used, and each argument against its parameter.
 
+use std::rc::Rc;
+
 use super::{Checked, Compiler, Reported, constant};
 use crate::call::Host;
 use crate::code::{Argument, ArgumentKind, Arguments, CallSite};
@@ -9,6 +11,7 @@ use crate::library::{AbsentModule, Function, ModuleSpec, Param, ParamKind};
 use crate::site::{ArgumentSite, Site};
 use crate::source::Place;
 use crate::source::Span;
+use crate::transformations::Substitution;
 use crate::tree::{self, CallTree, ExprKind};
 use crate::value::Value;
 
@@ -124,6 +127,8 @@ impl<'a, C: Host> Compiler<'a, C> {
         match param.kind {
             ParamKind::Variable | ParamKind::Output => self.variable_argument(position, param, expr),
             ParamKind::Outputs => self.outputs_argument(position, expr, param.optional),
+            ParamKind::Parts => self.parts_argument(expr),
+            ParamKind::Substitution => self.substitution_argument(position, expr),
             ParamKind::Int => self.int_argument(position, expr, param.optional),
             _ => self.text_argument(position, param, expr),
         }
@@ -193,6 +198,31 @@ impl<'a, C: Host> Compiler<'a, C> {
             return self.fail_argument(expr.span, message);
         }
         Ok(ready(Value::Null, ArgumentSite { outputs, ..ArgumentSite::default() }))
+    }
+
+    fn parts_argument(&mut self, expr: &tree::Expr) -> Checked<Checking<C>> {
+        let parts: Rc<[Part<C>]> = match self.argument_value(expr)? {
+            Expr::Variable(bound) => Rc::new([Part::Variable(bound)]),
+            Expr::Format(parts) => parts.into_vec().into(),
+            other => match other.constant().and_then(Value::to_bytes) {
+                Some(text) => Rc::new([Part::Text(text)]),
+                None => return self.fail(expr.span, "a string or a variable is needed here"),
+            },
+        };
+        Ok(ready(Value::Null, ArgumentSite { parts, ..ArgumentSite::default() }))
+    }
+
+    fn substitution_argument(&mut self, position: usize, expr: &tree::Expr) -> Checked<Checking<C>> {
+        let read = match &expr.node {
+            ExprKind::Text(text) => Substitution::read(&text.bytes, &self.names, self.routes),
+            _ => None,
+        };
+        let Some(substitution) = read else {
+            let message = format!("Param [{}] is no /expression/replacement/flags in quotes", position + 1);
+            return self.fail(expr.span, message);
+        };
+        let substitution = Some(Rc::new(substitution));
+        Ok(ready(Value::Null, ArgumentSite { substitution, ..ArgumentSite::default() }))
     }
 
     fn int_argument(&mut self, position: usize, expr: &tree::Expr, optional: bool) -> Checked<Checking<C>> {

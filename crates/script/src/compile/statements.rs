@@ -114,6 +114,8 @@ impl<C: Host> Compiler<'_, C> {
         self.block(body);
         self.emit(Op::Jump(top));
         self.land(skip);
+        // the condition that ended it is no result of its own, as with `if`
+        self.emit(Op::SetCode(1));
         self.land(count);
         self.end_loop();
     }

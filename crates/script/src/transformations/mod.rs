@@ -22,6 +22,7 @@ mod uri;
 mod via;
 
 pub use row::{Kind, Parameter, Transformation};
+pub use substitution::{Replacement, Substitution};
 
 pub(crate) use prepare::prepare;
 

@@ -1,6 +1,7 @@
 //! `{re.subst,/expression/replacement/flags}`, in the manner of `sed` (manual, "Regular Expression Transformations").
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,13 +37,22 @@ const LOOK_EVERY: u32 = 64;
 /// What passes between two looks counts at most so much: the process may have been stopped.
 const LONGEST_STEP_MS: u64 = 100;
 
-/// What to replace, and by what.
-pub(super) struct Substitution<C> {
+/// What to replace, and by what: `/expression/replacement/flags`.
+pub struct Substitution<C> {
     regex: Regex,
     replacement: Box<[Piece<C>]>,
     /// Groups are asked for: to find them takes longer than to find the match alone.
     captures: bool,
     global: bool,
+}
+
+/// A match, and the text that takes its place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// Where the match lies in the text that was looked at.
+    pub place: Range<usize>,
+    /// What is written there.
+    pub text: Vec<u8>,
 }
 
 /// A piece of a replacement.
@@ -70,7 +80,7 @@ impl<C: Host> Substitutions<C> {
     /// One that is written in the script. OpenSIPS ends it at the first brace that closes.
     pub(super) fn fixed(&self, written: &[u8]) -> Option<Substitution<C>> {
         let end = memchr::memchr(b'}', written).unwrap_or(written.len());
-        self.parse(&written[..end], ere::compile_with)
+        Substitution::read(&written[..end], &self.names, self.routes)
     }
 
     /// Applies one that is made at run time.
@@ -80,84 +90,86 @@ impl<C: Host> Substitutions<C> {
             _ => None,
         };
         let substitution = kept.unwrap_or_else(|| {
-            let read = self.parse(expression, ere::compile_made_flags).map(Rc::new);
+            let compile = ere::compile_made_flags;
+            let read = parse(expression, compile, &self.names, self.routes).map(Rc::new);
             self.last.replace(Some((expression.clone(), read.clone())));
             read
         });
         let apply = || substitution.map_or(Value::Null, |substitution| substitution.apply(host, text));
         self.names.evaluate(apply).unwrap_or_default()
     }
+}
 
-    fn parse(
-        &self,
-        text: &[u8],
-        compile: fn(&[u8], Flags) -> Result<Regex, String>,
-    ) -> Option<Substitution<C>> {
-        let (&mark, rest) = text.split_first()?;
-        let (expression, rest) = up_to(rest, mark)?;
-        let (replacement, letters) = up_to(rest, mark)?;
-        let mut flags = Flags { any_case: false, lines: true };
-        let mut global = false;
-        for letter in letters {
-            match letter {
-                b'i' => flags.any_case = true,
-                b's' => flags.lines = false,
-                b'g' => global = true,
-                _ => return None,
-            }
+fn parse<C: Host>(
+    text: &[u8],
+    compile: fn(&[u8], Flags) -> Result<Regex, String>,
+    names: &Rc<Names<C>>,
+    routes: Routes,
+) -> Option<Substitution<C>> {
+    let (&mark, rest) = text.split_first()?;
+    let (expression, rest) = up_to(rest, mark)?;
+    let (replacement, letters) = up_to(rest, mark)?;
+    let mut flags = Flags { any_case: false, lines: true };
+    let mut global = false;
+    for letter in letters {
+        match letter {
+            b'i' => flags.any_case = true,
+            b's' => flags.lines = false,
+            b'g' => global = true,
+            _ => return None,
         }
-        let regex = compile(expression, flags).ok().filter(|_| !expression.is_empty())?;
-        let replacement = self.pieces(replacement)?;
-        let captures = replacement.iter().any(|piece| matches!(piece, Piece::Group(1..)));
-        Some(Substitution { regex, replacement, captures, global })
     }
+    let regex = compile(expression, flags).ok().filter(|_| !expression.is_empty())?;
+    let replacement = pieces(replacement, names, routes)?;
+    let captures = replacement.iter().any(|piece| matches!(piece, Piece::Group(1..)));
+    Some(Substitution { regex, replacement, captures, global })
+}
 
-    fn pieces(&self, text: &[u8]) -> Option<Box<[Piece<C>]>> {
-        let mut pieces = Vec::new();
-        let mut literal = Vec::new();
-        let mut at = 0;
-        while let Some(&byte) = text.get(at) {
-            let mut piece = None;
-            match (byte, text.get(at + 1)) {
-                (b'\\', Some(digit @ b'0'..=b'9')) => {
-                    piece = Some(Piece::Group(usize::from(digit - b'0')));
-                    at += 2;
-                }
-                (b'\\', Some(escaped)) => {
-                    literal.push(match escaped {
-                        b'n' => b'\n',
-                        b'r' => b'\r',
-                        b't' => b'\t',
-                        other => *other,
-                    });
-                    at += 2;
-                }
-                (b'$', Some(b'$')) => {
-                    literal.push(b'$');
-                    at += 2;
-                }
-                (b'$', Some(_)) if begins_variable(&text[at + 1..]) => {
-                    let (bound, len) = format::variable(&text[at..], &self.names, self.routes).ok()?;
-                    piece = Some(Piece::Variable(bound));
-                    at += len;
-                }
-                _ => {
-                    literal.push(byte);
-                    at += 1;
-                }
+fn pieces<C: Host>(text: &[u8], names: &Rc<Names<C>>, routes: Routes) -> Option<Box<[Piece<C>]>> {
+    let mut pieces = Vec::new();
+    let mut literal = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let mut piece = None;
+        match (byte, text.get(at + 1)) {
+            (b'\\', Some(digit @ b'0'..=b'9')) => {
+                piece = Some(Piece::Group(usize::from(digit - b'0')));
+                at += 2;
             }
-            if let Some(piece) = piece {
-                if !literal.is_empty() {
-                    pieces.push(Piece::Text(Bytes::from(std::mem::take(&mut literal))));
-                }
-                pieces.push(piece);
+            (b'\\', Some(escaped)) => {
+                literal.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => *other,
+                });
+                at += 2;
+            }
+            (b'$', Some(b'$')) => {
+                literal.push(b'$');
+                at += 2;
+            }
+            (b'$', Some(_)) if begins_variable(&text[at + 1..]) => {
+                let (bound, len) = format::variable(&text[at..], names, routes).ok()?;
+                piece = Some(Piece::Variable(bound));
+                at += len;
+            }
+            _ => {
+                literal.push(byte);
+                at += 1;
             }
         }
-        if !literal.is_empty() {
-            pieces.push(Piece::Text(Bytes::from(literal)));
+        if let Some(piece) = piece {
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(Bytes::from(std::mem::take(&mut literal))));
+            }
+            pieces.push(piece);
         }
-        Some(pieces.into())
     }
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(Bytes::from(literal)));
+    }
+    Some(pieces.into())
 }
 
 /// What stands before the next mark that follows no backslash, and after it.
@@ -206,13 +218,68 @@ impl Watch {
 }
 
 impl<C: Host> Substitution<C> {
+    /// Reads `/expression/replacement/flags`; `None` if it is none.
+    pub(crate) fn read(text: &[u8], names: &Rc<Names<C>>, routes: Routes) -> Option<Self> {
+        parse(text, ere::compile_with, names, routes)
+    }
+
     pub(super) fn apply(&self, host: &mut C, text: &[u8]) -> Value {
         if text.is_empty() {
             return Value::Null;
         }
-        let mut groups = self.captures.then(|| self.regex.capture_locations());
         let mut out = Vec::new();
-        let mut copied = 0;
+        let walked = self.walk(host, text, |host, copied, found, groups| {
+            out.extend_from_slice(&text[copied..found.start()]);
+            self.replace(host, text, found, groups, &mut out);
+            out.len()
+        });
+        match walked {
+            None => Value::Null,
+            Some(0) => Value::str(text),
+            Some(copied) => {
+                out.extend_from_slice(&text[copied..]);
+                if out.len() > MAX_STRING_BYTES { Value::Null } else { Value::Str(Bytes::from(out)) }
+            }
+        }
+    }
+
+    /// What is to be replaced in `text`, in order: the first match, or all. Nothing if an empty text matches, or it takes
+    /// too long.
+    pub fn replacements(&self, host: &mut C, text: &[u8]) -> Vec<Replacement> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        let walked = self.walk(host, text, |host, _, found, groups| {
+            let mut out = Vec::new();
+            self.replace(host, text, found, groups, &mut out);
+            bytes += out.len();
+            all.push(Replacement { place: found.range(), text: out });
+            bytes
+        });
+        if walked.is_some() { all } else { Vec::new() }
+    }
+
+    /// `text` with the first match replaced, or all; `None` if nothing was, or the result is too long.
+    pub fn replaced(&self, host: &mut C, text: &[u8]) -> Option<Bytes> {
+        let replacements = self.replacements(host, text);
+        let (mut out, mut copied) = (Vec::with_capacity(text.len()), 0);
+        for replacement in &replacements {
+            out.extend_from_slice(&text[copied..replacement.place.start]);
+            out.extend_from_slice(&replacement.text);
+            copied = replacement.place.end;
+        }
+        out.extend_from_slice(&text[copied..]);
+        (!replacements.is_empty() && out.len() <= MAX_STRING_BYTES).then(|| Bytes::from(out))
+    }
+
+    /// Calls `each` for the first match, or for all, with the end of the one before; it tells how many bytes it has made.
+    /// Where the last match ends; `None` if an empty text matches, or it is too much.
+    fn walk(
+        &self,
+        host: &mut C,
+        text: &[u8],
+        mut each: impl FnMut(&mut C, usize, Match<'_>, Option<&CaptureLocations>) -> usize,
+    ) -> Option<usize> {
+        let mut groups = self.captures.then(|| self.regex.capture_locations());
+        let (mut copied, mut made) = (0, 0);
         let mut watch = Watch::default();
         while copied < text.len() {
             let found = match &mut groups {
@@ -220,21 +287,16 @@ impl<C: Host> Substitution<C> {
                 None => self.regex.find_at(text, copied),
             };
             let Some(found) = found else { break };
-            if found.is_empty() || out.len() > MAX_STRING_BYTES || watch.is_over(host) {
-                return Value::Null;
+            if found.is_empty() || made > MAX_STRING_BYTES || watch.is_over(host) {
+                return None;
             }
-            out.extend_from_slice(&text[copied..found.start()]);
+            made = each(host, copied, found, groups.as_ref());
             copied = found.end();
-            self.replace(host, text, found, groups.as_ref(), &mut out);
             if !self.global {
                 break;
             }
         }
-        if copied == 0 {
-            return Value::str(text);
-        }
-        out.extend_from_slice(&text[copied..]);
-        if out.len() > MAX_STRING_BYTES { Value::Null } else { Value::Str(Bytes::from(out)) }
+        Some(copied)
     }
 
     fn replace(
