@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 use tocsin_net::Hop;
 use tocsin_script::{Bytes, Outcome};
-use tocsin_sip::{COOKIE, HeaderName};
+use tocsin_sip::{COOKIE, HeaderName, Message};
 
 use crate::avps::Avps;
 use crate::context::{Advertised, Context, received_uri};
@@ -87,6 +87,8 @@ pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], 
     }
     if let Some(uri) = &target.uri {
         edits.replace_request_uri(&cx.message, uri);
+    } else if let Some(uri) = without_headers(&cx.message) {
+        edits.replace_request_uri(&cx.message, uri);
     }
     if let Some(path) = &target.path {
         edits.prepend_header(&cx.message, HeaderName::Route.text().as_bytes(), path);
@@ -101,6 +103,16 @@ pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], 
     }
     edits.prepend_header(&cx.message, HeaderName::Via.text().as_bytes(), &via);
     cx.message.print_into(&edits, out);
+}
+
+/// The Request-URI as it came, if it has header fields, without them: they are not for the next hop (RFC 4475 section
+/// 3.1.2.11).
+fn without_headers(message: &Message) -> Option<&[u8]> {
+    let uri = received_uri(message);
+    // the sign may stand in a user, too
+    memchr::memchr(b'?', uri)?;
+    let headers = message.ruri().ok()?.headers_text()?.len();
+    uri.get(..uri.len().checked_sub(headers + 1)?)
 }
 
 /// The beginning of our Via, up to the branch, with what the script advertises.

@@ -5,6 +5,7 @@ use crate::print::{decimal, header_line};
 use crate::{HeaderName, Message, Values};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 /// What a Max-Forwards that has to be put in says (RFC 3261 section 16.6 step 3).
 const MAX_FORWARDS: u16 = 70;
@@ -211,6 +212,43 @@ impl Edits {
         let mut length = Vec::with_capacity(10);
         decimal(super::narrow(body.len()), &mut length);
         self.set_header(message, HeaderName::ContentLength, &length);
+    }
+
+    /// Writes `text` instead of the bytes of `place`, counted as in [`Message::bytes`], or behind what replaces them by
+    /// now; Content-Length follows if they are in the body.
+    pub fn replace_text(&mut self, message: &Message, place: Range<usize>, text: &[u8]) {
+        let start = message.start_offset() + place.start;
+        if self.is_replaced(start, place.len()) {
+            self.push(start + place.len(), 0, Place::Suffix, |out| out.extend_from_slice(text));
+        } else {
+            self.replace(start, place.len(), |out| out.extend_from_slice(text));
+        }
+        self.fit_length(message, start + place.len());
+    }
+
+    /// Puts `text` behind what ends at `at`, counted as in [`Message::bytes`]; Content-Length follows if that is in the
+    /// body.
+    pub fn insert_text(&mut self, message: &Message, at: usize, text: &[u8]) {
+        let at = message.start_offset() + at;
+        self.push(at, 0, Place::Suffix, |out| out.extend_from_slice(text));
+        self.fit_length(message, at);
+    }
+
+    /// Makes Content-Length that of the body as it is by now, if the change at `at` was one of the body.
+    fn fit_length(&mut self, message: &Message, at: usize) {
+        let place = message.body_place();
+        let (start, end) = (place.start as usize, place.end as usize);
+        if at <= start {
+            return;
+        }
+        let mut body = Vec::with_capacity(end - start);
+        self.apply(message.buffer(), start, end, &mut body);
+        let mut length = Vec::with_capacity(10);
+        decimal(super::narrow(body.len()), &mut length);
+        let is_right = message.header(HeaderName::ContentLength).is_some_and(|written| written == length);
+        if !is_right || body.len() != end - start {
+            self.set_header(message, HeaderName::ContentLength, &length);
+        }
     }
 
     /// Gives the first header field of this name the value and leaves the others out; appends one if there is

@@ -139,14 +139,23 @@ impl Edits {
         })
     }
 
-    /// Appends `buffer[from..to]` with the edits applied.
+    /// Whether exactly these bytes are replaced by something.
+    fn is_replaced(&self, at: usize, delete: usize) -> bool {
+        self.list.iter().any(|edit| {
+            (edit.at as usize, edit.delete as usize) == (at, delete)
+                && edit.place == Place::Replace
+                && edit.text_start < edit.text_end
+        })
+    }
+
+    /// Appends `buffer[from..to]` with the edits of this part applied.
     pub(crate) fn apply(&self, buffer: &[u8], from: usize, to: usize, out: &mut Vec<u8>) {
         out.reserve(to.saturating_sub(from) + self.text.len());
         // Written up to here; bytes in between have been left out.
         let mut written = from;
         // Where the last thing left out ends, and whether something took its place.
         let (mut gone, mut replaced) = (0, false);
-        for edit in &self.list {
+        for edit in self.list.iter().filter(|edit| edit.at as usize >= from) {
             let at = (edit.at as usize).min(to);
             let end = (at + edit.delete as usize).min(to);
             let enclosed = at < gone || (at == gone && edit.place == Place::Suffix && !replaced);

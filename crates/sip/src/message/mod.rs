@@ -214,6 +214,19 @@ impl Message {
         self.body.of(&self.buffer)
     }
 
+    /// Where the header fields begin in [`Self::bytes`].
+    #[must_use]
+    pub fn headers_offset(&self) -> usize {
+        self.headers_start() - self.start_offset()
+    }
+
+    /// Where the body lies in [`Self::bytes`].
+    #[must_use]
+    pub fn body_range(&self) -> std::ops::Range<usize> {
+        let (start, end) = (self.body.start as usize, self.body.end as usize);
+        start - self.start_offset()..end - self.start_offset()
+    }
+
     /// How many header fields there are.
     #[must_use]
     pub fn header_count(&self) -> usize {
@@ -293,6 +306,11 @@ impl Message {
 impl Message {
     pub(crate) fn buffer(&self) -> &[u8] {
         &self.buffer
+    }
+
+    /// Where [`Self::bytes`] begins: behind blank lines that came before.
+    pub(crate) fn start_offset(&self) -> usize {
+        self.start.first.start as usize
     }
 
     /// Where the method or the version of a reply stands.
