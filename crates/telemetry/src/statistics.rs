@@ -1,8 +1,9 @@
 //! Statistics: numbers with a group and a name, read over the management interface.
 //!
 //! Counters live in shared memory, a row for each process, so that counting is a plain addition. Everything else is
-//! computed when asked.
+//! computed when asked, or kept by a module that makes statistics while the server runs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
@@ -19,16 +20,35 @@ pub struct StatId(usize);
 /// Computes the members of a group, in order.
 type Compute = Box<dyn Fn(&mut dyn FnMut(&str, i64)) + Sync + Send>;
 
+/// The statistics of a group that come into being while the server runs.
+pub trait Kept: Sync + Send {
+    /// Calls `each` with every name and value, and whether it can be set back to zero.
+    fn each(&self, each: &mut dyn FnMut(&str, i64, bool));
+
+    /// The value of one.
+    fn value(&self, name: &str) -> Option<i64>;
+
+    /// Sets one back to zero, if that can be. `false` when there is none of this name.
+    fn reset(&self, name: &str) -> bool;
+}
+
 enum Source {
     Counter(usize),
     /// Counted up and down by all processes together, or read from somewhere; never reset.
     Computed(Compute),
+    Kept(Box<dyn Kept>),
 }
 
 struct Entry {
-    group: &'static str,
+    group: Cow<'static, str>,
     name: &'static str,
     source: Source,
+}
+
+impl Entry {
+    fn is_of(&self, group: Option<&str>) -> bool {
+        group.is_none_or(|group| self.group == group)
+    }
 }
 
 /// One statistic with its present value.
@@ -61,7 +81,7 @@ impl Statistics {
     pub fn counter(&mut self, group: &'static str, name: &'static str) -> StatId {
         let id = self.counted;
         self.counted += 1;
-        self.entries.push(Entry { group, name, source: Source::Counter(id) });
+        self.entries.push(Entry { group: group.into(), name, source: Source::Counter(id) });
         StatId(id)
     }
 
@@ -71,7 +91,13 @@ impl Statistics {
         group: &'static str,
         compute: impl Fn(&mut dyn FnMut(&str, i64)) + Sync + Send + 'static,
     ) {
-        self.entries.push(Entry { group, name: "", source: Source::Computed(Box::new(compute)) });
+        let source = Source::Computed(Box::new(compute));
+        self.entries.push(Entry { group: group.into(), name: "", source });
+    }
+
+    /// Registers a group that a module keeps itself.
+    pub fn kept(&mut self, group: impl Into<Cow<'static, str>>, kept: impl Kept + 'static) {
+        self.entries.push(Entry { group: group.into(), name: "", source: Source::Kept(Box::new(kept)) });
     }
 
     /// Takes the shared memory that the counters need, for `slots` processes.
@@ -94,10 +120,9 @@ impl Statistics {
     /// none. A group is computed once, however often it is named.
     pub fn read(&self, wanted: &Wanted<'_>) -> Vec<Reading> {
         let mut found = Vec::new();
-        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(entry.group)) {
-            let incremental = matches!(entry.source, Source::Counter(_));
-            self.readings(entry, |name, value| {
-                if let Some(rank) = wanted.rank(entry.group, name) {
+        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(&entry.group)) {
+            self.readings(entry, |name, value, incremental| {
+                if let Some(rank) = wanted.rank(&entry.group, name) {
                     let name = format!("{}:{name}", entry.group);
                     found.push((rank, Reading { name, value, incremental }));
                 }
@@ -112,15 +137,20 @@ impl Statistics {
     /// kind.
     pub fn reset(&self, wanted: &Wanted<'_>) -> bool {
         let mut found = false;
-        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(entry.group)) {
+        for entry in self.entries.iter().filter(|entry| wanted.may_be_in(&entry.group)) {
             match &entry.source {
-                Source::Counter(id) if wanted.rank(entry.group, entry.name).is_some() => {
-                    self.counters.get().inspect(|counters| counters.reset(*id));
+                Source::Counter(id) if wanted.rank(&entry.group, entry.name).is_some() => {
+                    self.reset_counter(*id);
                     found = true;
                 }
                 Source::Counter(_) => {}
                 Source::Computed(_) => {
-                    self.readings(entry, |name, _| found |= wanted.rank(entry.group, name).is_some());
+                    self.readings(entry, |name, _, _| found |= wanted.rank(&entry.group, name).is_some());
+                }
+                Source::Kept(kept) => {
+                    let names = kept_names(&**kept);
+                    let names = names.iter().filter(|name| wanted.rank(&entry.group, name).is_some());
+                    found |= names.fold(false, |found, name| kept.reset(name) | found);
                 }
             }
         }
@@ -132,14 +162,79 @@ impl Statistics {
         if let Some(counters) = self.counters.get() {
             (0..self.counted).for_each(|id| counters.reset(id));
         }
-    }
-
-    fn readings(&self, entry: &Entry, mut each: impl FnMut(&str, i64)) {
-        match &entry.source {
-            Source::Counter(id) => each(entry.name, self.counters.get().map_or(0, |c| c.sum(*id) as i64)),
-            Source::Computed(compute) => compute(&mut each),
+        for entry in &self.entries {
+            if let Source::Kept(kept) = &entry.source {
+                for name in kept_names(&**kept) {
+                    kept.reset(&name);
+                }
+            }
         }
     }
+
+    /// One statistic of a group, or the first of this name if no group is given.
+    pub fn value(&self, group: Option<&str>, name: &str) -> Option<i64> {
+        self.entries.iter().filter(|entry| entry.is_of(group)).find_map(|entry| match &entry.source {
+            Source::Counter(id) => (entry.name == name).then(|| self.counted(*id)),
+            Source::Kept(kept) => kept.value(name),
+            Source::Computed(compute) => {
+                let mut found = None;
+                compute(&mut |each, value| found = found.or((each == name).then_some(value)));
+                found
+            }
+        })
+    }
+
+    /// Sets one statistic back to zero, if that can be. `false` when there is none of this name.
+    pub fn reset_one(&self, group: Option<&str>, name: &str) -> bool {
+        self.entries.iter().filter(|entry| entry.is_of(group)).any(|entry| match &entry.source {
+            Source::Counter(id) if entry.name == name => {
+                self.reset_counter(*id);
+                true
+            }
+            Source::Counter(_) => false,
+            Source::Kept(kept) => kept.reset(name),
+            Source::Computed(compute) => {
+                let mut found = false;
+                compute(&mut |each, _| found |= each == name);
+                found
+            }
+        })
+    }
+
+    /// The counter of this name.
+    pub fn find_counter(&self, group: Option<&str>, name: &str) -> Option<StatId> {
+        let mut entries = self.entries.iter().filter(|entry| entry.is_of(group) && entry.name == name);
+        entries.find_map(|entry| match &entry.source {
+            Source::Counter(id) => Some(StatId(*id)),
+            _ => None,
+        })
+    }
+
+    fn counted(&self, id: usize) -> i64 {
+        self.counters.get().map_or(0, |counters| counters.sum(id) as i64)
+    }
+
+    fn reset_counter(&self, id: usize) {
+        if let Some(counters) = self.counters.get() {
+            counters.reset(id);
+        }
+    }
+
+    /// Calls `each` with name, value, and whether it can be set back to zero.
+    fn readings(&self, entry: &Entry, mut each: impl FnMut(&str, i64, bool)) {
+        match &entry.source {
+            Source::Counter(id) => each(entry.name, self.counted(*id), true),
+            Source::Computed(compute) => compute(&mut |name, value| each(name, value, false)),
+            Source::Kept(kept) => kept.each(&mut each),
+        }
+    }
+}
+
+/// The names of a group: nothing of it is locked while they are used.
+fn kept_names(kept: &dyn Kept) -> Vec<String> {
+    let mut names = Vec::new();
+    kept.each(&mut |name, _, _| names.push(name.to_owned()));
+    names
 }
 
 /// What a client asks for: `all`, `group:`, `group:name` and `name`. A name counts once, however often it is given.
@@ -344,6 +439,50 @@ mod tests {
         assert!(
             Wanted::named(names[..NAME_LIMIT].iter().copied().chain(names[..9].iter().copied())).is_some()
         );
+    }
+
+    #[test]
+    fn single_statistics_are_found_by_group_and_name() {
+        let s = sample();
+        assert_eq!([s.value(None, "load"), s.value(Some("load"), "load-proc-1")], [Some(5), Some(3)]);
+        assert_eq!([s.value(Some("tm"), "load"), s.value(None, "nosuch")], [None; 2]);
+        assert_eq!(s.find_counter(Some("tm"), "rcv_requests"), Some(StatId(1)));
+        assert_eq!(
+            [s.find_counter(None, "rcv_requests"), s.find_counter(None, "load")],
+            [Some(StatId(0)), None]
+        );
+        assert!(
+            s.reset_one(None, "load") && s.reset_one(Some("tm"), "rcv_requests") && !s.reset_one(None, "x")
+        );
+    }
+
+    #[test]
+    fn kept_groups_are_read_and_reset_name_by_name() {
+        use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+        struct Two(AtomicI64, AtomicI64);
+        impl Kept for Two {
+            fn each(&self, each: &mut dyn FnMut(&str, i64, bool)) {
+                each("one", self.0.load(Relaxed), true);
+                each("two", self.1.load(Relaxed), false);
+            }
+            fn value(&self, name: &str) -> Option<i64> {
+                (name == "one").then(|| self.0.load(Relaxed))
+            }
+            fn reset(&self, name: &str) -> bool {
+                if name == "one" {
+                    self.0.store(0, Relaxed);
+                }
+                matches!(name, "one" | "two")
+            }
+        }
+        let mut s = sample();
+        s.kept("mine".to_owned(), Two(AtomicI64::new(4), AtomicI64::new(7)));
+        assert_eq!(read(&s, &["mine:"]), ["mine:one", "mine:two"]);
+        assert_eq!(s.value(None, "one"), Some(4));
+        assert!(s.reset(&Wanted::from("mine:one")) && s.reset_one(Some("mine"), "two"));
+        let readings = s.read(&"mine:".into());
+        let shown: Vec<_> = readings.iter().map(|reading| (reading.value, reading.incremental)).collect();
+        assert_eq!(shown, [(0, true), (7, false)]);
     }
 
     #[test]

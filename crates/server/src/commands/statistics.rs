@@ -63,8 +63,7 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
 
 fn wanted(server: &'static Server, params: &Params) -> Result<Vec<Reading>, MiError> {
     let names = names(params)?;
-    let found = server.statistics.read(&named(&names)?);
-    if found.is_empty() { Err(MiError::new(404, "Statistics Not Found")) } else { Ok(found) }
+    Ok(server.statistics.read(&named(&names)?))
 }
 
 /// The names in a request. What is not UTF-8 names nothing.
