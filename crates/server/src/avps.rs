@@ -62,6 +62,22 @@ impl Avps {
         self.0.retain(|(n, _)| **n != *name);
     }
 
+    /// Removes values of any name: the newest that is wanted, or all. `false` when there is none.
+    pub fn remove_where(&mut self, all: bool, wanted: impl Fn(&Value) -> bool) -> bool {
+        let before = self.0.len();
+        if all {
+            self.0.retain(|(_, value)| !wanted(value));
+        } else if let Some(at) = self.0.iter().rposition(|(_, value)| wanted(value)) {
+            self.0.remove(at);
+        }
+        self.0.len() < before
+    }
+
+    /// All pairs, newest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Value)> {
+        self.0.iter().rev().map(|(name, value)| (name, value))
+    }
+
     /// The values of `name`, newest first.
     pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a Value> {
         self.0.iter().rev().filter(move |(n, _)| **n == *name).map(|(_, value)| value)
@@ -172,6 +188,19 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(Avps::decode(&bytes[..cut]).0.len() < 3);
         }
+    }
+
+    #[test]
+    fn values_of_any_name_are_removed() {
+        let mut avps = Avps::default();
+        for (name, value) in [("a", Value::Int(1)), ("b", Value::str("x")), ("a", Value::Int(2))] {
+            avps.push(name.as_bytes(), value);
+        }
+        let is_number = |value: &Value| matches!(value, Value::Int(_));
+        assert!(avps.remove_where(false, is_number));
+        assert_eq!(numbers(&avps, "a"), [1], "the newest goes first");
+        assert!(avps.remove_where(true, is_number) && !avps.remove_where(true, is_number));
+        assert_eq!(avps.iter().map(|(name, _)| name.lossy().into_owned()).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

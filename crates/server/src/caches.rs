@@ -37,6 +37,9 @@ pub enum CacheError {
     /// The key has a limit.
     #[error("the key is empty or longer than {0} bytes")]
     Key(usize),
+    /// There is no key.
+    #[error("the key is empty")]
+    NoKey,
     /// The value has a limit.
     #[error("the value is longer than {0} bytes")]
     Value(usize),

@@ -62,7 +62,10 @@ fn fetch(name: &'static str, read: fn(Bytes) -> Option<Value>) -> Function<Conte
     Function::new(name, PARAMS, Routes::ANY, move |site| {
         let result = site.variable(2);
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            let Some(found) = asked(cx, name, arguments, |cache, key| Ok(cache.fetch(key))) else {
+            let fetched = |cache: &dyn Cache, key: &[u8]| {
+                if key.is_empty() { Err(CacheError::NoKey) } else { Ok(cache.fetch(key)) }
+            };
+            let Some(found) = asked(cx, name, arguments, fetched) else {
                 return Outcome::FALSE;
             };
             let Some(found) = found else { return Outcome::Done(NO_SUCH_KEY) };

@@ -51,7 +51,8 @@ fn prepare_log(site: &Site<'_, Context>) -> Result<Call<Context>, ArgError> {
         if logging::wanted(level)
             && let Some(text) = as_text(&arguments[text])
         {
-            logging::line(level, &format!("core:log: {}", text.lossy()));
+            let text = text.lossy();
+            logging::line(level, text.strip_suffix('\n').unwrap_or(&text));
         }
         Outcome::TRUE
     }))

@@ -29,6 +29,7 @@ use crate::flag_names::FlagNames;
 
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
+pub use request_uri::{set_host, set_next_hop, set_uri, set_user};
 pub use routing::{destination_uri, listener_named};
 pub use values::{as_text, computed, readable, refused, settable, text};
 

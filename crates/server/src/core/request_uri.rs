@@ -1,6 +1,8 @@
 //! The Request-URI and the next hop: their variables, and the functions that rewrite them.
 
-use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value, Variable, WriteError};
+use tocsin_script::{
+    Bytes, Call, Function, Outcome, Param, ParamKind, RouteKind, Routes, Value, Variable, WriteError,
+};
 
 use super::values::{Texts, as_text, readable, refused, settable, settable_texts, text, texts};
 use crate::context::{Context, received_uri};
@@ -53,7 +55,12 @@ fn request_uri() -> Vec<Variable<Context>> {
         settable(
             "ru_q",
             "The preference of the Request-URI among the branches, in thousandths; -1 if none is set.",
-            |cx| if cx.message.is_request() { Value::Int(cx.targets.main.q.into()) } else { Value::Null },
+            |cx| match cx.route {
+                // as recorded: the message that these routes run for has none
+                RouteKind::Startup | RouteKind::Timer | RouteKind::Event => Value::Int(0),
+                _ if cx.message.is_request() => Value::Int(cx.targets.main.q.into()),
+                _ => Value::Null,
+            },
             |cx, value| match value {
                 Value::Int(q @ -1..=1000) => {
                     cx.targets.main.q = *q as i32;
@@ -228,8 +235,11 @@ fn unless_number(value: &Value) -> Result<Option<Bytes>, WriteError> {
     }
 }
 
-/// An empty text takes back what was set. The preference was that of the URI before.
-fn set_uri(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
+/// Sets the Request-URI, as `$ru` does. An empty text takes back what was set. The preference was that of the URI before.
+///
+/// # Errors
+/// It is NULL, too long, or holds control characters.
+pub fn set_uri(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
     let uri = unless_number(value)?.ok_or_else(|| refused("the Request-URI cannot be NULL"))?;
     check(&uri)?;
     cx.targets.main.uri = Some(uri).filter(|uri| !uri.is_empty());
@@ -237,7 +247,11 @@ fn set_uri(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn set_next_hop(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
+/// Sets the next hop, as `$du` does; NULL takes it away.
+///
+/// # Errors
+/// As [`set_uri`].
+pub fn set_next_hop(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
     let hop = unless_number(value)?.filter(|hop| !hop.is_empty());
     if let Some(hop) = &hop {
         check(hop)?;
@@ -282,6 +296,22 @@ fn replaced(uri: UriText<'_>, part: Part, new: Option<&[u8]>) -> Vec<u8> {
         Part::Port => uri.port = given,
     }
     uri.print()
+}
+
+/// Sets the user of the Request-URI, as `setuser()` does.
+///
+/// # Errors
+/// The Request-URI cannot be read, or as [`set_uri`].
+pub fn set_user(cx: &mut Context, user: &[u8]) -> Result<(), WriteError> {
+    rewrite(cx, Part::User, Some(user))
+}
+
+/// Sets the host of the Request-URI, as `sethost()` does.
+///
+/// # Errors
+/// As [`set_user`].
+pub fn set_host(cx: &mut Context, host: &[u8]) -> Result<(), WriteError> {
+    rewrite(cx, Part::Host, Some(host))
 }
 
 fn rewrite(cx: &mut Context, part: Part, new: Option<&[u8]>) -> Result<(), WriteError> {

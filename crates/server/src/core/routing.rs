@@ -66,7 +66,9 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let port = arguments[0].to_int().and_then(|n| u16::try_from(n).ok());
                 let port = port.or_else(|| cx.message.via().ok().and_then(|via| via.port()));
-                crate::alias::force_alias(cx, port).into()
+                // of a message that came by no connection, there is nothing to do
+                crate::alias::force_alias(cx, port);
+                true.into()
             });
             Ok(call)
         }),
