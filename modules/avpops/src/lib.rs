@@ -1,11 +1,16 @@
 //! avpops: databases and AVPs. A query goes to the database whose URL a parameter gives ([`parameters`]), its result into
-//! AVPs of the message ([`query`]).
+//! AVPs of the message ([`query`]). AVPs are changed ([`values`]), compared and calculated with ([`compared`]), and become
+//! part of the request ([`pushed`]); [`written`] reads how functions name them.
 #![forbid(unsafe_code)]
 
+mod compared;
 mod parameters;
+mod pushed;
 mod query;
 #[cfg(test)]
 mod tests;
+mod values;
+mod written;
 
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
@@ -21,7 +26,11 @@ const NAME: &str = "avpops";
 
 impl Module for Avpops {
     fn spec(&self) -> ModuleSpec<Context> {
-        ModuleSpec { params: parameters::NAMES, functions: query::functions(), ..ModuleSpec::new(NAME) }
+        let mut functions = query::functions();
+        functions.extend(values::functions());
+        functions.extend(compared::functions());
+        functions.extend(pushed::functions());
+        ModuleSpec { params: parameters::NAMES, functions, ..ModuleSpec::new(NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

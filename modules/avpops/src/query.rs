@@ -15,7 +15,7 @@ use super::parameters::Urls;
 
 /// The value of a column that has none: an AVP cannot be without one.
 const NULL: &str = "<null>";
-/// The result has no row.
+/// The result has no row, or the query gives none.
 const EMPTY: i64 = -2;
 /// Anything else that is wrong.
 const FAILED: i64 = -1;
@@ -35,8 +35,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     })
     .doc(
         "Sends a query to a database, and writes the columns of the result into AVPs or other \
-         variables. 1: there are rows, or the query gives none; -1: it failed; -2: the result has no \
-         rows.",
+         variables. 1: there are rows; -1: it failed; -2: there are none, as after a query that changes something.",
     );
     vec![query.asynchronous()]
 }
@@ -48,6 +47,10 @@ fn ask(
     source: Source,
 ) -> Outcome<Context> {
     let Value::Str(text) = &arguments[0] else { return Outcome::FALSE };
+    if text.trim_ascii().is_empty() {
+        tracing::error!("avp_db_query: the query is empty");
+        return Outcome::FALSE;
+    }
     let number = match &arguments[2] {
         Value::Null => 0,
         number => number.to_int().unwrap_or_default(),
@@ -74,13 +77,7 @@ fn finish(
     number: i64,
 ) -> i64 {
     match answer {
-        Ok(rows) if rows.is_empty() => {
-            if rows.is_result() {
-                EMPTY
-            } else {
-                1
-            }
-        }
+        Ok(rows) if rows.is_empty() => EMPTY,
         Ok(rows) if store(cx, &rows, destinations) => 1,
         Ok(_) => {
             tracing::error!("avp_db_query: not all of the result could be stored: {}", Excerpt(text));

