@@ -50,6 +50,19 @@ const EXEC_THRESHOLD: ModParam = ModParam::number(
 )
 .without_effect("no operation waits for anything");
 
+const CLUSTER_ID: ModParam =
+    ModParam::number("cluster_id", 0, "The cluster that shares the collections marked so.")
+        .without_effect("there is no clustering yet");
+const CLUSTER_PERSISTENCY: ModParam = ModParam::text(
+    "cluster_persistency",
+    "sync-from-cluster",
+    "Where a node of a cluster takes its entries from when it starts: `none` or `sync-from-cluster`.",
+)
+.without_effect("there is no clustering yet");
+const ENABLE_RESTART_PERSISTENCY: ModParam =
+    ModParam::switch("enable_restart_persistency", false, "Whether entries outlive a restart of the server.")
+        .without_effect("entries live as long as the server");
+
 fn read(value: &Value, read: impl FnOnce(&[u8]) -> Result<(), String>) -> Result<(), String> {
     read(value.as_str().unwrap_or_default())
 }
@@ -70,7 +83,15 @@ impl Collections {
 
 impl Module for CachedbLocal {
     fn spec(&self) -> ModuleSpec<Context> {
-        const PARAMETERS: &[ModParam] = &[CACHEDB_URL, CACHE_COLLECTIONS, CACHE_CLEAN_PERIOD, EXEC_THRESHOLD];
+        const PARAMETERS: &[ModParam] = &[
+            CACHEDB_URL,
+            CACHE_COLLECTIONS,
+            CACHE_CLEAN_PERIOD,
+            EXEC_THRESHOLD,
+            CLUSTER_ID,
+            CLUSTER_PERSISTENCY,
+            ENABLE_RESTART_PERSISTENCY,
+        ];
         ModuleSpec { params: PARAMETERS, functions: vec![remove_chunk()], ..ModuleSpec::new(NAME) }
     }
 
@@ -169,13 +190,14 @@ async fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
 /// `cache_remove_chunk([collection,] glob)`
 fn remove_chunk() -> Function<Context> {
     const PARAMS: &[Param] =
-        &[Param::required("collection or glob", ParamKind::Str), Param::optional("glob", ParamKind::Str)];
+        &[Param::optional("collection", ParamKind::Str), Param::optional("glob", ParamKind::Str)];
     Function::new("cache_remove_chunk", PARAMS, Routes::ANY, |_| {
         let call: Call<Context> = Rc::new(|cx, arguments| {
             let (name, glob) = match (arguments[0].as_str(), arguments[1].as_str()) {
-                (Some(glob), None) => (DEFAULT.as_bytes(), glob),
+                // the manual leaves out the first and not its comma, too
+                (Some(glob), None) | (None, Some(glob)) => (DEFAULT.as_bytes(), glob),
                 (Some(name), Some(glob)) => (name, glob),
-                (None, _) => return Outcome::FALSE,
+                (None, None) => return Outcome::FALSE,
             };
             let Some(collection) = cx.server().state::<Collections>().find(name) else {
                 tracing::error!("cache_remove_chunk: there is no collection `{}`", name.escape_ascii());

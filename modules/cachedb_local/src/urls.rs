@@ -25,7 +25,9 @@ impl Sizes {
         let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
         for part in line.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, size) = part.split_once('=').map_or((part, None), |(name, size)| (name, Some(size)));
+            // a collection that a cluster would share
             let name = name.trim();
+            let name = name.strip_suffix("/r").unwrap_or(name);
             if name.is_empty() || name.len() > NAME_LIMIT {
                 return Err(format!("`{part}`: a collection has a name of 1 to {NAME_LIMIT} bytes"));
             }
@@ -72,7 +74,7 @@ mod tests {
     fn collections_have_sizes() {
         let mut sizes = Sizes::default();
         sizes.read(b"collection1; collection2 = 5; default = 4").unwrap();
-        sizes.read(b"last=27;").unwrap();
+        sizes.read(b"last/r=27;").unwrap();
         let expected = [("collection1", 9), ("collection2", 5), ("default", 4), ("last", 27)];
         assert_eq!(sizes.0, expected.map(|(name, size)| (name.to_owned(), size)));
         for bad in ["= 5", "a = x", "a = 33", "a = -1", "a ="] {

@@ -48,15 +48,15 @@ pub(super) fn functions() -> Vec<Function<Context>> {
              processes share. 1: it happens; -1: it does not.",
         ),
         function("rand_set_prob", PERCENT, |cx, arguments| {
-            let given = arguments[0].to_int().and_then(percent);
-            if let Some(percent) = given {
-                probability(cx.server()).set(percent);
-            } else {
-                tracing::error!("rand_set_prob: a probability is 0 to 100 percent");
+            let given = arguments[0].to_int().unwrap_or(0);
+            let held = percent(given.clamp(0, 100)).unwrap_or(0);
+            if i64::from(held) != given {
+                tracing::error!("rand_set_prob: {given} is taken for {held}: a probability is 0 to 100 percent");
             }
-            given.is_some().into()
+            probability(cx.server()).set(held);
+            Outcome::TRUE
         })
-        .doc("Sets the probability that all processes share, in percent. 1: done; -1: it is not 0 to 100."),
+        .doc("Sets the probability that all processes share, in percent; what is not 0 to 100 is cut. 1: always."),
         function("rand_reset_prob", &[], |cx, _| {
             let probability = probability(cx.server());
             probability.set(probability.initial);

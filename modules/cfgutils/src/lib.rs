@@ -2,29 +2,26 @@
 #![forbid(unsafe_code)]
 
 mod chance;
+mod config_hash;
+mod locks;
+mod recurrence;
 mod shared;
+mod values;
 mod variables;
 mod waiting;
 
 use std::rc::Rc;
 
 use tocsin_mi::Registry;
-use tocsin_script::{
-    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Store, Value,
-};
+use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Routes, Value};
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_server::{Context, Worker};
 
 use chance::Probability;
+use config_hash::ConfigHash;
+use locks::Locks;
 use shared::SharedVariables;
 
-const HASH_FILE: ModParam = ModParam::text(
-    "hash_file",
-    "",
-    "A file whose hash is kept, to tell whether it changed. It is always refused.",
-)
-.unset("no hash is kept")
-.check(|_| Err("hashes of the configuration are not kept: leave the parameter out".to_owned()));
 const VARSET: ModParam = ModParam::text(
     "varset",
     "",
@@ -33,11 +30,22 @@ const VARSET: ModParam = ModParam::text(
 .unset("a $var begins as 0")
 .check(shared::is_setting);
 const LOCK_POOL_SIZE: ModParam =
-    ModParam::number("lock_pool_size", 32, "How many locks there are for scripts.")
-        .without_effect("there are no script locks");
+    ModParam::number("lock_pool_size", 32, "How many locks there are for the keys of get_dynamic_lock().")
+        .in_quotes_too()
+        .without_effect("each key has a lock of its own");
+const SHV_HASH_SIZE: ModParam =
+    ModParam::number("shv_hash_size", 64, "The size of the table of shared variables.")
+        .in_quotes_too()
+        .without_effect("the table grows as it is needed");
 
-const PARAMETERS: &[ModParam] =
-    &[chance::INITIAL_PROBABILITY, HASH_FILE, shared::SHVSET, VARSET, LOCK_POOL_SIZE];
+const PARAMETERS: &[ModParam] = &[
+    chance::INITIAL_PROBABILITY,
+    config_hash::HASH_FILE,
+    SHV_HASH_SIZE,
+    shared::SHVSET,
+    VARSET,
+    LOCK_POOL_SIZE,
+];
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +55,10 @@ impl Module for Cfgutils {
     fn spec(&self) -> ModuleSpec<Context> {
         let mut functions = waiting::functions();
         functions.extend(chance::functions());
-        functions.extend(values());
-        functions.extend(memory());
+        functions.extend(values::functions());
+        functions.extend(locks::functions());
+        functions.push(recurrence::function());
+        functions.extend(debugging());
         let variables =
             vec![shared::variable(), variables::random(), variables::environment(), variables::calendar()];
         ModuleSpec { params: PARAMETERS, functions, variables, ..ModuleSpec::new("cfgutils") }
@@ -61,77 +71,24 @@ impl Module for Cfgutils {
         }
         let probability = Probability::create(setup)?;
         let shared = SharedVariables::create(setup)?;
+        let locks = Locks::create(setup)?;
+        let hash = ConfigHash::create(setup)?;
         setup.registered.states.put(probability);
         setup.registered.states.put(shared);
+        setup.registered.states.put(locks);
+        setup.registered.states.put(hash);
         Ok(())
     }
 
     fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
         chance::add_commands(worker.server, registry);
         shared::add_commands(worker.server, registry);
+        config_hash::add_commands(worker.server, registry);
     }
 }
 
-/// `set_count()` and `ts_usec_delta()`.
-fn values() -> Vec<Function<Context>> {
-    const COUNT: &[Param] =
-        &[Param::required("variable", ParamKind::Variable), Param::required("result", ParamKind::Output)];
-    const TIMES: &[Param] = &[
-        Param::required("t1_sec", ParamKind::Int),
-        Param::required("t1_usec", ParamKind::Int),
-        Param::required("t2_sec", ParamKind::Int),
-        Param::required("t2_usec", ParamKind::Int),
-        Param::required("delta", ParamKind::Output),
-    ];
-    let result = |site: &tocsin_script::Site<'_, Context>, argument| {
-        site.variable(argument).ok_or_else(|| ArgError::at(argument, "a variable for the result is needed"))
-    };
-    vec![
-        Function::new("set_count", COUNT, Routes::ANY, move |site| {
-            let counted = site.variable(0).ok_or_else(|| ArgError::at(0, "a variable to count is needed"))?;
-            let result = result(site, 1)?;
-            let call: Call<Context> = Rc::new(move |cx, _| {
-                let is_there = |n: &i64| !counted.read_at(cx, tocsin_script::Index::Nth(*n)).is_null();
-                let count = (0..).take_while(is_there).count() as i64;
-                done(result.write(cx, Value::Int(count), Store::Set))
-            });
-            Ok(call)
-        })
-        .doc("Writes into `result` how many values `variable` has. 1: done; -1: `result` cannot be set."),
-        Function::new("ts_usec_delta", TIMES, Routes::ANY, move |site| {
-            let result = result(site, 4)?;
-            let call: Call<Context> = Rc::new(move |cx, arguments| {
-                let number = |at: usize| arguments.get(at).and_then(Value::to_int).unwrap_or(0);
-                let delta = micros_between((number(0), number(1)), (number(2), number(3)));
-                done(result.write(cx, Value::Int(delta), Store::Set))
-            });
-            Ok(call)
-        })
-        .doc(
-            "Writes into `delta` how many microseconds lie between two times of seconds and microseconds. \
-             1: done; -1: `delta` cannot be set.",
-        ),
-    ]
-}
-
-fn done(written: Result<(), tocsin_script::WriteError>) -> Outcome<Context> {
-    match written {
-        Ok(()) => Outcome::TRUE,
-        Err(cause) => {
-            tracing::error!("the result cannot be set: {cause}");
-            Outcome::FALSE
-        }
-    }
-}
-
-/// Microseconds between two moments of seconds and microseconds.
-fn micros_between(one: (i64, i64), two: (i64, i64)) -> i64 {
-    let micros = |(seconds, micros): (i64, i64)| seconds.saturating_mul(1_000_000).saturating_add(micros);
-    micros(one).saturating_sub(micros(two)).saturating_abs()
-}
-
-/// `pkg_status()` and `shm_status()`.
-fn memory() -> Vec<Function<Context>> {
+/// `pkg_status()`, `shm_status()` and `abort()`.
+fn debugging() -> Vec<Function<Context>> {
     let status = |name, tell: fn(&Context)| {
         Function::new(name, &[], Routes::ANY, move |_| {
             let call: Call<Context> = Rc::new(move |cx, _| {
@@ -153,6 +110,11 @@ fn memory() -> Vec<Function<Context>> {
             tracing::info!("shared memory: {used} of {size} bytes in use, {most} at the most");
         })
         .doc("Logs how much of the shared memory is in use. 1: always."),
+        status("abort", |_| {
+            tracing::error!("abort() ends this process");
+            std::process::abort();
+        })
+        .doc("Ends the process at once, for a look at its memory; another takes its place. Never returns."),
     ]
 }
 
@@ -211,9 +173,7 @@ mod tests {
 
     #[test]
     fn parameters_that_cannot_be_kept_are_refused() {
-        for (name, value) in
-            [("varset", "a"), ("hash_file", "/etc/x"), ("shvset", "a"), ("initial_probability", "101")]
-        {
+        for (name, value) in [("varset", "a"), ("shvset", "a"), ("initial_probability", "101")] {
             let lines = format!("{LINES}modparam(\"cfgutils\", \"{name}\", \"{value}\")");
             let problem = TEST_BED.try_bench(&lines, "route { exit; }").err().unwrap();
             assert!(problem.contains(&format!("parameter <{name}> of module <cfgutils>: ")), "{problem}");
@@ -221,9 +181,64 @@ mod tests {
     }
 
     #[test]
-    fn times_apart() {
-        assert_eq!(micros_between((10, 300), (10, 100)), 200);
-        assert_eq!(micros_between((10, 0), (11, 5)), 1_000_005);
-        assert_eq!(micros_between((i64::MAX, 0), (0, 0)), i64::MAX);
+    fn times_apart_are_written_where_they_are_wanted() {
+        for (call, expected) in [
+            ("ts_usec_delta(10, 300, 12, 100, $var(s), $var(d))", "1 1999800 1999800"),
+            ("ts_usec_delta(1, 2000000, 2, 0, , $var(d))", "1 <null> 1000000"),
+            ("ts_usec_delta(1, 0, 1, 5, $var(s))", "1 5 <null>"),
+        ] {
+            let script = format!("{call}; pv_printf($var(seen), \"$rc $var(s) $var(d)\");");
+            assert_eq!(seen("", &script), expected, "{call}");
+        }
+        let accurate = "get_accurate_time($var(a), $var(b), $var(c)); $var(t) = $var(a) + \".\";
+            if ($var(a) > 1600000000 && $var(b) < 1000000 && $(var(c){s.substr,0,11}) == $var(t)) $var(seen) = $rc;";
+        assert_eq!(seen("", accurate), "1");
+    }
+
+    #[test]
+    fn weights_choose_an_index() {
+        let script = "$avp(w) = 0; $avp(w) = 10; $avp(w) = 0; $var(i) = set_select_weight($avp(w));
+            $var(j) = set_select_weight($avp(none)); pv_printf($var(seen), \"$var(i) $var(j)\");";
+        assert_eq!(seen("", script), "1 -1");
+    }
+
+    #[test]
+    fn locks_are_taken_and_given_back() {
+        let script = "get_static_lock(\"A\"); $var(a) = $rc; get_dynamic_lock($ci); $var(b) = $rc; \
+            release_static_lock(\"A\"); release_dynamic_lock($ci); release_dynamic_lock(\"never\"); $var(c) = $rc; \
+            get_static_lock(\"A\"); strings_share_lock($ci, $fu); pv_printf($var(seen), \"$var(a) $var(b) $var(c) $rc\");";
+        assert_eq!(seen("", script), "1 1 1 -1");
+        for call in ["get_static_lock($ci)", "strings_share_lock(\"a\", \"a\")"] {
+            assert!(TEST_BED.try_bench(LINES, &format!("route {{ {call}; }}")).is_err(), "{call}");
+        }
+    }
+
+    #[test]
+    fn a_script_waits_for_a_lock_that_another_gives_back() {
+        let script = "get_dynamic_lock($ci); launch(usleep(\"30000\"), free); get_dynamic_lock($ci); $var(seen) = $rc;";
+        let routes = format!(
+            "route {{ {script} sl_send_reply(200, \"$var(seen)\"); }} route[free] {{ release_dynamic_lock(\"x1\"); }}"
+        );
+        let answer = TEST_BED.bench(LINES, &routes).serve(&request("OPTIONS", "", ""), 1).remove(0);
+        assert_eq!(first_line(&answer), "SIP/2.0 200 1");
+    }
+
+    #[test]
+    fn times_that_come_again_have_the_recorded_codes() {
+        for (arguments, code) in [
+            ("\"20200101T000000|20200102T000000\"", -1),
+            ("\"20200101T000000|20990102T000000\"", 1),
+            ("\"\"", -1),
+            ("\"nonsense\"", -2),
+            ("\"20200101T000000|20200102T000000\", 1577880000", 1),
+            ("\"Europe/Berlin|20200101T000000|20200102T000000\", 1577880000", 1),
+            ("\"!20200101T000000|20200102T000000\", 1577880000", -1),
+            ("\"20200101T080000|20200101T170000|||weekly|||MO,TU,WE\", 1577880000", -2),
+        ] {
+            assert_eq!(
+                seen("", &format!("check_time_rec({arguments}); $var(seen) = $rc;")),
+                code.to_string()
+            );
+        }
     }
 }

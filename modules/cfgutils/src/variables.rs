@@ -36,7 +36,7 @@ pub(super) fn environment() -> Variable<Context> {
 }
 
 /// A part of the present local time, its format, and what is added to it.
-const TIME_PARTS: [(&str, &str, i64); 8] = [
+const TIME_PARTS: [(&str, &str, i64); 9] = [
     ("sec", "%S", 0),
     ("min", "%M", 0),
     ("hour", "%H", 0),
@@ -45,14 +45,31 @@ const TIME_PARTS: [(&str, &str, i64); 8] = [
     ("year", "%Y", 0),
     ("wday", "%w", 1),
     ("yday", "%j", 0),
+    ("isdst", SUMMER, 0),
 ];
+/// In place of a format: whether the clock is on summer time.
+const SUMMER: &str = "summer";
+
+/// How far the clock is behind the one of the winter, in seconds: more than 0 in summer.
+fn is_summer(now: u64) -> Option<i64> {
+    const HALF_A_YEAR: u64 = 182 * 86_400;
+    let offset = |moment: u64| time::formatted(moment, "%z")?.parse::<i64>().ok();
+    let year = 1..=2;
+    let mut others = year.filter_map(|halves| offset(now.saturating_sub(halves * HALF_A_YEAR)));
+    let lowest = others.by_ref().min()?;
+    Some(i64::from(offset(now)? > lowest))
+}
 
 /// `$ctime(part)`: a part of the present local time; days of the week are counted from Sunday, 1.
 pub(super) fn calendar() -> Variable<Context> {
     struct Part(&'static str, i64);
     impl Accessor<Context> for Part {
         fn read(&self, _: &mut Context, _: Index) -> Value {
-            let text = time::formatted(time::unix_seconds(), self.0);
+            let now = time::unix_seconds();
+            if self.0 == SUMMER {
+                return is_summer(now).map_or(Value::Null, Value::Int);
+            }
+            let text = time::formatted(now, self.0);
             let number = text.and_then(|text| text.parse::<i64>().ok());
             number.map_or(Value::Null, |number| Value::Int(number + self.1))
         }
