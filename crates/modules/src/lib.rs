@@ -24,6 +24,8 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(tocsin_event_route::EventRoute),
         Rc::new(tocsin_event_stream::EventStream),
         Rc::new(tocsin_httpd::Httpd),
+        Rc::new(tocsin_json_module::JsonModule),
+        Rc::new(tocsin_mathops::Mathops),
         Rc::new(tocsin_maxfwd::Maxfwd),
         Rc::new(tocsin_mi_datagram::MiDatagram),
         Rc::new(tocsin_mi_fifo::MiFifo),
@@ -41,8 +43,10 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(tocsin_signaling::Signaling),
         Rc::new(tocsin_sipmsgops::Sipmsgops),
         Rc::new(tocsin_sl::Sl),
+        Rc::new(tocsin_statistics::StatisticsModule),
         Rc::new(tocsin_status_report::StatusReport),
         Rc::new(tocsin_tcp_mgm::TcpMgm),
+        Rc::new(tocsin_textops::Textops),
         #[cfg(feature = "tls")]
         Rc::new(tocsin_tls_mgm::TlsMgm),
         #[cfg(feature = "tls")]
@@ -51,5 +55,6 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(tocsin_tls_wolfssl::TlsWolfssl),
         Rc::new(tocsin_tm::Tm),
         Rc::new(tocsin_usrloc::Usrloc),
+        Rc::new(tocsin_uuid::Uuid),
     ]
 }
