@@ -7,6 +7,9 @@ use tocsin_script::{Bytes, Value};
 /// Values that one message may carry at the most; an assignment beyond it is refused.
 pub const AVP_LIMIT: usize = 1024;
 
+/// Begins the names of values that belong to one branch; its number follows.
+const OF_BRANCH: u8 = 0;
+
 /// The pairs of one message, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct Avps(Vec<(Bytes, Value)>);
@@ -62,20 +65,39 @@ impl Avps {
         self.0.retain(|(n, _)| **n != *name);
     }
 
-    /// Removes values of any name: the newest that is wanted, or all. `false` when there is none.
+    /// Removes values of any name: the newest that is wanted, or all. `false` when there is none. Those of branches stay.
     pub fn remove_where(&mut self, all: bool, wanted: impl Fn(&Value) -> bool) -> bool {
         let before = self.0.len();
+        let is_wanted = |(name, value): &(Bytes, Value)| !is_of_branch(name) && wanted(value);
         if all {
-            self.0.retain(|(_, value)| !wanted(value));
-        } else if let Some(at) = self.0.iter().rposition(|(_, value)| wanted(value)) {
+            self.0.retain(|pair| !is_wanted(pair));
+        } else if let Some(at) = self.0.iter().rposition(is_wanted) {
             self.0.remove(at);
         }
         self.0.len() < before
     }
 
-    /// All pairs, newest first.
+    /// All pairs but those of branches, newest first.
     pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Value)> {
-        self.0.iter().rev().map(|(name, value)| (name, value))
+        self.0.iter().rev().filter(|(name, _)| !is_of_branch(name)).map(|(name, value)| (name, value))
+    }
+
+    /// The name under which a value of one branch is kept.
+    pub fn name_of_branch(branch: u8, name: &[u8]) -> Bytes {
+        Bytes::from([&[OF_BRANCH, branch], name].concat())
+    }
+
+    /// Only the pairs of branches.
+    #[must_use]
+    pub fn of_branches(mut self) -> Self {
+        self.0.retain(|(name, _)| is_of_branch(name));
+        self
+    }
+
+    /// Takes the pairs of branches from `other` in place of its own.
+    pub fn replace_branches(&mut self, other: &Self) {
+        self.0.retain(|(name, _)| !is_of_branch(name));
+        self.0.extend(other.0.iter().filter(|(name, _)| is_of_branch(name)).cloned());
     }
 
     /// The values of `name`, newest first.
@@ -116,6 +138,10 @@ impl Avps {
         }
         Self(pairs)
     }
+}
+
+fn is_of_branch(name: &Bytes) -> bool {
+    name.first() == Some(&OF_BRANCH)
 }
 
 fn put(out: &mut Vec<u8>, text: &[u8]) {
@@ -201,6 +227,20 @@ mod tests {
         assert_eq!(numbers(&avps, "a"), [1], "the newest goes first");
         assert!(avps.remove_where(true, is_number) && !avps.remove_where(true, is_number));
         assert_eq!(avps.iter().map(|(name, _)| name.lossy().into_owned()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn values_of_branches_stand_apart() {
+        let mut avps = Avps::default();
+        avps.push(b"a", Value::Int(1));
+        avps.push(&Avps::name_of_branch(0, b"a"), Value::Int(2));
+        assert_eq!((numbers(&avps, "a"), avps.iter().count()), (vec![1], 1));
+        let mut branches = avps.clone().of_branches();
+        assert!(branches.iter().next().is_none() && !branches.is_empty());
+        branches.push(&Avps::name_of_branch(1, b"b"), Value::Int(3));
+        avps.replace_branches(&branches);
+        assert!(avps.remove_where(true, |_| true));
+        assert_eq!(avps.0, branches.0);
     }
 
     #[test]

@@ -66,9 +66,16 @@ fn conclude(worker: &'static Worker, id: TransactionId) {
 /// Brings what a route did to the flags, and to `$avp` if the route has those of the transaction, back to it.
 pub(super) fn store_changes(cx: &Context, id: TransactionId, has_avps: bool) {
     let state = cx.server().state::<State>();
-    let encoded = if has_avps { cx.avps.encode() } else { Vec::new() };
+    // a route without the transaction's AVPs has made some of its own, and those of its branch
+    let branches = Some(cx.avps.clone().of_branches()).filter(|branches| !has_avps && !branches.is_empty());
+    let mut encoded = if has_avps { cx.avps.encode() } else { Vec::new() };
     state.table.update(&id, |t, _| {
-        if has_avps && *t.avps != *encoded && t.avps.try_assign(&encoded).is_err() {
+        if let Some(branches) = &branches {
+            let mut all = Avps::decode(&t.avps);
+            all.replace_branches(branches);
+            encoded = all.encode();
+        }
+        if (has_avps || branches.is_some()) && *t.avps != *encoded && t.avps.try_assign(&encoded).is_err() {
             tracing::error!("shared memory is full: changes to AVPs of a transaction are lost");
         }
         t.flags = cx.flags;

@@ -144,6 +144,8 @@ struct Waiting {
     route: RouteId,
     armed: Armed,
     avps: Vec<u8>,
+    /// `$bavp`, if the route has not all AVPs.
+    branch_avps: Avps,
     flags: u32,
     branch_flags: u32,
 }
@@ -158,6 +160,7 @@ impl Waiting {
             route,
             armed: t.armed(&server.program),
             avps: if has_avps { t.avps.to_vec() } else { Vec::new() },
+            branch_avps: if has_avps { Avps::default() } else { Avps::decode(&t.avps).of_branches() },
             flags: t.flags,
             branch_flags: of_branch.map_or(0, |b| b.flags),
         })
@@ -169,7 +172,7 @@ impl Waiting {
         cx.transaction =
             Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
         cx.armed = self.armed;
-        cx.avps = Avps::decode(&self.avps);
+        cx.avps = if has_avps { Avps::decode(&self.avps) } else { self.branch_avps };
         cx.flags = self.flags;
         cx.targets.main.flags = self.branch_flags;
         tocsin_server::run::run(cx, self.route, move |cx, verdict| {

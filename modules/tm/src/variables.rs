@@ -2,7 +2,7 @@
 
 use tocsin_script::{Bytes, Value, Variable, WriteError};
 use tocsin_server::Context;
-use tocsin_server::core::{computed, refused, settable};
+use tocsin_server::core::{branch_avp, computed, refused, settable};
 use tocsin_server::reply::hex;
 
 use super::functions::{shown_status, with_transaction};
@@ -11,6 +11,7 @@ use super::relay::final_timeouts;
 
 pub(super) fn all() -> Vec<Variable<Context>> {
     vec![
+        branch_avp(),
         computed("T_branch_idx", |cx| {
             cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into()))
         }),

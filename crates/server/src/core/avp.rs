@@ -14,19 +14,44 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
         "Values that belong to the message and stay with its transaction. `=` puts one in front of the others, `:=` replaces \
          all, `[n]` replaces one, `[append]` adds one behind the last, and NULL removes.",
         |site| {
-            let accessor: Rc<dyn Accessor<Context>> = Rc::new(Avp(site.required_sub()?));
+            let accessor: Rc<dyn Accessor<Context>> =
+                Rc::new(Avp { sub: site.required_sub()?, of_branch: false });
             Ok(accessor)
         },
     );
     vec![avp.named(Naming::Required("name")).indexed(Indexes::Append).settable()]
 }
 
-/// `$avp(name)` with all its index forms.
-struct Avp(SubName<Context>);
+/// `$bavp(name)`: for the module that makes branches.
+pub fn branch_avp() -> Variable<Context> {
+    let avp = Variable::declared(
+        "bavp",
+        "Values that belong to one branch of the transaction: those of a branch route are there in the reply routes of \
+         its replies. In other routes there are none. Indices are those of `$avp`.",
+        |site| {
+            let accessor: Rc<dyn Accessor<Context>> =
+                Rc::new(Avp { sub: site.required_sub()?, of_branch: true });
+            Ok(accessor)
+        },
+    );
+    avp.named(Naming::Required("name")).indexed(Indexes::Append).settable()
+}
+
+/// `$avp(name)` or `$bavp(name)`, with all index forms.
+struct Avp {
+    sub: SubName<Context>,
+    of_branch: bool,
+}
 
 impl Avp {
+    /// `None` for a name that is NULL, or where there is no branch.
     fn name(&self, cx: &mut Context) -> Option<Bytes> {
-        as_text(&self.0.value(cx))
+        let name = as_text(&self.sub.value(cx))?;
+        if !self.of_branch {
+            return Some(name);
+        }
+        let branch = cx.transaction.and_then(|transaction| transaction.branch)?;
+        Some(Avps::name_of_branch(branch, &name))
     }
 
     fn read_all(avps: &Avps, name: &[u8]) -> Value {
@@ -70,7 +95,9 @@ impl Accessor<Context> for Avp {
     }
 
     fn write(&self, cx: &mut Context, index: Index, value: Value, store: Store) -> Result<(), WriteError> {
-        let Some(name) = self.name(cx) else { return Err(refused("the name of the AVP is NULL")) };
+        let Some(name) = self.name(cx) else {
+            return Err(refused("the name of the AVP is NULL, or there is no branch here"));
+        };
         let avps = &mut cx.avps;
         if value == Value::Null {
             Self::remove(avps, &name, index, store);

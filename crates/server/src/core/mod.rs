@@ -27,6 +27,7 @@ use tocsin_script::Library;
 use crate::context::Context;
 use crate::flag_names::FlagNames;
 
+pub use avp::branch_avp;
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
 pub use request_uri::{set_host, set_next_hop, set_uri, set_user};

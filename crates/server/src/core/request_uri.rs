@@ -57,7 +57,7 @@ fn request_uri() -> Vec<Variable<Context>> {
             "The preference of the Request-URI among the branches, in thousandths; -1 if none is set.",
             |cx| match cx.route {
                 // as recorded: the message that these routes run for has none
-                RouteKind::Startup | RouteKind::Timer | RouteKind::Event => Value::Int(0),
+                RouteKind::Startup | RouteKind::Timer | RouteKind::Event | RouteKind::Local => Value::Int(0),
                 _ if cx.message.is_request() => Value::Int(cx.targets.main.q.into()),
                 _ => Value::Null,
             },

@@ -251,9 +251,15 @@ fn routes_run_on_the_way() {
     assert_eq!(to_a.headers("X-Branch"), ["0"], "each branch has the edits of its own branch route");
     assert_eq!(to_b.headers("X-Branch"), ["1"]);
     scene.answer(&scene.a, &to_a, "183 Session Progress", "a");
-    assert_eq!(scene.caller.expect_status(183).headers("X-Answer"), ["183"]);
+    let ringing = scene.caller.expect_status(183);
+    assert_eq!(ringing.headers("X-Answer"), ["183"]);
+    assert_eq!(ringing.headers("X-User"), ["a <null>"], "the AVPs of the branch, and none of the transaction");
+    scene.answer(&scene.a, &to_a, "183 Session Progress", "a");
+    assert_eq!(scene.caller.expect_status(183).headers("X-User"), ["changed <null>"]);
     scene.answer(&scene.b, &to_b, "200 OK", "b");
-    assert_eq!(scene.caller.expect_status(200).headers("X-Answer"), ["200"]);
+    let answered = scene.caller.expect_status(200);
+    assert_eq!(answered.headers("X-Answer"), ["200"]);
+    assert_eq!(answered.headers("X-User"), ["b <null>"]);
     let log = scene.server.log();
     assert!(log.contains(&format!("branch 0 to sip:a@127.0.0.1:{}", scene.a.port())));
     assert!(log.contains(&format!("branch 1 to sip:b@127.0.0.1:{}", scene.b.port())));
