@@ -190,7 +190,7 @@ mod tests {
             let script = format!("{call}; pv_printf($var(seen), \"$rc $var(s) $var(d)\");");
             assert_eq!(seen("", &script), expected, "{call}");
         }
-        let accurate = "get_accurate_time($var(a), $var(b), $var(c)); $var(t) = $var(a) + \".\";
+        let accurate = "get_accurate_time($var(a), $var(b), $var(c)); pv_printf($var(t), \"$var(a).\");
             if ($var(a) > 1600000000 && $var(b) < 1000000 && $(var(c){s.substr,0,11}) == $var(t)) $var(seen) = $rc;";
         assert_eq!(seen("", accurate), "1");
     }
