@@ -1,6 +1,7 @@
 //! Management commands of the core, as OpenSIPS names and answers them.
 
 mod blocklists;
+mod caches;
 mod events;
 mod processes;
 mod statistics;
@@ -36,6 +37,7 @@ pub fn registry(worker: &'static Worker) -> Registry {
     let mut registry = Registry::new();
     statistics::add(server, &mut registry);
     general(server, &mut registry);
+    caches::add(server, &mut registry);
     events::add(worker, &mut registry);
     status_report::add(server, &mut registry);
     registry.add(Command::help());

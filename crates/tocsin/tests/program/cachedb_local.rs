@@ -98,6 +98,27 @@ fn management_clients_see_and_remove_chunks() {
     assert_eq!(ask(&phone, &server, "fetch", "info_2", ""), "-2 none");
     assert_eq!(ask(&phone, &server, "fetch", "other", ""), "1 value of other");
     assert_eq!(server.mi().call("cache_remove_chunk", json!(["*", "c2"])), "OK");
+    let call = |command: &str, params: serde_json::Value| server.mi().call(command, params);
+    assert_eq!(
+        call("cache_fetch", json!(["local", "other"])),
+        json!({"key": "other", "value": "value of other"})
+    );
+    assert_eq!(call("cache_store", json!(["local", "other", "new"])), "OK");
+    assert_eq!(
+        call("cache_store", json!({"system": "local", "attr": "x", "value": "y", "expire": 60})),
+        "OK"
+    );
+    assert_eq!(ask(&phone, &server, "fetch", "other", ""), "1 new");
+    assert_eq!(call("cache_remove", json!(["local", "other"])), "OK");
+    for (command, params, code, message) in [
+        ("cache_fetch", json!(["local", "other"]), 400, "Value not found"),
+        ("cache_fetch", json!(["nosuch", "x"]), 500, "Cache fetch command failed"),
+        ("cache_store", json!(["nosuch", "a", "x"]), 500, "Cache store command failed"),
+        ("cache_remove", json!(["nosuch", "x"]), 500, "Cache remove command failed"),
+    ] {
+        let error = &server.mi().answer(command, params)["error"];
+        assert_eq!((error["code"].as_i64(), error["message"].as_str()), (Some(code), Some(message)));
+    }
     assert_eq!(server.mi().answer("cache_remove_chunk", json!(["*", "nosuch"]))["error"]["code"], 404);
     server.stop();
 }

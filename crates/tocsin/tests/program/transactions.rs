@@ -253,7 +253,11 @@ fn routes_run_on_the_way() {
     scene.answer(&scene.a, &to_a, "183 Session Progress", "a");
     let ringing = scene.caller.expect_status(183);
     assert_eq!(ringing.headers("X-Answer"), ["183"]);
-    assert_eq!(ringing.headers("X-User"), ["a <null>"], "the AVPs of the branch, and none of the transaction");
+    assert_eq!(
+        ringing.headers("X-User"),
+        ["a <null>"],
+        "the AVPs of the branch, and none of the transaction"
+    );
     scene.answer(&scene.a, &to_a, "183 Session Progress", "a");
     assert_eq!(scene.caller.expect_status(183).headers("X-User"), ["changed <null>"]);
     scene.answer(&scene.b, &to_b, "200 OK", "b");
