@@ -7,6 +7,7 @@ use crate::avps::Avps;
 use crate::flow::Received;
 use crate::logging::Level;
 use crate::name_look_ups::NameLookUps;
+use crate::notes::Notes;
 use crate::server::Server;
 use crate::slowest::Slowest;
 use crate::target::Targets;
@@ -74,6 +75,8 @@ pub struct Context {
     pub targets: Targets,
     /// `$avp`.
     pub avps: Avps,
+    /// What modules noted, kept with the transaction: [`notes::change`](crate::notes::change) changes it.
+    pub notes: Notes,
     /// What our Via names instead of the listener, if the script says so.
     pub advertised: Option<Box<Advertised>>,
     /// `$T_fr_timeout` and `$T_fr_inv_timeout` in seconds, if the script set them.
@@ -131,6 +134,7 @@ impl Context {
             route,
             targets: Targets::default(),
             avps: Avps::default(),
+            notes: Notes::default(),
             advertised: None,
             final_timeouts: [None; 2],
             xlog_level: None,

@@ -24,6 +24,7 @@ mod host;
 pub mod manual;
 pub mod module;
 pub mod name_look_ups;
+pub mod notes;
 mod owner;
 mod random;
 pub mod receive;

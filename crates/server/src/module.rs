@@ -18,6 +18,7 @@ use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
 use crate::event_routes::EventRoutes;
+use crate::notes::Observer;
 use crate::security::Security;
 use crate::settings::Settings;
 pub use crate::setup_error::SetupError;
@@ -148,6 +149,8 @@ pub struct Registered {
     pub is_own_ack: Option<fn(&Context) -> bool>,
     /// The transaction layer, if a module is one.
     pub transactions: Option<Rc<dyn Transactions>>,
+    /// What wants to know what becomes of transactions with notes.
+    pub observers: Vec<Observer>,
     /// Databases: to offer access to a kind of them, or to name one that is needed.
     pub databases: Databases,
     /// What scripts select of the TLS layer, if a module is one.

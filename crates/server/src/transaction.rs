@@ -4,6 +4,7 @@ use tocsin_sip::Message;
 
 use crate::context::Context;
 use crate::flow::BranchRef;
+use crate::notes::Notes;
 use crate::worker::Worker;
 
 /// A transaction layer.
@@ -34,6 +35,9 @@ pub trait Transactions {
 
     /// The reply that the failure route of `cx` runs for; `None` if it runs for a time-out.
     fn reply_of(&self, cx: &Context) -> Option<Message>;
+
+    /// Changes the notes that the transaction of `cx` keeps, if it is there.
+    fn change_notes(&self, cx: &Context, change: &dyn Fn(&mut Notes));
 
     /// Whether the request of `cx` has a transaction that will end without its script: one that was answered, or that
     /// has a branch. `None` when it has no transaction.

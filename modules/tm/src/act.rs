@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use tocsin_server::avps::Avps;
 use tocsin_server::flow::{BranchRef, Envelope, Flow};
 use tocsin_server::forward::tls_selection_for;
+use tocsin_server::notes::Stage;
 use tocsin_server::reply::{self, Response};
 use tocsin_server::security::TlsSelection;
 use tocsin_server::{Server, Worker};
@@ -15,6 +16,7 @@ use tocsin_shm::{Edit, ShmBytes};
 use tocsin_sip::{Message, ack_into, cancel_into};
 
 use super::machine::{Action, Actions, BranchId, CancelCause};
+use super::observers::{self, Observed};
 use super::record::{Branch, Transaction, TransactionId};
 use super::state::State;
 
@@ -44,6 +46,8 @@ pub(super) struct After {
     pub(super) destroyed: bool,
     /// Messages over streams.
     unsent: Vec<Unsent>,
+    /// What modules want to know.
+    observed: Option<Box<Observed>>,
 }
 
 /// A message over a stream, and what has to be known for opening one.
@@ -57,17 +61,25 @@ struct Unsent {
 }
 
 impl After {
-    /// Sends what goes over streams. To be called first of all, and without a lock.
-    pub(super) fn send(&mut self, worker: &'static Worker) {
+    /// Sends what goes over streams, and tells modules what they want to know. To be called first of all, and without a lock.
+    pub(super) fn send(&mut self, worker: &'static Worker, id: TransactionId) {
         for Unsent { flow, tls_selection, host, branch_ref, bytes } in self.unsent.drain(..) {
             let envelope = Envelope { flow, tls_selection: tls_selection.as_ref(), host: &host, branch_ref };
             worker.send(&envelope, |out| out.extend_from_slice(&bytes));
+        }
+        let changes = self.observed.take().map(|observed| observed.tell(worker)).unwrap_or_default();
+        if !changes.is_empty() {
+            let table = &worker.server.state::<State>().table;
+            table.update(&id, |t, _| changes.iter().for_each(|change| observers::change(t, change)));
         }
     }
 
     /// Whether nothing is left to do.
     pub(super) fn is_nothing(&self) -> bool {
-        self.failed.is_none() && self.failing_over.is_empty() && self.unsent.is_empty()
+        self.failed.is_none()
+            && self.failing_over.is_empty()
+            && self.unsent.is_empty()
+            && self.observed.is_none()
     }
 }
 
@@ -86,7 +98,11 @@ pub(super) fn carry_out(
     while let Some(action) = actions.get(at).copied() {
         at += 1;
         match action {
-            Action::Failed { branch, status, .. } => {
+            Action::Failed { branch, status, local } => {
+                doing.observe(t, Stage::Failed, status, |t| {
+                    let reply = t.branches.get(branch.index()).filter(|_| !local).map(|b| &b.reply);
+                    reply.map_or_else(Vec::new, |reply| reply.to_vec())
+                });
                 if t.failure_route.route(&worker.server.program).is_some() {
                     doing.after.failed = Some((branch, status));
                 } else {
@@ -139,6 +155,7 @@ impl Doing<'_> {
                 if let AtHand::Local(bytes) = self.at_hand {
                     self.send_up(t, bytes);
                     keep(&mut t.reply, bytes);
+                    self.observe(t, Stage::Responded { local: true }, status, |t| t.reply.to_vec());
                     self.count_reply(status, true);
                 }
             }
@@ -221,6 +238,7 @@ impl Doing<'_> {
                 self.send_up(t, &t.reply);
             }
         }
+        self.observe(t, Stage::Responded { local: false }, status, |t| t.reply.to_vec());
         self.count_reply(status, false);
     }
 
@@ -234,6 +252,7 @@ impl Doing<'_> {
             keep(&mut t.reply, &bytes);
         }
         self.send_up(t, &t.reply);
+        self.observe(t, Stage::Responded { local: false }, 500, |t| t.reply.to_vec());
         self.count_reply(500, false);
     }
 
@@ -246,6 +265,8 @@ impl Doing<'_> {
         reply::write(&request, None, &response, self.server.settings.server_header(), &mut bytes);
         self.send_up(t, &bytes);
         keep(&mut t.reply, &bytes);
+        let local = t.machine.branch_count() == 0;
+        self.observe(t, Stage::Responded { local }, status, |t| t.reply.to_vec());
         self.count_reply(status, true);
     }
 
@@ -281,6 +302,20 @@ impl Doing<'_> {
         let mut bytes = Vec::new();
         if write(&request, &mut bytes) {
             self.send_down(t, b, &bytes, None);
+        }
+    }
+
+    /// Notes for the modules what has become of a transaction with notes. `response` copies the response.
+    fn observe(
+        &mut self,
+        t: &Transaction,
+        stage: Stage,
+        status: u16,
+        response: impl FnOnce(&Transaction) -> Vec<u8>,
+    ) {
+        if observers::are_interested(self.server, t, status) {
+            let observed = self.after.observed.get_or_insert_with(|| Box::new(Observed::of(t)));
+            observed.push(stage, status, response(t));
         }
     }
 
@@ -325,6 +360,6 @@ pub(super) fn update(
         input(t, now, &mut actions);
         carry_out(worker, id, t, edit, &mut actions, at_hand, now)
     })?;
-    after.send(worker);
+    after.send(worker, id);
     Some(after)
 }

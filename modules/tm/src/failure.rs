@@ -42,12 +42,19 @@ pub(super) fn of_transaction(worker: &'static Worker, id: TransactionId) -> Opti
     let taken = server.state::<State>().table.get(&id, |t| {
         let received =
             Received { source: t.source, socket: t.upstream.socket, connection: t.upstream.connection };
-        (received, t.request.to_vec(), t.avps.to_vec(), (t.flags, t.blocklists), t.armed(&server.program))
+        (
+            received,
+            t.request.to_vec(),
+            [t.avps.to_vec(), t.notes.to_vec()],
+            (t.flags, t.blocklists),
+            t.armed(&server.program),
+        )
     });
-    let (received, request, avps, (flags, blocklists), armed) = taken?;
+    let (received, request, [avps, notes], (flags, blocklists), armed) = taken?;
     let mut cx = Context::new(worker, parse(server, &request)?, received, RouteKind::Failure);
     cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
     cx.avps = Avps::decode(&avps);
+    cx.notes = Avps::decode(&notes);
     cx.flags = flags;
     cx.blocklists = blocklists;
     cx.armed = armed;

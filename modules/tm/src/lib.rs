@@ -16,6 +16,7 @@ mod functions;
 mod in_transaction;
 pub mod machine;
 mod matching;
+mod observers;
 mod own;
 mod parameters;
 mod record;

@@ -43,6 +43,8 @@ pub(crate) struct Transaction {
     pub(super) branch_route: RouteBits,
     /// `$avp` of the transaction, encoded.
     pub(super) avps: ShmBytes,
+    /// What modules noted, encoded in the same way.
+    pub(super) notes: ShmBytes,
     /// Header lines for the CANCELs that follow the caller's (`t_add_cancel_reason`, `pass-reason-hdr`).
     pub(super) cancel_lines: ShmBytes,
     /// Header lines of the ACKs and CANCELs made here (`t_add_hdrs`).

@@ -431,6 +431,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool)
         .unless(cx.flags, server.settings.tcp.no_new_connection_rplflag);
     let owner = Owner { slot: cx.worker.member.slot, generation: cx.worker.member.generation };
     let avps = if cx.avps.is_empty() { Vec::new() } else { cx.avps.encode() };
+    let notes = if cx.notes.is_empty() { Vec::new() } else { cx.notes.encode() };
     let mut scratch = state.scratch.borrow_mut();
     scratch.clear();
     cx.message.print_into(&cx.edits, &mut scratch);
@@ -451,6 +452,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool)
             reply_route: RouteBits::new(cx.armed.reply),
             branch_route: RouteBits::new(cx.armed.branch),
             avps: ShmBytes::try_from_slice_in(&avps, alloc)?,
+            notes: ShmBytes::try_from_slice_in(&notes, alloc)?,
             cancel_lines: ShmBytes::new_in(alloc),
             extra_lines: ShmBytes::new_in(alloc),
             is_own,

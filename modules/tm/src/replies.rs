@@ -4,6 +4,7 @@ use tocsin_script::{Outcome, RouteId, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::context::Armed;
 use tocsin_server::flow::BranchRef;
+use tocsin_server::notes::Notes;
 use tocsin_server::transaction::Transactions;
 use tocsin_server::{Context, Server, TransactionRef, Worker, forward, receive, reply};
 use tocsin_sip::{Message, Method};
@@ -15,7 +16,7 @@ use super::machine::BranchId;
 use super::matching::{answers_relayed_invite, of_reply, of_request};
 use super::record::{Branch, Transaction, TransactionId};
 use super::state::State;
-use super::{own, relay};
+use super::{observers, own, relay};
 
 /// tm as the server's transaction layer.
 #[derive(Debug)]
@@ -91,6 +92,12 @@ impl Transactions for Layer {
         Some(relay::answer(cx, id, status, reason))
     }
 
+    fn change_notes(&self, cx: &Context, change: &dyn Fn(&mut Notes)) {
+        let Some(transaction) = cx.transaction else { return };
+        let table = &cx.server().state::<State>().table;
+        table.update(&TransactionId(transaction.id), |t, _| observers::change(t, change));
+    }
+
     fn ends_by_itself(&self, cx: &Context) -> Option<bool> {
         let id = TransactionId(cx.transaction?.id);
         let ends = |t: &Transaction| t.machine.is_answered() || t.machine.branch_count() > 0;
@@ -146,6 +153,7 @@ struct Waiting {
     avps: Vec<u8>,
     /// `$bavp`, if the route has not all AVPs.
     branch_avps: Avps,
+    notes: Vec<u8>,
     flags: u32,
     branch_flags: u32,
 }
@@ -161,6 +169,7 @@ impl Waiting {
             armed: t.armed(&server.program),
             avps: if has_avps { t.avps.to_vec() } else { Vec::new() },
             branch_avps: if has_avps { Avps::default() } else { Avps::decode(&t.avps).of_branches() },
+            notes: t.notes.to_vec(),
             flags: t.flags,
             branch_flags: of_branch.map_or(0, |b| b.flags),
         })
@@ -173,6 +182,7 @@ impl Waiting {
             Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
         cx.armed = self.armed;
         cx.avps = if has_avps { Avps::decode(&self.avps) } else { self.branch_avps };
+        cx.notes = Avps::decode(&self.notes);
         cx.flags = self.flags;
         cx.targets.main.flags = self.branch_flags;
         tocsin_server::run::run(cx, self.route, move |cx, verdict| {

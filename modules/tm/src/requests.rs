@@ -11,6 +11,7 @@ use super::act::{AtHand, update};
 use super::failure::follow_up;
 use super::machine::{Actions, BranchId};
 use super::matching::{of_method, of_request, tag_of};
+use super::observers;
 use super::record::{Transaction, TransactionId};
 use super::state::State;
 
@@ -95,6 +96,7 @@ pub(super) fn relay_cancel(cx: &mut Context, passes_reason: bool) -> Outcome<Con
     let Some(id) = of_cancelled(cx) else { return forward::stateless(cx) };
     // Before the 487 that may follow at once.
     reply::stateless_tagged(cx, 200, b"canceling", &tag_of(cx.server(), id));
+    observers::tell_of_cancel(cx);
     let worker = cx.worker;
     let lines = cancel_lines(cx, passes_reason);
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| {

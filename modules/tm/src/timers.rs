@@ -41,8 +41,8 @@ impl Deadlines for Expiry {
                     later.push((*id, after));
                 }
             });
-            for (_, after) in &mut later {
-                after.send(worker);
+            for (id, after) in &mut later {
+                after.send(worker, *id);
             }
             worker.flush();
             for (id, after) in later {

@@ -217,6 +217,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         on_leaving: Vec::new(),
         is_own_ack: None,
         transactions: None,
+        observers: Vec::new(),
         databases: Databases::default(),
         tls_selections: None,
     };
