@@ -12,6 +12,7 @@ use tocsin_server::Module;
 /// All modules of this build.
 pub fn all() -> Vec<Rc<dyn Module>> {
     vec![
+        Rc::new(tocsin_acc::Acc::default()),
         Rc::new(tocsin_avpops::Avpops),
         Rc::new(tocsin_cachedb_local::CachedbLocal),
         Rc::new(tocsin_cfgutils::Cfgutils),

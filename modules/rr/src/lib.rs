@@ -82,6 +82,12 @@ impl Module for Rr {
     }
 }
 
+/// Whether a request within a dialog goes from the callee to the caller: known from the From tag that `append_fromtag` notes in
+/// Record-Route, and false if that is not there.
+pub fn is_upstream(cx: &Context) -> bool {
+    local::is_upstream(cx)
+}
+
 /// Whether a URI of a route set names this server.
 fn is_own(server: &Server, uri: &UriRef<'_>) -> bool {
     matches!(uri.scheme(), Scheme::Sip | Scheme::Sips)

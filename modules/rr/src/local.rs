@@ -89,6 +89,10 @@ enum Direction {
     Downstream,
 }
 
+pub(super) fn is_upstream(cx: &Context) -> bool {
+    params(cx).is_some_and(|params| flow(&cx.message, params) == Direction::Upstream)
+}
+
 fn direction(text: &[u8]) -> Result<Direction, ArgError> {
     match text {
         b"upstream" => Ok(Direction::Upstream),

@@ -8,6 +8,7 @@
 //! `opensips`, `opensipscli` and `websockets`. They never skip what they cannot find: `./test` installs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod accounting;
 mod branches;
 mod browser;
 mod cachedb_local;
