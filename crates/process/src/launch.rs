@@ -136,15 +136,47 @@ fn join_groups(user: unistd::Uid, group: Option<unistd::Gid>) -> Result<(), Laun
     unistd::setgroups(group.as_slice()).map_err(failed)
 }
 
-/// The line to the process that the operator started, which waits to hear how the start went.
+/// The line to the process that the operator started, which waits until the start has succeeded or failed. It prints what comes
+/// over this line to its standard error.
 #[derive(Debug)]
 pub struct Detached(File);
+
+/// Says that the server serves. No line of a log holds it.
+const READY: u8 = 0;
 
 impl Detached {
     /// The server serves: the waiting process ends with status 0.
     pub fn ready(mut self) {
         // The waiting process may have been interrupted: the server runs on.
-        let _ = self.0.write_all(b"+");
+        let _ = self.0.write_all(&[READY]);
+    }
+
+    /// For text that the operator should read on the terminal while the server starts.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn terminal(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+}
+
+/// Prints what the detached process has to say. True once that serves, false if it ends before.
+fn follow_start(hear: OwnedFd) -> bool {
+    let mut hear = File::from(hear);
+    let mut said = [0; 4096];
+    loop {
+        let text = match hear.read(&mut said) {
+            Ok(0) => return false,
+            Ok(length) => &said[..length],
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return false,
+        };
+        let end = text.iter().position(|byte| *byte == READY);
+        // Without a terminal there is nobody to read it.
+        let _ = io::stderr().write_all(&text[..end.unwrap_or(text.len())]);
+        if end.is_some() {
+            return true;
+        }
     }
 }
 
@@ -155,9 +187,7 @@ pub fn detach(keep_stderr: bool) -> Result<Result<Detached, u8>, LaunchError> {
     let (hear, tell): (OwnedFd, OwnedFd) = unistd::pipe().map_err(pipe)?;
     if !system::split().map_err(|e| system("fork".into(), e))? {
         drop(tell);
-        let mut said = [0];
-        let ready = File::from(hear).read(&mut said).is_ok_and(|n| n == 1);
-        return Ok(Err(if ready { 0 } else { 255 }));
+        return Ok(Err(if follow_start(hear) { 0 } else { 255 }));
     }
     drop(hear);
     unistd::setsid().map_err(|e| system("start a session".into(), e.into()))?;

@@ -64,8 +64,8 @@ pub trait Family {
 /// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It was asked to, and every process is gone.
-    Asked,
+    /// It was asked to by the signal of this name, and every process is gone.
+    Asked(&'static str),
     /// A process did not get through its start: the reason is in the log.
     StartFailed,
     /// A process dies as soon as it starts, again and again: the server cannot do its work.
@@ -127,8 +127,9 @@ impl<F: Family> Supervisor<F> {
             own.idle_begin(system::monotonic_ns());
             wait_for(&signals, if self.ready { self.next_tick() } else { STARTING_TICK })?;
             own.idle_end(system::monotonic_ns());
-            if take_signals(&signals) {
-                return self.end();
+            if let Some(signal) = take_signals(&signals) {
+                self.end()?;
+                return Ok(Ending::Asked(signal.as_str()));
             }
             if let Some(ending) = self.bury()? {
                 self.end()?;
@@ -383,7 +384,7 @@ impl<F: Family> Supervisor<F> {
     }
 
     /// Asks every process to finish, waits, and ends those that do not.
-    fn end(&mut self) -> io::Result<Ending> {
+    fn end(&mut self) -> io::Result<()> {
         notify::tell("STOPPING=1");
         self.family.ending();
         self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGTERM));
@@ -405,7 +406,7 @@ impl<F: Family> Supervisor<F> {
             }
             poll(&mut [], PollTimeout::from(2_u8))?;
         }
-        Ok(Ending::Asked)
+        Ok(())
     }
 }
 
@@ -418,11 +419,12 @@ fn wait_for(signals: &SignalFd, most: Duration) -> io::Result<()> {
     }
 }
 
-/// Reads what came; `true` when the server is asked to end.
-fn take_signals(signals: &SignalFd) -> bool {
-    let mut asked = false;
+/// Reads what came; the signal that asks the server to end, if one does.
+fn take_signals(signals: &SignalFd) -> Option<Signal> {
+    let mut asked = None;
     while let Ok(Some(signal)) = signals.read_signal() {
-        asked |= signal.ssi_signo == Signal::SIGTERM as u32 || signal.ssi_signo == Signal::SIGINT as u32;
+        let ends = |end: &Signal| *end as u32 == signal.ssi_signo;
+        asked = [Signal::SIGTERM, Signal::SIGINT].into_iter().find(ends).or(asked);
     }
     asked
 }

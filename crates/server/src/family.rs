@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tocsin_process::{Cause, Change, Decision, Detached, Exit, Family, Member};
 
+use crate::logging::Level;
 use crate::memory::PrivateWatch;
 use crate::scaling::Cycles;
 use crate::server::Server;
@@ -19,16 +20,28 @@ use crate::{events, logging, roles};
 pub struct ServerFamily {
     server: &'static Server,
     waiting: Option<Detached>,
+    /// The name of the configuration.
+    configuration: String,
     private: RefCell<PrivateWatch>,
     traffic: Traffic,
     cycles: Cycles,
 }
 
 impl ServerFamily {
-    /// The family of `server`. `waiting`: the process that waits to hear that the server serves.
-    pub fn new(server: &'static Server, waiting: Option<Detached>) -> Self {
+    /// The family of `server`, which runs the `configuration` of this name. `waiting`: the process that waits until the
+    /// server serves.
+    pub fn new(server: &'static Server, configuration: String, waiting: Option<Detached>) -> Self {
         let (traffic, cycles) = (Traffic::new(server), Cycles::new(server));
-        Self { server, waiting, private: RefCell::default(), traffic, cycles }
+        Self { server, waiting, configuration, private: RefCell::default(), traffic, cycles }
+    }
+
+    fn say_where_it_serves(&self) {
+        let addresses: Vec<_> =
+            self.server.network.sockets.all().iter().map(|listener| &*listener.name).collect();
+        let (addresses, pid) = (addresses.join(", "), std::process::id());
+        let text =
+            format!("core:main: serving {addresses}: process {pid}, configuration {}", self.configuration);
+        logging::line_untold(Level::Notice, &text);
     }
 }
 
@@ -67,7 +80,8 @@ impl Family for ServerFamily {
     }
 
     fn ready(&mut self) {
-        logging::untold(|| tracing::info!("serving"));
+        self.say_where_it_serves();
+        logging::started();
         logging::limit_floods();
         if let Some(waiting) = self.waiting.take() {
             waiting.ready();

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use tocsin_process::{Ending, Identity, PidFile, Supervisor};
 use tocsin_script::{Diagnostics, SourceMap};
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> Result<u8, String> {
+    let began = Instant::now();
     let (source, name) = source(arguments)?;
     let modules = tocsin_modules::all();
     let (program, settings) =
@@ -54,6 +56,9 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
             Err(code) => return Ok(code),
         }
     };
+    if let Some(detached) = waiting.as_ref().filter(|_| !settings.log.stderr) {
+        logging::repeat_at(detached.terminal().map_err(|e| e.to_string())?);
+    }
     logging::start(&log_settings(&settings, arguments));
     limits::raise_open_files(settings.open_files);
     let identity = identity(&settings, arguments);
@@ -69,10 +74,14 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     if let Some(root) = root {
         files.iter_mut().for_each(|file| file.seen_from(&root));
     }
-    let family = ServerFamily::new(server, waiting);
+    let family = ServerFamily::new(server, name, waiting);
     let supervisor = Supervisor::new(server.plan.clone(), server.table, sweeps, family);
     match supervisor.run().map_err(|e| format!("core:main: the supervisor cannot go on: {e}"))? {
-        Ending::Asked => Ok(0),
+        Ending::Asked(signal) => {
+            let text = format!("core:main: ended by {signal} after {}", in_words(began.elapsed()));
+            logging::line_untold(Level::Notice, &text);
+            Ok(0)
+        }
         Ending::StartFailed => {
             Err("core:main: a process could not start; the lines above say why".to_owned())
         }
@@ -118,6 +127,17 @@ fn write_diagnostics(diagnostics: &Diagnostics) {
             _ => Level::Error,
         };
         logging::line(level, &text);
+    }
+}
+
+/// A time for people, in the largest unit of which there are at least two.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

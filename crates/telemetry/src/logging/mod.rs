@@ -22,7 +22,9 @@ pub use facility::Facility;
 pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 pub use line::first_line;
-pub use output::{LogSettings, level, own_level, set_level, set_own_level, share_level, start, wanted};
+pub use output::{
+    LogSettings, level, own_level, repeat_at, set_level, set_own_level, share_level, start, started, wanted,
+};
 
 /// Lets lines go to standard error until the configuration is known.
 pub fn start_early(settings: &LogSettings) {

@@ -1,11 +1,12 @@
 //! Where lines go: to standard error, to the system's log, and to the event `E_CORE_LOG`.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI32};
 
 use tocsin_shm::identity;
 
@@ -156,6 +157,28 @@ pub(super) fn write_untold(line: &Line<'_>) {
     put(line, &time::log_stamp());
 }
 
+/// Where lines are repeated while the server starts.
+static TERMINAL: OnceLock<File> = OnceLock::new();
+static STARTING: AtomicBool = AtomicBool::new(false);
+
+/// Repeats notices and what is worse at `terminal` until [`started`]: a daemon has no standard error, and its log may be read by
+/// nobody.
+pub fn repeat_at(terminal: File) {
+    STARTING.store(TERMINAL.set(terminal).is_ok(), Relaxed);
+}
+
+/// The server serves: lines go to the log only.
+pub fn started() {
+    STARTING.store(false, Relaxed);
+}
+
+fn repeat(text: &[u8]) {
+    let gone = TERMINAL.get().is_none_or(|mut terminal| terminal.write_all(text).is_err());
+    if gone {
+        started();
+    }
+}
+
 /// Writes `line` to where lines go.
 fn put(line: &Line<'_>, stamp: &str) {
     let early = Log::EARLY;
@@ -175,6 +198,9 @@ fn put(line: &Line<'_>, stamp: &str) {
     if log.stderr && passes(log.stderr_most, level) {
         // Nothing can be told about a log that cannot be written.
         let _ = std::io::stderr().write_all(format!("{stamp} [{pid}] {text}\n").as_bytes());
+    }
+    if STARTING.load(Relaxed) && line.level <= Level::Notice {
+        repeat(format!("{stamp} [{pid}] {}\n", text.replace('\0', "")).as_bytes());
     }
     if let Some((socket, name)) = log.syslog.as_ref().filter(|_| passes(log.syslog_most, level)) {
         let priority = line.facility.unwrap_or(log.facility).priority(line.level.severity());

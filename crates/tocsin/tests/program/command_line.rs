@@ -376,6 +376,51 @@ fn a_daemon_that_cannot_start_says_so_to_whoever_starts_it() {
 }
 
 #[test]
+fn a_daemon_without_a_log_shows_on_the_terminal_how_its_start_went() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let quiet =
+        HEAD.replace("stderror_enabled=yes", "stderror_enabled=no").replace("log_level=3", "log_level=2");
+    let taken = format!("{quiet}{GOOD}").replace("@PORT@", &port.local_addr().unwrap().port().to_string());
+    let address = port.local_addr().unwrap().to_string();
+    refused(&Setup::new(&taken).daemon().run_to_end(), &[&address]);
+
+    let fifo = "loadmodule \"mi_fifo.so\"\nmodparam(\"mi_fifo\", \"fifo_name\", \"/nosuch/fifo\")\n";
+    refused(&Setup::new(&format!("{quiet}{fifo}{GOOD}")).daemon().run_to_end(), &["/nosuch/fifo"]);
+    let setup = Setup::new(&format!("{quiet}{GOOD}")).daemon().args(["-P", "/nosuch/tocsin.pid"]);
+    refused(&setup.run_to_end(), &["/nosuch/tocsin.pid"]);
+
+    let setup = Setup::new(&format!("{quiet}{GOOD}"));
+    let (pid_file, port) = (setup.dir().join("tocsin.pid"), setup.port());
+    let setup = setup.daemon().args(["-P", pid_file.to_str().unwrap()]);
+    let launcher = setup.run_to_end();
+    let pid: i32 = fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+    let _daemon = Daemon(pid);
+    let serving =
+        format!("NOTICE:core:main: serving udp:127.0.0.1:{port}: process {pid}, configuration server.cfg\n");
+    assert!(launcher.status == 0 && launcher.stderr.ends_with(&serving), "{launcher:?}");
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    until("the daemon is gone", || kill(Pid::from_raw(pid), None).is_err().then_some(()));
+    assert_eq!(setup.stderr(), launcher.stderr, "once it serves, nothing goes to the terminal");
+}
+
+#[test]
+fn a_server_that_is_quiet_says_when_it_serves_and_when_it_ends() {
+    let text = format!(
+        "{HEAD}loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")\n{GOOD}"
+    );
+    let server = Setup::new(&text.replace("log_level=3\n", "")).start();
+    let (port, pid) = (server.port(), server.pid());
+    let ended = server.stop();
+    let serving = format!("serving udp:127.0.0.1:{port}: process {pid}, configuration server.cfg");
+    let life: Vec<_> = ["NOTICE:core:main: serving", "NOTICE:core:main: ended by SIGTERM after "]
+        .into_iter()
+        .map(|text| ended.stderr.lines().filter(|line| line.contains(text)).count())
+        .collect();
+    assert_eq!(life, [1, 1], "{}", ended.stderr);
+    assert!(ended.stderr.contains(&serving), "{}", ended.stderr);
+}
+
+#[test]
 fn a_pid_file_that_cannot_be_written_is_a_mistake() {
     let setup = Setup::new(&format!("{HEAD}{GOOD}")).args(["-P", "/nosuch/folder/tocsin.pid"]);
     refused(&setup.run_to_end(), &["/nosuch/folder/tocsin.pid"]);
