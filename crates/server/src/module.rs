@@ -165,6 +165,9 @@ pub struct Setup<'a> {
     pub slots: u16,
     /// Global parameters.
     pub settings: &'a Settings,
+    /// The configuration is only checked: nothing outside of this process may change. No file is made or removed, and no
+    /// configured port is taken.
+    pub rehearsal: bool,
     /// The `modparam` lines of the module that starts now, in order.
     pub parameters: Parameters,
     /// Statistics.

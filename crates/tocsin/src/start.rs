@@ -45,6 +45,8 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
         for Idle { name, place, why } in idle_parameters(&program) {
             logging::line(Level::Notice, &format!("core:main: {place}: {name} has no effect: {why}"));
         }
+        startup::rehearse(&program, &settings, &modules).map_err(|cause| explain(cause, &name))?;
+        check_folders(&identity(&settings, arguments))?;
         logging::line(Level::Notice, "core:main: config file ok, exiting...");
         return Ok(0);
     }
@@ -127,6 +129,25 @@ fn write_diagnostics(diagnostics: &Diagnostics) {
             _ => Level::Error,
         };
         logging::line(level, &text);
+    }
+}
+
+/// The folders of `-t` and `-w`, as the server will enter them.
+fn check_folders(identity: &Identity) -> Result<(), String> {
+    let missing =
+        |flag: &str, path: &Path| format!("core:main: {flag}: there is no folder {}", path.display());
+    if let Some(root) = identity.root.as_deref().filter(|root| !root.is_dir()) {
+        return Err(missing("chroot (-t)", root));
+    }
+    match &identity.directory {
+        Some(directory) => {
+            let seen = match &identity.root {
+                Some(root) => root.join(directory.strip_prefix("/").unwrap_or(directory)),
+                None => directory.clone(),
+            };
+            if seen.is_dir() { Ok(()) } else { Err(missing("workdir (-w)", &seen)) }
+        }
+        None => Ok(()),
     }
 }
 

@@ -185,7 +185,7 @@ impl Module for Httpd {
         let mut options = options(&setup.parameters)?;
         let held = usize::try_from(setup.settings.private_bytes / HELD_SHARE).unwrap_or(usize::MAX);
         options.held_limit = held;
-        let (listener, shown) = open(&setup.parameters)?;
+        let (listener, shown) = open(&setup.parameters, setup.rehearsal)?;
         let address = listener.local_addr().map_err(|cause| wrong(PORT, cause.to_string()))?;
         setup.own_listeners.push(OwnListener::Stream(address));
         let reach =
@@ -309,15 +309,18 @@ fn listening_ip(text: &str) -> Result<Option<IpAddr>, String> {
 }
 
 /// The listening socket, and how `ps` shows it.
-fn open(given: &Parameters) -> Result<(TcpListener, String), SetupError> {
+/// The listener and how its address is shown. In a rehearsal it takes any free port, of this host alone.
+fn open(given: &Parameters, rehearsal: bool) -> Result<(TcpListener, String), SetupError> {
     let port = given.int(&PORT) as u16;
     let ip = listening_ip(&given.string(&IP)).map_err(|problem| wrong(IP, problem))?;
-    let (opened, shown) = match ip {
-        None => (open_everywhere(port), format!("INADDR_ANY:{port}")),
-        Some(ip) => {
-            let address = SocketAddr::new(ip, port);
-            (TcpListener::bind(address), address.to_string())
-        }
+    let shown = match ip {
+        None => format!("INADDR_ANY:{port}"),
+        Some(ip) => SocketAddr::new(ip, port).to_string(),
+    };
+    let opened = match ip {
+        _ if rehearsal => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)),
+        None => open_everywhere(port),
+        Some(ip) => TcpListener::bind((ip, port)),
     };
     match opened {
         Ok(listener) => Ok((listener, shown)),
@@ -382,12 +385,12 @@ mod tests {
     fn the_address_is_shown_as_it_was_asked_for() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let list = [("ip", Value::from("127.0.0.1")), ("port", Value::Int(free.into()))];
-        let (listener, shown) = open(&given(&list).unwrap()).unwrap();
+        let (listener, shown) = open(&given(&list).unwrap(), false).unwrap();
         assert_eq!(shown, format!("127.0.0.1:{free}"));
-        let cause = open(&given(&list).unwrap()).unwrap_err().to_string();
+        let cause = open(&given(&list).unwrap(), false).unwrap_err().to_string();
         assert!(cause.contains(&format!("cannot listen on 127.0.0.1:{free}")), "{cause}");
         drop(listener);
-        let (_listener, shown) = open(&given(&[("port", Value::Int(free.into()))]).unwrap()).unwrap();
+        let (_listener, shown) = open(&given(&[("port", Value::Int(free.into()))]).unwrap(), false).unwrap();
         assert_eq!(shown, format!("INADDR_ANY:{free}"));
     }
 

@@ -4,7 +4,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::net::{ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,9 @@ impl Module for MiDatagram {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
+        if setup.rehearsal {
+            return check(&setup.parameters);
+        }
         let (socket, file) = open(&setup.parameters, &setup.settings.identity)?;
         setup.files.extend(file);
         let socket = Rc::new(socket);
@@ -131,13 +134,26 @@ fn wrong(row: ModParam, problem: String) -> SetupError {
     SetupError::Parameter { module: "mi_datagram", name: row.name, problem }
 }
 
-/// The socket, and its file if it has one.
-fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<MadeFile>), SetupError> {
+/// Whether the parameters name a socket that may be opened.
+fn check(parameters: &Parameters) -> Result<(), SetupError> {
+    let name = name(parameters)?;
+    let Some(address) = name.strip_prefix("udp:") else { return Ok(()) };
+    let checked = udp_addresses(address).map(drop);
+    checked.map_err(|cause| wrong(SOCKET_NAME, format!("{name} cannot be opened: {cause}")))
+}
+
+fn name(parameters: &Parameters) -> Result<String, SetupError> {
     let name = parameters.string(&SOCKET_NAME);
     if name.is_empty() {
         let problem = "a socket is needed: give udp:127.0.0.1:8080, or the path of a UNIX socket".to_owned();
         return Err(wrong(SOCKET_NAME, problem));
     }
+    Ok(name)
+}
+
+/// The socket, and its file if it has one.
+fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<MadeFile>), SetupError> {
+    let name = name(parameters)?;
     let opened = match name.strip_prefix("udp:") {
         Some(address) => open_udp(address).map(|socket| (Socket::Udp(socket), None)),
         None => {
@@ -149,10 +165,14 @@ fn open(parameters: &Parameters, identity: &Identity) -> Result<(Socket, Option<
 }
 
 fn open_udp(address: &str) -> io::Result<UdpSocket> {
+    UdpSocket::bind(&udp_addresses(address)?[..])
+}
+
+fn udp_addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
     let malformed = |cause: String| io::Error::new(io::ErrorKind::InvalidInput, cause);
     let (host, port) = split_host_port(address).map_err(|cause| malformed(cause.to_string()))?;
     let port = port.filter(|port| *port != 0).ok_or_else(|| malformed("a port is missing".to_owned()))?;
-    UdpSocket::bind(&(host, port).to_socket_addrs()?.collect::<Vec<_>>()[..])
+    Ok((host, port).to_socket_addrs()?.collect())
 }
 
 /// The outer error is that of a parameter, the inner one that of the system. Unless the parameters say otherwise the socket

@@ -51,7 +51,9 @@ impl Module for MiFifo {
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let options = options(&setup.parameters)?;
-        make_room(&options)?;
+        if !setup.rehearsal {
+            make_room(&options)?;
+        }
         setup.own_listeners.push(OwnListener::Path(options.path.clone()));
         setup.registered.processes.push(ProcessGroup {
             kind: Kind::Mi,

@@ -26,6 +26,19 @@ pub(super) fn protocol_of(spec: &SocketSpec) -> Result<Protocol, StartError> {
     })
 }
 
+/// The same, if the modules that it needs are loaded.
+pub(super) fn spoken_protocol(spec: &SocketSpec, program: &Program<Context>) -> Result<Protocol, StartError> {
+    let protocol = protocol_of(spec)?;
+    let shown = || format!("{}:{}", spec.protocol, spec.host);
+    if !program.modules().iter().any(|m| m.strip_prefix("proto_") == Some(protocol.name())) {
+        return Err(StartError::ProtocolNotLoaded(shown(), protocol.name().to_owned()));
+    }
+    if protocol.is_secure() && !program.modules().iter().any(|m| m == "tls_mgm") {
+        return Err(StartError::Socket(shown(), "TLS needs the module tls_mgm: load it".to_owned()));
+    }
+    Ok(protocol)
+}
+
 /// Opens all of them.
 pub(super) fn open_sockets(
     settings: &Settings,
@@ -36,13 +49,7 @@ pub(super) fn open_sockets(
     for setting in &settings.sockets {
         let spec = &setting.spec;
         let shown = format!("{}:{}", spec.protocol, spec.host);
-        let protocol = protocol_of(spec)?;
-        if !program.modules().iter().any(|m| m.strip_prefix("proto_") == Some(protocol.name())) {
-            return Err(StartError::ProtocolNotLoaded(shown, protocol.name().to_owned()));
-        }
-        if protocol.is_secure() && !program.modules().iter().any(|m| m == "tls_mgm") {
-            return Err(StartError::Socket(shown, "TLS needs the module tls_mgm: load it".to_owned()));
-        }
+        let protocol = spoken_protocol(spec, program)?;
         let unnamed = streams[protocol].default_port;
         let (first, last) = spec.ports.unwrap_or((unnamed, unnamed));
         for ip in addresses(&spec.host).map_err(|problem| StartError::Socket(shown.clone(), problem))? {

@@ -15,7 +15,7 @@ use tocsin_script::{Library, Program, RouteKind, SourceMap};
 use tocsin_shm::{Arena, Sweep};
 
 use self::ground::Ground;
-use self::listeners::{addresses, open_sockets, protocol_of};
+use self::listeners::{addresses, open_sockets, protocol_of, spoken_protocol};
 use self::plan::capacity;
 use crate::blocklist::Blocklists;
 use crate::caches::Caches;
@@ -91,6 +91,22 @@ pub fn check(
     Ok((program, settings))
 }
 
+/// Starts the modules of a configuration without an effect outside of this process, and looks at its sockets without opening
+/// them: finds what would keep the server from starting, such as a certificate that is not there.
+///
+/// # Errors
+/// What would keep it from starting.
+pub fn rehearse(
+    program: &Program<Context>,
+    settings: &Settings,
+    modules: &[Rc<dyn Module>],
+) -> Result<(), StartError> {
+    let ground = Ground::lay(settings)?;
+    let (mut setup, _) = begin(&ground, settings, true)?;
+    start(&loaded(program, modules), &mut setup, program)?;
+    settings.sockets.iter().try_for_each(|setting| spoken_protocol(&setting.spec, program).map(drop))
+}
+
 /// Makes the server: shared memory, tables, sockets. Nothing is forked.
 pub fn assemble(
     mut program: Program<Context>,
@@ -106,7 +122,7 @@ pub fn assemble(
     let Ground { arena, slots, table, events, .. } = ground;
     let loaded = loaded(&program, modules);
 
-    let (mut setup, counters) = begin(&ground, &settings)?;
+    let (mut setup, counters) = begin(&ground, &settings, false)?;
     start(&loaded, &mut setup, &program)?;
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     setup.tables.extend(blocklists.sweepers());
@@ -195,7 +211,11 @@ fn loaded(program: &Program<Context>, modules: &[Rc<dyn Module>]) -> Vec<Rc<dyn 
 }
 
 /// What modules find before the first of them has started, and the core's counters.
-fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, CoreCounters), StartError> {
+fn begin<'a>(
+    ground: &Ground,
+    settings: &'a Settings,
+    rehearsal: bool,
+) -> Result<(Setup<'a>, CoreCounters), StartError> {
     let Ground { arena, slots, events, .. } = *ground;
     let status = StatusReports::create(arena, events)?;
     let mut statistics = Statistics::default();
@@ -225,6 +245,7 @@ fn begin<'a>(ground: &Ground, settings: &'a Settings) -> Result<(Setup<'a>, Core
         arena,
         slots,
         settings,
+        rehearsal,
         parameters: Parameters::default(),
         statistics,
         files: Vec::new(),

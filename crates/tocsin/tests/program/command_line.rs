@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,46 @@ fn a_good_configuration_is_ok() {
     assert_eq!(ended.status, 0, "{ended:?}");
     assert!(ended.stderr.ends_with("NOTICE:core:main: config file ok, exiting...\n"), "{ended:?}");
     assert_eq!(check("").status, 0, "a configuration without a route is one");
+}
+
+#[test]
+fn a_check_finds_what_would_keep_the_server_from_starting() {
+    refused(
+        &check("socket=tcp:127.0.0.1:5070\nroute { exit; }\n"),
+        &["ERROR:core:main: socket=tcp:127.0.0.1: load the module proto_tcp"],
+    );
+    let tls = "loadmodule \"tls_mgm.so\"\nloadmodule \"tls_openssl.so\"\nloadmodule \"proto_tls.so\"\n\
+        modparam(\"tls_mgm\", \"server_domain\", \"d\")\nmodparam(\"tls_mgm\", \"match_ip_address\", \"[d]*\")\n\
+        modparam(\"tls_mgm\", \"certificate\", \"[d]/nosuch/cert.pem\")\n\
+        modparam(\"tls_mgm\", \"private_key\", \"[d]/nosuch/key.pem\")\nroute { exit; }\n";
+    refused(&check(tls), &["TLS domain d: /nosuch/cert.pem: No such file or directory"]);
+    let acc = "loadmodule \"tm.so\"\nloadmodule \"acc.so\"\nroute { $acc_extra(x) = 1; }\n";
+    refused(&check(acc), &["$acc_extra(x): extra_fields names no tag x, but none"]);
+    for (flag, what) in [("-w", "workdir (-w)"), ("-t", "chroot (-t)")] {
+        let ended = Setup::new(&format!("{HEAD}{GOOD}")).args(["-C", flag, "/nosuch"]).run_to_end();
+        refused(&ended, &[&format!("ERROR:core:main: {what}: there is no folder /nosuch")]);
+    }
+}
+
+#[test]
+fn a_check_changes_nothing_for_a_server_that_runs_the_same_configuration() {
+    let text = format!(
+        "{HEAD}loadmodule \"mi_fifo.so\"\nmodparam(\"mi_fifo\", \"fifo_name\", \"@DIR@/fifo\")\n\
+         loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")\n\
+         loadmodule \"httpd.so\"\nmodparam(\"httpd\", \"port\", @HTTP@)\nmodparam(\"httpd\", \"ip\", \"127.0.0.1\")\n\
+         loadmodule \"mi_http.so\"\n{GOOD}"
+    );
+    let server = Setup::new(&text).start();
+    let before: Vec<_> = fs::read_dir(server.path("")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let program = server.path("server.cfg");
+    let checked =
+        Setup::new(GOOD).without_arguments().args(["-C", "-f", program.to_str().unwrap()]).run_to_end();
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let after: Vec<_> = fs::read_dir(server.path("")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(before, after);
+    assert!(fs::metadata(server.path("fifo")).unwrap().file_type().is_fifo());
+    server.ps();
+    server.stop();
 }
 
 #[test]
