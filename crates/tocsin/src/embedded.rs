@@ -5,3 +5,13 @@ pub(crate) const NAME: &str = "embedded.cfg";
 
 /// A registrar and stateful relay on the loopback interface, with management over HTTP.
 pub(crate) const TEXT: &str = include_str!("embedded.cfg");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_subscription_of_events_tail_is_taken() {
+        assert!(TEXT.contains("loadmodule \"event_stream.so\""), "it asks for a connection first");
+    }
+}
