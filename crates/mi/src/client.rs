@@ -27,6 +27,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How many bytes an answer may have.
 pub const ANSWER_LIMIT: usize = 16 << 20;
 
+/// Where mi_fifo writes replies, unless its `reply_dir` is another folder.
+const REPLY_DIR: &str = "/tmp";
+
 /// Where a server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -41,7 +44,7 @@ pub enum Place {
     Udp(SocketAddr),
     /// `unix:path`: the same at a UNIX socket.
     Unix(PathBuf),
-    /// `fifo:path`: the module mi_fifo. The folder of replies is the one of the FIFO.
+    /// `fifo:path`: the module mi_fifo. Replies come in `/tmp`, its `reply_dir` by default, or in the folder of the FIFO.
     Fifo(PathBuf),
 }
 
@@ -183,7 +186,7 @@ async fn over_udp(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>, CallEr
 }
 
 async fn over_unix(path: &Path, request: &[u8]) -> Result<Vec<u8>, CallError> {
-    let own = Scratch::new(&std::env::temp_dir(), "tocsin-mi");
+    let own = Scratch(std::env::temp_dir().join(scratch_name("tocsin-mi")));
     let socket = UnixDatagram::bind(&own.0)?;
     socket.send_to(request, path).await?;
     let mut answer = vec![0; 65_536];
@@ -193,34 +196,73 @@ async fn over_unix(path: &Path, request: &[u8]) -> Result<Vec<u8>, CallError> {
 }
 
 async fn over_fifo(path: &Path, request: &[u8]) -> Result<Vec<u8>, CallError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let own = Scratch::new(folder, "tocsin_mi");
-    mkfifo(&own.0, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP).map_err(io::Error::from)?;
-    let mut replies = pipe::OpenOptions::new().open_receiver(&own.0)?;
+    let name = scratch_name("tocsin_mi");
+    let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut folders = vec![Path::new(REPLY_DIR), beside];
+    folders.dedup();
+    // Which of the folders the server writes to cannot be known.
+    let made: Vec<_> = folders.into_iter().map(|folder| ReplyFifo::make(folder, &name)).collect();
     let mut commands = pipe::OpenOptions::new().open_sender(path)?;
-    let name = own.0.file_name().unwrap_or_default().to_string_lossy();
-    commands.write_all(&[b":", name.as_bytes(), b":", request, b"\n"].concat()).await?;
-    let mut answer = Vec::new();
-    // Until the server opens it too, the FIFO has no writer and reads as ended.
-    while answer.is_empty() {
-        replies.readable().await?;
-        (&mut replies).take(ANSWER_LIMIT as u64).read_to_end(&mut answer).await?;
-        if answer.is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut replies = Vec::new();
+    let mut failed = None;
+    for fifo in made {
+        match fifo {
+            Ok(fifo) => replies.push(fifo),
+            Err(cause) => failed = Some(cause),
         }
     }
-    Ok(answer)
+    if let (true, Some(cause)) = (replies.is_empty(), failed) {
+        return Err(cause.into());
+    }
+    commands.write_all(&[b":", name.as_bytes(), b":", request, b"\n"].concat()).await?;
+    loop {
+        for fifo in &mut replies {
+            if let Some(answer) = fifo.answer().await? {
+                return Ok(answer);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Where a reply may come.
+struct ReplyFifo {
+    receiver: pipe::Receiver,
+    #[expect(dead_code, reason = "held, not read: the FIFO goes with it")]
+    file: Scratch,
+}
+
+impl ReplyFifo {
+    fn make(folder: &Path, name: &str) -> io::Result<Self> {
+        let file = Scratch(folder.join(name));
+        mkfifo(&file.0, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP)?;
+        Ok(Self { receiver: pipe::OpenOptions::new().open_receiver(&file.0)?, file })
+    }
+
+    /// The whole answer, if it has begun. Until the server opens it too, the FIFO has no writer and reads as ended.
+    async fn answer(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut answer = vec![0; 4096];
+        match self.receiver.try_read(&mut answer) {
+            Ok(0) => Ok(None),
+            Ok(length) => {
+                answer.truncate(length);
+                (&mut self.receiver).take(ANSWER_LIMIT as u64).read_to_end(&mut answer).await?;
+                Ok(Some(answer))
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    }
+}
+
+/// A name that no other client has.
+fn scratch_name(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}_{}_{}", nix::unistd::getpid(), NEXT.fetch_add(1, Relaxed))
 }
 
 /// A file that is gone when it is no longer needed.
 struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(folder: &Path, name: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(folder.join(format!("{name}_{}_{}", nix::unistd::getpid(), NEXT.fetch_add(1, Relaxed))))
-    }
-}
 
 impl Drop for Scratch {
     fn drop(&mut self) {

@@ -168,3 +168,25 @@ fn the_embedded_configuration_is_found_over_http() {
     assert!(text(&known.stdout).contains("E_CORE_LOG"), "{}", text(&known.stderr));
     server.stop();
 }
+
+#[test]
+fn a_server_is_found_over_its_fifo_in_whichever_folder_that_lies() {
+    let fifo = |reply_dir: &str| {
+        let reply_dir = if reply_dir.is_empty() {
+            String::new()
+        } else {
+            format!("modparam(\"mi_fifo\", \"reply_dir\", \"{reply_dir}\")\n")
+        };
+        format!(
+            "loadmodule \"mi_fifo.so\"\nmodparam(\"mi_fifo\", \"fifo_name\", \"@DIR@/fifo\")\n{reply_dir}"
+        )
+    };
+    for reply_dir in ["", "@DIR@/"] {
+        let setup = Setup::new(&CONFIG.replacen("route {", &format!("{}route {{", fifo(reply_dir)), 1));
+        let path = setup.dir().join("fifo");
+        let server = setup.start();
+        let known = output(&["list", "-s", &format!("fifo:{}", path.display())]);
+        assert!(text(&known.stdout).contains("E_CORE_LOG"), "{}", text(&known.stderr));
+        server.stop();
+    }
+}
