@@ -32,7 +32,13 @@ async fn serve(registry: &Registry, style: Style, request: &Request) -> Page {
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     if !request.content_type.as_deref().is_some_and(is_json) {
-        return Page::HangUp;
+        tracing::warn!("mi_http: a request that does not say Content-Type: application/json is refused");
+        return Page::Full {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            content_type: "text/plain".into(),
+            body: b"The management interface takes JSON: send the header Content-Type: application/json.\n"
+                .to_vec(),
+        };
     }
     if request.body.is_empty() {
         return empty(StatusCode::BAD_REQUEST);

@@ -258,7 +258,10 @@ fn http_answers_as_http() {
     assert!(
         http.raw("GET /mi HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 405 ")
     );
-    assert_eq!(request("POST /mi", "Content-Type: text/plain\r\n", VERSION), "", "closed without a byte");
+    let refused = request("POST /mi", "Content-Type: text/plain\r\n", VERSION);
+    assert!(refused.starts_with("HTTP/1.1 415 Unsupported Media Type\r\n"), "{refused}");
+    assert!(refused.contains("send the header Content-Type: application/json"), "{refused}");
+    assert!(server.log().contains("a request that does not say Content-Type: application/json"));
     let with_charset = request("POST /mi", "Content-Type: application/json; charset=utf-8\r\n", VERSION);
     assert!(with_charset.contains("OpenSIPS (3.4"), "{with_charset}");
     server.stop();
