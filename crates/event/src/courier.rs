@@ -435,6 +435,11 @@ fn listen(wake: OwnedFd) -> io::Result<AsyncFd<File>> {
     AsyncFd::with_interest(File::from(wake), Interest::READABLE)
 }
 
+/// `1 event`, `2 events`
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
+}
+
 /// What was said in this second about events that were dropped.
 #[derive(Default)]
 struct Told {
@@ -449,7 +454,7 @@ impl Told {
         let Some((count, why)) = outbox.take_dropped() else { return };
         if self.lines < LINES {
             self.lines += 1;
-            tracing::error!("dropped {count} events for {socket}: {why}");
+            tracing::error!("dropped {} for {socket}: {why}", events(count));
         } else {
             self.subscribers += 1;
             self.events += count;
@@ -459,7 +464,7 @@ impl Told {
     fn tell_rest(self) {
         let Self { subscribers, events, .. } = self;
         if subscribers > 0 {
-            tracing::error!("dropped {events} events for {subscribers} more subscribers");
+            tracing::error!("dropped {} for {subscribers} more subscribers", self::events(events));
         }
     }
 }

@@ -285,7 +285,7 @@ pub(crate) fn warning_line(source: &SourceMap, warning: &Diagnostic) -> String {
 }
 
 /// `did you mean ...?` for the nearest of `names`, if one is near.
-pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(wrong, names).map(|name| format!("did you mean `{name}`?"))
 }
 

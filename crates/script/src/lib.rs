@@ -43,7 +43,7 @@ mod testing;
 pub use bind::MAX_EVALUATIONS;
 pub use call::{Call, Host, Launch, NamedParams, Outcome, Resume, Waiting};
 pub use compile::compile;
-pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS, MAX_WARNINGS};
+pub use diagnostics::{Diagnostic, Diagnostics, Level, MAX_ERRORS, MAX_WARNINGS, did_you_mean};
 pub use ere::{
     compile as compile_regex, compile_made as compile_made_regex,
     compile_made_with as compile_made_regex_with, compile_within_lines as compile_regex_within_lines,

@@ -30,7 +30,7 @@ pub fn message(worker: &'static Worker, buffer: Vec<u8>, received: Received) {
     let message = match Message::parse(buffer, &server.settings.limits) {
         Ok(message) => message,
         Err((cause, buffer)) => {
-            tracing::debug!("{} bytes from {source} are no SIP message: {cause}", buffer.len());
+            tracing::info!("{} bytes from {source} are no SIP message: {cause}", buffer.len());
             server.statistics.add(server.counters.bad_msg_hdr, 1);
             return worker.recycle(buffer);
         }
@@ -90,7 +90,7 @@ fn request_served(cx: Context, _: Verdict) {
 /// Answers a request that breaks the rules, if it may be answered.
 fn refuse(mut cx: Context, rejection: Rejection) {
     let server = cx.server();
-    tracing::debug!("message from {} refused: {}", cx.received.source, rejection.error());
+    tracing::info!("message from {} refused: {}", cx.received.source, rejection.error());
     if let (Rejection::Answer { status, .. }, Some(route)) = (rejection, server.error_route)
         && let Some(error) = message_error(&cx.message, status)
     {
@@ -135,7 +135,7 @@ fn response(cx: Context) {
     let server = cx.server();
     server.statistics.add(server.counters.rcv_replies, 1);
     if let Err(rejection) = cx.message.validate() {
-        tracing::debug!("reply from {} dropped: {}", cx.received.source, rejection.error());
+        tracing::info!("reply from {} dropped: {}", cx.received.source, rejection.error());
         server.statistics.add(server.counters.err_replies, 1);
         return done(cx);
     }

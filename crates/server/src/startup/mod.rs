@@ -6,6 +6,7 @@ mod error;
 mod ground;
 mod listeners;
 mod plan;
+mod unused;
 
 use std::rc::Rc;
 
@@ -79,7 +80,6 @@ pub fn check(
         Err(wrong) => return Err(StartError::Script(program.refuse(wrong))),
     };
     settings.written_events = written.take();
-    settings.written_events.extend(event_routes::names(&program));
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
         return Err(StartError::NoTransport);
     }
@@ -104,6 +104,9 @@ pub fn rehearse(
     let ground = Ground::lay(settings)?;
     let (mut setup, _) = begin(&ground, settings, true)?;
     start(&loaded(program, modules), &mut setup, program)?;
+    let routes = event_routes::names(program);
+    let unused = unused::warnings(program, &routes, &settings.written_events, &setup.events);
+    unused.iter().for_each(|line| logging::line(logging::Level::Warning, &format!("core:main: {line}")));
     settings.sockets.iter().try_for_each(|setting| spoken_protocol(&setting.spec, program).map(drop))
 }
 
@@ -124,6 +127,10 @@ pub fn assemble(
 
     let (mut setup, counters) = begin(&ground, &settings, false)?;
     start(&loaded, &mut setup, &program)?;
+    let routes = event_routes::names(&program);
+    unused::warnings(&program, &routes, &settings.written_events, &setup.events)
+        .iter()
+        .for_each(|line| tracing::warn!("{line}"));
     let blocklists = Blocklists::create(arena, settings.blocklists.clone(), settings.dns.blocklist)?;
     setup.tables.extend(blocklists.sweepers());
     setup.registered.deadlines.extend(blocklists.expiring().map(|rules| Rc::new(rules) as Rc<dyn Deadlines>));
@@ -131,7 +138,8 @@ pub fn assemble(
     setup.tables.push(shared.connections.sweeper());
     process_statistics::register_processes(&mut setup.statistics, table, settings.private_bytes);
     setup.statistics.share(arena, slots)?;
-    let line_written = ground::publish(&events, &settings.written_events, &setup.events)?;
+    let written = [&settings.written_events[..], &routes].concat();
+    let line_written = ground::publish(&events, &written, &setup.events)?;
     if settings.log.events {
         logging::tell_lines(events, line_written, settings.log.events_most);
     }
@@ -142,7 +150,6 @@ pub fn assemble(
     events.know_own_listeners(std::mem::take(&mut setup.own_listeners));
     let plan = plan::plan(&setup.registered.processes, &sockets, &settings, slots)?;
     shared.seat(&plan);
-    let routes = event_routes::names(&program);
     event_routes::subscribe(setup.registered.event_routes.as_deref(), &routes, &events)
         .map_err(StartError::Events)?;
     if let Some(known) = &setup.registered.event_routes {

@@ -54,6 +54,48 @@ fn a_good_configuration_is_ok() {
 }
 
 #[test]
+fn what_a_configuration_probably_does_not_mean_is_a_warning() {
+    let warned = |rest: &str, warning: &str| {
+        let ended = check(rest);
+        assert!(ended.status == 0 && ended.stderr.contains(warning), "{ended:?}");
+        let server = Setup::new(&format!(
+            "{HEAD}loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")\n{rest}"
+        ));
+        let server = server.start();
+        assert!(server.log().contains(warning), "{}", server.log());
+        server.stop();
+    };
+    warned("", "there is no route {}: every request is dropped");
+    let routes = "loadmodule \"event_route.so\"\nroute { raise_event(\"E_MINE\"); }\nevent_route[E_MINE] { exit; }\n\
+                  event_route[E_CORE_PROC_EXITS] { exit; }\n";
+    warned(
+        routes,
+        "event_route[E_CORE_PROC_EXITS]: nothing raises E_CORE_PROC_EXITS but the management command raise_event: did you \
+         mean `E_CORE_PROC_EXIT`?",
+    );
+    assert!(!check(routes).stderr.contains("E_MINE"));
+}
+
+#[test]
+fn what_is_no_sip_is_a_line_of_the_log_and_not_many() {
+    let text = format!(
+        "{HEAD}loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")\n\
+         loadmodule \"sl.so\"\nroute {{ sl_send_reply(200, \"OK\"); }}\n"
+    );
+    let server = Setup::new(&text).start();
+    let phone = Phone::new();
+    for _ in 0..300 {
+        phone.send(server.address(), "no SIP at all");
+    }
+    phone.ping(server.address());
+    let lines = || server.log().lines().filter(|line| line.contains("are no SIP message")).count();
+    until("they are logged", || (lines() > 0).then_some(()));
+    let ended = server.stop();
+    let lines = ended.stderr.lines().filter(|line| line.contains("are no SIP message")).count();
+    assert!((1..200).contains(&lines), "{lines} lines for 300 messages");
+}
+
+#[test]
 fn a_check_finds_what_would_keep_the_server_from_starting() {
     refused(
         &check("socket=tcp:127.0.0.1:5070\nroute { exit; }\n"),

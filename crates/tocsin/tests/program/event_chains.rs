@@ -55,7 +55,7 @@ impl Scene {
             let socket = format!("unix:{}", self.server.path(&format!("{name}-{round}.sock")).display());
             self.server.subscribe("E_MARK", &socket);
             assert_eq!(self.server.mi().call("raise_event", json!(["E_MARK"])), "OK");
-            let line = format!("events for {socket}");
+            let line = format!(" for {socket}");
             until("the courier has looked after its subscribers", || {
                 while self.closing.accept().is_ok() {}
                 self.server.log().contains(&line).then_some(())

@@ -104,7 +104,7 @@ fn a_full_disk_is_told_and_costs_no_other_subscriber_an_event() {
     }
     until("the loss is in the log", || {
         let log = server.log();
-        (log.contains("events for flatstore:/dev/full: No space left on device")).then_some(())
+        (log.contains(" for flatstore:/dev/full: No space left on device")).then_some(())
     });
     server.stop();
 }

@@ -111,7 +111,7 @@ fn recorded_stream_plain_and_stream_reconnect() {
     ask(&phone, &server, "none");
     until("the loss of both is in the log", || {
         let log = server.log();
-        let told = |socket: &str| log.contains(&format!("dropped 1 events for {socket}: cannot send to"));
+        let told = |socket: &str| log.contains(&format!("dropped 1 event for {socket}: cannot send to"));
         (told(&plain) && told(&method) && log.contains("Connection refused")).then_some(())
     });
     let back = Listening::at(port);
