@@ -30,6 +30,7 @@ mod reference;
 mod route;
 mod site;
 mod source;
+mod substitution;
 mod transformations;
 mod tree;
 mod value;
@@ -64,10 +65,10 @@ pub use site::{ArgError, Site, VarSite};
 pub use source::{
     MAX_FILE_BYTES, MAX_FILES, MAX_INCLUDE_DEPTH, Place, Position, SourceFile, SourceMap, Span,
 };
+pub use substitution::{Replacement, Substitution};
 pub use transformations::{
     CLASSES as TRANSFORMATIONS, Class as TransformationClass, Kind as TransformationKind,
-    Parameter as TransformationParameter, Replacement, Substitution, Transformation,
-    find as find_transformation,
+    Parameter as TransformationParameter, Transformation, find as find_transformation,
 };
 pub use value::{Bytes, MAX_STRING_BYTES, Value};
 pub use variable::{Accessor, Bound, Index, Store, SubName, WriteError};

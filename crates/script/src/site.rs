@@ -12,7 +12,7 @@ use crate::reference::Context;
 use crate::route::RouteId;
 use crate::route::Routes;
 use crate::source::Place;
-use crate::transformations::Substitution;
+use crate::substitution::Substitution;
 use crate::value::{Bytes, Value};
 use crate::variable::{Bound, Index, SubName};
 

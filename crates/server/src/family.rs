@@ -38,7 +38,7 @@ impl ServerFamily {
     fn say_where_it_serves(&self) {
         let addresses: Vec<_> =
             self.server.network.sockets.all().iter().map(|listener| &*listener.name).collect();
-        let (addresses, pid) = (addresses.join(", "), std::process::id());
+        let (addresses, pid) = (addresses.join(", "), nix::unistd::getpid());
         let text =
             format!("core:main: serving {addresses}: process {pid}, configuration {}", self.configuration);
         logging::line_untold(Level::Notice, &text);

@@ -3,7 +3,7 @@
 use tocsin_server::statistics::Kept;
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe, Sweep};
 
-use super::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
+use super::refusal::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
 
 const SHARDS: usize = 4;
 const BUCKETS: usize = 64;

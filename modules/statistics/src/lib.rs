@@ -4,6 +4,7 @@
 
 mod counted;
 mod iterators;
+mod refusal;
 mod series;
 
 use std::rc::Rc;
@@ -20,16 +21,13 @@ use tocsin_server::statistics::Kept;
 
 use counted::Counted;
 use iterators::Iterators;
+use refusal::NotCounted;
 use series::{Profile, Series};
 
 const NAME: &str = "statistics";
 /// The group of statistics that name none, if a parameter made them, and if they were made when they were counted first.
 const SCRIPT: &str = "script";
 const DYNAMIC: &str = "dynamic";
-/// How many statistics a group may have.
-const COUNT_LIMIT: usize = 10_000;
-/// How long the name of one may be, in bytes.
-const NAME_LIMIT: usize = 256;
 /// How many groups and profiles there may be.
 const GROUPS_LIMIT: usize = 64;
 
@@ -65,26 +63,6 @@ struct Groups {
     counted: Vec<(String, Counted)>,
     series: Vec<Series>,
     iterators: Iterators,
-}
-
-/// Why a statistic is not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NotCounted {
-    Name,
-    TooMany,
-    Full,
-    Group,
-}
-
-impl std::fmt::Display for NotCounted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name => write!(f, "a name has 1 to {NAME_LIMIT} bytes"),
-            Self::TooMany => write!(f, "the group has {COUNT_LIMIT} statistics: no more may be made"),
-            Self::Full => f.write_str("the shared memory is full: start with a larger -m"),
-            Self::Group => f.write_str("there is no such group: name it in stat_groups"),
-        }
-    }
 }
 
 impl Module for StatisticsModule {

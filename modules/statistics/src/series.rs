@@ -7,7 +7,7 @@ use tocsin_shm::{
     monotonic_millis,
 };
 
-use super::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
+use super::refusal::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
 
 /// The most slots of a window.
 const SLOTS_LIMIT: u32 = 3600;

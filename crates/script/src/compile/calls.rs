@@ -11,7 +11,7 @@ use crate::library::{AbsentModule, Function, ModuleSpec, Param, ParamKind};
 use crate::site::{ArgumentSite, Site};
 use crate::source::Place;
 use crate::source::Span;
-use crate::transformations::Substitution;
+use crate::transformations::read_substitution;
 use crate::tree::{self, CallTree, ExprKind};
 use crate::value::Value;
 
@@ -214,7 +214,7 @@ impl<'a, C: Host> Compiler<'a, C> {
 
     fn substitution_argument(&mut self, position: usize, expr: &tree::Expr) -> Checked<Checking<C>> {
         let read = match &expr.node {
-            ExprKind::Text(text) => Substitution::read(&text.bytes, &self.names, self.routes),
+            ExprKind::Text(text) => read_substitution(&text.bytes, &self.names, self.routes),
             _ => None,
         };
         let Some(substitution) = read else {

@@ -22,7 +22,7 @@ mod uri;
 mod via;
 
 pub use row::{Kind, Parameter, Transformation};
-pub use substitution::{Replacement, Substitution};
+pub(crate) use substitution::read as read_substitution;
 
 pub(crate) use prepare::prepare;
 

@@ -64,11 +64,7 @@ fn a_subscription_that_ends_with_a_full_queue_is_accounted_for() {
     let ended = until_settled(&server);
     assert!(ended["due"].as_i64().unwrap() > 0 && ended["dropped"].as_i64().unwrap() > 0, "{ended}");
     assert_eq!(ended["lost"], 0, "{ended}");
-    assert!(
-        server.log().contains(&format!(" for {socket}: the subscription ended")),
-        "{}",
-        server.log()
-    );
+    assert!(server.log().contains(&format!(" for {socket}: the subscription ended")), "{}", server.log());
     drop(silent);
     server.stop();
 }
