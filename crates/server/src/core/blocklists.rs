@@ -1,5 +1,6 @@
 //! Blocklists in a script: which ones a message is held against, and rules that come and go (manual, "Core Functions").
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
@@ -9,7 +10,10 @@ use crate::blocklist::{Network, PATTERN_LIMIT, Probe, Rule, RuleError, Scope, pr
 use crate::context::Context;
 use crate::time::now_ms;
 
-pub(super) fn functions() -> Vec<Function<Context>> {
+/// The lists that a script names, and where: whether there are such lists is seen when the configuration has been read.
+pub(crate) type WrittenLists = Rc<RefCell<Vec<(Bytes, String)>>>;
+
+pub(super) fn functions(written: &WrittenLists) -> Vec<Function<Context>> {
     const LIST: &[Param] = &[Param::required("bl_name", ParamKind::Str)];
     const CHECK: &[Param] = &[
         Param::optional("bl_name", ParamKind::Str),
@@ -34,28 +38,34 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         Param::optional("expire", ParamKind::Int),
     ];
     vec![
-        function("use_blacklist", LIST, |cx, arguments| {
+        function(written, "use_blacklist", LIST, |cx, arguments| {
             let bit = bit(cx, &arguments[0], "use_blacklist");
             cx.blocklists |= bit.unwrap_or(0);
             bit.is_some()
         }),
-        function("unuse_blacklist", LIST, |cx, arguments| {
+        function(written, "unuse_blacklist", LIST, |cx, arguments| {
             let bit = bit(cx, &arguments[0], "unuse_blacklist");
             cx.blocklists &= !bit.unwrap_or(0);
             bit.is_some()
         }),
-        function("check_blacklist_rule", CHECK, check),
-        function("add_blacklist_rule", ADD, add),
-        function("del_blacklist_rule", REMOVE, remove),
+        function(written, "check_blacklist_rule", CHECK, check),
+        function(written, "add_blacklist_rule", ADD, add),
+        function(written, "del_blacklist_rule", REMOVE, remove),
     ]
 }
 
 fn function(
+    written: &WrittenLists,
     name: &'static str,
     params: &'static [Param],
     act: fn(&mut Context, &[Value]) -> bool,
 ) -> Function<Context> {
-    Function::new(name, params, Routes::ANY, move |_| {
+    let written = Rc::clone(written);
+    Function::new(name, params, Routes::ANY, move |site| {
+        if let Some(list) = site.constant_str(0) {
+            let place = site.place();
+            written.borrow_mut().push((list.clone(), format!("{}:{}", place.file, place.line)));
+        }
         let call: Call<Context> = Rc::new(move |cx, arguments| act(cx, arguments).into());
         Ok(call)
     })

@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::flag_names::FlagNames;
 
 pub use avp::branch_avp;
+pub(crate) use blocklists::WrittenLists;
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
 pub use request_uri::{set_host, set_next_hop, set_uri, set_user};
@@ -36,16 +37,16 @@ pub use values::{as_text, computed, readable, refused, settable, text};
 
 /// The variables that need no module, for the reference.
 pub fn variables() -> Vec<tocsin_script::Variable<Context>> {
-    library(&WrittenNames::default(), &FlagNames::default()).variables().to_vec()
+    library(&WrittenNames::default(), &WrittenLists::default(), &FlagNames::default()).variables().to_vec()
 }
 
 /// A library with the language's own names and the core's.
-pub(crate) fn library(written: &WrittenNames, flags: &FlagNames) -> Library<Context> {
+pub(crate) fn library(written: &WrittenNames, lists: &WrittenLists, flags: &FlagNames) -> Library<Context> {
     let mut library = Library::new();
     crate::settings::globals().for_each(|global| library.global(global));
     let functions = [
         routing::functions(),
-        blocklists::functions(),
+        blocklists::functions(lists),
         caches::functions(),
         request_uri::functions(),
         branches::functions(),

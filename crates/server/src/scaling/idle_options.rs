@@ -47,7 +47,11 @@ mod tests {
     use crate::core;
 
     fn lines(config: &str) -> Vec<String> {
-        let library = core::library(&core::WrittenNames::default(), &crate::flag_names::FlagNames::default());
+        let library = core::library(
+            &core::WrittenNames::default(),
+            &core::WrittenLists::default(),
+            &crate::flag_names::FlagNames::default(),
+        );
         let source = SourceMap::from_text("t.cfg", format!("{config}\nroute {{ exit; }}\n"));
         idle_options(&tocsin_script::compile(source, &library).expect("a configuration"))
     }

@@ -34,6 +34,14 @@ pub enum StartError {
         /// What is wrong with it.
         cause: SetupError,
     },
+    /// A function names a blocklist that is not defined.
+    #[error("{place}: there is no blocklist `{name}`: define it with dst_blacklist")]
+    NoBlocklist {
+        /// File and line of the call.
+        place: String,
+        /// The name.
+        name: String,
+    },
     /// No `proto_` module is loaded.
     #[error("no transport protocol loaded: add loadmodule \"proto_udp.so\"")]
     NoTransport,

@@ -18,7 +18,7 @@ use tocsin_shm::{Arena, Sweep};
 use self::ground::Ground;
 use self::listeners::{addresses, open_sockets, protocol_of, spoken_protocol};
 use self::plan::capacity;
-use crate::blocklist::Blocklists;
+use crate::blocklist::{Blocklists, DNS_LIST};
 use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
@@ -57,8 +57,13 @@ impl std::fmt::Debug for Assembled {
 }
 
 /// The names that a configuration may use with these modules linked in.
-fn library(modules: &[Rc<dyn Module>], written: &core::WrittenNames, flags: &FlagNames) -> Library<Context> {
-    let mut library = core::library(written, flags);
+fn library(
+    modules: &[Rc<dyn Module>],
+    written: &core::WrittenNames,
+    lists: &core::WrittenLists,
+    flags: &FlagNames,
+) -> Library<Context> {
+    let mut library = core::library(written, lists, flags);
     modules.iter().for_each(|module| library.module(module.spec()));
     let is_there = |name: &str| modules.iter().any(|module| module.spec().name == name);
     crate::manual::absent_modules(is_there).for_each(|module| library.absent_module(module));
@@ -72,14 +77,20 @@ pub fn check(
     overrides: &Overrides,
 ) -> Result<(Program<Context>, Settings), StartError> {
     let written = core::WrittenNames::default();
+    let lists = core::WrittenLists::default();
     let flags = FlagNames::default();
-    let program =
-        tocsin_script::compile(source, &library(modules, &written, &flags)).map_err(StartError::Script)?;
+    let library = library(modules, &written, &lists, &flags);
+    let program = tocsin_script::compile(source, &library).map_err(StartError::Script)?;
     let mut settings = match Settings::new(program.globals(), overrides, flags) {
         Ok(settings) => settings,
         Err(wrong) => return Err(StartError::Script(program.refuse(wrong))),
     };
     settings.written_events = written.take();
+    for (name, place) in lists.take() {
+        if !has_blocklist(&settings, &name) {
+            return Err(StartError::NoBlocklist { place, name: name.lossy().into_owned() });
+        }
+    }
     if !program.modules().iter().any(|name| name.starts_with("proto_")) {
         return Err(StartError::NoTransport);
     }
@@ -89,6 +100,12 @@ pub fn check(
             .map_err(|problem| StartError::Socket(format!("{}:{}", spec.protocol, spec.host), problem))?;
     }
     Ok((program, settings))
+}
+
+/// Whether there will be a list of this name.
+fn has_blocklist(settings: &Settings, name: &[u8]) -> bool {
+    settings.dns.blocklist && name == DNS_LIST.as_bytes()
+        || settings.blocklists.iter().any(|list| list.name.as_bytes() == name)
 }
 
 /// Starts the modules of a configuration without an effect outside of this process, and looks at its sockets without opening
