@@ -14,6 +14,9 @@ use super::{free_port, free_tcp_port, until, until_within};
 /// Scenarios of this repository; SIPp's own are named by their bare names.
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
 
+/// SIPp goes on with a call in which something comes that it does not wait for.
+const PATIENT: [&str; 2] = ["-default_behaviors", "all,-abortunexp"];
+
 /// What SIPp counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -49,9 +52,11 @@ impl Sipp {
         sipp
     }
 
-    /// The same over TCP.
+    /// The same over TCP. A request that comes again does no harm to a call, as with other phones: a worker that is killed
+    /// right behind the system call that sends it has not noted that, and its successor sends it once more.
     pub(crate) fn callee_over_tcp(scenario: &str) -> Self {
-        let sipp = Self::start(scenario, free_tcp_port(), &["-t".to_owned(), "t1".to_owned()]);
+        let own = ["-t", "t1"].into_iter().chain(PATIENT).map(str::to_owned).collect::<Vec<_>>();
+        let sipp = Self::start(scenario, free_tcp_port(), &own);
         until("sipp listens", || is_listening(sipp.port).then_some(()));
         sipp
     }
@@ -66,9 +71,7 @@ impl Sipp {
     pub(crate) fn caller_over(mode: &str, caller: Caller<'_>) -> Self {
         let mut own = Self::calls(caller);
         // SIPp wants fewer sockets than the system has descriptors for it.
-        own.extend(
-            ["-t", mode, "-max_socket", "500", "-default_behaviors", "all,-abortunexp"].map(str::to_owned),
-        );
+        own.extend(["-t", mode, "-max_socket", "500"].into_iter().chain(PATIENT).map(str::to_owned));
         let port = if mode.starts_with('u') { free_port() } else { free_tcp_port() };
         Self::start(caller.scenario, port, &own)
     }
