@@ -330,6 +330,7 @@ mod tests {
         assert!(error("-M -3 -C -f x.cfg").contains("bad pkgmem size number: -M -3"));
         assert!(error("-l bogus:1.2.3.4 -C -f x.cfg").contains("bad -l address specifier: bogus:1.2.3.4"));
     }
+
     #[test]
     fn help_and_version_have_long_names_too() {
         for line in ["-h", "--help", "-V", "--version"] {
@@ -345,7 +346,7 @@ mod tests {
         );
         assert_eq!(
             error("-F stop"),
-            "ERROR:core:main: there is no command `stop`: there are demo, doc, events, help\n"
+            "ERROR:core:main: there is no command `stop`: there are check, demo, doc, events, help\n"
         );
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let expected = format!("ERROR:core:main: `{file}` is a file: did you mean tocsin -f {file}?\n");
