@@ -36,7 +36,7 @@ async fn serve(registry: &Registry, style: Style, request: &Request) -> Page {
         return Page::Full {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             content_type: "text/plain".into(),
-            body: b"The management interface takes JSON: send the header Content-Type: application/json.\n"
+            body: b"The management interface takes JSON: send the header Content-Type: application/json."
                 .to_vec(),
         };
     }
