@@ -33,11 +33,11 @@ pub fn answer_ack_into(answer: &Message, lines: &[u8], out: &mut Vec<u8>) -> Res
     out.extend_from_slice(b"ACK ");
     out.extend_from_slice(contact.uri_text());
     out.extend_from_slice(b" SIP/2.0\r\n");
+    follow(from, to, call_id, number, Method::Ack, out);
     for route in routes {
         header_line(b"Route", route.text(), out);
     }
     out.extend_from_slice(b"Max-Forwards: 70\r\n");
-    follow(from, to, call_id, number, Method::Ack, out);
     out.extend_from_slice(lines);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Ok(())
@@ -69,11 +69,11 @@ fn write(
     out.extend_from_slice(uri);
     out.extend_from_slice(b" SIP/2.0\r\n");
     header_line(b"Via", via, out);
+    follow(from, to, call_id, number, method, out);
     for route in request.headers(HeaderName::Route) {
         header_line(b"Route", route.value, out);
     }
     out.extend_from_slice(b"Max-Forwards: 70\r\n");
-    follow(from, to, call_id, number, method, out);
     out.extend_from_slice(lines);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Ok(())
@@ -82,8 +82,8 @@ fn write(
 /// What a request has in common with the one that it follows.
 fn follow(from: &[u8], to: &[u8], call_id: &[u8], number: u32, method: Method, out: &mut Vec<u8>) {
     header_line(b"From", from, out);
-    header_line(b"To", to, out);
     header_line(b"Call-ID", call_id, out);
+    header_line(b"To", to, out);
     out.extend_from_slice(b"CSeq: ");
     decimal(number, out);
     out.push(b' ');
@@ -103,15 +103,15 @@ mod tests {
     const INVITE: &str = "INVITE sip:a@b SIP/2.0\r\n\
         v: SIP/2.0/UDP p;branch=z9hG4bK1, SIP/2.0/UDP c;branch=z9hG4bK2\r\nRoute: <sip:r1;lr>,<sip:r2;lr>\r\n\
         Route: <sip:r3;lr>\r\nf: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\ni: 1@d\r\nCSeq: 0042 INVITE\r\nContact: <sip:c>\r\nl: 3\r\n\r\nv=0";
-    const ROUTES: &str = "Via: SIP/2.0/UDP p;branch=z9hG4bK1\r\nRoute: <sip:r1;lr>,<sip:r2;lr>\r\nRoute: <sip:r3;lr>\r\n\
-        Max-Forwards: 70\r\nFrom: <sip:c@d>;tag=1\r\n";
+    const VIA_AND_FROM: &str = "Via: SIP/2.0/UDP p;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\n";
+    const ROUTES: &str = "Route: <sip:r1;lr>,<sip:r2;lr>\r\nRoute: <sip:r3;lr>\r\nMax-Forwards: 70\r\n";
 
     #[test]
     fn cancel_follows_the_request() {
         let mut out = Vec::new();
         cancel_into(&message(INVITE), b"Reason: SIP\r\n", &mut out).unwrap();
         let expected = format!(
-            "CANCEL sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>\r\nCall-ID: 1@d\r\nCSeq: 42 CANCEL\r\nReason: SIP\r\nContent-Length: 0\r\n\r\n"
+            "CANCEL sip:a@b SIP/2.0\r\n{VIA_AND_FROM}Call-ID: 1@d\r\nTo: <sip:a@b>\r\nCSeq: 42 CANCEL\r\n{ROUTES}Reason: SIP\r\nContent-Length: 0\r\n\r\n"
         );
         assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
         assert_eq!(Message::parse(out, &Limits::DEFAULT).unwrap().validate(), Ok(()));
@@ -123,7 +123,7 @@ mod tests {
         let reply = message("SIP/2.0 486 Busy\r\nTo: <sip:a@b>;tag=9\r\n\r\n");
         ack_into(&message(INVITE), &reply, b"", &mut out).unwrap();
         let expected = format!(
-            "ACK sip:a@b SIP/2.0\r\n{ROUTES}To: <sip:a@b>;tag=9\r\nCall-ID: 1@d\r\nCSeq: 42 ACK\r\nContent-Length: 0\r\n\r\n"
+            "ACK sip:a@b SIP/2.0\r\n{VIA_AND_FROM}Call-ID: 1@d\r\nTo: <sip:a@b>;tag=9\r\nCSeq: 42 ACK\r\n{ROUTES}Content-Length: 0\r\n\r\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -137,9 +137,9 @@ mod tests {
              Contact: \"A\" <sip:a@phone;transport=tcp>;q=1\r\n\r\n",
         );
         answer_ack_into(&answer, b"User-Agent: u\r\n", &mut out).unwrap();
-        let expected = "ACK sip:a@phone;transport=tcp SIP/2.0\r\nRoute: <sip:r1;lr>\r\nRoute: <sip:r2;lr>\r\n\
-            Route: <sip:r3;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>;tag=9\r\n\
-            Call-ID: 1@d\r\nCSeq: 42 ACK\r\nUser-Agent: u\r\nContent-Length: 0\r\n\r\n";
+        let expected = "ACK sip:a@phone;transport=tcp SIP/2.0\r\nFrom: <sip:c@d>;tag=1\r\nCall-ID: 1@d\r\n\
+            To: <sip:a@b>;tag=9\r\nCSeq: 42 ACK\r\nRoute: <sip:r1;lr>\r\nRoute: <sip:r2;lr>\r\nRoute: <sip:r3;lr>\r\n\
+            Max-Forwards: 70\r\nUser-Agent: u\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         let without = message("SIP/2.0 200 OK\r\nFrom: <sip:c@d>\r\n\r\n");
         assert_eq!(

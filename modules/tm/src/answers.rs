@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
-use tocsin_server::Context;
 use tocsin_server::core::as_text;
+use tocsin_server::{Context, reply};
 use tocsin_sip::Method;
 
 use super::act::parse;
@@ -14,6 +14,9 @@ use super::record::TransactionId;
 use super::relay::{self, ERROR};
 use super::requests;
 use super::state::State;
+
+/// The return code of `t_reply_by_callid()` without such a transaction.
+const NOT_FOUND: i64 = -4;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const CODE: Param = Param::required("code", ParamKind::Int);
@@ -35,7 +38,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Answers the request in its transaction, which is created if there is none. 1: done; -1: it \
-             cannot be created, or has a final response. The script ends for an ACK and a retransmission.",
+             cannot be created, or has a final response. The script ends for an ACK and a retransmission. A CANCEL is \
+             answered without a transaction.",
         ),
         Function::new("t_reply_with_body", WITH_BODY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
@@ -49,17 +53,24 @@ pub(super) fn functions() -> Vec<Function<Context>> {
              transaction cannot be created, or has a final response.",
         ),
         Function::new("t_reply_by_callid", BY_CALL_ID, Routes::ANY, |_| {
-            let call: Call<Context> = Rc::new(|cx, arguments| answer_by_call_id(cx, arguments).into());
+            let call: Call<Context> = Rc::new(|cx, arguments| match answer_by_call_id(cx, arguments) {
+                Some(is_taken) => is_taken.into(),
+                None => Outcome::Done(NOT_FOUND),
+            });
             Ok(call)
         })
         .doc(
             "Answers the INVITE of another transaction, found by its Call-ID and CSeq number, those of the \
-             message at hand if they are not given. 1: done; -1: there is none, or it has a final response.",
+             message at hand if they are not given. 1: done; -4: there is none; -1: it has a final response.",
         ),
     ]
 }
 
 fn answer(cx: &mut Context, status: &Value, reason: &Value, body: &[u8]) -> Outcome<Context> {
+    if cx.message.method() == Method::Cancel && cx.transaction.is_none() {
+        let (status, reason) = (status_of(status), as_text(reason).unwrap_or_default());
+        return ((100..700).contains(&status) && reply::stateless(cx, status, &reason)).into();
+    }
     let id = match own_transaction(cx) {
         Ok(id) => id,
         Err(outcome) => return outcome,
@@ -73,7 +84,8 @@ fn status_of(value: &Value) -> u16 {
     value.to_int().and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
 }
 
-fn answer_by_call_id(cx: &mut Context, arguments: &[Value]) -> bool {
+/// `None` if no INVITE with this Call-ID and CSeq number waits for its final response.
+fn answer_by_call_id(cx: &mut Context, arguments: &[Value]) -> Option<bool> {
     let call_id = as_text(&arguments[2])
         .map_or_else(|| cx.message.call_id().unwrap_or_default().to_vec(), |given| given.to_vec());
     let own = cx.message.cseq().map_or(0, |cseq| cseq.number);
@@ -94,11 +106,10 @@ fn answer_by_call_id(cx: &mut Context, arguments: &[Value]) -> bool {
             found = Some(*id);
         }
     });
-    let Some((id, mut other)) = found.and_then(|id| Some((id, of_transaction(cx.worker, id)?))) else {
-        return false;
-    };
+    let id = found?;
+    let mut other = of_transaction(cx.worker, id)?;
     let reason = as_text(&arguments[1]).unwrap_or_default();
-    relay::answer(&mut other, id, status_of(&arguments[0]), &reason)
+    Some(relay::answer(&mut other, id, status_of(&arguments[0]), &reason))
 }
 
 /// The transaction of the request of `cx`, made now if there is none. The error is what the function gives instead: an ACK

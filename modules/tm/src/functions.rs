@@ -5,13 +5,12 @@ use std::rc::Rc;
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, RouteId, RouteKind, Routes, Value};
 use tocsin_server::Context;
 use tocsin_server::core::destination_uri;
-use tocsin_sip::Method;
 
 use super::act::{AtHand, update};
 use super::failure::follow_up;
 use super::machine::BranchId;
 use super::record::TransactionId;
-use super::relay::{self, ERROR};
+use super::relay;
 use super::state::State;
 use super::{answers, in_transaction, requests, sending};
 
@@ -47,8 +46,8 @@ pub(super) fn all() -> Vec<Function<Context>> {
         )
         .asynchronous(),
         plain("t_newtran", Routes::REQUEST, new_transaction).doc(
-            "Creates the transaction of the request, so that retransmissions are absorbed. 1: done; -1: \
-             there is one already, or it cannot be created. The script ends for a retransmission and an ACK.",
+            "Creates the transaction of the request, so that retransmissions are absorbed. 1: done; -10: \
+             there is one already; -1: it cannot be created. The script ends for a retransmission and an ACK.",
         ),
         plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check).doc(
             "Tells whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
@@ -93,10 +92,6 @@ pub(super) fn all() -> Vec<Function<Context>> {
         .doc("Tells whether the transaction was cancelled. 1: it was; -1: it was not, or there is none."),
         Function::new("t_add_cancel_reason", REASON, Routes::REQUEST, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
-                if cx.message.method() != Method::Cancel {
-                    tracing::error!("t_add_cancel_reason: the request is no CANCEL");
-                    return Outcome::FALSE;
-                }
                 if let Value::Str(lines) = &arguments[0] {
                     cx.cancel_lines = lines.to_vec();
                 }
@@ -105,8 +100,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Gives the CANCELs that follow from this CANCEL these header lines, such as a Reason. 1: done; \
-             -1: the request is no CANCEL.",
+            "Gives the CANCELs that follow from this CANCEL these header lines, such as a Reason. 1: always.",
         ),
         Function::new("t_cancel_branch", CANCEL, Routes::REPLY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| cancel_branches(cx, &arguments[0]));
@@ -179,10 +173,13 @@ pub(super) fn plain(
     })
 }
 
+/// The return code of `t_newtran()` where the request has its transaction.
+const EXISTS: i64 = -10;
+
 /// `t_newtran()`: the transaction exists from here on, and absorbs retransmissions while the script works.
 fn new_transaction(cx: &mut Context) -> Outcome<Context> {
     if cx.transaction.is_some() {
-        return Outcome::Done(ERROR);
+        return Outcome::Done(EXISTS);
     }
     match answers::own_transaction(cx) {
         Ok(_) => Outcome::TRUE,

@@ -2,19 +2,23 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Call, Function, Param, ParamKind, Routes, Value};
+use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
 use tocsin_server::Context;
 use tocsin_server::core::as_text;
 use tocsin_server::time::now_ms;
 
 use super::act::{AtHand, update};
 use super::failure::follow_up;
-use super::functions::plain;
+use super::functions::{plain, with_transaction};
+use super::machine::{BranchId, Kind};
 use super::record::{Transaction, TransactionId};
+use super::relay;
 use super::state::State;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const LINES: &[Param] = &[Param::required("sip_hdrs", ParamKind::Str)];
+    const INJECT: &[Param] =
+        &[Param::required("source", ParamKind::Str), Param::optional("flags", ParamKind::Str)];
     const BRANCHES: &[Param] = &[Param::optional("branches", ParamKind::Int)];
     vec![
         Function::new("t_add_hdrs", LINES, Routes::ANY, |_| {
@@ -34,19 +38,45 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Keeps the transaction open for branches to come, though all branches fail: for as many as the \
-             argument says, until `fr_inv_timeout` has passed. 1: done; -1: there is no transaction.",
+             argument says, until `fr_inv_timeout` has passed. 1: done; -1: there is no transaction of an INVITE.",
         ),
+        Function::new("t_inject_branches", INJECT, Routes::REQUEST | Routes::FAILURE, |site| {
+            let is_event = match site.constant_str(0).map(Bytes::as_slice) {
+                Some(b"msg") => false,
+                Some(b"event") => true,
+                _ => return Err(ArgError::at(0, "the source is \"msg\" or \"event\"")),
+            };
+            let call: Call<Context> = Rc::new(move |cx, arguments| {
+                if is_event {
+                    tracing::error!("t_inject_branches: no event has resumed this script: event_routing is not there yet");
+                    return Outcome::FALSE;
+                }
+                let flags = as_text(&arguments[1]).unwrap_or_default();
+                let has = |name: &[u8]| flags.split(|byte| *byte == b',').any(|flag| flag.trim_ascii() == name);
+                inject(cx, has(b"cancel"), has(b"last"))
+            });
+            Ok(call)
+        })
+        .doc(
+            "Adds the destinations that the script has gathered as branches to the transaction. Flags: `cancel` \
+             cancels those there are, `last` waits for no others. 1: done; -1: there is no transaction; -2: it is \
+             answered, or there is no destination; others as of t_relay(). The source `event` gives -1: no event resumes a script \
+             before there is event_routing.",
+        )
+        .asynchronous(),
         plain("t_wait_no_more_branches", Routes::ANY, |cx| {
             let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else { return false.into() };
-            let after =
-                update(cx.worker, id, AtHand::Nothing, |t, now, actions| t.machine.await_no_more(now, actions));
-            let is_there = after.is_some();
+            let mut has_waited = false;
+            let after = update(cx.worker, id, AtHand::Nothing, |t, now, actions| {
+                has_waited = t.machine.awaits_branches();
+                t.machine.await_no_more(now, actions);
+            });
             if let Some(after) = after {
                 follow_up(cx.worker, id, after);
             }
-            is_there.into()
+            has_waited.into()
         })
-        .doc("Takes t_wait_for_new_branches() back. 1: done; -1: there is no transaction."),
+        .doc("Takes t_wait_for_new_branches() back. 1: done; -1: no transaction waits."),
         plain("t_flush_flags", Routes::REQUEST | Routes::BRANCH, |cx| {
             let flags = cx.flags;
             change(cx, |t| {
@@ -62,6 +92,24 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     ]
 }
 
+fn inject(cx: &mut Context, cancels: bool, is_last: bool) -> Outcome<Context> {
+    let before = with_transaction(cx, |t| t.machine.branch_count()).unwrap_or(0);
+    let outcome = relay::inject(cx);
+    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else { return outcome };
+    let after = update(cx.worker, id, AtHand::Nothing, |t, now, actions| {
+        for branch in (0..before).filter_map(BranchId::from_index).filter(|_| cancels) {
+            t.machine.cancel_branch(branch, now, actions);
+        }
+        if is_last {
+            t.machine.await_no_more(now, actions);
+        }
+    });
+    if let Some(after) = after.filter(|_| cancels || is_last) {
+        follow_up(cx.worker, id, after);
+    }
+    outcome
+}
+
 /// Changes the transaction of `cx`; false if there is none, or it cannot be changed.
 fn change(cx: &Context, change: impl FnOnce(&mut Transaction) -> bool) -> bool {
     let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else { return false };
@@ -74,6 +122,7 @@ fn wait_for_branches(cx: &Context, count: &Value) -> bool {
     let waits = cx.server().state::<State>().table.update(&id, |t, edit| {
         t.machine.await_branches(count, now_ms());
         edit.set_deadline(t.machine.deadline());
+        t.machine.kind() == Kind::Invite
     });
-    waits.is_some()
+    waits.unwrap_or(false)
 }

@@ -159,9 +159,13 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Adds it to the branches of a machine. `None` when it takes no more.
-    pub(super) fn enter(&self, machine: &mut Machine, now: u64) -> Option<BranchId> {
-        let branch = machine.add_branch(self.reliable, now).ok()?;
+    /// Adds it to the branches of a machine, perhaps as one that it waits for. `None` when it takes no more.
+    pub(super) fn enter(&self, machine: &mut Machine, is_awaited: bool, now: u64) -> Option<BranchId> {
+        let branch = match is_awaited {
+            true => machine.inject_branch(self.reliable, now),
+            false => machine.add_branch(self.reliable, now),
+        }
+        .ok()?;
         self.note_spare(machine, branch);
         Some(branch)
     }

@@ -84,6 +84,24 @@ pub(super) fn replicate(cx: &mut Context, next_hop: Bytes, flags: Flags) -> Outc
     Relay { fails_over, is_own: true, ..Relay::to(pending, id) }.go(cx)
 }
 
+/// Return code of `t_inject_branches` where nothing can be injected.
+const NOTHING_TO_INJECT: i64 = -2;
+
+/// `t_inject_branches("msg")`: the destinations that the script has gathered since become branches of the transaction there
+/// is; the transaction waits for one less.
+pub(super) fn inject(cx: &mut Context) -> Outcome<Context> {
+    let Some(id) = cx.transaction.map(|t| TransactionId(t.id)) else { return Outcome::Done(ERROR) };
+    let look = |t: &Transaction| (!t.machine.is_answered()).then(|| t.machine.branch_count());
+    let first = cx.server().state::<State>().table.get(&id, look).flatten();
+    let mut pending: SmallVec<[Target; 2]> = cx.targets.others.drain(..).rev().collect();
+    if cx.targets.main.uri.is_some() {
+        pending.push(cx.targets.main.clone());
+    }
+    let Some(first) = first.filter(|_| !pending.is_empty()) else { return Outcome::Done(NOTHING_TO_INJECT) };
+    let fails_over = cx.server().settings.dns.failover;
+    Relay { first, fails_over, injects: true, ..Relay::to(pending, id) }.go(cx)
+}
+
 /// Sends the request of `cx`, which this server has made itself, in the transaction `id`.
 pub(super) fn originate(cx: &mut Context, id: TransactionId) -> Outcome<Context> {
     // The local route saw the Via of the default listener: the one to send from is known now.
@@ -106,6 +124,8 @@ struct Relay {
     answers: bool,
     /// Whether its replies stay here.
     is_own: bool,
+    /// Whether the branches are some that the transaction waits for.
+    injects: bool,
     /// Why there is no destination, if none is found.
     failed: i64,
 }
@@ -120,6 +140,7 @@ impl Relay {
             fails_over: false,
             answers: false,
             is_own: false,
+            injects: false,
             failed: NO_DESTINATION,
         }
     }
@@ -303,7 +324,9 @@ impl Relay {
             let as_numbered = t.machine.branch_count() == self.first;
             for prepared in self.ready.iter().filter(|_| as_numbered) {
                 let Ok(branch) = prepared.store(edit.alloc()) else { break };
-                if t.branches.try_reserve(1).is_err() || prepared.enter(&mut t.machine, now).is_none() {
+                if t.branches.try_reserve(1).is_err()
+                    || prepared.enter(&mut t.machine, self.injects, now).is_none()
+                {
                     break;
                 }
                 if t.branches.try_push(branch).is_ok() {
@@ -418,7 +441,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool)
     let [fr, fr_inv] = final_timeouts(cx);
     machine.set_final_timeouts(fr, fr_inv);
     for prepared in ready {
-        if prepared.enter(&mut machine, now).is_none() {
+        if prepared.enter(&mut machine, false, now).is_none() {
             return Ok(false);
         }
     }

@@ -62,8 +62,11 @@ pub(super) fn retransmission(cx: &Context, id: TransactionId) -> Known {
 }
 
 /// `t_check_trans()`: true for an ACK or CANCEL whose INVITE is known; ends the script for what the transaction
-/// takes care of itself; false for what belongs to none.
+/// takes care of itself; false for what belongs to none. True where the request has its transaction already.
 pub(super) fn check(cx: &mut Context) -> Outcome<Context> {
+    if cx.transaction.is_some() {
+        return Outcome::TRUE;
+    }
     let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
     match cx.message.method() {
         Method::Ack => absorb_ack(cx, id).map_or(Outcome::FALSE, |()| Outcome::Exit),

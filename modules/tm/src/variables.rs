@@ -1,6 +1,6 @@
 //! The module's variables.
 
-use tocsin_script::{Bytes, Value, Variable, WriteError};
+use tocsin_script::{Bytes, RouteKind, Value, Variable, WriteError};
 use tocsin_server::Context;
 use tocsin_server::core::{branch_avp, computed, refused, settable};
 use tocsin_server::reply::hex;
@@ -29,13 +29,28 @@ pub(super) fn all() -> Vec<Variable<Context>> {
         ),
         computed("T_reply_code", |cx| Value::Int(shown_status(cx).into())),
         computed("T_id", |cx| cx.transaction.map_or(Value::Null, |t| Value::Str(Bytes::new(&hex(t.id))))),
-        computed("T_ruri", |cx| Value::Str(Bytes::new(cx.request_uri()))),
+        computed("T_ruri", branch_uri),
         computed("T_branch_last_reply_code", |cx| {
             let branch = cx.transaction.and_then(|t| t.branch).and_then(|b| BranchId::from_index(b.into()));
             let status = branch.and_then(|b| with_transaction(cx, |t| t.machine.branch_status(b)).flatten());
             status.map_or(Value::Null, |status| Value::Int(status.into()))
         }),
     ]
+}
+
+/// The Request-URI of the branch at hand; in a failure route of the one that was chosen.
+fn branch_uri(cx: &Context) -> Value {
+    match cx.route {
+        RouteKind::Branch | RouteKind::Failure => Value::Str(Bytes::new(cx.request_uri())),
+        _ => {
+            let branch = cx.transaction.and_then(|t| t.branch).map(usize::from);
+            let uri = with_transaction(cx, |t| {
+                let line = t.branches.get(branch?)?.request.split(|byte| *byte == b' ').nth(1)?;
+                Some(Value::str(line))
+            });
+            uri.flatten().unwrap_or(Value::Null)
+        }
+    }
 }
 
 fn timeout(cx: &Context, which: usize) -> Value {

@@ -52,6 +52,24 @@ impl Scene {
 }
 
 #[test]
+fn a_transaction_waits_for_a_branch_that_is_injected() {
+    let scene = Scene::new();
+    let invite = scene.invite("inject");
+    let first = scene.a.expect_request("INVITE");
+    scene.answer(&scene.a, &first, "486 Busy Here", "a");
+    scene.a.expect_request("ACK");
+    // The 486 goes nowhere: another branch is to come.
+    let second = scene.b.expect_request("INVITE");
+    assert_eq!(second.uri(), format!("sip:b@127.0.0.1:{}", scene.b.port()));
+    scene.answer(&scene.b, &second, "404 Not Found", "b");
+    scene.b.expect_request("ACK");
+    let response = scene.caller.expect_status(404);
+    scene.ack(&invite, &response);
+    until("it says so", || scene.server.log().contains("injected with 1").then_some(()));
+    scene.stop();
+}
+
+#[test]
 fn a_retransmitted_invite_is_absorbed() {
     let scene = Scene::new();
     let invite = scene.invite("a");

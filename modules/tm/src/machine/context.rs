@@ -101,6 +101,11 @@ impl Machine {
         }
     }
 
+    /// Branches may still be injected.
+    pub fn awaits_branches(&self) -> bool {
+        self.awaiting.is_armed()
+    }
+
     /// Takes [`await_branches`](Self::await_branches) back (`t_wait_no_more_branches`).
     pub fn await_no_more(&mut self, now: u64, out: &mut Actions) {
         if self.awaiting.is_armed() {
