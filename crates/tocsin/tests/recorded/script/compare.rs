@@ -43,9 +43,9 @@ pub(super) fn differences(case: &ScriptCase, observed: &Observed) -> Vec<Differe
     differences
 }
 
-/// A difference in one item.
+/// A difference in one item, which is a line of a list: without space around it.
 pub(super) fn difference(item: &str, wanted: &str, found: &str) -> Difference {
-    let item = item.escape_debug().to_string();
+    let item = item.trim().escape_debug().to_string();
     Difference {
         text: format!("{item}: wanted {wanted:?}\n    {:1$} got    {found:?}", "", item.len()),
         item,

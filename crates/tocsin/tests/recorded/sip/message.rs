@@ -137,3 +137,22 @@ pub(super) fn text_of(bytes: &[u8]) -> String {
 pub(super) fn bytes_of(text: &str) -> Vec<u8> {
     text.chars().map(|letter| u8::try_from(letter).expect("cases have characters of one byte")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_names_and_folded_lines_are_read() {
+        let message = Message::new(b"SIP/2.0 180 Ringing\r\nv: a\r\nVia: b\r\n c\r\nCSeq: 7 INVITE\r\n\r\n");
+        assert_eq!(message.all("via"), ["a", "b c"]);
+        assert_eq!((message.code(), message.method(), message.number()), (180, "INVITE", "7"));
+    }
+
+    #[test]
+    fn commas_within_quotes_and_brackets_do_not_split() {
+        let values = split_commas(["\"a, b\" <sip:c,d@e>, <sip:f>", "<sip:g>"]);
+        assert_eq!(values, ["\"a, b\" <sip:c,d@e>", "<sip:f>", "<sip:g>"]);
+        assert_eq!(uri_of(&values[0]), "sip:c,d@e");
+    }
+}

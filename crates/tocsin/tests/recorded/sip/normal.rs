@@ -288,3 +288,29 @@ fn near(number: &str) -> String {
         _ => number.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_made_up_becomes_tokens() {
+        let ports = HashMap::from([(40_000, "PORT".to_owned()), (40_001, "A".to_owned())]);
+        let names = Names { id: "c0z", ports: &ports, dir: "/tmp/x" };
+        let mut normal = Normal::new(names, &[]);
+        let message = normal.message(
+            b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h:40000;branch=z9hG4bKx;i=1f, SIP/2.0/UDP h:40001;branch=z9hG4bKc0z\r\n\
+              To: <sip:b@h>;tag=made\r\nFrom: <sip:a@h:140001>;tag=c0z\r\nCall-ID: c0z\r\nServer: Tocsin\r\n\
+              Contact: <sip:c@h>;expires=57\r\n\r\n",
+        );
+        let wanted = "SIP/2.0 200 OK\nVia: SIP/2.0/UDP h:@PORT@;branch=<branch1>, SIP/2.0/UDP h:@A@;branch=z9hG4bK@ID@\n\
+            To: <sip:b@h>;tag=<tag1>\nFrom: <sip:a@h:140001>;tag=@ID@\nCall-ID: @ID@\nServer: <ua>\n\
+            Contact: <sip:c@h>;expires=60\n\n";
+        assert_eq!(message, wanted);
+    }
+
+    #[test]
+    fn counters_that_ran_down_are_rounded_up() {
+        assert_eq!(["57", "60", "56", "9"].map(near), ["60", "60", "56", "9"]);
+    }
+}

@@ -75,3 +75,26 @@ pub(super) fn take(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
 pub(super) fn find(bytes: &[u8], sequence: &[u8]) -> Option<usize> {
     bytes.windows(sequence.len()).position(|window| window == sequence)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_taken_when_they_are_whole() {
+        let mut buffer = vec![FINAL | TEXT, 3, b'a', b'b'];
+        assert_eq!(take(&mut buffer), None);
+        buffer.extend(b"c\x8a\x01p");
+        assert_eq!(take(&mut buffer).as_deref(), Some(&b"abc"[..]));
+        assert_eq!(take(&mut buffer).as_deref(), Some(&b"<ws 10>p"[..]));
+        assert_eq!(take(&mut buffer), None);
+    }
+
+    #[test]
+    fn what_the_client_sends_is_masked() {
+        let sent = frame(&[b'x'; 200], BINARY);
+        assert_eq!(sent[..4], [FINAL | BINARY, MASKED | 126, 0, 200]);
+        assert_eq!(sent[4..8], MASK);
+        assert_eq!(sent[8] ^ MASK[0], b'x');
+    }
+}
