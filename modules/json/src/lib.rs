@@ -1,5 +1,5 @@
 //! json: JSON values in variables of the script. A name leads to a value of the process ([`variable`]), the path behind it
-//! into the value ([`path`]); values are changed in place ([`node`]) and printed in three styles ([`print`]).
+//! into the value ([`path`]); values are changed in place ([`node`]) and printed in three styles ([`mod@print`]).
 #![forbid(unsafe_code)]
 
 mod node;

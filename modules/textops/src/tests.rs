@@ -63,7 +63,7 @@ fn what_is_replaced_shows_in_what_leaves() {
         ("subst(\"/(Subject): call/\\1: $rm/\")", "Subject: INVITE\r\n"),
         ("replace_all(\"8000\", \"9000\")", "\r\nv=0\r\na=rtpmap:0 PCMU/9000\r\na=rtpmap:8 PCMA/9000\r\n"),
         ("replace_body(\"PCMU\", \"pcmu\")", "a=rtpmap:0 pcmu/8000\r\n"),
-        ("replace(\"call\", \"one\"); replace(\"call\", \"two\")", "Subject: onetwo\r\n"),
+        ("replace(\": call\", \": one\"); replace(\": call\", \"two\")", "Subject: onetwo\r\n"),
         ("replace_body_atonce(\"^.+$\", \"new\")", "\r\n\r\nnew\nnew\nnew\n"),
         ("subst_body(\"/rtpmap:(.)/\\1/g\")", "\r\nv=0\r\na=0 PCMU/8000\r\na=8 PCMA/8000\r\n"),
     ] {
