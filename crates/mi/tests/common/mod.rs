@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
+/// How each reply begins.
+const REPLY: &[u8] = b"{\"jsonrpc\"";
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -113,6 +115,11 @@ impl Server {
 
     /// What the server answers through the FIFO that the request names; nothing if it answers a later request first.
     pub async fn over_fifo(&self, request: &[u8]) -> Vec<u8> {
+        self.replies_over_fifo(request, 0).await
+    }
+
+    /// The same; at least `count` replies come. One that nobody waited for would be taken for that of a later request.
+    pub async fn replies_over_fifo(&self, request: &[u8], count: usize) -> Vec<u8> {
         let replies = ["rep", "repA"].map(|name| {
             drop(self.reply_fifo(name));
             let path = self.folder.path().join(name);
@@ -122,15 +129,22 @@ impl Server {
         self.write_fifo(request);
         self.write_fifo(b"\n:marker:{\"jsonrpc\":\"2.0\",\"method\":\"version\",\"id\":\"marker\"}\n");
         assert!(is_marker(&read_reply(&mut marker).await));
-        let mut bytes = [0; 4096];
-        for mut reply in replies {
-            match reply.read(&mut bytes) {
-                Ok(length) if length > 0 => return bytes[..length].to_vec(),
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        let deadline = Instant::now() + PATIENCE;
+        let (mut got, mut bytes) = (Vec::new(), [0; 4096]);
+        loop {
+            for mut reply in &replies {
+                match reply.read(&mut bytes) {
+                    Ok(length) => got.extend_from_slice(&bytes[..length]),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
             }
+            let replies = got.windows(REPLY.len()).filter(|found| *found == REPLY).count();
+            if replies >= count {
+                return got;
+            }
+            assert!(Instant::now() < deadline, "{replies} of {count} replies: {}", got.escape_ascii());
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Vec::new()
     }
 
     /// Everything the server sends on a connection until it closes it, or until the reply is complete.
