@@ -18,6 +18,7 @@ impl<C: Host> Library<C> {
             slots: slots.clone(),
             modules: BTreeMap::new(),
             absent: Vec::new(),
+            moved: BTreeMap::new(),
         };
         library.global(Global {
             name: MAX_WHILE_LOOPS,

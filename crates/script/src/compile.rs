@@ -132,19 +132,6 @@ fn load_modules<'a, C: Host>(
     modules
 }
 
-/// Modules of earlier versions, and what became of them.
-const MOVED: [(&str, &str); 9] = [
-    ("uri", "has_totag() and is_user() are in sipmsgops, db_check_to() and db_check_from() in auth_db"),
-    ("mi_json", "mi_http answers the same commands"),
-    ("mi_xmlrpc", "mi_http answers the same commands"),
-    ("siptrace", "it is called tracer"),
-    ("sqlops", "avpops has sql_query() as avp_db_query()"),
-    ("auth_diameter", "aaa_diameter took its place"),
-    ("sipmsgop", "it is called sipmsgops"),
-    ("mediaproxy_ng", "rtpengine took its place"),
-    ("textopsx", "textops and sipmsgops have its functions"),
-];
-
 /// Why there is no such module: it is another one's name, it is not there yet, or it never was.
 fn why_not_loaded<C: Host>(
     name: &str,
@@ -157,7 +144,7 @@ fn why_not_loaded<C: Host>(
         return (format!("failed to load module {file}: this module of OpenSIPS is not there yet"), None);
     }
     let message = format!("failed to load module {file}: there is no such module");
-    if let Some((_, hint)) = MOVED.iter().find(|(moved, _)| *moved == name) {
+    if let Some(hint) = library.moved.get(name) {
         return (message, Some((*hint).to_owned()));
     }
     let absent = library.absent.iter().map(|module| module.name);

@@ -342,6 +342,7 @@ pub struct Library<C: Host> {
     pub(crate) slots: Slots,
     pub(crate) modules: BTreeMap<&'static str, ModuleSpec<C>>,
     pub(crate) absent: Vec<AbsentModule>,
+    pub(crate) moved: BTreeMap<&'static str, &'static str>,
 }
 
 impl<C: Host> Library<C> {
@@ -360,9 +361,16 @@ impl<C: Host> Library<C> {
         self.core.variables.push(variable);
     }
 
-    /// Names a module that the host does not have, though configurations may expect it.
-    pub fn absent_module(&mut self, module: AbsentModule) {
-        self.absent.push(module);
+    /// Names a module that configurations may expect. It is absent unless the host has added it before.
+    pub fn module_of_manual(&mut self, module: AbsentModule) {
+        if !self.modules.contains_key(module.name) {
+            self.absent.push(module);
+        }
+    }
+
+    /// Names a module of earlier versions, and says what became of it.
+    pub fn moved_module(&mut self, name: &'static str, hint: &'static str) {
+        self.moved.insert(name, hint);
     }
 
     /// The absent modules that have a name which `has` finds.

@@ -92,7 +92,7 @@ pub(crate) struct Parser<'a> {
     last_opens: bool,
     /// The opening braces of the blocks around.
     open: Vec<Span>,
-    /// The first opening brace whose closing one stands where that of a block around it would.
+    /// The first opening brace whose closing brace is indented like that of an outer block.
     unclosed: Option<Span>,
     /// The next token begins something at the top level, though a block is open: it is left.
     at_top: bool,

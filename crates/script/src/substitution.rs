@@ -53,7 +53,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// One more match is to be replaced: whether that is too much. It is reported.
+    /// Counts one more match, and says whether the limit is passed. That is logged.
     fn is_over<C: Host>(&mut self, host: &mut C) -> bool {
         self.matches += 1;
         if !self.matches.is_multiple_of(LOOK_EVERY) {
@@ -100,8 +100,8 @@ impl<C: Host> Substitution<C> {
         }
     }
 
-    /// What is to be replaced in `text`, in order: the first match, or all. Nothing if an empty text matches, or it takes
-    /// too long.
+    /// The replacements in `text`, in order: of the first match, or of all. None if an empty text matches, or it takes too
+    /// long.
     pub fn replacements(&self, host: &mut C, text: &[u8]) -> Vec<Replacement> {
         let (mut all, mut bytes) = (Vec::new(), 0);
         let walked = self.walk(host, text, |host, _, found, groups| {

@@ -5,9 +5,10 @@
 
 mod call;
 mod failure;
+mod step;
 mod stretch;
 
-use crate::call::{Host, Launch, NamedParams, Outcome, Resume, Waiting};
+use crate::call::{Host, Launch, NamedParams, Outcome, Resume};
 use crate::code::{Assignment, Async, Each, Launched, Op, RouteCall, RouteTarget, Switch};
 use crate::expression::Expr;
 use crate::program::{Entry, Program};
@@ -21,6 +22,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub use failure::MAX_REPORTED_ERRORS;
+pub use step::{Pause, PauseKind, Step, Verdict};
 pub use stretch::DEFAULT_MAX_STRETCH;
 
 /// Routes call each other at most this deep.
@@ -30,48 +32,6 @@ pub const MAX_ROUTE_ARGUMENTS: usize = 16;
 
 /// A script runs at most this many operations between two waits; one that needs more would hold up its process.
 pub const DEFAULT_MAX_OPERATIONS: u64 = 100_000_000;
-
-/// What a script came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The last return code.
-    pub rc: i64,
-    /// It ended by `exit`, `drop` or a return code of 0 rather than at the end of its route.
-    pub exit: bool,
-    /// It ended by `drop`: what would follow is not done.
-    pub drop: bool,
-    /// It was ended in the middle, as it ran for too long.
-    pub cut: bool,
-}
-
-/// How far a script got.
-pub enum Step<C> {
-    /// To its end.
-    Done(Verdict),
-    /// To a function that waits: keep the message, and [`Execution::resume`] when the future is ready.
-    Wait(Pause<C>),
-}
-
-/// A script that waits.
-pub struct Pause<C> {
-    /// What for.
-    pub waiting: Waiting<C>,
-    /// By which statement.
-    pub kind: PauseKind,
-}
-
-/// By which statement a script waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PauseKind {
-    /// A plain call: the script goes on behind it.
-    Call,
-    /// `async()`: a transaction is to be kept meanwhile, and the resume route runs after it. When the timeout in
-    /// seconds is over, drop the future and resume with `Outcome::Done(-2)`.
-    Async {
-        /// Seconds, if the script says so.
-        timeout: Option<u32>,
-    },
-}
 
 /// Where a suspended script goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

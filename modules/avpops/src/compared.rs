@@ -151,15 +151,16 @@ fn calculate() -> Function<Context> {
                 if let Some(result) = calculate(*number, operand) {
                     any = true;
                     let at = nth.saturating_add_signed(shift);
-                    match &destination {
-                        None => source.replace(cx, at, Value::Int(result)),
-                        Some(destination) => {
-                            destination.push(cx, Value::Int(result));
-                            if removes {
-                                source.remove(cx, at);
-                                shift -= 1;
-                            }
+                    let moves = match &destination {
+                        None => {
+                            source.replace(cx, at, Value::Int(result));
+                            false
                         }
+                        Some(destination) => destination.push(cx, Value::Int(result)) && removes,
+                    };
+                    if moves {
+                        source.remove(cx, at);
+                        shift -= 1;
                     }
                 }
                 if !all {

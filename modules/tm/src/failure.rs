@@ -74,7 +74,8 @@ fn conclude(worker: &'static Worker, id: TransactionId) {
 pub(super) fn store_changes(cx: &Context, id: TransactionId, has_avps: bool) {
     let state = cx.server().state::<State>();
     // a route without the transaction's AVPs has made some of its own, and those of its branch
-    let branches = Some(cx.avps.clone().of_branches()).filter(|branches| !has_avps && !branches.is_empty());
+    let branches = (!has_avps && !cx.avps.is_empty()).then(|| cx.avps.clone().of_branches());
+    let branches = branches.filter(|branches| !branches.is_empty());
     let mut encoded = if has_avps { cx.avps.encode() } else { Vec::new() };
     state.table.update(&id, |t, _| {
         if let Some(branches) = &branches {

@@ -151,8 +151,6 @@ struct Waiting {
     route: RouteId,
     armed: Armed,
     avps: Vec<u8>,
-    /// `$bavp`, if the route has not all AVPs.
-    branch_avps: Avps,
     notes: Vec<u8>,
     flags: u32,
     branch_flags: u32,
@@ -163,12 +161,10 @@ impl Waiting {
         let of_branch = t.branches.get(branch.index());
         let own = of_branch.and_then(|b| b.reply_route.route(&server.program));
         let route = own.or_else(|| t.reply_route.route(&server.program))?;
-        let has_avps = server.state::<State>().settings.avps_in_replies;
         Some(Self {
             route,
             armed: t.armed(&server.program),
-            avps: if has_avps { t.avps.to_vec() } else { Vec::new() },
-            branch_avps: if has_avps { Avps::default() } else { Avps::decode(&t.avps).of_branches() },
+            avps: t.avps.to_vec(),
             notes: t.notes.to_vec(),
             flags: t.flags,
             branch_flags: of_branch.map_or(0, |b| b.flags),
@@ -181,7 +177,8 @@ impl Waiting {
         cx.transaction =
             Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
         cx.armed = self.armed;
-        cx.avps = if has_avps { Avps::decode(&self.avps) } else { self.branch_avps };
+        let avps = Avps::decode(&self.avps);
+        cx.avps = if has_avps { avps } else { avps.of_branches() };
         cx.notes = Avps::decode(&self.notes);
         cx.flags = self.flags;
         cx.targets.main.flags = self.branch_flags;

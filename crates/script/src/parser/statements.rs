@@ -39,7 +39,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A block ends. If its brace stands where that of a block around it would, it probably is that one, and this block
+    /// A block ends. If its closing brace is indented like an outer block's, it probably closes that one, and this block
     /// lacks its own.
     fn close(&mut self, closing: Span) {
         let Some(opening) = self.open.pop() else { return };

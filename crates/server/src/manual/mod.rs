@@ -15,14 +15,23 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str, &'static str
     })
 }
 
-/// The modules of OpenSIPS but for those that `is_there`, with the functions and variables by which a script uses them.
-pub(crate) fn absent_modules(is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = AbsentModule> {
+/// Modules of earlier versions, and what became of them.
+pub(crate) const MOVED: [(&str, &str); 5] = [
+    ("uri", "has_totag() and is_user() are in sipmsgops, db_check_to() and db_check_from() in auth_db"),
+    ("mi_json", "mi_http answers the same commands"),
+    ("mi_xmlrpc", "mi_http answers the same commands"),
+    ("siptrace", "it is called tracer"),
+    ("sqlops", "avpops has sql_query() as avp_db_query()"),
+];
+
+/// All modules, with the functions and variables by which a script uses them.
+pub(crate) fn modules() -> impl Iterator<Item = AbsentModule> {
     let mut modules: BTreeMap<_, AbsentModule> = BTreeMap::new();
-    for (module, kind, name) in names().filter(|(module, ..)| !is_there(module)) {
-        let absent = modules.entry(module).or_insert_with(|| AbsentModule::new(module));
+    for (module, kind, name) in names() {
+        let module = modules.entry(module).or_insert_with(|| AbsentModule::new(module));
         match kind {
-            "functions" => absent.functions.push(name),
-            "variables" => absent.variables.push(name.trim_start_matches('$')),
+            "functions" => module.functions.push(name),
+            "variables" => module.variables.push(name.trim_start_matches('$')),
             _ => {}
         }
     }
@@ -34,10 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_is_there_is_not_absent() {
-        let dialog = absent_modules(|_| false).find(|module| module.name == "dialog").unwrap();
+    fn a_module_has_its_functions_and_variables() {
+        let dialog = modules().find(|module| module.name == "dialog").unwrap();
         assert!(dialog.functions.contains(&"create_dialog"), "{dialog:?}");
         assert!(dialog.variables.contains(&"DLG_status"), "{dialog:?}");
-        assert!(absent_modules(|name| name == "dialog").all(|module| module.name != "dialog"));
+    }
+
+    #[test]
+    fn what_has_moved_is_no_module_any_more() {
+        assert!(MOVED.iter().all(|(moved, _)| names().all(|(module, ..)| module != *moved)));
     }
 }

@@ -65,8 +65,8 @@ fn library(
 ) -> Library<Context> {
     let mut library = core::library(written, lists, flags);
     modules.iter().for_each(|module| library.module(module.spec()));
-    let is_there = |name: &str| modules.iter().any(|module| module.spec().name == name);
-    crate::manual::absent_modules(is_there).for_each(|module| library.absent_module(module));
+    crate::manual::modules().for_each(|module| library.module_of_manual(module));
+    crate::manual::MOVED.iter().for_each(|(name, hint)| library.moved_module(name, hint));
     library
 }
 

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_the_server_made_up_becomes_tokens() {
         let ports = HashMap::from([(40_000, "PORT".to_owned()), (40_001, "A".to_owned())]);
-        let names = Names { id: "c0z", ports: &ports, dir: "/tmp/x" };
+        let names = Names { id: "c0z", ports: &ports, dir: "/folder" };
         let mut normal = Normal::new(names, &[]);
         let message = normal.message(
             b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h:40000;branch=z9hG4bKx;i=1f, SIP/2.0/UDP h:40001;branch=z9hG4bKc0z\r\n\
