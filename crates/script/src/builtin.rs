@@ -6,12 +6,21 @@ use crate::call::Host;
 use crate::global::MAX_WHILE_LOOPS;
 use crate::language;
 use crate::library::{Global, GlobalKind, Library, ModuleSpec, Slots};
+use crate::program::Program;
 
 impl<C: Host> Library<C> {
     /// A library with what belongs to the language itself: the parameter `max_while_loops`, the variables `$var`,
     /// `$rc`, `$retcode`, `$param`, `$return`, `$route`, `$route.name`, `$route.type`, `$cfg_line` and `$cfg_file`.
     pub fn new() -> Self {
-        let slots = Slots::default();
+        Self::with_slots(Slots::default())
+    }
+
+    /// The same for a further version of `program`: `$var(name)` is the same variable in the scripts of both.
+    pub fn for_version_of(program: &Program<C>) -> Self {
+        Self::with_slots(program.slots.clone())
+    }
+
+    fn with_slots(slots: Slots) -> Self {
         let mut library = Self {
             globals: BTreeMap::new(),
             core: ModuleSpec::new("core"),

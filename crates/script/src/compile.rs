@@ -17,9 +17,8 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Errors, did_you_mean, nearest,
 use crate::global::{GlobalSetting, GlobalValue, MAX_WHILE_LOOPS};
 use crate::library::{Function, Library, ModuleSpec};
 use crate::parser;
-use crate::program::{DEFAULT_MAX_WHILE_LOOPS, Entry, ModuleSetting, Program};
-use crate::route::{RouteId, RouteTable};
-use crate::route::{RouteKind, Routes};
+use crate::program::{DEFAULT_MAX_WHILE_LOOPS, Entry, MAX_OPERATIONS_OF_PROGRAM, ModuleSetting, Program};
+use crate::route::{NoRoute, RouteId, RouteKind, RouteTable, Routes};
 use crate::site::ArgError;
 use crate::source::Mark;
 use crate::source::{SourceMap, Span};
@@ -63,6 +62,12 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
     let (code, marks) = (compiler.code, compiler.marks);
     table.marks = marks;
     profiles(&tree, &mut errors);
+    if code.len() > MAX_OPERATIONS_OF_PROGRAM {
+        errors.add(
+            Span::default(),
+            format!("the routes have more than {MAX_OPERATIONS_OF_PROGRAM} operations"),
+        );
+    }
     if !errors.is_empty() {
         return Err(errors.finish(source));
     }
@@ -82,10 +87,12 @@ pub fn compile<C: Host>(mut source: SourceMap, library: &Library<C>) -> Result<P
             })
             .collect(),
         modules: modules.iter().skip(1).map(|module| module.name.to_owned()).collect(),
+        loading: tree.modules.into_iter().map(|path| (file_stem(&path.node).to_owned(), path.span)).collect(),
         settings,
         table: Rc::new(table),
         entries,
         code,
+        positions: 0,
         max_while_loops: DEFAULT_MAX_WHILE_LOOPS,
         max_operations: DEFAULT_MAX_OPERATIONS,
         max_stretch: DEFAULT_MAX_STRETCH,
@@ -105,12 +112,12 @@ fn load_modules<'a, C: Host>(
 ) -> Vec<&'a ModuleSpec<C>> {
     let mut modules = vec![&library.core];
     for path in &tree.modules {
-        let file = path.node.rsplit('/').next().unwrap_or_default();
-        let name = file.strip_suffix(".so").unwrap_or(file);
+        let name = file_stem(&path.node);
         match library.modules.get(name) {
             Some(module) if modules.iter().any(|loaded| loaded.name == module.name) => {}
             Some(module) => modules.push(module),
             None => {
+                let file = path.node.rsplit('/').next().unwrap_or_default();
                 let (message, help) = why_not_loaded(name, file, library, errors);
                 errors.add_with_help(path.span, message, help);
             }
@@ -130,6 +137,12 @@ fn load_modules<'a, C: Host>(
         }
     }
     modules
+}
+
+/// The name of a module from the path of its file.
+fn file_stem(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    file.strip_suffix(".so").unwrap_or(file)
 }
 
 /// Why there is no such module: it is another one's name, it is not there yet, or it never was.
@@ -253,10 +266,16 @@ fn declare_routes(tree: &Tree, errors: &mut Errors) -> RouteTable {
         let name = route.name.as_ref().map(|name| Bytes::from(name.node.as_str()));
         match table.add(route.kind, name) {
             Ok(_) => places.push(route.span),
-            Err(known) => {
+            Err(NoRoute::SameKey(known)) => {
+                let known = String::from_utf8_lossy(table.text(known));
+                let message =
+                    format!("this route has the same key as {known}: give one of them another name");
+                errors.push(Diagnostic::new(route.span, message));
+            }
+            Err(NoRoute::Known(known)) => {
                 let text = String::from_utf8_lossy(table.text(known)).into_owned();
                 let error = Diagnostic::new(route.span, format!("{text} is there twice"));
-                let first = places.get(known.0 as usize).copied();
+                let first = places.get(known.index as usize).copied();
                 errors.push(match first {
                     Some(first) => error.with_note(first, "the first one is there"),
                     None => error,
@@ -330,14 +349,14 @@ impl<C: Host> Compiler<'_, C> {
             let name = route.name.as_ref().map_or(&b""[..], |name| name.node.as_bytes());
             let Some(id) = self.table.find(route.kind, name) else { continue };
             let start = self.code.len();
-            self.routes = reach.get(id.0 as usize).copied().unwrap_or(Routes::ANY);
+            self.routes = reach.get(id.index as usize).copied().unwrap_or(Routes::ANY);
             self.counters = 0;
             self.at(route.span);
             self.block(&route.body);
             self.emit(Op::ReturnLast);
             let mut entry = Entry::new(start, route.interval);
             entry.counters = self.counters;
-            entries[id.0 as usize] = entry;
+            entries[id.index as usize] = entry;
         }
         entries
     }

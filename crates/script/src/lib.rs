@@ -58,7 +58,7 @@ pub use library::{
 };
 pub use parameter::{ModParam, ModParamDefault, ModParamKind, is_on, split_keyed};
 pub use parser::{MAX_NESTING, MAX_OPERATORS};
-pub use program::{DEFAULT_MAX_WHILE_LOOPS, ModuleSetting, Program, Statement};
+pub use program::{DEFAULT_MAX_WHILE_LOOPS, MAX_OPERATIONS_OF_PROGRAM, ModuleSetting, Program, Statement};
 pub use reference::{Context, MAX_NESTED_VARIABLES};
 pub use route::{RouteId, RouteKind, Routes};
 pub use site::{ArgError, Site, VarSite};

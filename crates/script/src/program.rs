@@ -19,6 +19,12 @@ use std::time::Duration;
 /// How often a loop runs before it is stopped, unless `max_while_loops` says otherwise (manual, "Core Parameters").
 pub const DEFAULT_MAX_WHILE_LOOPS: u32 = 10_000;
 
+/// The low bits of a position are the operation, counted from 1; those above are the version of the program.
+const POSITION_BITS: u32 = 24;
+const POSITION_MASK: u32 = (1 << POSITION_BITS) - 1;
+/// Operations that one program has at most.
+pub const MAX_OPERATIONS_OF_PROGRAM: usize = POSITION_MASK as usize;
+
 /// A module parameter as it was set.
 #[derive(Clone, Debug)]
 pub struct ModuleSetting {
@@ -67,10 +73,14 @@ pub struct Program<C: Host> {
     pub(crate) slots: Slots,
     pub(crate) globals: Vec<GlobalSetting>,
     pub(crate) modules: Vec<String>,
+    /// The modules again, with the place of each `loadmodule`.
+    pub(crate) loading: Vec<(String, Span)>,
     pub(crate) settings: Vec<ModuleSetting>,
     pub(crate) table: Rc<RouteTable>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) code: Vec<Op<C>>,
+    /// What is added to each position: the version.
+    pub(crate) positions: u32,
     pub(crate) max_while_loops: u32,
     pub(crate) max_operations: u64,
     pub(crate) max_stretch: Duration,
@@ -99,6 +109,17 @@ impl<C: Host> Program<C> {
         if let Some(slot) = self.slots.borrow().get(name) {
             vars.set_slot(*slot, value);
         }
+    }
+
+    /// Whether a script names `$var(name)`: this one, or one that was compiled with the same variables.
+    pub fn has_variable(&self, name: &Bytes) -> bool {
+        self.slots.borrow().contains_key(name)
+    }
+
+    /// Makes this the version of that number: a process that runs another version does not mistake a position in the one for
+    /// a position in the other. The last 8 bits count.
+    pub fn set_version(&mut self, version: u32) {
+        self.positions = version << POSITION_BITS;
     }
 
     /// What can be used and is probably not meant so, each with its place, in one line.
@@ -134,6 +155,11 @@ impl<C: Host> Program<C> {
         &self.modules
     }
 
+    /// Where a module is first loaded.
+    pub fn module_span(&self, name: &str) -> Option<Span> {
+        self.loading.iter().find(|(module, _)| module == name).map(|(_, span)| *span)
+    }
+
     /// The module parameters in the order they are set.
     pub fn module_settings(&self) -> &[ModuleSetting] {
         &self.settings
@@ -144,14 +170,14 @@ impl<C: Host> Program<C> {
         self.table.find(kind, name)
     }
 
-    /// The route of the number that [`RouteId::to_bits`] gave, if this program has one.
+    /// The route of the number that [`RouteId::to_bits`] gave, if this program has one of the same type and name.
     pub fn route_from_bits(&self, bits: u32) -> Option<RouteId> {
-        ((bits as usize) < self.entries.len()).then_some(RouteId(bits))
+        self.table.of_key(bits)
     }
 
     /// All routes, in the order they are written.
     pub fn routes(&self) -> impl Iterator<Item = RouteId> + use<C> {
-        (0..self.table.routes.len() as u32).map(RouteId)
+        self.table.ids()
     }
 
     /// The type of a route.
@@ -166,18 +192,22 @@ impl<C: Host> Program<C> {
 
     /// The timer routes with their intervals in seconds.
     pub fn timer_routes(&self) -> impl Iterator<Item = (RouteId, u32)> {
-        self.routes().filter_map(|route| Some((route, self.entries.get(route.0 as usize)?.interval?)))
+        self.routes().filter_map(|route| Some((route, self.entries.get(route.index as usize)?.interval?)))
     }
 
-    /// The statement that a script is at, from what [`Host::position`] holds in whichever process; `None` if none runs.
+    /// The statement that a script is at, from what [`Host::position`] holds in whichever process; `None` if none runs, or
+    /// one of another version.
     pub fn statement(&self, position: u32) -> Option<Statement<'_>> {
-        let operation = position.checked_sub(1)?;
+        if position & !POSITION_MASK != self.positions {
+            return None;
+        }
+        let operation = (position & POSITION_MASK).checked_sub(1)?;
         if operation as usize >= self.code.len() {
             return None;
         }
         // The code of a route goes from its entry to the next one.
         let before = self.routes().filter_map(|route| {
-            let start = self.entries.get(route.0 as usize)?.start;
+            let start = self.entries.get(route.index as usize)?.start;
             (start <= operation).then_some((start, route))
         });
         let (_, route) = before.max()?;

@@ -106,21 +106,38 @@ impl From<RouteKind> for Routes {
 
 /// A route of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouteId(pub(crate) u32);
+pub struct RouteId {
+    /// Its place in the program.
+    pub(crate) index: u32,
+    /// What its type and name come to: the same in each program that has such a route.
+    key: u32,
+}
 
 impl RouteId {
     /// The route as a function's argument: [`ParamKind::Route`](crate::ParamKind::Route).
     pub fn from_value(value: &Value) -> Option<Self> {
         match value {
-            Value::Int(number) => u32::try_from(*number).ok().map(Self),
+            Value::Int(number) => Some(Self { index: *number as u32, key: (number >> 32) as u32 }),
             _ => None,
         }
     }
 
-    /// A number to keep where the route itself cannot be kept, such as in a transaction's record.
-    pub fn to_bits(self) -> u32 {
-        self.0
+    /// The inverse of [`Self::from_value`].
+    pub(crate) fn to_value(self) -> Value {
+        Value::Int(i64::from(self.key) << 32 | i64::from(self.index))
     }
+
+    /// A number to keep where the route itself cannot be kept, such as in a transaction's record. It is made of the type and
+    /// the name of the route, so it means the same in a later version of the script; at most 31 bits.
+    pub fn to_bits(self) -> u32 {
+        self.key
+    }
+}
+
+/// FNV-1a of the type and the name of a route, in 31 bits.
+fn key(kind: RouteKind, name: &[u8]) -> u32 {
+    let bytes = std::iter::once(kind as u8).chain(name.iter().copied());
+    bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) >> 1
 }
 
 /// Kind, name and text of each route, the names of the files, and the line of each operation; shared with the scripts
@@ -129,6 +146,7 @@ impl RouteId {
 pub(crate) struct RouteTable {
     pub(crate) routes: Vec<RouteName>,
     pub(crate) by_name: HashMap<RouteKind, HashMap<Bytes, RouteId>>,
+    by_key: HashMap<u32, RouteId>,
     pub(crate) files: Vec<String>,
     /// By operation.
     pub(crate) marks: Vec<Mark>,
@@ -139,24 +157,57 @@ pub(crate) struct RouteName {
     pub(crate) kind: RouteKind,
     pub(crate) name: Option<Bytes>,
     pub(crate) text: Bytes,
+    key: u32,
+}
+
+/// Why a route cannot be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// This one has its name.
+    Known(RouteId),
+    /// Its key is that of this one, which has another name.
+    SameKey(RouteId),
 }
 
 impl RouteTable {
-    /// Adds a route; a route of the same name stays as it is and is returned as an error.
-    pub(crate) fn add(&mut self, kind: RouteKind, name: Option<Bytes>) -> Result<RouteId, RouteId> {
-        let key = name.clone().unwrap_or_default();
-        let id = RouteId(self.routes.len() as u32);
+    /// Adds a route; those that are there stay as they are.
+    pub(crate) fn add(&mut self, kind: RouteKind, name: Option<Bytes>) -> Result<RouteId, NoRoute> {
+        let called = name.clone().unwrap_or_default();
+        let id = RouteId { index: self.routes.len() as u32, key: key(kind, &called) };
         let routes = self.by_name.entry(kind).or_default();
-        if let Some(known) = routes.get(&key) {
-            return Err(*known);
+        if let Some(known) = routes.get(&called) {
+            return Err(NoRoute::Known(*known));
         }
-        routes.insert(key, id);
+        if let Some(known) = self.by_key.get(&id.key) {
+            return Err(NoRoute::SameKey(*known));
+        }
+        routes.insert(called, id);
+        self.by_key.insert(id.key, id);
         let text = match &name {
             Some(name) => Bytes::from([kind.keyword().as_bytes(), b"[", name, b"]"].concat()),
             None => Bytes::from(kind.keyword()),
         };
-        self.routes.push(RouteName { kind, name, text });
+        self.routes.push(RouteName { kind, name, text, key: id.key });
         Ok(id)
+    }
+
+    /// All of them, in the order in which they were added.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
+        let keys: Vec<u32> = self.routes.iter().map(|route| route.key).collect();
+        keys.into_iter().enumerate().map(|(at, key)| RouteId { index: at as u32, key })
+    }
+
+    /// The route here that has the type and the name of `id`, which may be one of another program.
+    pub(crate) fn own(&self, id: RouteId) -> Option<RouteId> {
+        match self.routes.get(id.index as usize) {
+            Some(route) if route.key == id.key => Some(id),
+            _ => self.of_key(id.key),
+        }
+    }
+
+    /// The route of a key.
+    pub(crate) fn of_key(&self, key: u32) -> Option<RouteId> {
+        self.by_key.get(&key).copied()
     }
 
     pub(crate) fn find(&self, kind: RouteKind, name: &[u8]) -> Option<RouteId> {
@@ -171,14 +222,14 @@ impl RouteTable {
     }
 
     pub(crate) fn kind(&self, id: RouteId) -> RouteKind {
-        self.routes.get(id.0 as usize).map_or(RouteKind::Request, |route| route.kind)
+        self.routes.get(id.index as usize).map_or(RouteKind::Request, |route| route.kind)
     }
 
     pub(crate) fn name(&self, id: RouteId) -> Option<&Bytes> {
-        self.routes.get(id.0 as usize)?.name.as_ref()
+        self.routes.get(id.index as usize)?.name.as_ref()
     }
 
     pub(crate) fn text(&self, id: RouteId) -> &[u8] {
-        self.routes.get(id.0 as usize).map_or(b"", |route| &route.text)
+        self.routes.get(id.index as usize).map_or(b"", |route| &route.text)
     }
 }

@@ -86,13 +86,34 @@ impl SourceFile {
 #[derive(Debug)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    origin: Box<Origin>,
+}
+
+/// Where included files come from.
+#[derive(Debug, Default)]
+struct Origin {
+    /// Texts at hand, by path.
     memory: BTreeMap<PathBuf, Vec<u8>>,
+    /// Where relative paths of the file system begin.
+    folder: PathBuf,
+    /// Only what is at hand is there.
+    sealed: bool,
 }
 
 impl SourceMap {
     /// A configuration whose text is at hand (read from a pipe, run through a preprocessor, written in a test).
     pub fn from_text(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
-        Self { files: vec![SourceFile::new(name.into(), text.into(), None)], memory: BTreeMap::new() }
+        Self { files: vec![SourceFile::new(name.into(), text.into(), None)], origin: Box::default() }
+    }
+
+    /// The texts of a configuration that has been read before, by the names of [`Self::files`], the main one first: no other
+    /// file is read. `None` if there are none.
+    pub fn sealed(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Option<Self> {
+        let mut files = files.into_iter();
+        let (name, text) = files.next()?;
+        let memory = files.map(|(name, text)| (PathBuf::from(name), text)).collect();
+        let origin = Box::new(Origin { memory, sealed: true, ..Origin::default() });
+        Some(Self { origin, ..Self::from_text(name, text) })
     }
 
     /// Reads the configuration from a file.
@@ -101,13 +122,29 @@ impl SourceMap {
     /// What the system says when the file cannot be read, or [`io::ErrorKind::FileTooLarge`] beyond
     /// [`MAX_FILE_BYTES`].
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::from_text(path.display().to_string(), read_limited(path)?))
+        Self::open_in(Path::new(""), path)
+    }
+
+    /// The same, where relative paths begin at `folder`: what the process may have entered since then does not count.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    pub fn open_in(folder: &Path, path: &Path) -> io::Result<Self> {
+        let text = read_limited(&folder.join(path))?;
+        Ok(Self::from_text(path.display().to_string(), text).in_folder(folder))
+    }
+
+    /// Lets relative paths of included files begin at `folder`.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.origin.folder);
+        self
     }
 
     /// Puts the text of a file at hand: an `include_file` of exactly this path finds it before the file system.
     #[must_use]
     pub fn with_file(mut self, path: impl Into<PathBuf>, text: impl Into<Vec<u8>>) -> Self {
-        self.memory.insert(path.into(), text.into());
+        self.origin.memory.insert(path.into(), text.into());
         self
     }
 
@@ -133,21 +170,28 @@ impl SourceMap {
             return Err(io::Error::other(format!("more than {MAX_FILES} files included")));
         }
         let path = Path::new(path);
-        let (name, text) = match self.memory.get(path) {
-            Some(text) => (path.to_path_buf(), text.clone()),
-            None => match read_limited(path) {
-                Ok(text) => (path.to_path_buf(), text),
-                Err(error) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
-                    let includer = Path::new(self.file(from).name());
-                    let beside = includer.parent().unwrap_or(Path::new("")).join(path);
-                    let text = read_limited(&beside)?;
-                    (beside, text)
-                }
-                Err(error) => return Err(error),
-            },
+        let (name, text) = match self.origin.read(path) {
+            Ok(text) => (path.to_path_buf(), text),
+            Err(error) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
+                let includer = Path::new(self.file(from).name());
+                let beside = includer.parent().unwrap_or(Path::new("")).join(path);
+                let text = self.origin.read(&beside)?;
+                (beside, text)
+            }
+            Err(error) => return Err(error),
         };
         self.files.push(SourceFile::new(name.display().to_string(), text, Some(from)));
         Ok(self.files.len() as u32 - 1)
+    }
+}
+
+impl Origin {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.memory.get(path) {
+            Some(text) => Ok(text.clone()),
+            None if self.sealed => Err(io::ErrorKind::NotFound.into()),
+            None => read_limited(&self.folder.join(path)),
+        }
     }
 }
 
@@ -190,6 +234,28 @@ mod tests {
         assert_eq!(at(3), Position { line: 2, column: 1 });
         assert_eq!(at(5), Position { line: 3, column: 2 });
         assert_eq!(at(6), Position { line: 3, column: 3 });
+    }
+
+    #[test]
+    fn what_was_read_once_is_read_again_without_the_files() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        std::fs::create_dir_all(folder.join("parts")).unwrap();
+        std::fs::write(folder.join("main.cfg"), "main").unwrap();
+        std::fs::write(folder.join("parts/a.cfg"), "a").unwrap();
+        let read = SourceMap::open_in(folder, Path::new("main.cfg"));
+        let mut read = read.unwrap();
+        read.include("parts/a.cfg", Span::default()).unwrap();
+        drop(temporary);
+
+        let files = read.files().iter().map(|file| (file.name().to_owned(), file.text().to_vec()));
+        let mut again = SourceMap::sealed(files).unwrap();
+        assert_eq!(again.files()[0].text(), b"main");
+        let file = again.include("parts/a.cfg", Span::default()).unwrap();
+        assert_eq!(again.files()[file as usize].text(), b"a");
+        let missing = again.include("/etc/hostname", Span::default());
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(SourceMap::sealed([]).is_none());
     }
 
     #[test]

@@ -88,11 +88,13 @@ impl Execution {
         self.next = Next::Start(route);
     }
 
-    /// Runs until the end or the first wait. A run that has ended, or waits, does nothing.
+    /// Runs until the end or the first wait. A run that has ended, or waits, does nothing; nor does that of a route which
+    /// `program` does not have. A route of another version of the program is found by its type and name.
     pub fn run<C: Host>(&mut self, program: &Program<C>, host: &mut C) -> Step<C> {
         let Next::Start(route) = self.next else { return self.ended() };
         self.next = Next::Nothing;
-        let Some(entry) = program.entries.get(route.0 as usize) else { return self.ended() };
+        let Some(route) = program.table.own(route) else { return self.ended() };
+        let Some(entry) = program.entries.get(route.index as usize) else { return self.ended() };
         if !self.run.table.as_ref().is_some_and(|table| std::rc::Rc::ptr_eq(table, &program.table)) {
             self.run.table = Some(program.table.clone());
         }
@@ -195,7 +197,7 @@ impl<C: Host> Machine<'_, C> {
             }
             until_look -= 1;
             self.run().at = pc;
-            self.position.store(pc + 1, Relaxed);
+            self.position.store(program.positions | (pc + 1), Relaxed);
             let flow = match &program.code[pc as usize] {
                 Op::Test(condition) => {
                     truth = self.truth(condition);
@@ -316,7 +318,7 @@ impl<C: Host> Machine<'_, C> {
             Next::At(pc) => self.go(program, pc, true),
             Next::Route(route) => match self.settle_async(outcome, route, None, program) {
                 Flow::Stop(step) => step,
-                _ => self.go(program, program.entries[route.0 as usize].start, true),
+                _ => self.go(program, program.entries[route.index as usize].start, true),
             },
             Next::Nothing | Next::Start(_) => {
                 let rc = self.run().rc;
@@ -381,7 +383,7 @@ impl<C: Host> Machine<'_, C> {
     ) -> Flow<C> {
         match outcome {
             Outcome::Done(rc) => {
-                let entry = program.entries[route.0 as usize];
+                let entry = program.entries[route.index as usize];
                 let run = self.run();
                 run.clear();
                 run.rc = rc;
@@ -436,7 +438,7 @@ impl<C: Host> Machine<'_, C> {
         for argument in &call.arguments {
             values.push(self.value(argument));
         }
-        let entry = program.entries[route.0 as usize];
+        let entry = program.entries[route.index as usize];
         let run = self.run();
         let level =
             Level { route, back, params: run.params.len() as u32, counters: run.counters.len() as u32 };

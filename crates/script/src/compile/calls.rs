@@ -283,7 +283,7 @@ impl<'a, C: Host> Compiler<'a, C> {
         let mut site = ArgumentSite::default();
         let known = match param.kind {
             ParamKind::StrOrInt => known.clone(),
-            ParamKind::Route(kind) => Value::Int(i64::from(self.find_route(kind, &text, expr.span)?.0)),
+            ParamKind::Route(kind) => self.find_route(kind, &text, expr.span)?.to_value(),
             ParamKind::Regex => {
                 site.regex = Some(self.regex(&text, expr.span)?);
                 Value::Str(text)

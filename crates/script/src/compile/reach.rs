@@ -22,9 +22,9 @@ pub(super) fn reach(routes: &[RouteTree], table: &RouteTable) -> Vec<Routes> {
     loop {
         let mut changed = false;
         for (from, targets) in &edges {
-            let routes = reached[from.0 as usize];
+            let routes = reached[from.index as usize];
             for target in targets {
-                let known = &mut reached[target.0 as usize];
+                let known = &mut reached[target.index as usize];
                 changed |= !known.contains(routes);
                 *known |= routes;
             }

@@ -94,7 +94,7 @@ impl<C: Host> Machine<'_, C> {
             ArgumentKind::Route(kind) => {
                 let name = value.to_bytes().unwrap_or_default();
                 let route = self.find_route(kind, &name).ok_or(Wrong::NoRoute)?;
-                Ok(Value::Int(i64::from(route.0)))
+                Ok(route.to_value())
             }
         }
     }

@@ -313,7 +313,9 @@ fn a_script_that_multiplies_its_loops_is_ended() {
     let mut program = program("route { while (1) { route(a); } } route[a] { while (1) { route(a); } }");
     program.limit_operations(1000);
     let mut host = TestHost::default();
-    let Step::Done(verdict) = program.start(RouteId(0)).run(&program, &mut host) else { panic!("waits") };
+    let Step::Done(verdict) = program.start(program.routes().next().unwrap()).run(&program, &mut host) else {
+        panic!("waits")
+    };
     assert_eq!(verdict, Verdict { rc: -1, exit: true, drop: false, cut: true });
     let [.., ended, more] = &host.errors[..] else { panic!("{:?}", host.errors) };
     assert!(ended.contains("ended after 1000 operations") && more.contains("more errors of the same run"));
@@ -433,6 +435,12 @@ fn arguments_are_what_parameters_say() {
     let script = "route { send_reply(200, \"OK $five\"); send_reply($five); say(\"7\" \"8\"); note(\"abc\", , \"1\");
         raise_event(\"E\", , $avp(v)); t_on_failure(\"f\"); t_on_failure(g); like(\"^a\"); note(sip:1.2.3.4:5060); say($five); }
         failure_route[f] { } failure_route[g] { }";
+    let program = program(script);
+    let armed = |name: &[u8]| {
+        let route = program.route(RouteKind::Failure, name).unwrap();
+        format!("t_on_failure[{:?}]", route.to_value())
+    };
+    let (f, g) = (armed(b"f"), armed(b"g"));
     assert_eq!(
         log(script),
         [
@@ -441,13 +449,32 @@ fn arguments_are_what_parameters_say() {
             "say[Str(\"78\")]",
             "note[Str(\"abc\"), Null, Str(\"1\")]",
             "raise_event[Str(\"E\"), Null, Null]",
-            "t_on_failure[Int(1)]",
-            "t_on_failure[Int(2)]",
+            &f,
+            &g,
             "like[Str(\"^a\")]",
             "note[Str(\"sip:1.2.3.4:5060\"), Null, Null]",
             "say[Str(\"5\")]",
         ]
     );
+}
+
+#[test]
+fn a_route_is_found_in_a_later_version_of_the_program() {
+    let first = program("route { } failure_route[busy] { note(1); } failure_route[gone] { }");
+    let mut second = program("route[new] { } failure_route[busy] { note(2); } route { }");
+    second.set_version(2);
+    let busy = first.route(RouteKind::Failure, b"busy").unwrap();
+    assert_eq!(RouteId::from_value(&busy.to_value()), Some(busy));
+    assert_eq!(second.route_from_bits(busy.to_bits()), second.route(RouteKind::Failure, b"busy"));
+    let gone = first.route(RouteKind::Failure, b"gone").unwrap();
+    assert_eq!(second.route_from_bits(gone.to_bits()), None);
+
+    let mut host = TestHost::default();
+    assert!(matches!(first.start(busy).run(&second, &mut host), Step::Done(_)));
+    assert!(matches!(first.start(gone).run(&second, &mut host), Step::Done(_)));
+    assert_eq!(host.log, ["note[Int(2), Null, Null]"]);
+    assert_eq!((first.statement(2 << 24 | 1), second.statement(1)), (None, None), "of another version");
+    assert!(second.statement(2 << 24 | 1).is_some());
 }
 
 #[test]
