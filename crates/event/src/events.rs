@@ -216,6 +216,14 @@ impl Events {
         self.subscribe_as(Owner::Script, event, address, None)
     }
 
+    /// Ends a subscription that [`Self::subscribe_route`] made. What was raised before is still delivered.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]
+    pub fn unsubscribe_route(&self, event: EventId, address: &Address) -> Result<(), SubscribeError> {
+        self.subscribe_as(Owner::Script, event, address, Some(0))
+    }
+
     fn subscribe_as(
         &self,
         owner: Owner,

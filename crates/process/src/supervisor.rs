@@ -45,6 +45,8 @@ pub trait Family {
     fn ready(&mut self);
     /// The server was asked to end, or has to: its processes are asked next. Called in the supervisor, once.
     fn ending(&self);
+    /// The server was sent SIGHUP. Called in the supervisor.
+    fn hung_up(&self);
     /// Half a second has passed, or a member was reaped: the supervisor's safe point.
     fn tick(&self);
     /// How long from now [`Self::scale`] wants to be called at the latest.
@@ -127,9 +129,13 @@ impl<F: Family> Supervisor<F> {
             own.idle_begin(system::monotonic_ns());
             wait_for(&signals, if self.ready { self.next_tick() } else { STARTING_TICK })?;
             own.idle_end(system::monotonic_ns());
-            if let Some(signal) = take_signals(&signals) {
-                self.end()?;
-                return Ok(Ending::Asked(signal.as_str()));
+            match take_signals(&signals) {
+                Some(Signal::SIGHUP) => self.family.hung_up(),
+                Some(signal) => {
+                    self.end()?;
+                    return Ok(Ending::Asked(signal.as_str()));
+                }
+                None => {}
             }
             if let Some(ending) = self.bury()? {
                 self.end()?;
@@ -419,12 +425,12 @@ fn wait_for(signals: &SignalFd, most: Duration) -> io::Result<()> {
     }
 }
 
-/// Reads what came; the signal that asks the server to end, if one does.
+/// Reads what came: the signal that asks the server to end, if one does, or else SIGHUP if it came.
 fn take_signals(signals: &SignalFd) -> Option<Signal> {
-    let mut asked = None;
+    let mut came = Vec::new();
     while let Ok(Some(signal)) = signals.read_signal() {
-        let ends = |end: &Signal| *end as u32 == signal.ssi_signo;
-        asked = [Signal::SIGTERM, Signal::SIGINT].into_iter().find(ends).or(asked);
+        came.push(signal.ssi_signo);
     }
-    asked
+    let mut known = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter();
+    known.find(|signal| came.contains(&(*signal as u32)))
 }

@@ -1,5 +1,7 @@
 //! What a script runs for: one message on its way through the server.
 
+use std::rc::Rc;
+
 use tocsin_script::{Bytes, NamedParams, RouteId, RouteKind, ScriptVars};
 use tocsin_sip::{Edits, Kind, Message};
 
@@ -8,6 +10,7 @@ use crate::flow::Received;
 use crate::logging::Level;
 use crate::name_look_ups::NameLookUps;
 use crate::notes::Notes;
+use crate::script::Script;
 use crate::server::Server;
 use crate::slowest::Slowest;
 use crate::target::Targets;
@@ -63,6 +66,8 @@ pub struct MessageError {
 pub struct Context {
     /// This process.
     pub worker: &'static Worker,
+    /// The version of the script that runs for it, to its end.
+    pub script: Rc<Script<Self>>,
     /// The message as it came.
     pub message: Message,
     /// Changes to apply when it is sent.
@@ -128,6 +133,7 @@ impl Context {
     pub fn new(worker: &'static Worker, message: Message, received: Received, route: RouteKind) -> Self {
         Self {
             worker,
+            script: worker.server.script(),
             message,
             edits: Edits::default(),
             received,

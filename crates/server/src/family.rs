@@ -96,7 +96,13 @@ impl Family for ServerFamily {
         self.server.registered.status.set_core(CoreState::Terminating);
     }
 
+    fn hung_up(&self) {
+        tracing::info!("SIGHUP: the routes are loaded anew");
+        self.server.versions.ask();
+    }
+
     fn tick(&self) {
+        crate::reload::catch_up(self.server);
         logging::tell_floods();
         self.server.arena.recount();
         self.server.memory.look_at_shared(&self.server.events);

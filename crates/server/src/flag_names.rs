@@ -20,8 +20,20 @@ struct FlagName {
 }
 
 impl FlagNames {
-    /// The bit of a flag that is given by its name or its number. To be asked before the first fork only: later names
-    /// would be other bits in each process.
+    /// The names that [`Self::to_list`] gave, each with its bit.
+    pub(crate) fn of_list(list: &[(Bytes, bool)]) -> Self {
+        let names =
+            list.iter().map(|(name, of_variable)| FlagName { name: name.clone(), of_variable: *of_variable });
+        Self(Rc::new(RefCell::new(names.collect())))
+    }
+
+    /// All names in the order of their bits, and whether a variable was the first to name each.
+    pub(crate) fn to_list(&self) -> Vec<(Bytes, bool)> {
+        self.0.borrow().iter().map(|flag| (flag.name.clone(), flag.of_variable)).collect()
+    }
+
+    /// The bit of a flag that is given by its name or its number. A name that is not known yet gets the next
+    /// bit, so only a script that is being loaded may ask for it: all processes load the same text.
     ///
     /// # Errors
     /// All 32 flags are taken, or the number is not 0 to 31.

@@ -56,7 +56,7 @@ fn request(mut cx: Context) {
     server.statistics.add(server.counters.rcv_requests, 1);
     cx.edits.receive(&cx.message, cx.received.source, false);
     // An error route is asked about a request before the main route comes to what cannot be read in it.
-    let checked = match server.error_route {
+    let checked = match cx.script.error_route {
         Some(_) if message_error(&cx.message, 0).is_some() => cx.message.validate(),
         _ => cx.message.validate_form(),
     };
@@ -70,7 +70,7 @@ fn request(mut cx: Context) {
     if cx.message.method() == Method::Ack && server.registered.is_own_ack.is_some_and(|is_own| is_own(&cx)) {
         return done(cx);
     }
-    match server.main_route {
+    match cx.script.main_route {
         Some(route) => run(cx, route, request_served),
         None => done(cx),
     }
@@ -78,7 +78,8 @@ fn request(mut cx: Context) {
 
 fn request_served(cx: Context, _: Verdict) {
     let server = cx.server();
-    if let (Some(route), true) = (server.error_route, cx.error.is_some() && cx.route == RouteKind::Request) {
+    if let (Some(route), true) = (cx.script.error_route, cx.error.is_some() && cx.route == RouteKind::Request)
+    {
         return run_error_route(cx, route);
     }
     if !cx.served && cx.message.method() != Method::Ack {
@@ -91,7 +92,7 @@ fn request_served(cx: Context, _: Verdict) {
 fn refuse(mut cx: Context, rejection: Rejection) {
     let server = cx.server();
     tracing::info!("message from {} refused: {}", cx.received.source, rejection.error());
-    if let (Rejection::Answer { status, .. }, Some(route)) = (rejection, server.error_route)
+    if let (Rejection::Answer { status, .. }, Some(route)) = (rejection, cx.script.error_route)
         && let Some(error) = message_error(&cx.message, status)
     {
         server.statistics.add(server.counters.err_requests, 1);
@@ -139,7 +140,7 @@ fn response(cx: Context) {
         server.statistics.add(server.counters.err_replies, 1);
         return done(cx);
     }
-    match server.reply_route {
+    match cx.script.reply_route {
         Some(route) => run(cx, route, |cx, verdict| {
             let provisional = cx.message.status().is_some_and(|status| status < 200);
             if verdict.drop && provisional { drop_response(cx) } else { deliver_response(cx) }

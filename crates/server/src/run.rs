@@ -1,5 +1,6 @@
 //! Running a route for a message, to its end, whether or not something in it waits.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tocsin_script::{
@@ -18,12 +19,12 @@ const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
 /// Runs `route` for `cx` and calls `then` when it has ended. A route that does not wait ends before this returns;
 /// one that waits goes on as a task of this process, and the worker serves other messages meanwhile.
 pub fn run(mut cx: Context, route: RouteId, then: impl FnOnce(Context, Verdict) + 'static) {
-    let program = &cx.server().program;
+    let script = Rc::clone(&cx.script);
     let mut execution = Execution::new();
     execution.restart(route, std::mem::take(&mut cx.event));
     let depth = tocsin_event::nest(cx.event_depth);
     cx.worker.lend_vars(&mut cx.vars);
-    let step = execution.run(program, &mut cx);
+    let step = execution.run(&script.program, &mut cx);
     cx.worker.take_vars(&mut cx.vars);
     drop(depth);
     match step {
@@ -60,6 +61,7 @@ pub fn resume(
     if let Some(buffer) = cx.message.fit() {
         worker.recycle(buffer);
     }
+    let script = Rc::clone(&cx.script);
     worker.spawn(async move {
         // Before it comes here for the first time, the process has left what it did.
         let mut is_first = true;
@@ -69,7 +71,7 @@ pub fn resume(
                 outcome = noting(wait(worker, pause)) => outcome,
                 () = worker.given_up() => return give_up(cx, then),
             };
-            let program = &worker.server.program;
+            let program = &script.program;
             let depth = tocsin_event::nest(cx.event_depth);
             worker.lend_vars(&mut cx.vars);
             let step = if std::mem::take(&mut is_first) || has_waited {
@@ -130,15 +132,16 @@ pub(crate) fn launch(cx: &Context, launch: Launch<Context>) {
     let worker = cx.worker;
     let Some(mut own) = worker.idle_context() else { return };
     own.event_depth = cx.event_depth;
+    own.script = Rc::clone(&cx.script);
     worker.spawn(async move {
         let rc = return_code(&mut own, launch.outcome).await;
         if let Some(route) = launch.report {
-            let program = &worker.server.program;
+            let script = Rc::clone(&own.script);
             let mut execution = Execution::new();
             execution.report(route, rc, launch.text);
             let depth = tocsin_event::nest(own.event_depth);
             worker.lend_vars(&mut own.vars);
-            let step = execution.run(program, &mut own);
+            let step = execution.run(&script.program, &mut own);
             worker.take_vars(&mut own.vars);
             drop(depth);
             if let Step::Wait(pause) = step {

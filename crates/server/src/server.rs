@@ -1,4 +1,4 @@
-//! The server as every process sees it: made once, before the first fork, and never changed.
+//! The server as every process sees it: made once, before the first fork. Only its script may change.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use tocsin_event::Events;
 use tocsin_process::Plan;
-use tocsin_script::{Program, RouteId};
+use tocsin_script::SourceMap;
 use tocsin_shm::{Arena, ProcessTable};
 use tocsin_streams::Network;
 
@@ -15,8 +15,10 @@ use crate::context::Context;
 use crate::databases::QueryReports;
 use crate::memory::MemoryWatch;
 use crate::module::{Module, Registered};
+use crate::reload::{AtStart, Versions};
 use crate::scaling::ScaledGroup;
-use crate::settings::Settings;
+use crate::script::Script;
+use crate::settings::{Overrides, Settings};
 use crate::statistics::{CoreCounters, Statistics};
 use crate::turns::Turns;
 
@@ -33,6 +35,21 @@ pub struct SharedWords {
     pub ending: &'static AtomicU32,
 }
 
+/// Reads the configuration again, as at the start; or says why that cannot be done.
+pub type ReadSource = Box<dyn Fn() -> Result<SourceMap, String>>;
+
+/// Where the script comes from: what a reload reads, and what it checks against.
+pub struct Configuration {
+    /// Reads it.
+    pub read: ReadSource,
+    /// What the command line says beside it.
+    pub overrides: Overrides,
+    /// All modules that the program has.
+    pub modules: Vec<Rc<dyn Module>>,
+    /// What the server was started with.
+    pub(crate) at_start: AtStart,
+}
+
 /// The running server.
 pub struct Server {
     /// The shared memory.
@@ -43,14 +60,10 @@ pub struct Server {
     pub plan: Plan,
     /// Global parameters.
     pub settings: Settings,
-    /// The script.
-    pub program: Program<Context>,
-    /// The route for requests, and the one for all replies.
-    pub main_route: Option<RouteId>,
-    /// The unnamed `onreply_route`.
-    pub reply_route: Option<RouteId>,
-    /// The route for requests that cannot be served.
-    pub error_route: Option<RouteId>,
+    /// The script, which may be loaded anew.
+    pub versions: Versions<Context>,
+    /// Where it comes from.
+    pub configuration: Configuration,
     /// Where the server listens, its connections, and how they are served.
     pub network: Network,
     /// Groups whose size follows their load.
@@ -110,11 +123,21 @@ impl Server {
         self.words.ending.load(std::sync::atomic::Ordering::Acquire) != 0
     }
 
+    /// Whether the configuration loads a module.
+    pub fn has_module(&self, name: &str) -> bool {
+        self.configuration.at_start.has_module(name)
+    }
+
+    /// The version of the script that is in force in this process.
+    pub fn script(&self) -> Rc<Script<Context>> {
+        self.versions.current()
+    }
+
     /// The statement of the script that the process of `slot` is at, as `FILE:LINE in route[NAME]`; `None` while no script
     /// runs there. Any process may ask: a supervisor names so the line in which a worker is stuck.
     pub fn script_line(&self, slot: u16) -> Option<String> {
         let position = self.table.slot(slot).position.load(std::sync::atomic::Ordering::Relaxed);
-        self.program.statement(position).map(|statement| statement.to_string())
+        self.script().program.statement(position).map(|statement| statement.to_string())
     }
 
     /// See [`KeyedHash::hash`](crate::keyed_hash::KeyedHash::hash).

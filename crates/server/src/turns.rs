@@ -12,23 +12,49 @@ use tocsin_shm::{Arena, ArenaFull};
 /// How long others wait for the process whose turn it is, for each place that they are behind it.
 const STAND_IN: Duration = Duration::from_millis(100);
 
+/// Timer routes that a later version of the script may have at least, however few the first one has.
+const MIN_TIMER_ROUTES: usize = 64;
+/// Bits of a turn of a timer route; those above are the version of the script.
+const TURN_BITS: u32 = 40;
+
 /// The turns of all periodic work.
 #[derive(Debug)]
-pub struct Turns(&'static [AtomicU64]);
+pub struct Turns {
+    jobs: &'static [AtomicU64],
+    routes: &'static [AtomicU64],
+}
 
 impl Turns {
-    /// For so many pieces of work.
+    /// For so many jobs and timer routes.
     ///
     /// # Errors
     /// [`ArenaFull`] when there is no room.
-    pub(crate) fn create(arena: &'static Arena, pieces: usize) -> Result<Self, ArenaFull> {
-        Ok(Self(arena.boot_array(pieces, |_| AtomicU64::new(0))?))
+    pub(crate) fn create(arena: &'static Arena, jobs: usize, routes: usize) -> Result<Self, ArenaFull> {
+        Ok(Self {
+            jobs: arena.boot_array(jobs, |_| AtomicU64::new(0))?,
+            routes: arena.boot_array(routes.max(MIN_TIMER_ROUTES), |_| AtomicU64::new(0))?,
+        })
     }
 
-    /// Takes a turn of a piece of work; `false` when another process has it, or a later one.
-    pub(crate) fn take(&self, piece: usize, turn: u64) -> bool {
-        self.0.get(piece).is_some_and(|latest| latest.fetch_max(turn, AcqRel) < turn)
+    /// The most timer routes that a version of the script may have.
+    pub(crate) fn most_routes(&self) -> usize {
+        self.routes.len()
     }
+
+    /// Takes a turn of a job; `false` when another process has it, or a later one.
+    pub(crate) fn take_job(&self, job: usize, turn: u64) -> bool {
+        take(self.jobs, job, turn)
+    }
+
+    /// Takes a turn of the timer route at `place` in a version of the script; `false` when another process has it, or a later
+    /// one, or one of a later version.
+    pub(crate) fn take_route(&self, place: usize, version: u32, turn: u64) -> bool {
+        take(self.routes, place, u64::from(version) << TURN_BITS | turn)
+    }
+}
+
+fn take(turns: &[AtomicU64], piece: usize, turn: u64) -> bool {
+    turns.get(piece).is_some_and(|latest| latest.fetch_max(turn, AcqRel) < turn)
 }
 
 /// The next turn of work that is due every `period`, and when: both counted from the `epoch` on, times in milliseconds.
@@ -55,12 +81,23 @@ mod tests {
     #[test]
     fn a_turn_is_taken_once() {
         let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 64 << 10 }).unwrap();
-        let turns = Turns::create(arena, 2).unwrap();
-        assert!(turns.take(0, 1) && turns.take(1, 1));
-        assert!(!turns.take(0, 1));
-        assert!(turns.take(0, 3), "nobody had the second");
-        assert!(!turns.take(0, 2), "too late");
-        assert!(!turns.take(2, 1), "there is no such work");
+        let turns = Turns::create(arena, 2, 0).unwrap();
+        assert!(turns.take_job(0, 1) && turns.take_job(1, 1));
+        assert!(!turns.take_job(0, 1));
+        assert!(turns.take_job(0, 3), "nobody had the second");
+        assert!(!turns.take_job(0, 2), "too late");
+        assert!(!turns.take_job(2, 1), "there is no such work");
+    }
+
+    #[test]
+    fn turns_of_a_later_version_are_later() {
+        let arena = Arena::create(&ArenaOptions { bytes: 2 << 20, boot_bytes: 64 << 10 }).unwrap();
+        let turns = Turns::create(arena, 0, 0).unwrap();
+        assert_eq!(turns.most_routes(), MIN_TIMER_ROUTES);
+        assert!(turns.take_route(0, 0, 1000));
+        assert!(turns.take_route(0, 1, 17), "another route, which is due less often");
+        assert!(!turns.take_route(0, 0, 1001), "a process that has the older version still");
+        assert!(turns.take_route(0, 1, 18) && turns.take_route(MIN_TIMER_ROUTES - 1, 1, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tocsin_event::percentage;
 use tocsin_net::connections::{ConnectionId, OwnerId};
 use tocsin_net::{Inbox, Outbox, Resolver};
 use tocsin_process::{Kind, Member};
-use tocsin_script::{RouteKind, ScriptVars};
+use tocsin_script::{Bytes, RouteKind, ScriptVars};
 use tocsin_shm::Slot;
 use tocsin_sip::Message;
 
@@ -253,6 +253,15 @@ impl Worker {
         *to = std::mem::take(&mut self.vars.borrow_mut());
     }
 
+    /// Gives those of `names` their first values: a new version of the script is the first to name them.
+    pub(crate) fn give_first_values(&self, names: &[Bytes]) {
+        let script = self.server.script();
+        let given = self.server.registered.script_variables.iter().filter(|(name, _)| names.contains(name));
+        given.for_each(|(name, value)| {
+            script.program.set_variable(&mut self.vars.borrow_mut(), name, value.clone());
+        });
+    }
+
     /// Takes them back.
     pub fn take_vars(&self, from: &mut ScriptVars) {
         *self.vars.borrow_mut() = std::mem::take(from);
@@ -262,8 +271,9 @@ impl Worker {
 /// The variables of the script as a process begins with them.
 fn first_variables(server: &Server) -> ScriptVars {
     let mut vars = ScriptVars::default();
+    let script = server.script();
     for (name, value) in &server.registered.script_variables {
-        server.program.set_variable(&mut vars, name, value.clone());
+        script.program.set_variable(&mut vars, name, value.clone());
     }
     vars
 }

@@ -68,7 +68,7 @@ impl TestBed {
             startup::StartError::Script(diagnostics) => diagnostics.to_string(),
             other => other.to_string(),
         })?;
-        let assembled = startup::assemble(program, settings, &modules, vec![], |_| {})
+        let assembled = startup::assemble(program, settings, modules, startup::Given::default())
             .map_err(|cause| cause.to_string())?;
         let server: &'static Server = assembled.server;
         let member = server

@@ -13,7 +13,7 @@ use crate::answer::Answer;
 use crate::{check, demo, doc, events};
 
 /// What the command line asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arguments {
     /// `-f`; without it the embedded configuration runs.
     pub(crate) config: Option<PathBuf>,

@@ -11,7 +11,7 @@ use tocsin_server::Server;
 use tocsin_server::family::ServerFamily;
 use tocsin_server::logging::{self, Level, LogSettings};
 use tocsin_server::settings::{Idle, Settings, idle_parameters};
-use tocsin_server::startup::{self, Assembled, StartError};
+use tocsin_server::startup::{self, Assembled, Given, StartError};
 
 use crate::answer::FAILED;
 use crate::arguments::Arguments;
@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<u8, String> {
     let began = Instant::now();
-    let (source, name) = source(arguments)?;
+    let folder = std::env::current_dir().unwrap_or_default();
+    let (source, name) = source(arguments, &folder)?;
     let modules = tocsin_modules::all();
     let (program, settings) =
         startup::check(source, &modules, &arguments.overrides).map_err(|cause| explain(cause, &name))?;
@@ -64,14 +65,14 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     logging::start(&log_settings(&settings, arguments));
     limits::raise_open_files(settings.open_files);
     let identity = identity(&settings, arguments);
+    let root = identity.root.as_deref().and_then(|root| root.canonicalize().ok());
     let Assembled { server, sweeps, mut files } =
-        startup::assemble(program, settings, &modules, arguments.given.clone(), announce(arguments))
+        startup::assemble(program, settings, modules, given(arguments, &folder, root.as_deref()))
             .map_err(|cause| explain(cause, &name))?;
     let _pid_file =
         arguments.pid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
     let _pgid_file =
         arguments.pgid_file.as_deref().map(PidFile::write).transpose().map_err(|e| e.to_string())?;
-    let root = identity.root.as_deref().and_then(|root| root.canonicalize().ok());
     tocsin_process::enter(&identity).map_err(|e| e.to_string())?;
     if let Some(root) = root {
         files.iter_mut().for_each(|file| file.seen_from(&root));
@@ -93,12 +94,29 @@ fn serve(arguments: &Arguments) -> Result<u8, String> {
     }
 }
 
-fn source(arguments: &Arguments) -> Result<(SourceMap, String), String> {
+/// What the server has from the command line. Its configuration is read again as from the `folder` that the program was
+/// started in, whichever the server has entered since; if it entered a `root` (`-t`), what lies outside cannot be read.
+fn given(arguments: &Arguments, folder: &Path, root: Option<&Path>) -> Given {
+    let seen = |path: &Path| match root.and_then(|root| path.strip_prefix(root).ok()) {
+        Some(within) => Path::new("/").join(within),
+        None => path.to_owned(),
+    };
+    let (again, folder) =
+        (Arguments { config: arguments.config.as_deref().map(seen), ..arguments.clone() }, seen(folder));
+    Given {
+        arguments: arguments.given.clone(),
+        overrides: arguments.overrides.clone(),
+        read: Box::new(move || Ok(source(&again, &folder)?.0)),
+        on_ready: announce(arguments),
+    }
+}
+
+fn source(arguments: &Arguments, folder: &Path) -> Result<(SourceMap, String), String> {
     let Some(path) = &arguments.config else {
         return Ok((SourceMap::from_text(embedded::NAME, embedded::TEXT), embedded::NAME.to_owned()));
     };
     let name = path.display().to_string();
-    let source = SourceMap::open(path).map_err(|cause| {
+    let source = SourceMap::open_in(folder, path).map_err(|cause| {
         let cause = match cause.kind() {
             std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
             _ => cause.to_string(),

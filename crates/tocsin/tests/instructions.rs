@@ -118,7 +118,7 @@ fn worker(script: &str, callee: &UdpSocket) -> &'static Worker {
     let overrides = Overrides { shared_mib: Some(32), ..Overrides::default() };
     let checked = startup::check(SourceMap::from_text("test.cfg", script), &modules, &overrides);
     let (program, settings) = checked.unwrap_or_else(|cause| panic!("{cause}"));
-    let assembled = startup::assemble(program, settings, &modules, vec![], |_| {})
+    let assembled = startup::assemble(program, settings, modules, startup::Given::default())
         .unwrap_or_else(|cause| panic!("{cause}"));
     let server: &'static Server = assembled.server;
     let members = server.plan.members();

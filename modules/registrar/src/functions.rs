@@ -13,7 +13,42 @@ use super::lookup::{FAILED, lookup};
 use super::save::save;
 
 /// The domains that the script names, in the order in which they are met.
-pub(super) type Domains = Rc<RefCell<Vec<Bytes>>>;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Domains(Rc<RefCell<Named>>);
+
+#[derive(Debug, Default)]
+struct Named {
+    names: Vec<Bytes>,
+    /// There are tables for these, and for no others.
+    has_tables: bool,
+}
+
+impl Domains {
+    /// All of them, which get their tables now: a script that is loaded later names no others.
+    pub(super) fn close(&self) -> Vec<Bytes> {
+        let mut named = self.0.borrow_mut();
+        named.has_tables = true;
+        named.names.clone()
+    }
+
+    /// The place of a domain.
+    fn place(&self, name: &Bytes) -> Result<usize, String> {
+        let mut named = self.0.borrow_mut();
+        if let Some(at) = named.names.iter().position(|known| known == name) {
+            return Ok(at);
+        }
+        if named.has_tables {
+            let known: Vec<_> = named.names.iter().map(|name| name.lossy()).collect();
+            return Err(format!(
+                "there is no domain <{}>, but {}: restart the server to add one",
+                name.lossy(),
+                known.join(", ")
+            ));
+        }
+        named.names.push(name.clone());
+        Ok(named.names.len() - 1)
+    }
+}
 
 const fn must(name: &'static str) -> Param {
     Param::required(name, ParamKind::Str)
@@ -181,11 +216,7 @@ fn with_flags<F: 'static>(
 fn domain(site: &Site<'_, Context>, at: usize, domains: &Domains) -> Result<usize, ArgError> {
     let name = site.constant_str(at).filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| ArgError::at(at, "the domain is a constant, such as \"location\""))?;
-    let mut domains = domains.borrow_mut();
-    Ok(domains.iter().position(|known| known == name).unwrap_or_else(|| {
-        domains.push(name.clone());
-        domains.len() - 1
-    }))
+    domains.place(name).map_err(|problem| ArgError::at(at, problem))
 }
 
 /// An argument that was given and is not empty.

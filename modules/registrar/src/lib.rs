@@ -64,7 +64,7 @@ impl Module for Registrar {
         let locations = setup.registered.states.find::<Locations>();
         let locations =
             locations.ok_or_else(|| SetupError::Other("load usrloc.so before registrar.so".to_owned()))?;
-        let names = self.domains.borrow();
+        let names = self.domains.close();
         let domains = names
             .iter()
             .map(|name| locations.register_domain(&name.lossy(), setup.arena, &mut setup.statistics));

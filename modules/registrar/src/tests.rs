@@ -40,7 +40,7 @@ impl Bench {
         let overrides = Overrides { udp_workers: Some(1), shared_mib: Some(8), ..Overrides::default() };
         let (program, settings) =
             startup::check(SourceMap::from_text("test.cfg", script), &modules, &overrides).unwrap();
-        let assembled = startup::assemble(program, settings, &modules, vec![], |_| {}).unwrap();
+        let assembled = startup::assemble(program, settings, modules, startup::Given::default()).unwrap();
         let worker = Worker::new(assembled.server, Member { slot: 1, generation: 0, group: 0, index: 0 });
         let device = UdpSocket::bind("127.0.0.1:0").unwrap();
         device.set_nonblocking(true).unwrap();

@@ -103,7 +103,7 @@ pub(super) fn carry_out(
                     let reply = t.branches.get(branch.index()).filter(|_| !local).map(|b| &b.reply);
                     reply.map_or_else(Vec::new, |reply| reply.to_vec())
                 });
-                if t.failure_route.route(&worker.server.program).is_some() {
+                if t.failure_route.route(&worker.server.script().program).is_some() {
                     doing.after.failed = Some((branch, status));
                 } else {
                     t.machine.conclude(now, actions);

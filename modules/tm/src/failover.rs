@@ -117,7 +117,7 @@ impl Failed {
             request: b.request.to_vec(),
             hops: b.hops.to_vec(),
             host: String::from_utf8_lossy(&b.host).into_owned(),
-            reply_route: b.reply_route.route(&worker.server.program),
+            reply_route: b.reply_route.route(&worker.server.script().program),
             flags: b.flags,
             avps: t.avps.to_vec(),
             blocklists: t.blocklists,

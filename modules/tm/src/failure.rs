@@ -29,7 +29,8 @@ pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After
 fn prepare(worker: &'static Worker, id: TransactionId, status: u16) -> Option<(Context, RouteId)> {
     let server = worker.server;
     let disarm = |t: &mut Transaction| std::mem::replace(&mut t.failure_route, RouteBits::NONE);
-    let route = server.state::<State>().table.update(&id, |t, _| disarm(t))?.route(&server.program)?;
+    let route =
+        server.state::<State>().table.update(&id, |t, _| disarm(t))?.route(&server.script().program)?;
     let mut cx = of_transaction(worker, id)?;
     cx.transaction = Some(TransactionRef { id: id.0, branch: None, status });
     Some((cx, route))
@@ -47,7 +48,7 @@ pub(super) fn of_transaction(worker: &'static Worker, id: TransactionId) -> Opti
             t.request.to_vec(),
             [t.avps.to_vec(), t.notes.to_vec()],
             (t.flags, t.blocklists),
-            t.armed(&server.program),
+            t.armed(&server.script().program),
         )
     });
     let (received, request, [avps, notes], (flags, blocklists), armed) = taken?;

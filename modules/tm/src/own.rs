@@ -91,7 +91,7 @@ pub(super) fn send(
     if let Some(context) = request.context {
         cx.avps.push(CONTEXT_AVP, Value::Str(context));
     }
-    match server.program.route(RouteKind::Local, b"") {
+    match cx.script.program.route(RouteKind::Local, b"") {
         Some(route) => run::run(cx, route, move |cx, verdict| match verdict.drop {
             true => then(&cx, relay::ERROR),
             false => leave(cx, id, then),

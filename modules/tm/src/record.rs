@@ -125,7 +125,7 @@ pub(super) struct Owner {
     pub(super) generation: u32,
 }
 
-/// The number of a route of the program, or none.
+/// A route by its type and name, or none: after a reload it is the one of the new script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ShmSafe, ShmClone)]
 pub(super) struct RouteBits(u32);
 

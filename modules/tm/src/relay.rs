@@ -4,6 +4,8 @@
 //! for - and is made ready outside of any lock. Only then the transaction is stored, whole, by one insertion: a worker
 //! that dies before it has changed nothing, one that dies after it leaves what the timers need to go on.
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 use tocsin_net::Hop;
 use tocsin_script::{Bytes, Execution, Outcome, Resume, RouteId, RouteKind, Step};
@@ -169,8 +171,9 @@ impl Relay {
         route: RouteId,
     ) -> Result<Self, Outcome<Context>> {
         let saved = Saved::take(cx, target, self.first + self.ready.len());
-        let mut execution = cx.server().program.start(route);
-        let step = execution.run(&cx.server().program, cx);
+        let script = Rc::clone(&cx.script);
+        let mut execution = script.program.start(route);
+        let step = execution.run(&script.program, cx);
         self.branch_ran(cx, saved, execution, step)
     }
 
@@ -194,7 +197,8 @@ impl Relay {
             Step::Wait(pause) => Err(Outcome::Wait(Box::pin(async move {
                 let resume = pause.waiting.await;
                 let rest: Resume<Context> = Box::new(move |cx: &mut Context| {
-                    let step = execution.resume(resume, &cx.server().program, cx);
+                    let script = Rc::clone(&cx.script);
+                    let step = execution.resume(resume, &script.program, cx);
                     match self.branch_ran(cx, saved, execution, step) {
                         Ok(relay) => relay.go(cx),
                         Err(waiting) => waiting,

@@ -159,11 +159,12 @@ struct Waiting {
 impl Waiting {
     fn of(server: &Server, t: &Transaction, branch: BranchId) -> Option<Self> {
         let of_branch = t.branches.get(branch.index());
-        let own = of_branch.and_then(|b| b.reply_route.route(&server.program));
-        let route = own.or_else(|| t.reply_route.route(&server.program))?;
+        let program = &server.script().program;
+        let own = of_branch.and_then(|b| b.reply_route.route(program));
+        let route = own.or_else(|| t.reply_route.route(program))?;
         Some(Self {
             route,
-            armed: t.armed(&server.program),
+            armed: t.armed(program),
             avps: t.avps.to_vec(),
             notes: t.notes.to_vec(),
             flags: t.flags,

@@ -4,6 +4,7 @@ mod blocklists;
 mod caches;
 mod events;
 mod processes;
+mod reload;
 mod statistics;
 mod status_report;
 mod streams;
@@ -39,6 +40,7 @@ pub fn registry(worker: &'static Worker) -> Registry {
     general(server, &mut registry);
     caches::add(server, &mut registry);
     events::add(worker, &mut registry);
+    reload::add(worker, &mut registry);
     status_report::add(server, &mut registry);
     registry.add(Command::help());
     blocklists::add(server, &mut registry);

@@ -15,9 +15,10 @@ const CONNECTING: i64 = 1;
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::new("core", "list_tcp_conns", &[&[]], "lists the connections", move |_| {
-        let is_stream =
-            |name: &String| matches!(name.as_str(), "proto_tcp" | "proto_tls" | "proto_ws" | "proto_wss");
-        if !server.program.modules().iter().any(is_stream) {
+        if !["proto_tcp", "proto_tls", "proto_ws", "proto_wss"]
+            .into_iter()
+            .any(|name| server.has_module(name))
+        {
             return Value::Null.into();
         }
         Reply::long(list(server))

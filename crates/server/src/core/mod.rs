@@ -37,12 +37,17 @@ pub use values::{as_text, computed, readable, refused, settable, text};
 
 /// The variables that need no module, for the reference.
 pub fn variables() -> Vec<tocsin_script::Variable<Context>> {
-    library(&WrittenNames::default(), &WrittenLists::default(), &FlagNames::default()).variables().to_vec()
+    let (names, lists, flags) = (WrittenNames::default(), WrittenLists::default(), FlagNames::default());
+    library(Library::new(), &names, &lists, &flags).variables().to_vec()
 }
 
-/// A library with the language's own names and the core's.
-pub(crate) fn library(written: &WrittenNames, lists: &WrittenLists, flags: &FlagNames) -> Library<Context> {
-    let mut library = Library::new();
+/// The library of the language's own names with the core's.
+pub(crate) fn library(
+    mut library: Library<Context>,
+    written: &WrittenNames,
+    lists: &WrittenLists,
+    flags: &FlagNames,
+) -> Library<Context> {
     crate::settings::globals().for_each(|global| library.global(global));
     let functions = [
         routing::functions(),

@@ -10,7 +10,7 @@ mod message;
 mod reader;
 mod transport;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -47,6 +47,8 @@ pub struct EventRoutes {
     seats: Vec<Seat>,
     /// What is known once all of the script and all processes are.
     known: OnceCell<Known>,
+    /// The routes of the script that is in force in this process.
+    names: RefCell<Vec<Bytes>>,
 }
 
 /// One worker's place.
@@ -74,7 +76,6 @@ struct Known {
     table: &'static ProcessTable,
     /// The process slots of the TIMER workers, by their index.
     slots: Vec<u16>,
-    names: Vec<Bytes>,
 }
 
 impl EventRoutes {
@@ -88,7 +89,11 @@ impl EventRoutes {
         let readers = arena.boot_array(workers, |_| Reader::default())?;
         let seats = begun.iter().zip(readers);
         let seats = seats.map(|(begun, reader)| Ok(Seat { mailbox: Mailbox::open()?, begun, reader }));
-        Ok(Rc::new(Self { seats: seats.collect::<io::Result<_>>()?, known: OnceCell::new() }))
+        Ok(Rc::new(Self {
+            seats: seats.collect::<io::Result<_>>()?,
+            known: OnceCell::new(),
+            names: RefCell::default(),
+        }))
     }
 
     /// Learns which slots the workers have and which routes there are. To be called once, before the first fork.
@@ -97,13 +102,19 @@ impl EventRoutes {
         let mut slots: Vec<_> = timer.map(|member| (member.index, member.slot)).collect();
         slots.sort_unstable();
         let slots = slots.into_iter().map(|(_, slot)| slot).collect();
-        let known = self.known.set(Known { table, slots, names });
-        debug_assert!(known.is_ok(), "told once");
+        let known = self.known.set(Known { table, slots });
+        debug_assert!(known.is_ok(), "called once");
+        self.renew(names);
+    }
+
+    /// Learns which routes there are now.
+    pub(crate) fn renew(&self, names: Vec<Bytes>) {
+        *self.names.borrow_mut() = names;
     }
 
     /// Whether the script has such a route.
     fn has(&self, name: &[u8]) -> bool {
-        self.known.get().is_some_and(|known| known.names.iter().any(|known| known.as_slice() == name))
+        self.names.borrow().iter().any(|known| known.as_slice() == name)
     }
 
     /// Posts `event` for the route `name` to the first worker that serves, from `home` on. A full mailbox, or nobody who
@@ -174,7 +185,7 @@ pub(crate) fn subscribe(
             );
             continue;
         }
-        let address = Address::new("route", &shown, Endpoint::Text);
+        let address = address(name);
         let subscribed = events
             .registry()
             .publish(name)
@@ -183,6 +194,21 @@ pub(crate) fn subscribe(
         subscribed.map_err(|cause| format!("event_route[{shown}]: {cause}"))?;
     }
     Ok(())
+}
+
+/// Ends the subscriptions of the routes `names`.
+pub(crate) fn unsubscribe(names: &[Bytes], events: &Events) {
+    for name in names {
+        let ended =
+            events.registry().publish(name).map(|event| events.unsubscribe_route(event, &address(name)));
+        if let Err(cause) = ended {
+            tracing::warn!("event_route[{}]: {cause}", name.lossy());
+        }
+    }
+}
+
+fn address(name: &Bytes) -> Address {
+    Address::new("route", &name.lossy(), Endpoint::Text)
 }
 
 #[cfg(test)]

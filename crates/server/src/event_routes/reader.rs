@@ -115,7 +115,7 @@ fn serve_one(worker: &'static Worker, seat: &Seat, message: &EventMessage<'_>) {
         );
         return;
     }
-    let Some(route) = worker.server.program.route(RouteKind::Event, message.name) else { return };
+    let Some(route) = worker.server.script().program.route(RouteKind::Event, message.name) else { return };
     let Some(mut cx) = worker.idle_context() else { return };
     cx.route = RouteKind::Event;
     cx.received.source = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));

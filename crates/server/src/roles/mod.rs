@@ -72,8 +72,11 @@ pub fn run(server: &'static Server, member: Member) -> i32 {
     };
     let local = tokio::task::LocalSet::new();
     logging::limit_floods();
+    // It may have been forked with an older version of the script.
+    crate::reload::catch_up(server);
     let worker = Worker::new(server, member);
     let code = local.block_on(&runtime, async move {
+        tokio::task::spawn_local(crate::reload::follow(worker));
         match serve(worker, &termination).await {
             Ok(stop) => {
                 server.table.slot(member.slot).set_state(SlotState::Draining);

@@ -18,7 +18,7 @@ pub(super) async fn run_or_await(worker: &'static Worker) {
     if started.load(Acquire) == 1 {
         return;
     }
-    let Some(route) = worker.server.program.route(RouteKind::Startup, b"") else { return };
+    let Some(route) = worker.server.script().program.route(RouteKind::Startup, b"") else { return };
     let serving = |kind| matches!(kind, Kind::Udp | Kind::Tcp);
     let first = worker.server.plan.groups.iter().position(|group| serving(group.kind));
     if first == Some(worker.member.group)

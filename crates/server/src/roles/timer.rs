@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tocsin_process::Termination;
-use tocsin_script::Verdict;
+use tocsin_script::{RouteKind, Verdict};
 
 use super::{Stop, running};
 use crate::run::run;
@@ -22,13 +22,14 @@ const SHORTEST: u64 = 50;
 const LONGEST: u64 = 100;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
-    let mut routes = tokio::task::spawn_local(crate::event_routes::serve(worker));
-    let mut has_routes = worker.server.registered.event_routes.is_some();
+    let mut events = tokio::task::spawn_local(crate::event_routes::serve(worker));
+    let mut has_events = worker.server.registered.event_routes.is_some();
     running(worker);
     let members = worker.server.plan.members();
     let siblings: Rc<[u16]> =
         members.iter().filter(|m| m.group == worker.member.group).map(|m| m.slot).collect();
-    periodic(worker, &siblings);
+    jobs(worker, &siblings);
+    let mut version = routes_of(worker, &siblings);
     let mut look_at = now_ms();
     let stop = super::stopping(worker, termination)?;
     let mut stop = std::pin::pin!(stop);
@@ -39,13 +40,16 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
                 crate::event_routes::hand_over(worker);
                 return Ok(stop);
             }
-            ended = &mut routes, if has_routes => {
-                has_routes = false;
+            ended = &mut events, if has_events => {
+                has_events = false;
                 if let Ok(Err(cause)) = ended {
                     return Err(cause);
                 }
             }
             () = tokio::time::sleep(Duration::from_millis(wait)) => look_at = look(worker, &siblings),
+        }
+        if worker.server.script().version != version {
+            version = routes_of(worker, &siblings);
         }
         crate::scaling::report(worker.server);
         worker.safe_point();
@@ -82,55 +86,78 @@ fn share(worker: &Worker, siblings: &[u16]) -> (usize, usize) {
     (rank, siblings.iter().filter(|slot| lives(slot)).count().max(1))
 }
 
-/// Timer routes and jobs belong to no shard: each is run by one worker whenever it is due.
-fn periodic(worker: &'static Worker, siblings: &Rc<[u16]>) {
-    let routes = worker.server.program.timer_routes();
-    let mut pieces = 0;
-    let mut every = |period: Duration, work: Rc<dyn Fn()>| {
-        let siblings = Rc::clone(siblings);
-        tokio::task::spawn_local(repeat(worker, siblings, pieces, period, work));
-        pieces += 1;
-    };
-    for (route, seconds) in routes {
-        let work = move || {
-            if let Some(mut cx) = worker.idle_context() {
-                cx.route = tocsin_script::RouteKind::Timer;
-                run(cx, route, |_, _: Verdict| {});
-            }
+/// Jobs belong to no shard: each is done by one worker whenever it is due.
+fn jobs(worker: &'static Worker, siblings: &Rc<[u16]>) {
+    for (piece, job) in worker.server.registered.jobs.iter().enumerate() {
+        let work = Periodic {
+            worker,
+            siblings: Rc::clone(siblings),
+            piece,
+            period: job.every,
+            take: move |turn| worker.server.turns.take_job(piece, turn),
+            work: move || (job.run)(worker),
         };
-        every(Duration::from_secs(u64::from(seconds.max(1))), Rc::new(work));
-    }
-    for job in &worker.server.registered.jobs {
-        every(job.every, Rc::new(move || (job.run)(worker)));
+        tokio::task::spawn_local(work.repeat(|| true));
     }
 }
 
-/// Does `work`, the `piece`th, whenever it is due and nobody else does it.
-async fn repeat(
+/// Nor do timer routes. They run until another version of the script is in force; returns this one's number.
+fn routes_of(worker: &'static Worker, siblings: &Rc<[u16]>) -> u32 {
+    let script = worker.server.script();
+    let version = script.version;
+    for (place, (route, seconds)) in script.program.timer_routes().enumerate() {
+        let work = Periodic {
+            worker,
+            siblings: Rc::clone(siblings),
+            piece: place + worker.server.registered.jobs.len(),
+            period: Duration::from_secs(u64::from(seconds.max(1))),
+            take: move |turn| worker.server.turns.take_route(place, version, turn),
+            work: move || {
+                if let Some(mut cx) = worker.idle_context() {
+                    cx.route = RouteKind::Timer;
+                    run(cx, route, |_, _: Verdict| {});
+                }
+            },
+        };
+        tokio::task::spawn_local(work.repeat(move || worker.server.script().version == version));
+    }
+    version
+}
+
+/// Work that is due every so often.
+struct Periodic<T, W> {
     worker: &'static Worker,
     siblings: Rc<[u16]>,
+    /// Which piece of all periodic work it is.
     piece: usize,
     period: Duration,
-    work: Rc<dyn Fn()>,
-) {
-    let table = worker.server.table;
-    // The supervisor began before all others, and lives as long as the server.
-    let epoch = table.slot(0).started_at.load(Relaxed);
-    loop {
-        let now = now_ms();
-        let (turn, at) = next_turn(epoch, period.as_millis() as u64, now);
-        tokio::time::sleep(Duration::from_millis(at - now)).await;
-        let (rank, workers) = share(worker, &siblings);
-        let patience = patience(piece, rank, workers, period);
-        if !patience.is_zero() {
-            tokio::time::sleep(patience).await;
-        }
-        if table.slot(worker.member.slot).is_vacant() {
-            return;
-        }
-        if worker.server.turns.take(piece, turn) {
-            work();
-            worker.flush();
+    /// Takes a turn of it, if no other process has.
+    take: T,
+    work: W,
+}
+
+impl<T: Fn(u64) -> bool, W: Fn()> Periodic<T, W> {
+    /// Does the work whenever it is due and no other worker does it, for as long as `lasts`.
+    async fn repeat(self, lasts: impl Fn() -> bool) {
+        let table = self.worker.server.table;
+        // The supervisor began before all others, and lives as long as the server.
+        let epoch = table.slot(0).started_at.load(Relaxed);
+        while lasts() {
+            let now = now_ms();
+            let (turn, at) = next_turn(epoch, self.period.as_millis() as u64, now);
+            tokio::time::sleep(Duration::from_millis(at - now)).await;
+            let (rank, workers) = share(self.worker, &self.siblings);
+            let patience = patience(self.piece, rank, workers, self.period);
+            if !patience.is_zero() {
+                tokio::time::sleep(patience).await;
+            }
+            if table.slot(self.worker.member.slot).is_vacant() || !lasts() {
+                return;
+            }
+            if (self.take)(turn) {
+                (self.work)();
+                self.worker.flush();
+            }
         }
     }
 }

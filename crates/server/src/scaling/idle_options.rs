@@ -48,6 +48,7 @@ mod tests {
 
     fn lines(config: &str) -> Vec<String> {
         let library = core::library(
+            tocsin_script::Library::new(),
             &core::WrittenNames::default(),
             &core::WrittenLists::default(),
             &crate::flag_names::FlagNames::default(),

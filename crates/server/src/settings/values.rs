@@ -5,7 +5,7 @@ use tocsin_process::Profile;
 use tocsin_script::{Bytes, SocketSpec};
 use tocsin_sip::Limits;
 
-use crate::blocklist::Definition;
+use crate::blocklist::{DNS_LIST, Definition};
 use crate::declared::Declared;
 use crate::dns_settings::DnsSettings;
 use crate::flag_names::FlagNames;
@@ -122,6 +122,12 @@ pub struct Settings {
 pub type Parameter = Declared<Settings>;
 
 impl Settings {
+    /// Whether there is a blocklist of this name.
+    pub(crate) fn has_blocklist(&self, name: &[u8]) -> bool {
+        self.dns.blocklist && name == DNS_LIST.as_bytes()
+            || self.blocklists.iter().any(|list| list.name.as_bytes() == name)
+    }
+
     /// The Server header to put into responses; `None` when it is switched off.
     pub fn server_header(&self) -> Option<&[u8]> {
         self.server_signature.then_some(&self.server_header)

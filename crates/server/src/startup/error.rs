@@ -8,6 +8,7 @@ use tocsin_shm::ArenaFull;
 use crate::blocklist::BlocklistError;
 use crate::context::Context;
 use crate::module::SetupError;
+use crate::reload::VersionsError;
 use crate::scaling::ScalingError;
 use crate::status_report::StatusError;
 use tocsin_streams::SharedConnectionsError;
@@ -69,6 +70,9 @@ pub enum StartError {
     /// The status of the server cannot be kept.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// The script could not be reloaded later.
+    #[error(transparent)]
+    Versions(#[from] VersionsError),
     /// Groups cannot be scaled.
     #[error(transparent)]
     Scaling(#[from] ScalingError),

@@ -1,6 +1,7 @@
 //! From a configuration to a server that only has to be forked: the ground is laid ([`ground`]), the modules start upon it,
 //! the sockets are opened ([`listeners`]), and it is known which processes there will be ([`plan`]).
 
+mod compile;
 mod deadlines;
 mod error;
 mod ground;
@@ -12,13 +13,13 @@ use std::rc::Rc;
 
 use tocsin_event::{SharedEdge, Transports};
 use tocsin_process::MadeFile;
-use tocsin_script::{Library, Program, RouteKind, SourceMap};
+use tocsin_script::{Library, Program, SourceMap};
 use tocsin_shm::{Arena, Sweep};
 
 use self::ground::Ground;
 use self::listeners::{addresses, open_sockets, protocol_of, spoken_protocol};
 use self::plan::capacity;
-use crate::blocklist::{Blocklists, DNS_LIST};
+use crate::blocklist::Blocklists;
 use crate::caches::Caches;
 use crate::context::Context;
 use crate::databases::Databases;
@@ -26,18 +27,20 @@ use crate::flag_names::FlagNames;
 use crate::keyed_hash::KeyedHash;
 use crate::memory::MemoryWatch;
 use crate::module::{Deadlines, Module, Parameters, Registered, Setup, States};
-use crate::server::Server;
+use crate::reload::{AtStart, Versions};
+use crate::script::Script;
+use crate::server::{Configuration, ReadSource, Server};
 use crate::settings::{Overrides, Settings, SocketSetting};
 use crate::statistics::{CoreCounters, Statistics};
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::turns::Turns;
 use crate::{
-    core, event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, settings,
-    time,
+    event_routes, event_statistics, logging, network_statistics, process_statistics, scaling, settings, time,
 };
 use tocsin_streams::{Network, SharedConnections, SharedConnectionsError};
 
+pub(crate) use compile::{Compiled, compile};
 pub use error::StartError;
 
 /// A server, and the tables whose locks its supervisor sweeps.
@@ -56,38 +59,22 @@ impl std::fmt::Debug for Assembled {
     }
 }
 
-/// The names that a configuration may use with these modules linked in.
-fn library(
-    modules: &[Rc<dyn Module>],
-    written: &core::WrittenNames,
-    lists: &core::WrittenLists,
-    flags: &FlagNames,
-) -> Library<Context> {
-    let mut library = core::library(written, lists, flags);
-    modules.iter().for_each(|module| library.module(module.spec()));
-    crate::manual::modules().for_each(|module| library.module_of_manual(module));
-    crate::manual::MOVED.iter().for_each(|(name, hint)| library.moved_module(name, hint));
-    library
-}
-
 /// Reads and checks a configuration. Nothing is opened or made.
 pub fn check(
     source: SourceMap,
     modules: &[Rc<dyn Module>],
     overrides: &Overrides,
 ) -> Result<(Program<Context>, Settings), StartError> {
-    let written = core::WrittenNames::default();
-    let lists = core::WrittenLists::default();
     let flags = FlagNames::default();
-    let library = library(modules, &written, &lists, &flags);
-    let program = tocsin_script::compile(source, &library).map_err(StartError::Script)?;
+    let compiled = compile(source, modules, Library::new(), &flags).map_err(StartError::Script)?;
+    let Compiled { program, events, lists } = compiled;
     let mut settings = match Settings::new(program.globals(), overrides, flags) {
         Ok(settings) => settings,
         Err(wrong) => return Err(StartError::Script(program.refuse(wrong))),
     };
-    settings.written_events = written.take();
-    for (name, place) in lists.take() {
-        if !has_blocklist(&settings, &name) {
+    settings.written_events = events;
+    for (name, place) in lists {
+        if !settings.has_blocklist(&name) {
             return Err(StartError::NoBlocklist { place, name: name.lossy().into_owned() });
         }
     }
@@ -100,12 +87,6 @@ pub fn check(
             .map_err(|problem| StartError::Socket(format!("{}:{}", spec.protocol, spec.host), problem))?;
     }
     Ok((program, settings))
-}
-
-/// Whether there will be a list of this name.
-fn has_blocklist(settings: &Settings, name: &[u8]) -> bool {
-    settings.dns.blocklist && name == DNS_LIST.as_bytes()
-        || settings.blocklists.iter().any(|list| list.name.as_bytes() == name)
 }
 
 /// Starts the modules of a configuration without an effect outside of this process, and looks at its sockets without opening
@@ -127,20 +108,48 @@ pub fn rehearse(
     settings.sockets.iter().try_for_each(|setting| spoken_protocol(&setting.spec, program).map(drop))
 }
 
+/// What a server is given beside its configuration.
+pub struct Given {
+    /// The command line, for the management interface.
+    pub arguments: Vec<String>,
+    /// What it says beside the configuration.
+    pub overrides: Overrides,
+    /// Reads the configuration again.
+    pub read: ReadSource,
+    /// Called in the supervisor once every process serves.
+    pub on_ready: fn(&'static Server),
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            arguments: Vec::new(),
+            overrides: Overrides::default(),
+            read: Box::new(|| Err("there is no configuration to be read again".to_owned())),
+            on_ready: |_| {},
+        }
+    }
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Given").field("arguments", &self.arguments).finish_non_exhaustive()
+    }
+}
+
 /// Makes the server: shared memory, tables, sockets. Nothing is forked.
 pub fn assemble(
     mut program: Program<Context>,
     settings: Settings,
-    modules: &[Rc<dyn Module>],
-    arguments: Vec<String>,
-    on_ready: fn(&'static Server),
+    modules: Vec<Rc<dyn Module>>,
+    given: Given,
 ) -> Result<Assembled, StartError> {
     program.trace_actions(settings.exec_msg_threshold > 0);
     scaling::idle_options(&program).iter().for_each(|line| tracing::warn!("{line}"));
     settings::note_idle(&program);
     let ground = Ground::lay(&settings)?;
     let Ground { arena, slots, table, events, .. } = ground;
-    let loaded = loaded(&program, modules);
+    let loaded = loaded(&program, &modules);
 
     let (mut setup, counters) = begin(&ground, &settings, false)?;
     start(&loaded, &mut setup, &program)?;
@@ -173,7 +182,7 @@ pub fn assemble(
         known.know(table, &plan, routes);
     }
     let scaling = scaling::groups(&plan, &sockets, arena, &mut setup.registered.status)?;
-    let turns = Turns::create(arena, program.timer_routes().count() + setup.registered.jobs.len())?;
+    let turns = Turns::create(arena, setup.registered.jobs.len(), program.timer_routes().count())?;
     let sweeps = std::mem::take(&mut setup.tables);
     let files = std::mem::take(&mut setup.files);
     let memory = MemoryWatch {
@@ -200,14 +209,15 @@ pub fn assemble(
         hash: KeyedHash::of(arena),
         ending: ground.words.ending,
     };
+    let Given { arguments, overrides, read, on_ready } = given;
+    let configuration = Configuration { read, overrides, modules, at_start: AtStart::of(&program) };
+    let script = Script::new(0, program, settings.flag_names.clone());
     let server = Server {
         arena,
         table,
         plan,
-        main_route: program.route(RouteKind::Request, b""),
-        reply_route: program.route(RouteKind::Reply, b""),
-        error_route: program.route(RouteKind::Error, b""),
-        program,
+        versions: Versions::create(arena, slots, script)?,
+        configuration,
         settings,
         network,
         scaling,

@@ -40,6 +40,7 @@ mod mixed_load;
 mod own_requests;
 mod privileges;
 mod python_clients;
+mod reload;
 mod scaling;
 mod script_limits;
 mod status_report;
