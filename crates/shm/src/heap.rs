@@ -6,14 +6,15 @@
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use allocator_api2::alloc::{AllocError, Allocator};
 use rlsf::Tlsf;
 
 use crate::arena::{Arena, Purpose};
 use crate::lock::RobustLock;
+use crate::undo::{self, Undo};
 
 /// A heap is sparse when it holds this many times what is used.
 const SPARSE: usize = 3;
@@ -44,6 +45,8 @@ pub(crate) struct Heap {
     /// One more than the index of the first pooled chunk.
     first: AtomicU32,
     repairing: AtomicBool,
+    /// The record that is open is changed without a way back.
+    exposed: AtomicBool,
 }
 
 impl Heap {
@@ -60,6 +63,7 @@ impl Heap {
             apart: AtomicUsize::new(0),
             first: AtomicU32::new(0),
             repairing: AtomicBool::new(false),
+            exposed: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +99,38 @@ impl Heap {
         self.repairing.store(repairing, Relaxed);
     }
 
+    /// Begins an edit of a record: until [`Heap::end_edit`], what the record has now stays as it is.
+    #[inline]
+    pub(crate) fn begin_edit(&self) -> Undo {
+        self.exposed.store(false, Relaxed);
+        Undo::begin(self.identity())
+    }
+
+    #[inline]
+    pub(crate) fn end_edit(&self, undo: Undo) {
+        undo.end(|block, layout| self.free(block, layout));
+    }
+
+    /// Whether the edit under way had no memory and writes over what was: a death now costs the record.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.exposed.load(Relaxed)
+    }
+
+    /// Lets an edit write over what was. True if that has freed memory.
+    #[cold]
+    fn expose(&self) -> bool {
+        if !undo::is_open(self.identity()) {
+            return false;
+        }
+        self.exposed.store(true, Relaxed);
+        compiler_fence(SeqCst);
+        undo::free_all(|block, layout| self.free(block, layout))
+    }
+
+    fn identity(&self) -> *const () {
+        std::ptr::from_ref(self).cast()
+    }
+
     /// Forgets everything, reading none of it. The caller holds the lock and has nothing left that points in here.
     pub(crate) fn reset(&self) {
         debug_assert!(self.is_held());
@@ -105,6 +141,7 @@ impl Heap {
         }
         self.first.store(0, Relaxed);
         self.repairing.store(false, Relaxed);
+        self.exposed.store(false, Relaxed);
         self.arena.release_all(self.owner);
     }
 
@@ -160,6 +197,12 @@ impl Heap {
         add(&self.apart, n);
         add(&self.used_apart, layout.size());
         Some(block)
+    }
+
+    #[inline]
+    fn free(&self, block: NonNull<u8>, layout: Layout) {
+        self.give(block, layout);
+        subtract(&self.used, layout.size());
     }
 
     #[inline]
@@ -231,6 +274,18 @@ impl Alloc {
         Self(NonNull::from(heap))
     }
 
+    /// Whether the block may not be written, as the record that is open had it before.
+    #[inline]
+    pub(crate) fn is_kept(&self, block: NonNull<u8>) -> bool {
+        let heap = self.heap();
+        undo::is_open(heap.identity()) && !heap.is_exposed() && !undo::is_taken(block)
+    }
+
+    /// What is kept may be written from here on: there is no memory for a copy.
+    pub(crate) fn expose(&self) {
+        self.heap().expose();
+    }
+
     fn heap(&self) -> &Heap {
         // SAFETY: heaps lie in boot memory and live for ever.
         unsafe { self.0.as_ref() }
@@ -256,8 +311,12 @@ unsafe impl Allocator for Alloc {
         if !heap.is_held() {
             return Err(AllocError);
         }
-        let block = heap.take(layout).ok_or(AllocError)?;
+        let block = heap.take(layout).or_else(|| heap.expose().then(|| heap.take(layout)).flatten());
+        let block = block.ok_or(AllocError)?;
         add(&heap.used, layout.size());
+        if undo::is_open(heap.identity()) {
+            undo::note_taken(block);
+        }
         Ok(NonNull::slice_from_raw_parts(block, layout.size()))
     }
 
@@ -271,7 +330,10 @@ unsafe impl Allocator for Alloc {
             heap.arena.count_leak(layout.size());
             return;
         }
-        heap.give(block, layout);
-        subtract(&heap.used, layout.size());
+        if undo::is_open(heap.identity()) {
+            undo::note_freed(block, layout);
+        } else {
+            heap.free(block, layout);
+        }
     }
 }

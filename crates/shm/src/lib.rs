@@ -21,6 +21,7 @@ mod safe;
 mod sweep;
 mod sys;
 mod text;
+mod undo;
 mod vec;
 
 pub use arena::{Arena, ArenaFull, ArenaOptions, MIN_BYTES, VITAL_BYTES};

@@ -18,7 +18,7 @@ pub struct Swept {
     pub held: u32,
     /// Of these, locks under which it was changing something.
     pub dirty: u32,
-    /// Records that it had open for a change in place: they are lost.
+    /// Records that it had open for a change in place without memory for what they were before: they are lost.
     pub records_lost: u32,
 }
 

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut, RangeBounds};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use allocator_api2::{boxed, vec};
 
@@ -56,6 +57,7 @@ impl<T> ShmVec<T> {
     /// Adds a value before the one at `at`, or at the end.
     pub fn try_insert(&mut self, at: usize, value: T) -> Result<(), Full> {
         self.try_reserve(1)?;
+        self.own();
         self.0.insert(at.min(self.0.len()), value);
         Ok(())
     }
@@ -72,16 +74,19 @@ impl<T> ShmVec<T> {
 
     /// Takes the last value off.
     pub fn pop(&mut self) -> Option<T> {
+        self.own();
         self.0.pop()
     }
 
     /// Takes the value at `at` out; the ones behind it move up.
     pub fn remove(&mut self, at: usize) -> Option<T> {
+        self.own();
         (at < self.0.len()).then(|| self.0.remove(at))
     }
 
     /// Takes the value at `at` out; the last one takes its place.
     pub fn swap_remove(&mut self, at: usize) -> Option<T> {
+        self.own();
         (at < self.0.len()).then(|| self.0.swap_remove(at))
     }
 
@@ -90,22 +95,31 @@ impl<T> ShmVec<T> {
     /// # Panics
     /// When the range is not within the sequence.
     pub fn remove_range(&mut self, range: impl RangeBounds<usize>) {
+        self.own();
         self.0.drain(range);
     }
 
     /// Keeps the values that `keep` approves.
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
+        self.own();
         self.0.retain(keep);
     }
 
     /// Keeps the first `n` values.
     pub fn truncate(&mut self, n: usize) {
-        self.0.truncate(n);
+        if n < self.0.len() {
+            self.own();
+            self.0.truncate(n);
+        }
     }
 
     /// Drops all values; the memory stays for the next ones.
     pub fn clear(&mut self) {
-        self.0.clear();
+        if self.is_kept() {
+            self.0 = vec::Vec::new_in(self.alloc());
+        } else {
+            self.0.clear();
+        }
     }
 
     /// Values that fit before more memory is taken.
@@ -116,6 +130,37 @@ impl<T> ShmVec<T> {
     /// Where this sequence takes its memory.
     pub fn alloc(&self) -> Alloc {
         *self.0.allocator()
+    }
+
+    /// Whether the buffer may not be written: the record that is open had it before, and has it again if this process dies.
+    /// Behind the last value nothing is kept, so values may be added.
+    #[inline]
+    fn is_kept(&self) -> bool {
+        let buffer = NonNull::from(self.0.as_slice()).cast();
+        size_of::<T>() > 0 && self.0.capacity() > 0 && self.0.allocator().is_kept(buffer)
+    }
+
+    /// To be called before a value is overwritten or taken off.
+    #[inline]
+    fn own(&mut self) {
+        if self.is_kept() {
+            self.copy_buffer();
+        }
+    }
+
+    fn copy_buffer(&mut self) {
+        let (alloc, len) = (self.alloc(), self.0.len());
+        let mut copy = vec::Vec::new_in(alloc);
+        if copy.try_reserve_exact(self.0.capacity()).is_err() {
+            return alloc.expose();
+        }
+        // SAFETY: there is room for the values, which move: the old buffer has none afterwards, and is freed as such.
+        unsafe {
+            ptr::copy_nonoverlapping(self.0.as_ptr(), copy.as_mut_ptr(), len);
+            self.0.set_len(0);
+            copy.set_len(len);
+        }
+        self.0 = copy;
     }
 }
 
@@ -143,6 +188,9 @@ impl<T: Copy> ShmVec<T> {
 
     /// Makes the length `n`; new places hold `value`.
     pub fn try_resize(&mut self, n: usize, value: T) -> Result<(), Full> {
+        if n < self.0.len() {
+            self.own();
+        }
         self.try_reserve(n.saturating_sub(self.0.len()))?;
         self.0.resize(n, value);
         Ok(())
@@ -150,6 +198,17 @@ impl<T: Copy> ShmVec<T> {
 
     /// Replaces all values by a copy of `values`. On an error the old ones stay.
     pub fn try_assign(&mut self, values: &[T]) -> Result<(), Full> {
+        if self.is_kept() {
+            match Self::try_from_slice_in(values, self.alloc()) {
+                Ok(copy) => {
+                    *self = copy;
+                    return Ok(());
+                }
+                Err(full) if values.len() > self.0.capacity() => return Err(full),
+                // It fits into what it has.
+                Err(Full) => self.alloc().expose(),
+            }
+        }
         self.try_reserve(values.len().saturating_sub(self.0.len()))?;
         self.0.clear();
         self.try_extend_from_slice(values)
@@ -178,6 +237,7 @@ impl<T> Deref for ShmVec<T> {
 impl<T> DerefMut for ShmVec<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
+        self.own();
         &mut self.0
     }
 }
@@ -269,6 +329,18 @@ impl<T> ShmBox<T> {
     pub fn into_inner(self) -> T {
         boxed::Box::into_inner(self.0)
     }
+
+    /// As [`ShmVec::copy_buffer`].
+    fn copy_block(&mut self, alloc: Alloc) {
+        let Ok(mut copy) = boxed::Box::<T, Alloc>::try_new_uninit_in(alloc) else { return alloc.expose() };
+        // SAFETY: the value moves from one block into the other, and what is freed is a block without a value.
+        unsafe {
+            ptr::copy_nonoverlapping(&raw const *self.0, copy.as_mut_ptr(), 1);
+            let old = std::mem::replace(&mut self.0, copy.assume_init());
+            let (old, alloc) = boxed::Box::into_raw_with_allocator(old);
+            drop(boxed::Box::from_raw_in(old.cast::<MaybeUninit<T>>(), alloc));
+        }
+    }
 }
 
 impl<T: ShmClone> ShmClone for ShmBox<T> {
@@ -287,6 +359,10 @@ impl<T> Deref for ShmBox<T> {
 
 impl<T> DerefMut for ShmBox<T> {
     fn deref_mut(&mut self) -> &mut T {
+        let alloc = *boxed::Box::allocator(&self.0);
+        if size_of::<T>() > 0 && alloc.is_kept(NonNull::from(&*self.0).cast()) {
+            self.copy_block(alloc);
+        }
         &mut self.0
     }
 }

@@ -51,6 +51,7 @@ impl<K, V> Held<K, V> {
         change: impl FnOnce(&K, &mut V, &mut Edit<'_>) -> R,
     ) -> R {
         self.begin_write();
+        let undo = self.heap().begin_edit();
         let mut edit = Edit::new(self.alloc(), deadline);
         let result = self.open(found.record, |key, value| change(key, value, &mut edit));
         if edit.remove {
@@ -59,7 +60,12 @@ impl<K, V> Held<K, V> {
             // SAFETY: the record is in its chain, and all linked records are valid.
             unsafe { self.shard.wheel.change(found.record.cast(), edit.deadline) };
         }
+        // The change is made by this store.
         self.close();
+        self.heap().end_edit(undo);
+        if edit.remove {
+            self.trim();
+        }
         result
     }
 }

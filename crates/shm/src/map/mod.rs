@@ -1,9 +1,9 @@
 //! The map: records by key, in shards that fail alone.
 //!
 //! A shard is a lock, a heap, chains of records and a wheel of their deadlines. A process that dies while it holds a
-//! shard leaves it marked; the next one that comes copies the good records into a fresh heap and goes on. What the
-//! dead one had open for a change in place is lost, at most one record; every other one is as its last completed
-//! operation left it.
+//! shard leaves it marked; the next one that comes copies the records into a fresh heap and goes on: each is as its last
+//! completed operation left it. A change in place that a death interrupts is undone; only if there was no memory for that
+//! ([`undo`](crate::undo)) is the record lost.
 //!
 //! Closures run under the lock: they copy in or out what is needed and return. They must not touch a map (a process
 //! holds one lock at a time), and not wait. What they carry out is a copy: a shared value taken out of its record owns
@@ -36,7 +36,8 @@ use crate::{Dead, ShmClone, Sweep, Swept};
 pub struct MapOptions {
     /// The table's name in statistics and logs.
     pub name: &'static str,
-    /// Shards, rounded up to a power of two. Each takes 2.5 KiB of fixed tables, and a chunk once it has a record.
+    /// Shards, rounded up to a power of two. Each takes 2.5 KiB and the size of a value of fixed tables, and a chunk once
+    /// it has a record.
     pub shards: usize,
     /// Chains of each shard, rounded up to a power of two. 16 bytes each.
     pub buckets: usize,
@@ -220,8 +221,8 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         self.put(key, deadline, false, |_, alloc| build(alloc))
     }
 
-    /// Changes a record in place. A process that dies before `change` returns costs the record; where that must not
-    /// be, replace it by [`Self::insert`].
+    /// Changes a record in place; the change is made when `change` has returned. A process that dies before leaves the
+    /// record as it was.
     pub fn update<Q, R>(&self, key: &Q, change: impl FnOnce(&mut V, &mut Edit<'_>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
@@ -265,6 +266,7 @@ impl<K: ShmClone + Hash + Eq, V: ShmClone> Map<K, V> {
         if wanted {
             held.begin_write();
             held.unhang(&found);
+            held.trim();
         }
         wanted
     }
@@ -432,7 +434,8 @@ impl<K, V> Sweep for Table<K, V> {
         let mut swept = Swept::default();
         for shard in self.shards {
             if shard.lock.holder() == dead.pid && shard.lock.is_dirty() {
-                swept.records_lost += u32::from(!shard.editing.load(Relaxed).is_null());
+                let is_exposed = shard.heaps[shard.live.load(Relaxed) & 1].is_exposed();
+                swept.records_lost += u32::from(is_exposed && !shard.editing.load(Relaxed).is_null());
                 // The process that expires records comes by at once, and repairs.
                 shard.wheel.make_due();
             }

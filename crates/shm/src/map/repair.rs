@@ -10,7 +10,7 @@ use std::sync::atomic::compiler_fence;
 use allocator_api2::boxed::Box as Block;
 
 use super::shard::{Link, Record, Shard};
-use super::wheel::Timer;
+use super::wheel::{Millis, Timer};
 use crate::heap::{Alloc, Full};
 use crate::{ShmClone, ShmSafe};
 
@@ -28,8 +28,8 @@ pub(super) fn repair<K: ShmClone, V: ShmClone>(shard: &'static Shard<K, V>) {
     if shard.attempts.fetch_add(1, Relaxed) >= REPAIR_ATTEMPTS {
         give_up(shard);
     } else {
-        let broken = shard.editing.load(Relaxed);
-        let copied = copy(shard, broken, Loss::Count);
+        let open = shard.editing.load(Relaxed);
+        let copied = copy(shard, open, Loss::Count);
         debug_assert!(copied.is_ok(), "a repair counts what does not fit");
     }
     shard.repairs.fetch_add(1, Relaxed);
@@ -55,7 +55,7 @@ enum Loss {
 
 fn copy<K: ShmClone, V: ShmClone>(
     shard: &'static Shard<K, V>,
-    broken: *mut Record<K, V>,
+    open: *mut Record<K, V>,
     loss: Loss,
 ) -> Result<(), Full> {
     let old = shard.live.load(Relaxed) & 1;
@@ -66,7 +66,7 @@ fn copy<K: ShmClone, V: ShmClone>(
     shard.heaps[new].set_repairing(loss == Loss::Count);
     let (mut kept, mut lost) = (0, 0);
     for (from, to) in shard.chains[old].iter().zip(shard.chains[new]) {
-        match copy_chain(from, to, broken, loss, Alloc::new(&shard.heaps[new])) {
+        match copy_chain(shard, from, to, open, loss) {
             Ok((more, fewer)) => (kept, lost) = (kept + more, lost + fewer),
             Err(full) => {
                 clear_chains(shard, new);
@@ -90,18 +90,27 @@ fn copy<K: ShmClone, V: ShmClone>(
 
 /// Copies the records of one chain, in their order. Returns how many were kept and lost.
 fn copy_chain<K: ShmClone, V: ShmClone>(
+    shard: &'static Shard<K, V>,
     from: &Link<K, V>,
     to: &'static Link<K, V>,
-    broken: *mut Record<K, V>,
+    open: *mut Record<K, V>,
     loss: Loss,
-    alloc: Alloc,
 ) -> Result<(usize, u64), Full> {
+    let alloc = Alloc::new(&shard.heaps[1 - (shard.live.load(Relaxed) & 1)]);
     let (mut kept, mut lost) = (0, 0);
     let mut end = to;
     let mut at = from.load(Acquire);
     // SAFETY: what a chain leads to was complete before it was hung in, and is freed after it was taken out.
     while let Some(record) = unsafe { at.as_ref() } {
-        let copied = if at == broken { Err(Full) } else { copy_record(record, alloc) };
+        let copied = if at == open {
+            // SAFETY: it was open when its process died, and nothing was changed in the heap since.
+            unsafe { shard.before() }
+                .ok_or(Full)
+                .and_then(|(value, due)| copy_record(record, value, due, alloc))
+        } else {
+            // SAFETY: the lock is held and nobody has the value open.
+            copy_record(record, unsafe { &*record.value.get() }, record.timer.deadline(), alloc)
+        };
         match copied {
             Ok(copy) => {
                 end.store(copy, Release);
@@ -119,13 +128,14 @@ fn copy_chain<K: ShmClone, V: ShmClone>(
 
 fn copy_record<K: ShmClone, V: ShmClone>(
     record: &Record<K, V>,
+    value: &V,
+    due: Millis,
     alloc: Alloc,
 ) -> Result<*mut Record<K, V>, Full> {
     let key = record.key.try_clone_in(alloc)?;
-    // SAFETY: the lock is held and nobody has the value open.
-    let value = unsafe { &*record.value.get() }.try_clone_in(alloc)?;
+    let value = value.try_clone_in(alloc)?;
     let copy = Record {
-        timer: Timer::new(record.timer.deadline()),
+        timer: Timer::new(due),
         next: AtomicPtr::new(null_mut()),
         hash: record.hash,
         key,

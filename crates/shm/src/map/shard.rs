@@ -1,10 +1,11 @@
 //! A shard: a lock, a heap and chains of records; the unit of contention and of damage.
 //!
-//! Every change of the chains commits with one store, so a process that dies leaves each record as it was or as it should be,
-//! except the one that was open for a change in place.
+//! Every change commits with one store, so a process that dies leaves each record as it was or as it should be. One that was
+//! open for a change in place becomes what it was before ([`undo`](crate::undo)).
 
 use std::borrow::Borrow;
 use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
@@ -45,6 +46,9 @@ pub(super) struct Shard<K: 'static, V: 'static> {
     pub(super) live: AtomicUsize,
     /// The record that is open for a change.
     pub(super) editing: AtomicPtr<Record<K, V>>,
+    /// The bytes of its value and its deadline, from before it was opened.
+    before: UnsafeCell<MaybeUninit<V>>,
+    before_due: AtomicU64,
     /// First links of the chains, of each generation. Boot memory: never moves.
     pub(super) chains: [&'static [Link<K, V>]; 2],
     pub(super) wheel: Wheel,
@@ -64,6 +68,8 @@ impl<K: 'static, V: 'static> Shard<K, V> {
             len: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
             editing: AtomicPtr::new(null_mut()),
+            before: UnsafeCell::new(MaybeUninit::uninit()),
+            before_due: AtomicU64::new(NEVER),
             chains: [chain()?, chain()?],
             wheel: Wheel::new(sys::monotonic_millis()),
             heaps: [Heap::new(arena, purpose), Heap::new(arena, purpose)],
@@ -72,6 +78,19 @@ impl<K: 'static, V: 'static> Shard<K, V> {
             lost: AtomicU64::new(0),
             no_repair: AtomicBool::new(false),
         })
+    }
+
+    /// The value and the deadline that the open record had before, if they are kept.
+    ///
+    /// # Safety
+    /// A record is open, and its heap is as the process left it that opened it.
+    pub(super) unsafe fn before(&self) -> Option<(&V, Millis)> {
+        if self.heaps[self.live.load(Relaxed) & 1].is_exposed() {
+            return None;
+        }
+        // SAFETY: written before the record was opened; what it owns is neither freed nor written until it is closed.
+        let value = unsafe { (*self.before.get()).assume_init_ref() };
+        Some((value, self.before_due.load(Relaxed)))
     }
 }
 
@@ -189,13 +208,24 @@ impl<K, V> Held<K, V> {
         let len = self.shard.len.load(Relaxed).saturating_sub(1);
         self.shard.len.store(len, Relaxed);
         self.free(found.record);
-        if len == 0 {
+    }
+
+    /// Gives memory back if there is no record. To be called after the last one may have been taken out.
+    pub(super) fn trim(&mut self) {
+        if self.shard.len.load(Relaxed) == 0 {
             self.heap().trim();
         }
     }
 
-    /// Opens the value of a record for a change in place. A death, or a panic, before `f` returns costs the record.
+    /// Opens the value of a record for a change in place. A death, or a panic, before `close` undoes it.
     pub(super) fn open<R>(&mut self, record: *mut Record<K, V>, f: impl FnOnce(&K, &mut V) -> R) -> R {
+        // SAFETY: the record is in its chain and the lock is held. The copy is bytes: nobody drops it.
+        unsafe {
+            let value = (*record).value.get().cast::<MaybeUninit<V>>();
+            std::ptr::copy_nonoverlapping(value, self.shard.before.get(), 1);
+            self.shard.before_due.store((*record).timer.deadline(), Relaxed);
+        }
+        compiler_fence(SeqCst);
         self.shard.editing.store(record, Relaxed);
         compiler_fence(SeqCst);
         // SAFETY: the record is in its chain and the lock is held, so this is the only reference to its value.

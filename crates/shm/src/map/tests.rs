@@ -95,7 +95,7 @@ fn large_values_have_chunks_of_their_own_and_give_them_back() {
 }
 
 #[test]
-fn a_record_open_at_a_death_is_lost_and_no_other() {
+fn a_record_open_at_a_death_is_as_it_was() {
     let map = texts(arena(2 << 20), 1);
     for i in 0..100 {
         map.insert_due(format!("{i}").as_str(), Some(5_000 + i), |alloc| {
@@ -107,18 +107,53 @@ fn a_record_open_at_a_death_is_lost_and_no_other() {
         .unwrap();
     }
     die_in(&map, || {
-        map.update("42", |_, _| panic!("dies here"));
+        map.update("42", |value, edit| {
+            edit.set_deadline(Some(1));
+            value.clear();
+            value.try_extend_from_slice(&[0; 99]).unwrap();
+            panic!("dies here")
+        });
     });
-    assert_eq!(map.get("42", |_| ()), None);
-    assert_eq!((map.len(), map.lost(), map.repairs()), (99, 1, 1));
-    for i in (0..100).filter(|i| *i != 42) {
+    assert_eq!(map.get("42", |value| **value == [42; 99]), Some(true));
+    assert_eq!((map.len(), map.lost(), map.repairs()), (100, 0, 1));
+    for i in 0..100 {
         let key = format!("{i}");
         assert_eq!(map.get(key.as_str(), |value| **value == [i as u8; 99]), Some(true));
         assert_eq!(map.deadline(key.as_str()), Some(5_000 + i));
     }
-    assert_eq!((map.next_due(0), map.expire(0, 5_050, 1000, |_, _, edit| edit.remove())), (5_000, 50));
+    assert_eq!((map.next_due(0), map.expire(0, 5_050, 1000, |_, _, edit| edit.remove())), (5_000, 51));
     map.clear();
     assert_eq!((map.used_bytes(), map.chunks_by_tag_and_by_heap()), (0, (0, 0)));
+}
+
+#[test]
+fn without_memory_for_what_was_a_death_costs_the_open_record() {
+    let arena = arena(512 << 10);
+    let (map, other) = (texts(arena, 1), texts(arena, 1));
+    let fill = |map: &Texts| while put(map, &format!("key {}", map.len()), &[7; 500]).is_ok() {};
+    (0..10).for_each(|n| assert_eq!(put(&map, &format!("key {n}"), &[7; 500]), Ok(true)));
+    [&other, &map].into_iter().for_each(fill);
+    let len = map.len();
+    let rewrite = |value: &mut ShmBytes| {
+        for byte in 0..9 {
+            assert_eq!(value.try_assign(&[byte; 500]), Ok(()), "it has room for that");
+        }
+    };
+    assert!(map.update("key 5", |value, _| rewrite(value)).is_some());
+    die_in(&map, || {
+        map.update("key 5", |value, _| {
+            rewrite(value);
+            panic!("dies here")
+        });
+    });
+    assert!(!map.contains("key 5"));
+    assert_eq!((map.len(), map.lost(), map.repairs()), (len - 1, 1, 1));
+    assert_eq!(map.get("key 6", |value| **value == [7; 500]), Some(true));
+    die_in(&map, || {
+        map.update("key 6", |_, _| panic!("dies here"));
+    });
+    assert_eq!(map.get("key 6", |value| **value == [7; 500]), Some(true), "nothing of it was to change");
+    assert_eq!(map.lost(), 1);
 }
 
 #[test]
@@ -145,9 +180,12 @@ fn a_sweep_tells_what_the_dead_process_held() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let shard = &map.table.shards[0];
-            let held: Held<_, _> = Held::take(shard);
-            shard.lock.begin_write();
-            shard.editing.store(held.find(map.hash("a"), "a").record, Relaxed);
+            let mut held: Held<_, _> = Held::take(shard);
+            held.begin_write();
+            let record = held.find(map.hash("a"), "a").record;
+            std::mem::forget(held.heap().begin_edit());
+            let alloc = held.alloc();
+            held.open(record, |_, _| alloc.expose());
             std::mem::forget(held);
         });
     });
@@ -384,9 +422,14 @@ fn apply(map: &Texts, model: &mut HashMap<u8, (Vec<u8>, Option<u64>)>, op: Op) -
         }
         Op::Die(key) => {
             let died = catch_unwind(AssertUnwindSafe(|| {
-                map.update(key.to_string().as_str(), |_, _| std::panic::resume_unwind(Box::new("dies here")))
+                map.update(key.to_string().as_str(), |value, edit| {
+                    edit.set_deadline(Some(1));
+                    let _ = value.try_assign(b"half");
+                    let _ = value.try_extend_from_slice(&[0; 100]);
+                    std::panic::resume_unwind(Box::new("dies here"))
+                })
             }));
-            prop_assert_eq!(died.is_err(), model.remove(&key).is_some());
+            prop_assert_eq!(died.is_err(), model.contains_key(&key));
             map.contains("whoever comes next repairs");
         }
         Op::Compact => {

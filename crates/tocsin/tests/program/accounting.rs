@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{Message, Phone, Request, Server, Setup, Subscriber, until};
+use crate::harness::{Message, Phone, Request, Server, Setup, Subscriber, Tracer, until};
 
 const CONFIG: &str = include_str!("../configs/accounting.cfg");
 
@@ -100,7 +100,7 @@ impl Scene {
     }
 
     /// Waits for the 180 of `invite`, and until no worker holds its transaction: a provisional response leaves before the
-    /// change of the record ends, and a record that is open in a process that is killed is lost.
+    /// change of the record ends, and if the process is killed in between, the INVITE goes to the callee again.
     fn rings(&self, invite: &Request) {
         self.caller.expect_status(180);
         self.caller.send(self.me(), invite.text());
@@ -298,6 +298,35 @@ fn each_line_comes_once_though_workers_are_killed_between_the_messages_of_a_call
     scene.fails(&busy, 486);
     assert_eq!(scene.lines(&busy, 1).len(), 1);
     scene.stop(&[(&call, 2), (&busy, 1)]);
+}
+
+#[test]
+fn a_worker_killed_while_it_sends_a_180_costs_neither_the_transaction_nor_its_line() {
+    let scene = Scene::without_mail();
+    let kind = format!("SIP receiver udp:127.0.0.1:{}", scene.server.port());
+    let worker = || scene.server.ps().into_iter().find(|process| process.kind == kind).map(|it| it.pid);
+    let call = scene.send("INVITE", "bob");
+    let arrived = scene.callee.expect_request("INVITE");
+    let killed = worker().unwrap();
+    let tracer = Tracer::attach(killed);
+    // The record is open: the 180 leaves before its change is made.
+    scene.answer(&scene.callee, &arrived, "180 Ringing", "bob");
+    tracer.kill_at_sending();
+    until("the worker has a successor", || worker().filter(|now| *now != killed));
+    // The transaction is as before the 180, and asks for it.
+    let again = scene.callee.expect_request("INVITE");
+    assert_eq!(again.header("Via"), arrived.header("Via"));
+    scene.answer(&scene.callee, &again, "180 Ringing", "bob");
+    scene.caller.expect_status(180);
+    scene.complete(&call, &arrived, &scene.callee, "bob");
+    assert_eq!(
+        scene.lines(&call, 2),
+        [
+            "transaction answered: method=INVITE;to_tag=bob;code=200;reason=OK;caller=caller;mailbox=",
+            "transaction answered: method=BYE;to_tag=bob;code=200;reason=OK;caller=;mailbox=",
+        ]
+    );
+    scene.stop(&[(&call, 2)]);
 }
 
 const EVENTS: &str = r#"

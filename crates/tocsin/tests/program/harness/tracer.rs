@@ -23,9 +23,19 @@ impl Tracer {
     /// Kills the process as soon as it takes bytes or a letter out of a socket that it has looked at before: what came of
     /// them is done, and they are still there.
     pub(crate) fn kill_at_taking_off(self) {
+        self.kill_at(|nr, args| nr == libc::SYS_recvfrom && args[3] & libc::MSG_PEEK as u64 == 0);
+    }
+
+    /// Kills the process as soon as it sends datagrams: they do not leave.
+    pub(crate) fn kill_at_sending(self) {
+        self.kill_at(|nr, _| nr == libc::SYS_sendmmsg);
+    }
+
+    /// Kills the process as it enters a system call, given its number and its arguments.
+    fn kill_at(self, is_it: impl Fn(i64, &[u64; 6]) -> bool) {
         loop {
             match waitpid(self.0, None).unwrap() {
-                WaitStatus::PtraceSyscall(_) if self.takes_off() => break,
+                WaitStatus::PtraceSyscall(_) if self.enters(&is_it) => break,
                 WaitStatus::PtraceSyscall(_) | WaitStatus::PtraceEvent(..) => self.go_on(None),
                 WaitStatus::Stopped(_, signal) => self.go_on(Some(signal)),
                 other => panic!("{other:?}"),
@@ -40,14 +50,13 @@ impl Tracer {
         ptrace::syscall(self.0, signal).unwrap();
     }
 
-    /// Whether it enters `recv` without leaving in the socket what it reads.
-    fn takes_off(&self) -> bool {
+    fn enters(&self, is_it: impl Fn(i64, &[u64; 6]) -> bool) -> bool {
         let info = ptrace::syscall_info(self.0).unwrap();
         if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
             return false;
         }
         // SAFETY: the kernel has said that this is the entry of a system call.
         let entry = unsafe { info.u.entry };
-        entry.nr == libc::SYS_recvfrom as u64 && entry.args[3] & libc::MSG_PEEK as u64 == 0
+        i64::try_from(entry.nr).is_ok_and(|nr| is_it(nr, &entry.args))
     }
 }
