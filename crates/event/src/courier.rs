@@ -314,7 +314,8 @@ impl Courier {
                 return None;
             }
         };
-        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), self.shared.own_ports));
+        let Shared { own_ports, totals, .. } = self.shared;
+        let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), *own_ports, totals));
         let task = tokio::task::spawn_local(Rc::clone(&outbox).deliver(transport, address));
         Some(Open { outbox, task })
     }

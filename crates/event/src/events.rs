@@ -114,6 +114,7 @@ pub(crate) struct Shared {
 pub(crate) struct Totals {
     pub(crate) too_large: AtomicU64,
     pub(crate) too_deep: AtomicU64,
+    pub(crate) unconfirmed: AtomicU64,
 }
 
 /// A picture of what happened to events since the start: `due` is the sum of `delivered`, `dropped`, `lost` and `waiting`,
@@ -130,6 +131,9 @@ pub struct EventCounts {
     pub due: u64,
     /// Of these, handed to the subscriber's socket; over a connection, acknowledged by the system at its other end.
     pub delivered: u64,
+    /// Of those delivered, what may not have been read: acknowledged by the system of a `tcp:` subscriber, whose connection
+    /// then ended in a way that does not say, and not sent again.
+    pub unconfirmed: u64,
     /// Given up for a subscriber that is gone or does not keep up.
     pub dropped: u64,
     /// Overwritten in the log before the courier came to them, or left unfinished by a process that died.
@@ -293,6 +297,7 @@ impl Events {
             too_deep: totals.too_deep.load(Relaxed),
             due: delivered + dropped + lost + waiting,
             delivered,
+            unconfirmed: totals.unconfirmed.load(Relaxed),
             dropped,
             lost,
             waiting,

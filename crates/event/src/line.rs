@@ -9,8 +9,12 @@
 //! A document is delivered when the system at the other end has acknowledged its last byte ([`crate::window`]): what was
 //! not when the connection ended goes again, whole, over the next one. That the subscriber has read what its system
 //! acknowledged is not known. It has, if it ended the connection in order; after a reset it may not have, and the last
-//! documents go again. An end in order that a reset follows is one of the two: the reset answers what was still on its way
-//! to a subscriber that had read everything, or, if nothing was, it says that something was left unread.
+//! documents go again.
+//!
+//! An end in order that a reset follows is one of the two. If nothing was on its way, the reset says that something was left
+//! unread. Else it may as well answer what was on its way to a subscriber that had read everything and closed. Nothing tells
+//! the two apart, so what was acknowledged is counted as unconfirmed, and does not go again: a subscriber that closes in
+//! order gets nothing twice.
 //!
 //! A system that does not answer at all any more - its host lost power, or the network between - is noticed by the line
 //! ([`SILENCE`]). `TCP_USER_TIMEOUT` would not do: it ends the connection to a subscriber that reads nothing for that
@@ -21,7 +25,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_net::stream::{silence, unacknowledged};
+use tocsin_net::stream::{in_flight, silence, unacknowledged};
 use tocsin_shm::monotonic_micros;
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
@@ -29,7 +33,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::own::OwnPorts;
-use crate::window::{Document, Ending, Share, Window};
+use crate::window::{Document, Ending, Restart, Share, Window};
 
 /// The pause after the first attempt that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -129,6 +133,21 @@ struct Connection {
     port: Option<(OwnPorts, u16)>,
 }
 
+impl Connection {
+    /// How many bytes the other end's system has acknowledged; none if that cannot be said.
+    fn acknowledged(&self) -> u64 {
+        unacknowledged(&self.stream).map_or(0, |open| self.written.saturating_sub(open))
+    }
+
+    /// What an error that ended it means.
+    fn ending(&self, error: &io::Error) -> Ending {
+        // The system says so if the end came in order before the reset.
+        let is_closed = self.closed.is_some() || error.kind() == ErrorKind::BrokenPipe;
+        let is_answer = in_flight(&self.stream) != Some(0);
+        if is_closed && is_answer { Ending::Unclear } else { Ending::Reset }
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some((ports, port)) = self.port {
@@ -219,11 +238,15 @@ impl Line {
         }
         let Some(connection) = &self.connection else { return };
         let Some(since) = connection.closed else { return };
-        let patience = if self.window.awaits_acknowledgement() { LAST_WORD } else { RESET_FOLLOWS };
+        // A system that acknowledges nothing any more leaves it open what was read.
+        let (patience, ending) = match self.window.awaits_acknowledgement() {
+            true => (LAST_WORD, Ending::Unclear),
+            false => (RESET_FOLLOWS, Ending::Orderly),
+        };
         match connection.stream.take_error() {
             Ok(Some(error)) | Err(error) => self.broken(&error),
             Ok(None) if since.elapsed() >= patience => {
-                self.end(Ending::Orderly, &ErrorKind::ConnectionReset.into());
+                self.end(ending, &ErrorKind::ConnectionReset.into());
             }
             Ok(None) => {}
         }
@@ -232,10 +255,8 @@ impl Line {
     fn look_at_acknowledgements(&mut self) {
         let Some(connection) = &self.connection else { return };
         let mut progress = false;
-        if self.window.awaits_acknowledgement()
-            && let Ok(open) = unacknowledged(&connection.stream)
-        {
-            progress = self.window.acknowledge(connection.written.saturating_sub(open));
+        if self.window.awaits_acknowledgement() {
+            progress = self.window.acknowledge(connection.acknowledged());
             if progress {
                 self.trouble = None;
             }
@@ -258,18 +279,12 @@ impl Line {
                 .is_some_and(|connection| silence(&connection.stream).is_some_and(|time| time >= enough))
     }
 
-    /// The connection ended with an error: after the subscriber has closed in order, or without that.
+    /// The connection ended with an error.
     fn broken(&mut self, error: &io::Error) {
-        if let Some(connection) = &self.connection
-            && let Ok(open) = unacknowledged(&connection.stream)
-        {
-            self.window.acknowledge(connection.written.saturating_sub(open));
-        }
-        let closed = self.connection.as_ref().is_some_and(|connection| connection.closed.is_some());
-        // The system says so if the end came in order before the reset.
-        let closed = closed || error.kind() == ErrorKind::BrokenPipe;
-        let orderly = closed && self.window.awaits_acknowledgement();
-        self.end(if orderly { Ending::Orderly } else { Ending::Reset }, error);
+        let Some(connection) = &self.connection else { return };
+        self.window.acknowledge(connection.acknowledged());
+        let ending = connection.ending(error);
+        self.end(ending, error);
     }
 
     /// The connection is over. It is a failed attempt if anything that was written has to be written again.
@@ -277,7 +292,14 @@ impl Line {
         self.connection = None;
         self.look = LOOK_FIRST;
         self.stuck = None;
-        if self.window.restart(ending) {
+        let Restart { repeats, unconfirmed } = self.window.restart(ending);
+        if unconfirmed > 0 {
+            let to = self.to;
+            tracing::warn!(
+                "{to} may not have read the last {unconfirmed} events: its system had taken them when the connection ended"
+            );
+        }
+        if repeats {
             self.failed(monotonic_micros(), why);
         } else if self.window.is_idle() {
             self.trouble = None;

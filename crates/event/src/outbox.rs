@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::Notify;
 
 use crate::address::Address;
+use crate::events::Totals;
 use crate::ledger::{Ledger, Turn};
 use crate::own::OwnPorts;
 use crate::transport::{Event, Outlet, Receipts, Transport};
@@ -52,6 +54,7 @@ pub(crate) struct Outbox {
     limits: Limits,
     budget: Rc<Budget>,
     ports: OwnPorts,
+    totals: &'static Totals,
     queue: RefCell<Queue>,
     /// Rung when there is something to do for the task.
     more: Notify,
@@ -87,11 +90,12 @@ struct Entry {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits, budget: Rc<Budget>, ports: OwnPorts) -> Self {
+    pub(crate) fn new(limits: Limits, budget: Rc<Budget>, ports: OwnPorts, totals: &'static Totals) -> Self {
         Self {
             limits,
             budget,
             ports,
+            totals,
             queue: RefCell::default(),
             more: Notify::new(),
             closed: Cell::new(false),
@@ -224,6 +228,10 @@ impl Receipts for Outbox {
         self.settle(count, false, || why.to_string());
     }
 
+    fn unconfirmed(&self, count: usize) {
+        self.totals.unconfirmed.fetch_add(count as u64, Relaxed);
+    }
+
     fn is_closed(&self) -> bool {
         self.given_up.get()
     }
@@ -268,7 +276,8 @@ mod tests {
     fn outbox(budget: &Rc<Budget>) -> Outbox {
         let arena = Arena::create(&ArenaOptions { bytes: 1 << 20, boot_bytes: 64 << 10 }).unwrap();
         let limits = Limits { events: 1000, bytes: 16 << 20 };
-        Outbox::new(limits, Rc::clone(budget), OwnPorts::create(arena).unwrap())
+        let totals = &arena.boot_array(1, |_| Totals::default()).unwrap()[0];
+        Outbox::new(limits, Rc::clone(budget), OwnPorts::create(arena).unwrap(), totals)
     }
 
     fn event(bytes: usize) -> Rc<Event> {

@@ -92,6 +92,11 @@ pub trait Receipts {
     /// The next `count` events are given up.
     fn dropped(&self, count: usize, why: &io::Error);
 
+    /// So many events that were reported as delivered may not have been read by the subscriber, and do not go again.
+    fn unconfirmed(&self, count: usize) {
+        let _ = count;
+    }
+
     /// Whether nobody waits for reports any more: what was not delivered may be forgotten.
     fn is_closed(&self) -> bool;
 
@@ -114,6 +119,7 @@ pub trait Receipts {
 pub struct Sent {
     delivered: Cell<usize>,
     dropped: Cell<usize>,
+    unconfirmed: Cell<usize>,
     error: RefCell<Option<String>>,
     closed: Cell<bool>,
 }
@@ -122,6 +128,11 @@ impl Sent {
     /// How many events were delivered, and how many given up.
     pub fn counts(&self) -> (usize, usize) {
         (self.delivered.get(), self.dropped.get())
+    }
+
+    /// How many of those delivered may not have been read.
+    pub fn unconfirmed(&self) -> usize {
+        self.unconfirmed.get()
     }
 
     /// The last reason for giving one up.
@@ -143,6 +154,10 @@ impl Receipts for Sent {
     fn dropped(&self, count: usize, why: &io::Error) {
         self.dropped.set(self.dropped.get() + count);
         *self.error.borrow_mut() = Some(why.to_string());
+    }
+
+    fn unconfirmed(&self, count: usize) {
+        self.unconfirmed.set(self.unconfirmed.get() + count);
     }
 
     fn is_closed(&self) -> bool {

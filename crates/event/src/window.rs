@@ -36,8 +36,10 @@ pub(crate) struct Document {
     text: Text,
     /// When its event was raised, in microseconds of the monotonic clock.
     raised: u64,
-    /// Who wants to know what becomes of it; nobody once that was said.
-    receipts: Option<Rc<dyn Receipts>>,
+    /// Who wants to know what becomes of it.
+    receipts: Rc<dyn Receipts>,
+    /// That was said.
+    reported: bool,
     /// Where it ends among the bytes of the connection.
     end: u64,
     /// Over how many connections it was acknowledged.
@@ -61,7 +63,7 @@ impl Document {
     }
 
     fn new(text: Text, event: &Event, receipts: &Rc<dyn Receipts>) -> Self {
-        Self { text, raised: event.time, receipts: Some(Rc::clone(receipts)), end: 0, tries: 0 }
+        Self { text, raised: event.time, receipts: Rc::clone(receipts), reported: false, end: 0, tries: 0 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -72,7 +74,7 @@ impl Document {
     }
 
     fn is_closed(&self) -> bool {
-        self.receipts.as_ref().is_some_and(|receipts| receipts.is_closed())
+        !self.reported && self.receipts.is_closed()
     }
 }
 
@@ -83,6 +85,17 @@ pub(crate) enum Ending {
     Orderly,
     /// Without that: what its system acknowledged may not have been read.
     Reset,
+    /// One of the two, and nothing says which.
+    Unclear,
+}
+
+/// What the end of a connection means for its documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Restart {
+    /// Some that were written go again.
+    pub(crate) repeats: bool,
+    /// So many that were acknowledged may not have been read, and do not go again.
+    pub(crate) unconfirmed: usize,
 }
 
 /// The documents, in the order in which they are written: acknowledged ones, written ones, and the others.
@@ -133,7 +146,7 @@ impl Window {
 
     /// Where the port of a connection for these documents is noted.
     pub(crate) fn own_ports(&self) -> Option<OwnPorts> {
-        self.documents.iter().find_map(|document| document.receipts.as_ref()?.own_ports())
+        self.documents.iter().find_map(|document| document.receipts.own_ports())
     }
 
     /// Fills in what is to be written next. Returns how many slices that are.
@@ -176,7 +189,10 @@ impl Window {
             document.tries = document.tries.saturating_add(1);
             self.bytes -= document.bytes().len();
             self.kept += document.bytes().len();
-            let Some(receipts) = document.receipts.take() else { continue };
+            if std::mem::replace(&mut document.reported, true) {
+                continue;
+            }
+            let receipts = Rc::clone(&document.receipts);
             told = match told {
                 Some((other, count)) if Rc::ptr_eq(&other, &receipts) => Some((other, count + 1)),
                 Some((other, count)) => {
@@ -197,10 +213,11 @@ impl Window {
     }
 
     /// The connection ended: what was not acknowledged is to be written again, and after a reset the last of what was.
-    /// True if any of that was written before.
-    pub(crate) fn restart(&mut self, ending: Ending) -> bool {
-        if ending == Ending::Orderly {
+    pub(crate) fn restart(&mut self, ending: Ending) -> Restart {
+        let mut unconfirmed = 0;
+        if ending != Ending::Reset {
             while self.acknowledged > 0 {
+                unconfirmed += self.doubt(ending == Ending::Unclear, 0);
                 self.drop_first_kept();
             }
         }
@@ -211,10 +228,20 @@ impl Window {
         // Those in front were sent as often or more often than those behind.
         for at in (0..kept).rev() {
             if self.documents[at].tries >= MOST_TRIES {
+                unconfirmed += self.doubt(true, at);
                 self.remove(at);
             }
         }
-        begun && !self.is_idle()
+        Restart { repeats: begun && !self.is_idle(), unconfirmed }
+    }
+
+    /// Reports, if it `may` be, that a document was perhaps not read. Returns how many that are.
+    fn doubt(&self, may: bool, at: usize) -> usize {
+        let document = self.documents.get(at).filter(|_| may);
+        document.map_or(0, |document| {
+            document.receipts.unconfirmed(1);
+            1
+        })
     }
 
     /// Drops the documents that nobody waits for any more. True if a part of one was written.
@@ -237,8 +264,8 @@ impl Window {
         while self.documents.front().is_some_and(|document| document.raised <= attempt) {
             let Some(document) = self.documents.pop_front() else { return };
             self.bytes -= document.bytes().len();
-            if let Some(receipts) = document.receipts {
-                receipts.dropped(1, why);
+            if !document.reported {
+                document.receipts.dropped(1, why);
             }
         }
     }
@@ -305,12 +332,12 @@ mod tests {
         let mut window = window(&[3, 3, 3], &sent);
         window.written(7, 7);
         window.acknowledge(5);
-        assert!(window.restart(Ending::Orderly));
+        assert!(window.restart(Ending::Orderly).repeats);
         assert_eq!(next(&window), "111222");
         window.written(6, 6);
         window.acknowledge(6);
         assert_eq!(sent.counts(), (3, 0));
-        assert!(!window.restart(Ending::Orderly) && window.is_idle());
+        assert_eq!((window.restart(Ending::Orderly), window.is_idle()), (Restart::default(), true));
     }
 
     #[test]
@@ -320,13 +347,24 @@ mod tests {
         for _ in 1..MOST_TRIES {
             window.written(9, 9);
             window.acknowledge(6);
-            assert!(window.restart(Ending::Reset));
+            assert_eq!(window.restart(Ending::Reset), Restart { repeats: true, unconfirmed: 0 });
             assert_eq!((next(&window).as_str(), sent.counts()), ("000111222", (2, 0)));
         }
         window.written(9, 9);
         window.acknowledge(6);
-        assert!(window.restart(Ending::Reset));
+        assert_eq!(window.restart(Ending::Reset), Restart { repeats: true, unconfirmed: 2 });
         assert_eq!(next(&window), "222", "it was never acknowledged");
+        assert_eq!(sent.unconfirmed(), 2);
+    }
+
+    #[test]
+    fn after_an_end_that_is_unclear_what_was_acknowledged_is_counted() {
+        let sent = Rc::new(Sent::default());
+        let mut window = window(&[3, 3, 3], &sent);
+        window.written(9, 9);
+        window.acknowledge(6);
+        assert_eq!(window.restart(Ending::Unclear), Restart { repeats: true, unconfirmed: 2 });
+        assert_eq!((next(&window).as_str(), sent.counts(), sent.unconfirmed()), ("222", (2, 0), 2));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use common::{Interface, PATIENCE, in_runtime, until};
 use socket2::{SockFilter, SockRef};
 use tocsin_event::{CourierOptions, Stream, StreamOptions};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// How a subscriber ends its connection.
@@ -62,7 +63,10 @@ struct Subscriber {
 
 impl Subscriber {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn at(listener: TcpListener) -> Self {
         let patience = PATIENCE;
         let stream = Stream::new(StreamOptions { patience, event_param: None });
         let interface = Interface::start_with(&["E_ONE"], CourierOptions::default(), Rc::new(stream));
@@ -178,6 +182,75 @@ fn a_subscriber_that_ends_each_connection_at_once_costs_no_event() {
             assert!((first..subscriber.raised.end).all(|number| seen.contains(&number)), "{how:?}: {seen:?}");
             until(|| subscriber.account() == 0).await;
             end(stream, End::Close);
+        }
+    });
+}
+
+/// How many bytes the courier's end of this connection has sent, or is to send, that were not acknowledged.
+fn unacknowledged(stream: &TcpStream) -> usize {
+    let SocketAddr::V4(courier) = stream.peer_addr().unwrap() else { panic!("127.0.0.1") };
+    let address = format!(" {:08X}:{:04X} ", u32::from_ne_bytes(courier.ip().octets()), courier.port());
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    // The two ends, the state, and then the queue to be sent.
+    let row = table.lines().find(|row| row.split_at(6).1.starts_with(address.trim_start())).unwrap();
+    let queue = row.split_whitespace().nth(4).unwrap().split_once(':').unwrap().0;
+    usize::from_str_radix(queue, 16).unwrap()
+}
+
+/// The reset that says "left unread" looks as the one that answers what is on its way to a subscriber that has read all: what
+/// does not arrive is counted.
+#[test]
+fn what_is_left_unread_while_more_is_on_its_way_is_counted() {
+    in_runtime(async {
+        let mut subscriber = Subscriber::start().await;
+        let mut seen = Vec::new();
+        for read in [0, TEXT - 1, TEXT, 3 * TEXT] {
+            for shut in [std::net::Shutdown::Both, std::net::Shutdown::Write] {
+                subscriber.raise(BATCH);
+                let mut stream = subscriber.accept().await;
+                until(|| subscriber.account() == 0).await;
+                seen.extend(numbers(&subscriber.read(&mut stream, read).await));
+                silence(&stream);
+                subscriber.raise(BATCH);
+                until(|| unacknowledged(&stream) == TEXT * BATCH as usize).await;
+                SockRef::from(&stream).shutdown(shut).unwrap();
+                drop(stream);
+                let mut next = subscriber.accept().await;
+                seen.extend(subscriber.read_all(&mut next).await);
+                until(|| subscriber.account() == 0).await;
+                end(next, End::Close);
+            }
+        }
+        let missing = (1000..subscriber.raised.end).filter(|number| !seen.contains(number)).count() as u64;
+        let unconfirmed = subscriber.interface.counts().unconfirmed;
+        // Four are acknowledged each time, of which it has perhaps read some.
+        assert_eq!((missing, unconfirmed), (2 * (4 + 4 + 3 + 1), 8 * BATCH as u64));
+    });
+}
+
+/// A subscriber that does not keep up: its system has no room, so nothing is on its way.
+#[test]
+fn what_is_left_unread_while_more_waits_goes_again() {
+    const MANY: i64 = 3000;
+    in_runtime(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut subscriber = Subscriber::at(socket.listen(1).unwrap());
+        for shut in [std::net::Shutdown::Both, std::net::Shutdown::Write] {
+            let first = subscriber.raised.end;
+            subscriber.raise(MANY);
+            let stream = subscriber.accept().await;
+            // Its system has taken what it has room for, and the courier's has the rest.
+            until(|| subscriber.account() < MANY as u64 && unacknowledged(&stream) > 0).await;
+            SockRef::from(&stream).shutdown(shut).unwrap();
+            drop(stream);
+            let mut next = subscriber.accept().await;
+            let seen = subscriber.read_all(&mut next).await;
+            assert!((first..subscriber.raised.end).eq(seen), "{shut:?}");
+            until(|| subscriber.account() == 0).await;
+            assert_eq!(subscriber.interface.counts().unconfirmed, 0);
+            end(next, End::Close);
         }
     });
 }

@@ -85,6 +85,16 @@ pub fn unacknowledged(stream: &impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
+/// How many bytes are on their way to the other end: sent, and not acknowledged. Also to be asked after the connection was
+/// reset: a reset while none is answers none. `None` when the system cannot say (tcp(7), `TCP_INFO` with
+/// `tcpi_notsent_bytes`, since Linux 4.6).
+pub fn in_flight(stream: &impl AsFd) -> Option<u64> {
+    let (info, filled) = info(stream)?;
+    let known = std::mem::offset_of!(libc::tcp_info, tcpi_notsent_bytes) + size_of::<u32>();
+    let unsent = (filled >= known).then_some(u64::from(info.tcpi_notsent_bytes))?;
+    Some(unacknowledged(stream).ok()?.saturating_sub(unsent))
+}
+
 /// How many bytes of the stream have been taken out of the kernel's queue since the connection was established, by
 /// whichever process; perhaps one more once the stream has ended. `None` when the system cannot say (tcp(7), `TCP_INFO` with
 /// `tcpi_bytes_received`, since Linux 4.1).

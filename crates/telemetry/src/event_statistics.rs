@@ -14,6 +14,7 @@ pub fn register(statistics: &mut Statistics, events: Events) {
         tell("too_deep", counts.too_deep);
         tell("due", counts.due);
         tell("delivered", counts.delivered);
+        tell("unconfirmed", counts.unconfirmed);
         tell("dropped", counts.dropped);
         tell("lost", counts.lost);
         tell("waiting", counts.waiting);

@@ -2,7 +2,7 @@
 //! least once, whole, over this connection or the next one, and the accounts add up.
 
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::Range;
 
 use serde_json::{Value, json};
@@ -128,6 +128,33 @@ fn a_subscriber_ends_its_connection_at_any_moment() {
             }
         }
     }
+    scene.server.stop();
+}
+
+/// Both directions one after the other, or the one to the server alone, and then the socket, whatever is left unread and
+/// perhaps on its way.
+#[test]
+fn a_subscriber_shuts_its_connection_down_before_it_has_read_all() {
+    let mut scene = Scene::start();
+    let mut seen = Vec::new();
+    for round in 0..6 {
+        for count in READ {
+            scene.raise_batch();
+            let mut stream = scene.accept();
+            seen.extend(numbers(&read(&mut stream, count)));
+            scene.raise_batch();
+            stream.shutdown(if round % 2 == 0 { Shutdown::Both } else { Shutdown::Write }).unwrap();
+            drop(stream);
+            let mut next = scene.accept();
+            scene.read_all(&mut next, &mut seen);
+            drop(next);
+            until("no event waits", || (scene.waiting() == 0).then_some(()));
+        }
+    }
+    let missing: Vec<_> = scene.raised.clone().filter(|number| !seen.contains(number)).collect();
+    let unconfirmed = scene.server.statistic("events:unconfirmed");
+    assert!(missing.len() as i64 <= unconfirmed, "{missing:?} did not arrive, {unconfirmed} are counted");
+    assert_eq!(unconfirmed > 0, scene.server.log().contains("may not have read the last"));
     scene.server.stop();
 }
 
