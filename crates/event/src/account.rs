@@ -59,8 +59,28 @@ pub(crate) struct Account {
     copies: [Copies; 2],
     /// What the event's counter was when the subscription began: events from this ordinal on are its events.
     start: AtomicU64,
-    /// 1 if it belongs to a subscription, or to one whose last events are still on their way.
-    taken: AtomicU32,
+    /// Goes up by one when a subscription takes it, and when it is free again: odd while it belongs to one, or to one whose
+    /// last events are still on their way. So each subscription knows its own time.
+    tenure: AtomicU32,
+}
+
+/// What an account holds, of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Picture {
+    /// Whose it is: a subscription that has this number.
+    pub(crate) tenure: u32,
+    /// The first ordinal that belongs to it, if it is open.
+    pub(crate) start: Option<u64>,
+    pub(crate) balance: Balance,
+}
+
+/// An account that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) index: usize,
+    pub(crate) tenure: u32,
+    /// What it begins with.
+    pub(crate) balance: Balance,
 }
 
 /// One copy of a balance.
@@ -83,24 +103,23 @@ impl Accounts {
         let account = |_| Account {
             copies: [Copies::default(), Copies { version: AtomicU64::new(1), ..Copies::default() }],
             start: AtomicU64::new(NOT_OPEN),
-            taken: AtomicU32::new(0),
+            tenure: AtomicU32::new(0),
         };
         let accounts = arena.boot_array(count, account)?;
         let untouched = &arena.boot_array(1, |_| AtomicUsize::new(0))?[0];
         Ok(Self { accounts, untouched })
     }
 
-    /// Takes a free account for a subscription to what the log has from `head` on. Returns its index, and the balance it
-    /// begins with. One process does this at a time.
-    pub(crate) fn take(&self, head: u64) -> Option<(usize, Balance)> {
-        let index = self.accounts.iter().position(|account| account.taken.load(Acquire) == 0)?;
+    /// Takes a free account for a subscription to what the log has from `head` on. One process does this at a time.
+    pub(crate) fn take(&self, head: u64) -> Option<Taken> {
+        let index = self.accounts.iter().position(|account| !account.is_taken())?;
         let account = &self.accounts[index];
         self.untouched.fetch_max(index + 1, Relaxed);
         account.start.store(NOT_OPEN, Relaxed);
         let balance = Balance { next: head, first: head, waiting: 0, late: 0, ..account.balance() };
         account.write(&balance);
-        account.taken.store(1, Release);
-        Some((index, balance))
+        let tenure = account.tenure.fetch_add(1, AcqRel).wrapping_add(1);
+        Some(Taken { index, tenure, balance })
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&'static Account> {
@@ -116,7 +135,7 @@ impl Accounts {
     /// The indices of those that are taken.
     pub(crate) fn taken(&self) -> Vec<usize> {
         let touched = self.touched().iter().enumerate();
-        touched.filter(|(_, account)| account.taken.load(Acquire) != 0).map(|(index, _)| index).collect()
+        touched.filter(|(_, account)| account.is_taken()).map(|(index, _)| index).collect()
     }
 }
 
@@ -135,20 +154,37 @@ impl Account {
         Some(self.start.load(Acquire)).filter(|start| *start != NOT_OPEN)
     }
 
-    /// Gives it to the next subscription.
+    /// Gives it to the next subscription. The courier alone does this.
     pub(crate) fn free(&self) {
-        self.taken.store(0, Release);
+        if self.is_taken() {
+            self.tenure.fetch_add(1, AcqRel);
+        }
+    }
+
+    fn is_taken(&self) -> bool {
+        self.tenure.load(Acquire) % 2 == 1
+    }
+
+    /// What it holds, and for whom.
+    pub(crate) fn picture(&self) -> Picture {
+        loop {
+            let tenure = self.tenure.load(Acquire);
+            let (start, balance) = (self.start(), self.balance());
+            fence(Acquire);
+            if self.tenure.load(Relaxed) == tenure {
+                return Picture { tenure, start, balance };
+            }
+        }
     }
 
     /// The balance, of one moment.
     pub(crate) fn balance(&self) -> Balance {
         loop {
-            let (copy, version) = self.valid();
+            let Some((copy, version)) = self.valid() else { continue };
             let balance = copy.read();
-            // It is overwritten only after the other one has become valid, so this is rarely repeated. Both may seem to be
-            // under way if one became valid between the two looks.
+            // It is overwritten only after the other one has become valid, so this is rarely repeated.
             fence(Acquire);
-            if version != 0 && copy.version.load(Relaxed) == version {
+            if copy.version.load(Relaxed) == version {
                 return balance;
             }
         }
@@ -165,10 +201,12 @@ impl Account {
         older.version.store(versions[0].max(versions[1]) + 1, Release);
     }
 
-    fn valid(&self) -> (&Copies, u64) {
+    /// The copy that is valid, and its version. `None` if both seem to be under way: one became valid between the two looks.
+    fn valid(&self) -> Option<(&Copies, u64)> {
         let [one, other] = &self.copies;
         let versions = [one, other].map(|copy| copy.version.load(Acquire));
-        if versions[0] >= versions[1] { (one, versions[0]) } else { (other, versions[1]) }
+        let newer = if versions[0] >= versions[1] { (one, versions[0]) } else { (other, versions[1]) };
+        Some(newer).filter(|(_, version)| *version != 0)
     }
 }
 
@@ -226,6 +264,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn two_looks_that_fall_on_copies_under_way_find_none() {
+        let accounts = accounts(1);
+        let account = accounts.get(0).unwrap();
+        account.write(&Balance { delivered: 1, ..Balance::default() });
+        assert_eq!(account.valid().unwrap().1, 2);
+        // What is seen if the other copy is written between the look at the first and the look at the second.
+        account.copies.iter().for_each(|copy| copy.version.store(0, Relaxed));
+        assert!(account.valid().is_none());
+    }
+
+    #[test]
     fn a_balance_is_of_one_moment_however_fast_it_changes() {
         const WRITES: u64 = 300_000;
         let accounts = accounts(1);
@@ -249,9 +298,9 @@ pub(crate) mod tests {
     #[test]
     fn accounts_are_taken_again_and_keep_what_they_hold() {
         let accounts = accounts(2);
-        let (one, begun) = accounts.take(7).unwrap();
+        let Taken { index: one, tenure, balance: begun } = accounts.take(7).unwrap();
         assert_eq!((one, begun), (0, Balance { next: 7, first: 7, ..Balance::default() }));
-        assert_eq!(accounts.take(7).unwrap().0, 1);
+        assert_eq!(accounts.take(7).unwrap().index, 1);
         assert!(accounts.take(7).is_none());
         let account = accounts.get(one).unwrap();
         assert_eq!(account.start(), None);
@@ -261,8 +310,10 @@ pub(crate) mod tests {
         account.write(&Balance { next: 9, first: 9, delivered: 2, ..begun });
         account.free();
         assert_eq!(accounts.taken(), [1]);
-        let (again, balance) = accounts.take(20).unwrap();
-        assert_eq!((again, balance.next, balance.delivered), (one, 20, 2));
-        assert_eq!(account.start(), None);
+        let again = accounts.take(20).unwrap();
+        assert_eq!((again.index, again.balance.next, again.balance.delivered), (one, 20, 2));
+        assert_ne!(again.tenure, tenure, "it is another's now");
+        let Picture { tenure, start, balance } = account.picture();
+        assert_eq!((tenure, start, balance), (again.tenure, None, again.balance));
     }
 }

@@ -133,6 +133,13 @@ impl Drop for Open {
     }
 }
 
+/// When the courier looks after the subscriptions.
+struct Care {
+    sweep_at: Instant,
+    /// Whether accounts were closed since the last sweep.
+    is_closed: bool,
+}
+
 struct Leaving {
     since: Instant,
     socket: String,
@@ -180,27 +187,32 @@ impl Courier {
     /// Delivers until its task ends. Runs inside a `LocalSet`.
     pub async fn run(mut self) {
         let mut params = Vec::new();
-        let mut sweep_at = Instant::now();
-        let mut is_closed = true;
+        let mut care = Care { sweep_at: Instant::now(), is_closed: true };
         loop {
             let caught_up = self.read_some(&mut params).await;
-            if Instant::now() >= sweep_at {
-                sweep_at = Instant::now() + SWEEP_EVERY;
-                self.sweep();
-                is_closed = false;
-            }
+            self.look_after(&mut care, Instant::now(), caught_up);
             if !caught_up {
                 tokio::task::yield_now().await;
                 continue;
             }
-            // Where events never cease, this is the moment at which there may be none for once.
-            is_closed = is_closed || self.close_accounts();
             self.shared.log.announce_sleep();
             // Whatever came between the last look and the announcement has nobody who rings for it.
             if self.read_some(&mut params).await {
                 // Ringing, failing and the time of the sweep all mean: look again.
-                let _ = timeout_at(sweep_at, self.hear()).await;
+                let _ = timeout_at(care.sweep_at, self.hear()).await;
             }
+        }
+    }
+
+    /// Looks after outboxes and subscriptions when it is time. `caught_up`: nothing was left to be read.
+    fn look_after(&mut self, care: &mut Care, now: Instant, caught_up: bool) {
+        if now >= care.sweep_at {
+            *care = Care { sweep_at: now + SWEEP_EVERY, is_closed: false };
+            self.sweep();
+        }
+        // Where events never cease, this is the moment at which there may be none for once.
+        if caught_up && !care.is_closed {
+            care.is_closed = self.close_accounts();
         }
     }
 
@@ -478,19 +490,28 @@ mod tests {
 
     use super::*;
     use crate::events::EventOptions;
+    use crate::subscriptions::Owner;
 
-    #[test]
-    fn an_account_without_a_subscription_is_given_back() {
+    fn in_runtime(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, test);
+    }
+
+    fn courier() -> (Events, Courier) {
         let bytes = 64 << 20;
         let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 8 << 20 }).unwrap();
         let (wake_fd, wake) = UnixStream::pair().unwrap();
         wake.set_nonblocking(true).unwrap();
         let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
-        let accounts = events.shared().accounts;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            let options = CourierOptions::default();
-            let courier = Courier::new(events, Transports::new(), wake.into(), options).unwrap();
+        let courier = Courier::new(events, Transports::new(), wake.into(), CourierOptions::default());
+        (events, courier.unwrap())
+    }
+
+    #[test]
+    fn an_account_without_a_subscription_is_given_back() {
+        in_runtime(async {
+            let (events, courier) = courier();
+            let accounts = events.shared().accounts;
             let courier = tokio::task::spawn_local(courier.run());
             // A process that subscribes ends between the two, or finds no room for the record.
             accounts.take(0).unwrap();
@@ -501,6 +522,30 @@ mod tests {
             };
             timeout_at(Instant::now() + 20 * SWEEP_EVERY, given_back).await.unwrap();
             courier.abort();
+        });
+    }
+
+    /// More events come in each second than are read before the sweep, and there is a moment without one behind it.
+    #[test]
+    fn accounts_are_closed_though_there_are_events_at_each_sweep() {
+        in_runtime(async {
+            let (events, mut courier) = courier();
+            let address = Address::new("udp", "127.0.0.1:9", crate::address::Endpoint::Text);
+            let event = EventId::THRESHOLD;
+            // It ended long ago.
+            let subscriptions = events.subscriptions();
+            subscriptions.subscribe(Owner::Client, event, &address, Some(0), 0, 0).unwrap();
+            let mut care = Care { sweep_at: Instant::now(), is_closed: true };
+            for _ in 0..=TURN {
+                events.raise(event, |_| ());
+            }
+            let (now, mut params) = (Instant::now(), Vec::new());
+            let caught_up = courier.read_some(&mut params).await;
+            courier.look_after(&mut care, now, caught_up);
+            assert_eq!((caught_up, subscriptions.all().len()), (false, 1), "not everything was read");
+            let caught_up = courier.read_some(&mut params).await;
+            courier.look_after(&mut care, now, caught_up);
+            assert_eq!((caught_up, subscriptions.all().len()), (true, 0));
         });
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_millis};
 
-use crate::account::{Account, Accounts, Balance};
+use crate::account::{Account, Accounts, Balance, Picture};
 use crate::address::Address;
 use crate::core_events::CoreEvent;
 use crate::depth::{DEPTH_LIMIT, depth, tell_too_deep};
@@ -282,13 +282,13 @@ impl Events {
         let Shared { registry, accounts, totals, .. } = self.shared;
         // In this order: a subscription is taken out only after its account holds all that was raised for it.
         let subscriptions = self.shared.subscriptions.all();
-        let balances: Vec<_> = accounts.touched().iter().map(Account::balance).collect();
-        let sum = |of: fn(&Balance) -> u64| balances.iter().map(of).sum::<u64>();
+        let pictures: Vec<_> = accounts.touched().iter().map(Account::picture).collect();
+        let sum = |of: fn(&Balance) -> u64| pictures.iter().map(|picture| of(&picture.balance)).sum::<u64>();
         let [delivered, dropped, lost] =
             [sum(|balance| balance.delivered), sum(|balance| balance.dropped), sum(|balance| balance.lost)];
-        let unread = subscriptions.iter().map(|subscription| {
-            let balance = balances.get(subscription.account).copied().unwrap_or(subscription.before);
-            self.unread(subscription, &balance)
+        let unread = subscriptions.iter().filter_map(|subscription| {
+            let picture = pictures.get(subscription.account)?;
+            Some(self.unread(subscription, picture))
         });
         let waiting = sum(|balance| balance.waiting) + unread.sum::<u64>();
         EventCounts {
@@ -304,23 +304,29 @@ impl Events {
         }
     }
 
-    /// What became of the events of one subscription.
+    /// What became of the events of one subscription; nothing is known of one that was taken out.
     pub fn counts_of(&self, subscription: &Subscription) -> SubscriptionCounts {
-        let before = &subscription.before;
-        let account = self.shared.accounts.get(subscription.account);
-        let balance = account.map_or(*before, Account::balance);
+        let account = self.shared.accounts.get(subscription.account).map(Account::picture);
+        let Some(picture) = account.filter(|picture| picture.tenure == subscription.tenure) else {
+            return SubscriptionCounts::default();
+        };
+        let (balance, before) = (&picture.balance, &subscription.before);
         let delivered = balance.delivered.saturating_sub(before.delivered);
         let dropped = balance.dropped.saturating_sub(before.dropped);
         let lost = balance.lost.saturating_sub(before.lost);
-        let waiting = balance.waiting + self.unread(subscription, &balance);
+        let waiting = balance.waiting + self.unread(subscription, &picture);
         let raised = delivered + dropped + lost + waiting;
         SubscriptionCounts { raised, delivered, dropped, lost, waiting }
     }
 
-    /// How many events of a subscription the courier has not looked at when its account had this balance.
-    fn unread(&self, subscription: &Subscription, balance: &Balance) -> u64 {
-        let Shared { registry, accounts, log, .. } = self.shared;
-        let Some(start) = accounts.get(subscription.account).and_then(Account::start) else { return 0 };
+    /// How many events of a subscription the courier had not looked at when its account was as in the `picture`.
+    fn unread(&self, subscription: &Subscription, picture: &Picture) -> u64 {
+        let Shared { registry, log, .. } = self.shared;
+        let Some(start) = picture.start.filter(|_| picture.tenure == subscription.tenure) else {
+            // It was closed, and another one has its account: that holds all.
+            return 0;
+        };
+        let balance = &picture.balance;
         if subscription.end() > monotonic_millis() {
             let settled = balance.settled().saturating_sub(subscription.before.settled());
             let seen = settled + balance.waiting + balance.late;
@@ -399,4 +405,54 @@ impl std::fmt::Debug for Events {
 thread_local! {
     /// Where this process writes the parameters of the event it raises.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicBool;
+
+    use tocsin_shm::{ArenaOptions, Millis};
+
+    use super::*;
+    use crate::address::Endpoint;
+
+    /// One thread subscribes, raises and, as the courier does, closes the account and takes the subscription out; the sum must
+    /// never lose what it had.
+    #[test]
+    fn the_sum_never_falls_while_subscriptions_are_taken_out() {
+        const ROUNDS: u64 = 30_000;
+        const RAISED: u64 = 3;
+        let bytes = 64 << 20;
+        let arena = Arena::create(&ArenaOptions { bytes, boot_bytes: 8 << 20 }).unwrap();
+        let (wake_fd, _wake) = UnixStream::pair().unwrap();
+        wake_fd.set_nonblocking(true).unwrap();
+        let events = Events::create(arena, &EventOptions::for_arena(bytes, 8), wake_fd.into()).unwrap();
+        let Shared { subscriptions, accounts, log, .. } = events.shared();
+        let (event, now) = (EventId::THRESHOLD, monotonic_millis());
+        let address = Address::new("udp", "127.0.0.1:9", Endpoint::Text);
+        let is_over = AtomicBool::new(false);
+        let round = || {
+            subscriptions.subscribe(Owner::Client, event, &address, Some(3600), now, log.head()).unwrap();
+            (0..RAISED).for_each(|_| assert!(matches!(events.raise(event, |_| ()), Raised::Logged(_))));
+            let account = accounts.get(subscriptions.all()[0].account).unwrap();
+            let balance = account.balance();
+            account.write(&Balance { next: log.head(), dropped: balance.dropped + RAISED, ..balance });
+            assert_eq!(subscriptions.expire(Millis::MAX - 1), 1);
+            account.free();
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..ROUNDS).for_each(|_| round());
+                is_over.store(true, Relaxed);
+            });
+            let mut before = 0;
+            while !is_over.load(Relaxed) {
+                let due = events.counts().due;
+                assert!(due >= before, "{due} after {before}");
+                before = due;
+            }
+        });
+        assert_eq!(events.counts().due, ROUNDS * RAISED);
+    }
 }

@@ -175,8 +175,8 @@ mod tests {
 
     fn ledger() -> Ledger {
         let accounts = accounts(1);
-        let (index, _) = accounts.take(100).unwrap();
-        Ledger::resume(accounts.get(index).unwrap())
+        let taken = accounts.take(100).unwrap();
+        Ledger::resume(accounts.get(taken.index).unwrap())
     }
 
     fn written(ledger: &Ledger) -> Balance {

@@ -88,6 +88,8 @@ pub struct Subscription {
     owner: Owner,
     /// The index of its account.
     pub(crate) account: usize,
+    /// The account is its own while it has this number.
+    pub(crate) tenure: u32,
     /// What the account held before it.
     pub(crate) before: Balance,
 }
@@ -163,10 +165,10 @@ impl Subscriptions {
             // What ended and was not taken out yet goes on: events that were raised for it may not have been read.
             let kept = before.map(|record| record.kept);
             let kept = kept.or_else(|| {
-                let (index, balance) = self.accounts.take(head)?;
+                let taken = self.accounts.take(head)?;
                 let order = self.counters.made.fetch_add(1, Relaxed);
                 // At most as many as there are accounts.
-                Some(Kept { order, account: index as u32, before: balance })
+                Some(Kept { order, account: taken.index as u32, tenure: taken.tenure, before: taken.balance })
             });
             is_full = kept.is_none();
             let kept = kept.ok_or(Full)?;
@@ -284,6 +286,7 @@ struct Record {
 struct Kept {
     order: u64,
     account: u32,
+    tenure: u32,
     before: Balance,
 }
 
@@ -321,6 +324,7 @@ impl Record {
             order: self.kept.order,
             owner: if *owner == Owner::Script as u8 { Owner::Script } else { Owner::Client },
             account: self.kept.account as usize,
+            tenure: self.kept.tenure,
             before: self.kept.before,
         })
     }
