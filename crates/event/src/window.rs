@@ -6,10 +6,12 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use crate::own::OwnPorts;
+use crate::passed::Passed;
 use crate::transport::{Event, Receipts};
 
 /// Bytes of acknowledged documents that are kept for the case that the connection is reset.
-pub(crate) const KEPT_BYTES: usize = 64 << 10;
+/// A system with the usual limits holds no more for a subscriber that has read nothing.
+pub(crate) const KEPT_BYTES: usize = 128 << 10;
 
 /// Bytes of acknowledged documents that are kept for all connections: where there are many, each keeps less.
 pub(crate) const ALL_KEPT_BYTES: usize = 4 << 20;
@@ -89,6 +91,15 @@ pub(crate) enum Ending {
     Unclear,
 }
 
+/// What an acknowledgement brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Documents were delivered.
+    pub(crate) any: bool,
+    /// And many are not kept any more.
+    pub(crate) step: bool,
+}
+
 /// What the end of a connection means for its documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Restart {
@@ -113,6 +124,10 @@ pub(crate) struct Window {
     /// Bytes of those that are not acknowledged.
     bytes: usize,
     share: Share,
+    /// Those that were kept.
+    passed: Passed,
+    /// How far the connection is acknowledged, in whole documents.
+    end: u64,
 }
 
 impl Window {
@@ -176,16 +191,16 @@ impl Window {
     }
 
     /// The other end's system has acknowledged so many bytes of the connection. Reports the documents that this delivers.
-    /// True if there are any.
-    pub(crate) fn acknowledge(&mut self, total: u64) -> bool {
-        let mut progress = false;
+    pub(crate) fn acknowledge(&mut self, total: u64) -> Progress {
+        let mut progress = Progress::default();
         let mut told: Option<(Rc<dyn Receipts>, usize)> = None;
         while let Some(document) = self.documents.get_mut(self.acknowledged) {
             if self.acknowledged >= self.written || document.end > total {
                 break;
             }
-            progress = true;
+            progress.any = true;
             self.acknowledged += 1;
+            self.end = document.end;
             document.tries = document.tries.saturating_add(1);
             self.bytes -= document.bytes().len();
             self.kept += document.bytes().len();
@@ -207,14 +222,21 @@ impl Window {
         }
         let most = self.share.bytes();
         while self.kept > most {
-            self.drop_first_kept();
+            let Some(document) = self.drop_first_kept() else { break };
+            progress.step |= self.passed.push(document.end, &document.receipts);
         }
         progress
     }
 
-    /// The connection ended: what was not acknowledged is to be written again, and after a reset the last of what was.
-    pub(crate) fn restart(&mut self, ending: Ending) -> Restart {
-        let mut unconfirmed = 0;
+    /// The connection ended: what was not acknowledged is to be written again, and after a reset the last of what was. About
+    /// so many bytes of that were `unread`.
+    pub(crate) fn restart(&mut self, ending: Ending, unread: u64) -> Restart {
+        let mut unconfirmed = match ending {
+            Ending::Orderly => 0,
+            Ending::Reset | Ending::Unclear => self.passed.doubt(self.end.saturating_sub(unread)),
+        };
+        self.passed.clear();
+        self.end = 0;
         if ending != Ending::Reset {
             while self.acknowledged > 0 {
                 unconfirmed += self.doubt(ending == Ending::Unclear, 0);
@@ -270,12 +292,12 @@ impl Window {
         }
     }
 
-    fn drop_first_kept(&mut self) {
-        if let Some(document) = self.documents.pop_front() {
-            self.acknowledged -= 1;
-            self.written -= 1;
-            self.kept -= document.bytes().len();
-        }
+    fn drop_first_kept(&mut self) -> Option<Document> {
+        let document = self.documents.pop_front()?;
+        self.acknowledged -= 1;
+        self.written -= 1;
+        self.kept -= document.bytes().len();
+        Some(document)
     }
 
     /// Takes out a document that is not acknowledged, or was and is to be written again.
@@ -298,7 +320,7 @@ mod tests {
         let mut window = Window::default();
         let documents = lengths.iter().enumerate().map(|(at, length)| {
             let event = Event::new(EventId::THRESHOLD, (*b"E_X").into(), at as u64, at as u64, &[]);
-            Document::own(vec![b'0' + at as u8; *length], &event, &receipts)
+            Document::own(vec![b'0'.wrapping_add(at as u8); *length], &event, &receipts)
         });
         window.take(documents.collect());
         window
@@ -316,8 +338,11 @@ mod tests {
         let mut window = window(&[3, 3, 3], &sent);
         assert_eq!(next(&window), "000111222");
         window.written(4, 4);
-        assert_eq!((next(&window).as_str(), window.acknowledge(2), sent.counts()), ("11222", false, (0, 0)));
-        assert!(window.acknowledge(4));
+        assert_eq!(
+            (next(&window).as_str(), window.acknowledge(2).any, sent.counts()),
+            ("11222", false, (0, 0))
+        );
+        assert!(window.acknowledge(4).any);
         assert_eq!(sent.counts(), (1, 0));
         window.written(5, 9);
         window.acknowledge(8);
@@ -332,12 +357,12 @@ mod tests {
         let mut window = window(&[3, 3, 3], &sent);
         window.written(7, 7);
         window.acknowledge(5);
-        assert!(window.restart(Ending::Orderly).repeats);
+        assert!(window.restart(Ending::Orderly, 0).repeats);
         assert_eq!(next(&window), "111222");
         window.written(6, 6);
         window.acknowledge(6);
         assert_eq!(sent.counts(), (3, 0));
-        assert_eq!((window.restart(Ending::Orderly), window.is_idle()), (Restart::default(), true));
+        assert_eq!((window.restart(Ending::Orderly, 0), window.is_idle()), (Restart::default(), true));
     }
 
     #[test]
@@ -347,12 +372,12 @@ mod tests {
         for _ in 1..MOST_TRIES {
             window.written(9, 9);
             window.acknowledge(6);
-            assert_eq!(window.restart(Ending::Reset), Restart { repeats: true, unconfirmed: 0 });
+            assert_eq!(window.restart(Ending::Reset, 0), Restart { repeats: true, unconfirmed: 0 });
             assert_eq!((next(&window).as_str(), sent.counts()), ("000111222", (2, 0)));
         }
         window.written(9, 9);
         window.acknowledge(6);
-        assert_eq!(window.restart(Ending::Reset), Restart { repeats: true, unconfirmed: 2 });
+        assert_eq!(window.restart(Ending::Reset, 0), Restart { repeats: true, unconfirmed: 2 });
         assert_eq!(next(&window), "222", "it was never acknowledged");
         assert_eq!(sent.unconfirmed(), 2);
     }
@@ -363,7 +388,7 @@ mod tests {
         let mut window = window(&[3, 3, 3], &sent);
         window.written(9, 9);
         window.acknowledge(6);
-        assert_eq!(window.restart(Ending::Unclear), Restart { repeats: true, unconfirmed: 2 });
+        assert_eq!(window.restart(Ending::Unclear, 0), Restart { repeats: true, unconfirmed: 2 });
         assert_eq!((next(&window).as_str(), sent.counts(), sent.unconfirmed()), ("222", (2, 0), 2));
     }
 
@@ -375,6 +400,8 @@ mod tests {
         window.written(all, all as u64);
         window.acknowledge(all as u64);
         assert_eq!((sent.counts(), window.documents.len()), ((8, 0), 2));
+        // Those before the two, if there was so much that was not read.
+        assert_eq!(window.restart(Ending::Reset, 3 * KEPT_BYTES as u64).unconfirmed, 4);
     }
 
     #[test]
@@ -402,7 +429,7 @@ mod tests {
         let mut window = window(&[3, 3, 3], &sent);
         window.written(4, 4);
         window.acknowledge(3);
-        window.restart(Ending::Reset);
+        window.restart(Ending::Reset, 0);
         window.give_up(1, &io::ErrorKind::ConnectionRefused.into());
         assert_eq!((sent.counts(), next(&window).as_str()), ((1, 1), "222"));
         sent.close();

@@ -105,6 +105,17 @@ impl Subscriber {
         bytes
     }
 
+    /// The numbers of all events up to the last one that was raised, however long they are.
+    async fn read_events(&self, stream: &mut TcpStream) -> Vec<i64> {
+        let last = format!("{{\"n\":{}}}}}", self.raised.end - 1);
+        let (mut text, mut bytes) = (String::new(), vec![0; 1 << 20]);
+        while !text.ends_with(&last) {
+            let count = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("more bytes").unwrap();
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        text.split("{\"n\":").skip(1).map(|rest| rest.split_once('}').unwrap().0.parse().unwrap()).collect()
+    }
+
     /// Reads until the last event that was raised.
     async fn read_all(&self, stream: &mut TcpStream) -> Vec<i64> {
         let mut seen = Vec::new();
@@ -113,6 +124,14 @@ impl Subscriber {
         }
         seen
     }
+}
+
+/// A listener whose system holds so many bytes for a connection, or as many as it may.
+fn listener(buffer: u32) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(buffer).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.listen(1).unwrap()
 }
 
 async fn end_at(
@@ -233,10 +252,7 @@ fn what_is_left_unread_while_more_is_on_its_way_is_counted() {
 fn what_is_left_unread_while_more_waits_goes_again() {
     const MANY: i64 = 3000;
     in_runtime(async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(16 << 10).unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let mut subscriber = Subscriber::at(socket.listen(1).unwrap());
+        let mut subscriber = Subscriber::at(listener(16 << 10));
         for shut in [std::net::Shutdown::Both, std::net::Shutdown::Write] {
             let first = subscriber.raised.end;
             subscriber.raise(MANY);
@@ -252,6 +268,37 @@ fn what_is_left_unread_while_more_waits_goes_again() {
             assert_eq!(subscriber.interface.counts().unconfirmed, 0);
             end(next, End::Close);
         }
+    });
+}
+
+/// A subscriber that was quick, then read nothing, and then is killed: its system holds more than is kept for this case.
+#[test]
+fn what_is_left_unread_beyond_what_is_kept_is_counted() {
+    const QUICK: i64 = 60_000;
+    const STALLED: i64 = 60_000;
+    in_runtime(async {
+        let mut subscriber = Subscriber::at(listener(512 << 10));
+        let mut seen = std::collections::HashSet::new();
+        subscriber.raise(1);
+        let mut stream = subscriber.accept().await;
+        seen.extend(subscriber.read_events(&mut stream).await);
+        for _ in 0..QUICK / 1000 {
+            subscriber.raise(1000);
+            seen.extend(subscriber.read_events(&mut stream).await);
+        }
+        for _ in 0..STALLED / 1000 {
+            subscriber.raise(1000);
+            tokio::task::yield_now().await;
+        }
+        // Its system is full.
+        until(|| subscriber.account() < STALLED as u64 && unacknowledged(&stream) > 100_000).await;
+        end(stream, End::Close);
+        let mut next = subscriber.accept().await;
+        seen.extend(subscriber.read_events(&mut next).await);
+        until(|| subscriber.account() == 0).await;
+        let missing = subscriber.raised.clone().filter(|number| !seen.contains(number)).count() as u64;
+        let unconfirmed = subscriber.interface.counts().unconfirmed;
+        assert!(missing > 0 && missing <= unconfirmed, "{missing} are missing, {unconfirmed} are counted");
     });
 }
 

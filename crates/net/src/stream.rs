@@ -95,6 +95,14 @@ pub fn in_flight(stream: &impl AsFd) -> Option<u64> {
     Some(unacknowledged(stream).ok()?.saturating_sub(unsent))
 }
 
+/// For how many bytes the system at the other end has room, as it last said. Also to be asked after the connection was reset.
+/// `None` when the system cannot say (tcp(7), `TCP_INFO` with `tcpi_snd_wnd`, since Linux 5.4).
+pub fn send_window(stream: &impl AsFd) -> Option<u64> {
+    let (info, filled) = info(stream)?;
+    let known = std::mem::offset_of!(libc::tcp_info, tcpi_snd_wnd) + size_of::<u32>();
+    (filled >= known).then_some(u64::from(info.tcpi_snd_wnd))
+}
+
 /// How many bytes of the stream have been taken out of the kernel's queue since the connection was established, by
 /// whichever process; perhaps one more once the stream has ended. `None` when the system cannot say (tcp(7), `TCP_INFO` with
 /// `tcpi_bytes_received`, since Linux 4.1).
