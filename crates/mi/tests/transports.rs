@@ -219,6 +219,31 @@ fn one_connection_serves_many_requests() {
 }
 
 #[test]
+fn requests_that_do_not_wait_for_replies_are_answered_in_order() {
+    const MANY: u32 = 2000;
+    in_runtime(async {
+        let server = Server::start(commands, Style::Compact).await;
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        let requests: String = (0..MANY).map(|id| post(&call("version", "[]", id))).collect();
+        let (mut reading, mut writing) = stream.split();
+        let read = async {
+            let mut replies = Vec::new();
+            let last = format!("\"id\":{}}}", MANY - 1);
+            while !replies.ends_with(last.as_bytes()) {
+                assert!(timeout(PATIENCE, reading.read_buf(&mut replies)).await.unwrap().unwrap() > 0);
+            }
+            let replies = String::from_utf8(replies).unwrap();
+            let ids = replies
+                .split("\"id\":")
+                .skip(1)
+                .map(|rest| rest.split_once('}').unwrap().0.parse::<u32>().unwrap());
+            assert!(ids.eq(0..MANY));
+        };
+        tokio::join!(async { writing.write_all(requests.as_bytes()).await.unwrap() }, read);
+    });
+}
+
+#[test]
 fn a_body_in_chunks_is_read() {
     in_runtime(async {
         let server = Server::start(commands, Style::Compact).await;

@@ -22,16 +22,21 @@ const SLACK: i64 = 512 << 10;
 
 #[test]
 fn no_call_is_lost_when_workers_are_killed() {
-    kill_under_load(|process| process.id != 0 && group_of(process) != "COURIER");
+    kill_under_load(1, |process| process.id != 0 && group_of(process) != "COURIER");
 }
 
 #[test]
 fn no_call_and_no_event_is_lost_when_the_courier_is_killed_too() {
-    kill_under_load(|process| process.id != 0);
+    kill_under_load(1, |process| process.id != 0);
 }
 
-/// Places calls while one of the processes that may be killed is killed again and again.
-fn kill_under_load(may_be_killed: fn(&Process) -> bool) {
+#[test]
+fn no_call_and_no_event_is_lost_when_two_processes_are_killed_at_once() {
+    kill_under_load(2, |process| process.id != 0);
+}
+
+/// Places calls while so many of the processes that may be killed are killed at once, again and again.
+fn kill_under_load(at_once: usize, may_be_killed: fn(&Process) -> bool) {
     let subscriber = Subscriber::new();
     let callee = Sipp::callee("asked_again_callee.xml");
     let server =
@@ -45,7 +50,7 @@ fn kill_under_load(may_be_killed: fn(&Process) -> bool) {
     let mut killed = Vec::new();
     while caller.is_running() {
         pause(KILL_EVERY);
-        killed.push(kill_one(&server, &mut chance, may_be_killed));
+        killed.extend(kill_some(at_once, &server, &mut chance, may_be_killed));
     }
     let counted = caller.finish(PATIENCE);
     assert_eq!((counted.successful, counted.failed), (CALLS, 0), "after {} kills", killed.len());
@@ -146,13 +151,25 @@ fn place(server: &Server, calls: u32) {
     assert_eq!(caller.finish(PATIENCE).successful, calls);
 }
 
-/// Kills one of the processes that may be killed, at random; returns it as it was.
-fn kill_one(server: &Server, chance: &mut Chance, may_be_killed: fn(&Process) -> bool) -> Process {
-    until("a process can be killed", || {
-        let candidates: Vec<_> = server.ps().into_iter().filter(may_be_killed).collect();
-        let process = candidates.get(chance.below(candidates.len().max(1)))?.clone();
-        kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok().then_some(process)
-    })
+/// Kills so many of the processes that may be killed, at random; returns them as they were.
+fn kill_some(
+    count: usize,
+    server: &Server,
+    chance: &mut Chance,
+    may_be_killed: fn(&Process) -> bool,
+) -> Vec<Process> {
+    let chosen = until("processes can be killed", || {
+        let mut candidates: Vec<_> = server.ps().into_iter().filter(may_be_killed).collect();
+        let mut choose = || {
+            let at = chance.below(candidates.len().max(1));
+            (at < candidates.len()).then(|| candidates.swap_remove(at))
+        };
+        let chosen: Vec<_> = (0..count).filter_map(|_| choose()).collect();
+        (chosen.len() == count).then_some(chosen)
+    });
+    // One may have gone since it was listed; its successor is not to be killed in its place.
+    let is_killed = |process: &Process| kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok();
+    chosen.into_iter().filter(is_killed).collect()
 }
 
 fn end(process: &Process, signal: Signal) {

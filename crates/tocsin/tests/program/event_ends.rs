@@ -152,10 +152,42 @@ fn a_subscriber_shuts_its_connection_down_before_it_has_read_all() {
         }
     }
     let missing: Vec<_> = scene.raised.clone().filter(|number| !seen.contains(number)).collect();
-    let unconfirmed = scene.server.statistic("events:unconfirmed");
+    let unconfirmed = unconfirmed(&scene);
     assert!(missing.len() as i64 <= unconfirmed, "{missing:?} did not arrive, {unconfirmed} are counted");
     assert_eq!(unconfirmed > 0, scene.server.log().contains("may not have read"));
     scene.server.stop();
+}
+
+/// What its system had taken for it goes again; what does not, where a system takes more, is counted.
+#[test]
+fn a_subscriber_is_killed_before_it_has_read() {
+    const REQUESTS: i64 = 5;
+    const MANY: i64 = 2000;
+    let mut scene = Scene::start();
+    let to = scene.server.address();
+    for _ in 0..REQUESTS {
+        scene.phone.send(to, Request::new(&scene.phone, "OPTIONS", &format!("sip:many@{to}")).text());
+        scene.phone.expect_status(200);
+    }
+    scene.raised.end += REQUESTS * MANY;
+    let mut stream = scene.accept();
+    read(&mut stream, TEXT);
+    until("its system has no more room", || (scene.waiting() < REQUESTS * MANY - 500).then_some(()));
+    // With something unread, as the end of its process: by a reset.
+    drop(stream);
+    let mut next = scene.accept();
+    let (mut text, mut bytes, mut count) = (String::new(), vec![0; 1 << 16], 0);
+    while scene.waiting() > 0 || !text.ends_with("[1999]}") || count < REQUESTS * MANY - unconfirmed(&scene) {
+        let length = next.read(&mut bytes).unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+        count = text.matches("\"params\":[").count() as i64;
+    }
+    assert!(count <= REQUESTS * MANY, "each once");
+    scene.server.stop();
+}
+
+fn unconfirmed(scene: &Scene) -> i64 {
+    scene.server.statistic("events:unconfirmed")
 }
 
 #[test]

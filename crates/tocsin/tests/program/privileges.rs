@@ -108,6 +108,35 @@ fn a_named_user_brings_its_group_and_owns_what_was_made() {
 }
 
 #[test]
+fn every_process_is_in_the_root_and_the_folder_that_were_given_and_so_is_a_successor() {
+    let setup = Setup::new(include_str!("../configs/relay.cfg")).put("UAS", 9);
+    let root = setup.dir().to_owned();
+    fs::create_dir(root.join("work")).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    // The socket at which the server says that it is ready has the same name inside.
+    let inside = root.join(root.strip_prefix("/").unwrap());
+    fs::create_dir_all(inside.parent().unwrap()).unwrap();
+    symlink("/", inside).unwrap();
+    let server = setup.args(["-t", &root.display().to_string(), "-w", "/work", "-u", "nobody"]).start();
+    let are_inside = |server: &Server| {
+        for pid in pids(server) {
+            let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).unwrap();
+            assert_eq!((link("root"), link("cwd")), (root.clone(), root.join("work")));
+            assert_ne!(identity(pid, "Uid:"), 0);
+        }
+    };
+    are_inside(&server);
+    let before = pids(&server);
+    before.iter().skip(1).for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap());
+    until("all have successors", || {
+        let now = pids(&server);
+        (now.len() == before.len() && now.iter().skip(1).all(|pid| !before.contains(pid))).then_some(())
+    });
+    are_inside(&server);
+    server.stop();
+}
+
+#[test]
 fn what_a_killed_server_left_is_not_in_the_way() {
     let place = Place::new();
     // By root, then by nobody, then by root: none of them can tell the other's files from a living server's by their owner.

@@ -89,6 +89,18 @@ fn control_characters_are_escaped_on_demand() {
 }
 
 #[test]
+fn what_a_peer_says_is_printed_and_never_expanded() {
+    let (subscriber, phone) = (Subscriber::new(), Phone::new());
+    let server = start("", &subscriber);
+    let said = "$fu %s%n$(hdr(To)) \\n{s.len}";
+    let request = Request::new(&phone, "OPTIONS", &format!("sip:control@{}", server.address()));
+    phone.send(server.address(), request.header("X-Say", said).text());
+    phone.expect_status(200);
+    assert!(server.log().contains(&format!("WARNING:heard <{said}>\n")), "{}", server.log());
+    server.stop();
+}
+
+#[test]
 fn lines_of_one_place_are_written_or_counted() {
     let subscriber = Subscriber::new();
     let server = start("", &subscriber);
