@@ -91,7 +91,7 @@ pub fn write(cx: &Context, target: &Target, listener: &Listener, branch: &[u8], 
         edits.replace_request_uri(&cx.message, uri);
     }
     if let Some(path) = &target.path {
-        edits.prepend_header(&cx.message, HeaderName::Route.text().as_bytes(), path);
+        edits.push_route(&cx.message, path);
     }
     let mut via: SmallVec<[u8; 128]> = match &cx.advertised {
         None => SmallVec::from_slice(&listener.via_prefix),
@@ -126,24 +126,30 @@ fn via_prefix(listener: &Listener, advertised: &Advertised) -> Vec<u8> {
     format!("SIP/2.0/{} {host}:{port};branch=z9hG4bK", listener.protocol.via_name()).into_bytes()
 }
 
+/// The return code of `forward()` where the destination leads to no address: that of OpenSIPS 3.4.18.
+const UNRESOLVABLE: i64 = -476;
+
 /// `forward()`: sends the request on without a transaction.
 pub fn stateless(cx: &mut Context) -> Outcome<Context> {
     let target = cx.targets.main.clone();
     match next_hop(cx, &target) {
-        Ok(NextHop::Hop(hop)) => send(cx, &target, &[hop], "").into(),
+        Ok(NextHop::Hop(hop)) => send(cx, &target, &[hop], ""),
         Ok(NextHop::Name(name)) => {
             let worker = cx.worker;
             let wanted = resolve::wanted_hops(cx, false);
             Outcome::Wait(Box::pin(async move {
                 let hops = resolve::hops(worker, &name, wanted).await;
                 let rest: tocsin_script::Resume<Context> =
-                    Box::new(move |cx: &mut Context| send(cx, &target, &hops, &name.host).into());
+                    Box::new(move |cx: &mut Context| send(cx, &target, &hops, &name.host));
                 rest
             }))
         }
         Err(cause) => {
             tracing::error!("the request cannot be forwarded: {cause}");
-            Outcome::FALSE
+            match cause {
+                NoRoute::NoHop(_) | NoRoute::Sctp(_) => Outcome::FALSE,
+                _ => Outcome::Done(UNRESOLVABLE),
+            }
         }
     }
 }
@@ -204,7 +210,7 @@ pub fn tls_selection_for<A: std::borrow::Borrow<Avps>>(
 }
 
 /// Sends the request to the first of `hops` that will do.
-fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
+fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> Outcome<Context> {
     let server = cx.server();
     let mut branch = stateless_branch(cx);
     if cx.received.connection.is_some() {
@@ -213,7 +219,11 @@ fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
         branch.extend_from_slice(&crate::reply::hex(cx.received.connection.number()));
     }
     let mut bytes = Vec::with_capacity(cx.message.bytes().len() + 256);
-    let Ok((at, listener)) = first_way(cx, target, hops, &branch, &mut bytes) else { return false };
+    let (at, listener) = match first_way(cx, target, hops, &branch, &mut bytes) {
+        Ok(way) => way,
+        Err(NoWay::Nowhere) => return Outcome::Done(UNRESOLVABLE),
+        Err(NoWay::NoListener | NoWay::Blocked) => return Outcome::FALSE,
+    };
     let hop = &hops[at];
     let tls_selection = tls_selection(cx, hop);
     let envelope = Envelope {
@@ -225,7 +235,7 @@ fn send(cx: &mut Context, target: &Target, hops: &[Hop], host: &str) -> bool {
     cx.worker.send(&envelope, |out| out.extend_from_slice(&bytes));
     server.statistics.add(server.counters.fwd_requests, 1);
     cx.served = true;
-    true
+    Outcome::TRUE
 }
 
 /// What the branch of a request ends with that is forwarded without a transaction.

@@ -91,6 +91,9 @@ pub enum NoRoute {
     /// A transport that nobody here speaks.
     #[error("no way to speak the transport of `{0}`: udp, tcp, tls, ws and wss are there")]
     Transport(String),
+    /// SCTP, which OpenSIPS knows and this server has no sockets for.
+    #[error("no listener for the transport of `{0}`: udp, tcp, tls, ws and wss are there")]
+    Sctp(String),
     /// There is no listener for it, or no secure form of it.
     #[error(transparent)]
     NoHop(#[from] NoHop),
@@ -140,6 +143,7 @@ impl NextHop {
         };
         let transport = match parsed.transport() {
             None => None,
+            Some(Transport::Sctp | Transport::TlsSctp) => return Err(NoRoute::Sctp(text())),
             Some(named) => Some(protocol_of(named).ok_or_else(|| NoRoute::Transport(text()))?),
         };
         let maddr = parsed.param(b"maddr").and_then(|p| p.value);
@@ -200,7 +204,8 @@ mod tests {
             Ok(NextHop::Name(ServiceName { host, port: None, transport: None, secure: true }))
         );
         assert!(matches!(of(b"tel:+358"), Err(NoRoute::Scheme(_))));
-        assert!(matches!(of(b"sip:h;transport=sctp"), Err(NoRoute::Transport(_))));
+        assert!(matches!(of(b"sip:h;transport=sctp"), Err(NoRoute::Sctp(_))));
+        assert!(matches!(of(b"sip:h;transport=pigeon"), Err(NoRoute::Transport(_))));
         assert!(matches!(of(b"not a uri"), Err(NoRoute::Malformed(_))));
         assert!(matches!(of(b"sips:127.0.0.1;transport=udp"), Err(NoRoute::NoHop(NoHop::Insecure(_)))));
     }

@@ -55,4 +55,4 @@ pub use name_addr::{NameAddr, NameAddrRef};
 pub use params::{Param, Params};
 pub use reply::ReplyBuilder;
 pub use uri::{Scheme, Uri, UriParts, UriRef, equivalent, escape_user, unescape};
-pub use via::{COOKIE, Rport, Transport, ViaRef};
+pub use via::{COOKIE, Rport, Transport, ViaRef, Written};

@@ -1,7 +1,7 @@
 //! Replies made from the request they answer (RFC 3261 section 8.2.6).
 
 use crate::print::{decimal, header_line};
-use crate::{HeaderName, Kind, Message, Values};
+use crate::{HeaderName, Kind, Message, Values, Written};
 use std::net::SocketAddr;
 
 /// What a reply is made of. Nothing is written before [`ReplyBuilder::write_into`], which does it in one pass
@@ -117,7 +117,7 @@ impl<'a> ReplyBuilder<'a> {
         };
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        via.write_received(source, force_rport, out);
+        via.write_received(source, force_rport, Written::InResponse, out);
         // Further values of the same header field.
         let first = Values::new(value, 1).next().and_then(Result::ok);
         let end = first.map_or(value.len(), |first| first.start + first.text.len());
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             text(&reply),
             "SIP/2.0 180 Ringing\r\n\
-             Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1;received=192.0.2.1;rport=5070 , SIP/2.0/UDP c;branch=z9hG4bK2\r\n\
+             Via: SIP/2.0/UDP 192.0.2.9;received=192.0.2.1;rport=5070;branch=z9hG4bK1 , SIP/2.0/UDP c;branch=z9hG4bK2\r\n\
              v: SIP/2.0/UDP d;branch=z9hG4bK3\r\nRecord-Route: <sip:p;lr>\r\nFrom: <sip:c@d>;tag=1\r\n\
              To: <sip:a@b>\r\n ;x=y;tag=t\r\ni: 1@d\r\nCSeq: 1 INVITE\r\nA: b\r\nServer: x\r\nContent-Length: 0\r\n\r\n"
         );

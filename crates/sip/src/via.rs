@@ -224,25 +224,45 @@ impl<'a> ViaRef<'a> {
     /// Appends the value with what the server that receives a request adds to it: `received` if the host
     /// differs from the source or `rport` was asked for (RFC 3261 section 18.2.1), `rport` with the port if
     /// asked for, or always if `force_rport` (RFC 3581 section 4). A `received` or a filled `rport` that came
-    /// with the request is not believed.
-    pub fn write_received(&self, source: SocketAddr, force_rport: bool, out: &mut Vec<u8>) {
+    /// with the request is not believed. Both stand before the other parameters, but for an `rport` that keeps
+    /// its place in a request.
+    pub fn write_received(&self, source: SocketAddr, force_rport: bool, written: Written, out: &mut Vec<u8>) {
         let (head, tail) = self.text.split_at(usize::from(self.spans.params.start).min(self.text.len()));
         out.extend_from_slice(head.trim_ascii_end());
-        for param in Params::new(tail) {
-            if !param.is(b"received") && !param.is(b"rport") {
-                write_param(param, out);
-            }
+        let asked = self.spans.rport != Rport::Absent;
+        let write_rport = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b";rport=");
+            print::decimal(source.port().into(), out);
+        };
+        if written == Written::InRequest && force_rport && !asked {
+            write_rport(out);
         }
-        let rport = force_rport || self.spans.rport != Rport::Absent;
-        if rport || self.host_address() != Some(source.ip().to_canonical()) {
+        if force_rport || asked || self.host_address() != Some(source.ip().to_canonical()) {
             out.extend_from_slice(b";received=");
             print::address(source.ip().to_canonical(), out);
         }
-        if rport {
-            out.extend_from_slice(b";rport=");
-            print::decimal(source.port().into(), out);
+        if written == Written::InResponse && (force_rport || asked) {
+            write_rport(out);
+        }
+        for param in Params::new(tail) {
+            if param.is(b"rport") {
+                if written == Written::InRequest {
+                    write_rport(out);
+                }
+            } else if !param.is(b"received") {
+                write_param(param, out);
+            }
         }
     }
+}
+
+/// The kind of message that a Via with [`ViaRef::write_received`] is written into: it decides about the order of parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The request that goes on.
+    InRequest,
+    /// A response to it.
+    InResponse,
 }
 
 /// What a branch begins with if it follows RFC 3261 (section 8.1.1.7).
@@ -343,8 +363,12 @@ mod tests {
     }
 
     fn received(text: &str, source: &str, force: bool) -> String {
+        written(text, source, force, Written::InResponse)
+    }
+
+    fn written(text: &str, source: &str, force: bool, kind: Written) -> String {
         let mut out = Vec::new();
-        via(text).unwrap().write_received(source.parse().unwrap(), force, &mut out);
+        via(text).unwrap().write_received(source.parse().unwrap(), force, kind, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -396,19 +420,30 @@ mod tests {
         );
         assert_eq!(
             received("SIP/2.0/UDP a.example ;branch=z9", "192.0.2.1:5070", false),
-            "SIP/2.0/UDP a.example;branch=z9;received=192.0.2.1"
+            "SIP/2.0/UDP a.example;received=192.0.2.1;branch=z9"
         );
         assert_eq!(
             received("SIP/2.0/UDP 192.0.2.1;rport;branch=z9", "192.0.2.1:5070", false),
-            "SIP/2.0/UDP 192.0.2.1;branch=z9;received=192.0.2.1;rport=5070"
+            "SIP/2.0/UDP 192.0.2.1;received=192.0.2.1;rport=5070;branch=z9"
         );
         assert_eq!(
             received("SIP/2.0/UDP 10.0.0.1;received=6.6.6.6;rport=1;branch=z9", "192.0.2.1:5070", false),
-            "SIP/2.0/UDP 10.0.0.1;branch=z9;received=192.0.2.1;rport=5070"
+            "SIP/2.0/UDP 10.0.0.1;received=192.0.2.1;rport=5070;branch=z9"
         );
         assert_eq!(
             received("SIP/2.0/UDP [2001:db8::1]", "[2001:db8::2]:9", true),
             "SIP/2.0/UDP [2001:db8::1];received=2001:db8::2;rport=9"
         );
+        let relayed = |text, force| written(text, "192.0.2.1:5070", force, Written::InRequest);
+        assert_eq!(
+            relayed("SIP/2.0/UDP 10.0.0.1;branch=z9", true),
+            "SIP/2.0/UDP 10.0.0.1;rport=5070;received=192.0.2.1;branch=z9"
+        );
+        for force in [false, true] {
+            assert_eq!(
+                relayed("SIP/2.0/UDP 10.0.0.1;branch=z9;rport=3;received=6.6.6.6;ttl=1", force),
+                "SIP/2.0/UDP 10.0.0.1;received=192.0.2.1;branch=z9;rport=5070;ttl=1"
+            );
+        }
     }
 }

@@ -111,7 +111,7 @@ fn add(cx: &mut Context, user: Option<&[u8]>, notes_received: bool) {
         // The registrar must be able to come back.
         Some(outbound) => entry.write(outbound.into(), false, &mut value),
     }
-    cx.edits.prepend_header(&cx.message, HeaderName::Path.text().as_bytes(), &value);
+    cx.edits.push_or_append(&cx.message, HeaderName::Path, &value);
 }
 
 /// Whether the device itself sent this registration here, and says that it manages its flows (RFC 5626 section 5.1).

@@ -209,7 +209,7 @@ fn to_strict_router(
             value.push(b'<');
             value.extend_from_slice(target);
             value.push(b'>');
-            edits.prepend_header(message, HeaderName::Route.text().as_bytes(), &value);
+            edits.append_header(message, HeaderName::Route.text().as_bytes(), &value);
         }
     }
 }

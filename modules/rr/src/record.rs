@@ -166,10 +166,10 @@ fn preset(cx: &mut Context, outbound: &[u8], inbound: Option<&[u8]>) -> Result<(
         params: &params,
     };
     let mut value = Text::new();
-    entry.write(outbound, &mut value);
+    entry.write_preset(outbound, &mut value);
     if let Some(inbound) = inbound {
         value.extend_from_slice(b"\r\nRecord-Route: ");
-        entry.write(inbound, &mut value);
+        entry.write_preset(inbound, &mut value);
     }
     cx.edits.set_leading(&cx.message, HeaderName::RecordRoute, &value);
     Ok(())
@@ -276,19 +276,36 @@ struct Entry<'a> {
 impl Entry<'_> {
     /// `<sip:host;lr;ftag=...>`.
     fn write(&self, host_port: &[u8], out: &mut Text) {
+        self.write_address(host_port, out);
+        out.extend_from_slice(b";lr");
+        self.write_from_tag(out);
+        out.extend_from_slice(self.params);
+        out.push(b'>');
+    }
+
+    /// `<sip:host;ftag=...;lr>`, in the order in which OpenSIPS writes it.
+    fn write_preset(&self, host_port: &[u8], out: &mut Text) {
+        self.write_address(host_port, out);
+        self.write_from_tag(out);
+        out.extend_from_slice(b";lr");
+        out.extend_from_slice(self.params);
+        out.push(b'>');
+    }
+
+    fn write_address(&self, host_port: &[u8], out: &mut Text) {
         out.extend_from_slice(b"<sip:");
         if let Some(user) = self.user {
             out.extend_from_slice(user);
             out.push(b'@');
         }
         out.extend_from_slice(host_port);
-        out.extend_from_slice(b";lr");
+    }
+
+    fn write_from_tag(&self, out: &mut Text) {
         if let Some(tag) = self.from_tag {
             out.extend_from_slice(b";ftag=");
             out.extend_from_slice(tag);
         }
-        out.extend_from_slice(self.params);
-        out.push(b'>');
     }
 }
 
@@ -334,6 +351,9 @@ mod tests {
         let mut value = Text::new();
         entry.write(b"192.0.2.9:5060", &mut value);
         assert_eq!(text(&value), "<sip:u@192.0.2.9:5060;lr;ftag=abc;nat=yes>");
+        let mut value = Text::new();
+        entry.write_preset(b"rr.example;p=1", &mut value);
+        assert_eq!(text(&value), "<sip:u@rr.example;p=1;ftag=abc;lr;nat=yes>");
         let plain = Entry { user: None, from_tag: None, params: b"" };
         let mut value = Text::new();
         plain.write(b"out:5060", &mut value);

@@ -49,10 +49,10 @@ fn parameters_may_be_added_before_and_after() {
 #[test]
 fn presets_name_any_host() {
     let of = |script: &str| recorded(&bench("", &format!("{script} forward();")), "");
-    assert_eq!(of("record_route_preset(\"h:5090\");"), ["<sip:h:5090;lr;ftag=abc>"]);
+    assert_eq!(of("record_route_preset(\"h:5090\");"), ["<sip:h:5090;ftag=abc;lr>"]);
     assert_eq!(
         of("record_route_preset(\"out\", \"in:1\"); add_rr_param(\";x\");"),
-        ["<sip:out;lr;ftag=abc;x>", "<sip:in:1;lr;ftag=abc;x>"]
+        ["<sip:out;ftag=abc;lr;x>", "<sip:in:1;ftag=abc;lr;x>"]
     );
 }
 

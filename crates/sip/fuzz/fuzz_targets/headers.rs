@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::net::SocketAddr;
 use tocsin_sip::{
     CSEQ_END, CSeqRef, ContentTypeRef, DigestRef, HeaderName, Limits, NameAddrRef, Parts, Values, ViaRef,
-    unfold, unquote,
+    Written, unfold, unquote,
 };
 
 const LIMITS: Limits = Limits::DEFAULT;
@@ -37,7 +37,7 @@ fn via(text: &[u8]) {
         assert!(!param.name.is_empty() && via.param(param.name).is_some());
     }
     let mut out = Vec::new();
-    via.write_received(SocketAddr::from(([192, 0, 2, 1], 5060)), true, &mut out);
+    via.write_received(SocketAddr::from(([192, 0, 2, 1], 5060)), true, Written::InRequest, &mut out);
     let again = ViaRef::parse(&out, &Limits { parameters: u16::MAX, ..LIMITS });
     let again = again.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&out)));
     assert_eq!((again.branch(), again.host(), again.port()), (via.branch(), via.host(), via.port()));

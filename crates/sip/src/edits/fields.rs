@@ -2,7 +2,7 @@
 
 use super::{Edit, Edits, Place};
 use crate::print::{decimal, header_line};
-use crate::{HeaderName, Message, Values};
+use crate::{HeaderName, Message, Values, Written};
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -39,8 +39,19 @@ impl Edits {
         true
     }
 
+    /// The status that [`Self::replace_status`] gave to a reply.
+    #[must_use]
+    pub fn replaced_status(&self, message: &Message) -> Option<u16> {
+        if self.is_empty() || message.is_request() {
+            return None;
+        }
+        let (start, end) = (message.first_place().end + 1, message.second_place().end);
+        let digits = self.replacement(start, end.saturating_sub(start))?.get(..3)?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
     /// Puts a header field before the first of the same name, or before all others if there is none: the way
-    /// Via, Route and Record-Route are pushed.
+    /// Via and Record-Route are pushed.
     pub fn prepend_header(&mut self, message: &Message, name: &[u8], value: &[u8]) {
         let first = message.headers_by_text(name).next().and_then(|header| message.line_place(header.index));
         let at = first.map_or(message.headers_start(), |line| line.start as usize);
@@ -53,10 +64,39 @@ impl Edits {
         if name == HeaderName::Other {
             return;
         }
-        self.forget(name);
+        let write = |out: &mut Vec<u8>| header_line(name.text().as_bytes(), value, out);
+        let leads = |edit: &&mut Edit| edit.set == name && edit.place == Place::Prepend;
+        if let Some(edit) = self.list.iter_mut().find(leads) {
+            edit.text_start = super::narrow(self.text.len());
+            write(&mut self.text);
+            edit.text_end = super::narrow(self.text.len());
+            return;
+        }
         let first = message.headers(name).next().and_then(|header| message.line_place(header.index));
         let at = first.map_or(message.headers_start(), |line| line.start as usize);
-        self.push_set(at, 0, Place::Prepend, name, |out| header_line(name.text().as_bytes(), value, out));
+        self.push_set(at, 0, Place::Prepend, name, write);
+    }
+
+    /// Puts a Route before the others, or behind the last Via if there is none.
+    pub fn push_route(&mut self, message: &Message, value: &[u8]) {
+        let name = HeaderName::Route.text().as_bytes();
+        match (message.headers(HeaderName::Route).next(), message.headers(HeaderName::Via).last()) {
+            (None, Some(via)) => {
+                let end =
+                    message.line_place(via.index).map_or(message.headers_start(), |line| line.end as usize);
+                self.push(end, 0, Place::Append, |out| header_line(name, value, out));
+            }
+            _ => self.prepend_header(message, name, value),
+        }
+    }
+
+    /// Puts a header field before the first of the same name, or behind all others if there is none.
+    pub fn push_or_append(&mut self, message: &Message, name: HeaderName, value: &[u8]) {
+        if message.headers(name).next().is_some() {
+            self.prepend_header(message, name.text().as_bytes(), value);
+        } else {
+            self.append_header(message, name.text().as_bytes(), value);
+        }
     }
 
     /// The value that [`Self::set_leading`] gave to this header field.
@@ -168,7 +208,9 @@ impl Edits {
             return false;
         };
         let Some((start, end)) = place(message, header.index, 0) else { return false };
-        self.replace(start, end - start, |out| via.write_received(source, force_rport, out));
+        self.replace(start, end - start, |out| {
+            via.write_received(source, force_rport, Written::InRequest, out);
+        });
         true
     }
 

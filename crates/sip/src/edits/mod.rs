@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 /// - What is put inside of something removed goes with it.
 /// - A second replacement of the same thing takes the place of the first; what is appended to a replaced
 ///   thing is kept.
-/// - Of several lines prepended at one place the last comes first, as on a stack; appended lines keep their
-///   order.
+/// - Of several lines put in at one place the first comes first: our Via, which is put in last, stands behind what
+///   the script put before the first header field.
 ///
 /// Texts are written as given: one that holds a line end makes a new line.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ enum Place {
     Suffix,
     /// Belongs to neither side.
     Append,
-    /// Belongs to neither side, and goes before those already there.
+    /// Belongs to neither side, and stands right before what begins here.
     Prepend,
     /// Takes the place of what begins here.
     Replace,
@@ -111,7 +111,6 @@ impl Edits {
         let (from, to) = (self.first_not_before(&edit), self.first_behind(&edit));
         match place {
             Place::Replace if from < to => self.list[from] = edit,
-            Place::Prepend => self.list.insert(from, edit),
             _ => self.list.insert(to, edit),
         }
     }

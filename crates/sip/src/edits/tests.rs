@@ -28,17 +28,17 @@ fn a_proxy_pushes_and_pops() {
     let mut edits = Edits::new();
     assert!(edits.remove_value(&message, 1, 0));
     assert!(edits.decrement_max_forwards(&message));
-    edits.prepend_header(&message, b"Via", b"SIP/2.0/UDP p");
     edits.prepend_header(&message, b"Record-Route", b"<sip:one>");
     edits.prepend_header(&message, b"Record-Route", b"<sip:two>");
+    edits.prepend_header(&message, b"Via", b"SIP/2.0/UDP p");
     assert!(edits.replace_request_uri(&message, b"sip:c@d"));
     assert!(edits.receive(&message, "192.0.2.1:5".parse().unwrap(), false));
     let expected = with(&[
         (
             "sip:a@b SIP/2.0\r\n",
-            "sip:c@d SIP/2.0\r\nRecord-Route: <sip:two>\r\nRecord-Route: <sip:one>\r\nVia: SIP/2.0/UDP p\r\n",
+            "sip:c@d SIP/2.0\r\nRecord-Route: <sip:one>\r\nRecord-Route: <sip:two>\r\nVia: SIP/2.0/UDP p\r\n",
         ),
-        ("h;branch=z9hG4bK1;rport", "h;branch=z9hG4bK1;received=192.0.2.1;rport=5"),
+        ("h;branch=z9hG4bK1;rport", "h;received=192.0.2.1;branch=z9hG4bK1;rport=5"),
         ("<sip:r0;lr>, ", ""),
         ("Forwards: 9", "Forwards: 8"),
     ]);
@@ -126,11 +126,34 @@ fn a_leading_line_is_there_once() {
     let (message, mut edits) = (message(), Edits::new());
     assert_eq!(edits.leading(HeaderName::RecordRoute), None);
     edits.set_leading(&message, HeaderName::RecordRoute, b"<sip:one;lr>");
-    edits.prepend_header(&message, b"X", b"y");
+    edits.prepend_header(&message, b"New", b"y");
     edits.set_leading(&message, HeaderName::RecordRoute, b"<sip:two;lr>");
     assert_eq!(edits.leading(HeaderName::RecordRoute), Some(&b"<sip:two;lr>"[..]));
     let printed = print(&message, &edits);
-    assert!(printed.contains("Record-Route: <sip:two;lr>\r\n") && !printed.contains("sip:one"), "{printed}");
+    assert!(
+        printed.contains("Record-Route: <sip:two;lr>\r\nNew: y\r\n") && !printed.contains("sip:one"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn routes_and_lines_stand_where_those_of_their_name_do() {
+    let message = message();
+    let mut edits = Edits::new();
+    edits.push_route(&message, b"<sip:p;lr>");
+    edits.push_or_append(&message, HeaderName::Path, b"<sip:q;lr>");
+    edits.push_or_append(&message, HeaderName::MaxForwards, b"1");
+    let expected = with(&[
+        ("Route: <sip:r0", "Route: <sip:p;lr>\r\nRoute: <sip:r0"),
+        ("Max-F", "Max-Forwards: 1\r\nMax-F"),
+        ("Length: 2\r\n", "Length: 2\r\nPath: <sip:q;lr>\r\n"),
+    ]);
+    assert_eq!(print(&message, &edits), expected);
+    let text = "BYE sip:a SIP/2.0\r\nVia: 1\r\nVia: 2\r\nTo: x\r\n\r\n";
+    let bare = Message::parse(text.as_bytes().to_vec(), &Limits::DEFAULT).unwrap();
+    let mut edits = Edits::new();
+    edits.push_route(&bare, b"<sip:p;lr>");
+    assert_eq!(print(&bare, &edits), text.replace("To", "Route: <sip:p;lr>\r\nTo"));
 }
 
 #[test]
@@ -204,7 +227,9 @@ fn a_reply_gets_another_status() {
     let reply =
         Message::parse(b"\r\nSIP/2.0 200 All right\r\nVia: x\r\n\r\n".to_vec(), &Limits::DEFAULT).unwrap();
     let mut edits = Edits::new();
+    assert_eq!(edits.replaced_status(&reply), None);
     assert!(edits.replace_status(&reply, 183, b"Session Progress"));
+    assert_eq!(edits.replaced_status(&reply), Some(183));
     assert!(!edits.replace_request_uri(&reply, b"sip:x"));
     assert_eq!(print(&reply, &edits), "SIP/2.0 183 Session Progress\r\nVia: x\r\n\r\n");
     assert!(!edits.replace_status(&message(), 200, b"OK"));
