@@ -8,6 +8,9 @@ use tocsin_sip::{ContentTypeRef, Edits, HeaderName, Message};
 
 use super::{Arguments, MESSAGES, function, leaving};
 
+/// What separates the parts of a body that a script gives its second part.
+const BOUNDARY: &[u8] = b"OSS-unique-boundary-42";
+
 pub(super) fn functions() -> Vec<Function<Context>> {
     const MIME: &[Param] = &[Param::optional("mime", ParamKind::Str)];
     const REMOVED: &[Param] =
@@ -237,16 +240,17 @@ fn write_parts(message: &Message, edits: &mut Edits, leaving: &Message, parts: &
     edits.replace_body(message, kind.as_deref(), &body);
 }
 
-/// A boundary that no part contains.
+/// A boundary that no part contains: the one of OpenSIPS, or with a number behind it.
 fn new_boundary(parts: &[Part<'_>]) -> Vec<u8> {
+    let mut boundary = BOUNDARY.to_vec();
     let mut number = 0_u64;
     loop {
-        let boundary = format!("part-boundary-{number}").into_bytes();
         let taken = |part: &Part<'_>| part.body.windows(boundary.len()).any(|window| window == boundary);
         if !parts.iter().any(taken) {
             return boundary;
         }
         number += 1;
+        boundary = [BOUNDARY, b"-", number.to_string().as_bytes()].concat();
     }
 }
 
@@ -335,7 +339,9 @@ mod tests {
 
     #[test]
     fn a_boundary_is_in_no_part() {
-        let part = Part { content_type: None, headers: b"", body: b"x part-boundary-0 part-boundary-1" };
-        assert_eq!(new_boundary(&[part]), b"part-boundary-2");
+        let part = |body| Part { content_type: None, headers: b"", body };
+        assert_eq!(new_boundary(&[part(b"x")]), b"OSS-unique-boundary-42");
+        let taken = [part(b"x"), part(b"OSS-unique-boundary-42 OSS-unique-boundary-42-1")];
+        assert_eq!(new_boundary(&taken), b"OSS-unique-boundary-42-2");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         .doc("Adds a parameter to the Request-URI. -1: done, or that would be no URI."),
         function("ruri_del_param", PARAM, REQUESTS, |cx, arguments| {
             let changed = delete_param(cx.request_uri(), &arguments.required(0));
-            change(cx, changed)
+            changed.is_some() && change(cx, changed)
         })
         .doc("Removes a parameter from the Request-URI. 1: done; -1: it has no such parameter."),
         function("ruri_tel2sip", &[], REQUESTS, |cx, _| {
@@ -38,11 +38,13 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let caller = cx.message.from().ok().and_then(|from| from.uri().ok());
             let host = caller.map(|uri| uri.host()).filter(|host| !host.is_empty());
             let changed = host.and_then(|host| to_sip(cx.request_uri(), host));
-            change(cx, changed)
+            change(cx, changed);
+            // The code of OpenSIPS 3.4.18, also where it was done.
+            false
         })
         .doc(
-            "Makes a SIP URI with the host of From of a `tel:` Request-URI. 1: done, or it is no `tel:` \
-             URI; -1: it cannot be done.",
+            "Makes a SIP URI with the host of From of a `tel:` Request-URI. 1: it is no `tel:` URI; -1: done, \
+             or it cannot be done.",
         ),
         function("is_uri_user_e164", URI, Routes::ANY, |_, arguments| {
             let uri = arguments.required(0);
@@ -89,9 +91,10 @@ fn add_param(uri: &[u8], param: &[u8]) -> Option<Bytes> {
     Some(print(&UriParts { params: &params, ..UriParts::of(&uri) }))
 }
 
-/// The URI as it is when there is no such parameter.
+/// `None` when there is no such parameter.
 fn delete_param(uri: &[u8], name: &[u8]) -> Option<Bytes> {
     let uri = UriRef::parse(uri).ok()?;
+    uri.param(name)?;
     let mut params = Vec::with_capacity(uri.params().text().len());
     for param in uri.params().filter(|param| !param.is(name)) {
         params.push(b';');
@@ -158,7 +161,7 @@ mod tests {
         assert_eq!(text(add_param(b"sip:b", b";nat=yes")), "sip:b;nat=yes");
         assert_eq!(add_param(b"sip:b", b""), None);
         assert_eq!(text(delete_param(b"sip:a@b;lr;user=phone;x", b"User")), "sip:a@b;lr;x");
-        assert_eq!(text(delete_param(b"sip:a@b;lr", b"user")), "sip:a@b;lr");
+        assert_eq!(delete_param(b"sip:a@b;lr", b"user"), None);
         assert_eq!(text(delete_param(b"sip:a@b;lr", b"lr")), "sip:a@b");
     }
 
