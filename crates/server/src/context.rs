@@ -32,10 +32,12 @@ pub struct Armed {
 pub struct TransactionRef {
     /// Its identity.
     pub id: u64,
-    /// The branch that the message belongs to, in branch and reply routes.
+    /// The branch that the message belongs to, in branch and reply routes; in a failure route the one that counts.
     pub branch: Option<u8>,
     /// The status that a failure route runs for.
     pub status: u16,
+    /// No reply says so: the branch timed out, or its request could not be sent.
+    pub is_local: bool,
 }
 
 /// `set_advertised_address()` and `set_advertised_port()`.

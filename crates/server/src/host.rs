@@ -67,14 +67,15 @@ impl Host for Context {
         let other = match (which, self.message.is_request()) {
             (Which::Request, true) => return read(self),
             (Which::Request, false) => layer.and_then(|layer| layer.request_of(self)),
-            (Which::Reply, true) => layer.and_then(|layer| layer.reply_of(self)),
+            (Which::Reply, true) => layer.and_then(|layer| layer.reply_of(self)).map(|reply| (reply, None)),
             // of the reply under way it has no name, as in OpenSIPS
             (Which::Reply, false) => None,
         };
-        let Some(other) = other else { return Value::Null };
+        let Some((other, uri)) = other else { return Value::Null };
         let here = std::mem::replace(&mut self.message, other);
         let status = self.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.status));
         let targets = std::mem::take(&mut self.targets);
+        self.targets.main.uri = uri;
         let value = read(self);
         self.targets = targets;
         if let (Some(transaction), Some(status)) = (&mut self.transaction, status) {

@@ -1,5 +1,6 @@
 //! What the server asks of a transaction layer. The module tm is one; without it everything is stateless.
 
+use tocsin_script::Bytes;
 use tocsin_sip::Message;
 
 use crate::context::Context;
@@ -30,8 +31,9 @@ pub trait Transactions {
     /// Answers the request of `cx` through its transaction. `None` when it has none.
     fn reply(&self, cx: &mut Context, status: u16, reason: &[u8]) -> Option<bool>;
 
-    /// The request of the transaction that the reply of `cx` belongs to, as it came.
-    fn request_of(&self, cx: &Context) -> Option<Message>;
+    /// The request of the transaction that the reply of `cx` belongs to, as it came, and the Request-URI with which it went to
+    /// the branch of the reply.
+    fn request_of(&self, cx: &Context) -> Option<(Message, Option<Bytes>)>;
 
     /// The reply that the failure route of `cx` runs for; `None` if it runs for a time-out.
     fn reply_of(&self, cx: &Context) -> Option<Message>;

@@ -38,8 +38,8 @@ pub(super) enum AtHand<'a> {
 /// What is left to do once the lock is released.
 #[derive(Debug, Default)]
 pub(super) struct After {
-    /// All branches failed and a failure route waits: the best branch and its status.
-    pub(super) failed: Option<(BranchId, u16)>,
+    /// All branches failed, and a failure route waits.
+    pub(super) failed: Option<Failed>,
     /// Branches that want another hop.
     pub(super) failing_over: SmallVec<[BranchId; 2]>,
     /// The record is gone.
@@ -48,6 +48,15 @@ pub(super) struct After {
     unsent: Vec<Unsent>,
     /// What modules want to know.
     observed: Option<Box<Observed>>,
+}
+
+/// The branch that counts when all have failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    pub(super) branch: BranchId,
+    pub(super) status: u16,
+    /// No reply says so.
+    pub(super) is_local: bool,
 }
 
 /// A message over a stream, and what has to be known for opening one.
@@ -104,7 +113,7 @@ pub(super) fn carry_out(
                     reply.map_or_else(Vec::new, |reply| reply.to_vec())
                 });
                 if t.failure_route.route(&worker.server.script().program).is_some() {
-                    doing.after.failed = Some((branch, status));
+                    doing.after.failed = Some(Failed { branch, status, is_local: local });
                 } else {
                     t.machine.conclude(now, actions);
                 }

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Value};
+use tocsin_server::Context;
 use tocsin_server::core::as_text;
-use tocsin_server::{Context, reply};
 use tocsin_sip::Method;
 
 use super::act::parse;
 use super::failure::of_transaction;
-use super::matching::{of_request, tag_of};
+use super::matching::{of_method, of_request, tag_of};
 use super::record::TransactionId;
 use super::relay::{self, ERROR};
 use super::requests;
@@ -38,8 +38,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         })
         .doc(
             "Answers the request in its transaction, which is created if there is none. 1: done; -1: it \
-             cannot be created, or has a final response. The script ends for an ACK and a retransmission. A CANCEL is \
-             answered without a transaction.",
+             cannot be created, or has a final response. The script ends for an ACK and a retransmission.",
         ),
         Function::new("t_reply_with_body", WITH_BODY, requests, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
@@ -67,13 +66,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
 }
 
 fn answer(cx: &mut Context, status: &Value, reason: &Value, body: &[u8]) -> Outcome<Context> {
-    if cx.message.method() == Method::Cancel && cx.transaction.is_none() {
-        let (status, reason) = (status_of(status), as_text(reason).unwrap_or_default());
-        return ((100..700).contains(&status) && reply::stateless(cx, status, &reason)).into();
-    }
     let id = match own_transaction(cx) {
         Ok(id) => id,
-        Err(outcome) => return outcome,
+        // nothing answers an ACK
+        Err(NoTransaction::Ack) => return Outcome::Exit,
+        Err(NoTransaction::Outcome(outcome)) => return outcome,
     };
     let tag = tag_of(cx.server(), id);
     relay::answer_with(cx, id, status_of(status), &as_text(reason).unwrap_or_default(), &tag, body).into()
@@ -112,23 +109,32 @@ fn answer_by_call_id(cx: &mut Context, arguments: &[Value]) -> Option<bool> {
     Some(relay::answer(&mut other, id, status_of(&arguments[0]), &reason))
 }
 
-/// The transaction of the request of `cx`, made now if there is none. The error is what the function gives instead: an ACK
-/// has no transaction and ends here if it is for one, a CANCEL has none either, and a request that has come before is
-/// absorbed.
-pub(super) fn own_transaction(cx: &mut Context) -> Result<TransactionId, Outcome<Context>> {
+/// Why a request has no transaction.
+pub(super) enum NoTransaction {
+    /// It is an ACK, and not one to a failure.
+    Ack,
+    /// What the function gives instead.
+    Outcome(Outcome<Context>),
+}
+
+/// The transaction of the request of `cx`, made now if there is none. An ACK has none and ends here if it is for one, and a
+/// request that has come before is absorbed.
+pub(super) fn own_transaction(cx: &mut Context) -> Result<TransactionId, NoTransaction> {
     if let Some(found) = cx.transaction {
         return Ok(TransactionId(found.id));
     }
-    let id = of_request(cx.server(), &cx.message).ok_or(Outcome::Done(ERROR))?;
+    let id = match cx.message.method() {
+        // of its own: it ends that of its INVITE only when it is relayed
+        Method::Cancel => of_method(cx.server(), &cx.message, Method::Cancel.text().as_bytes()),
+        _ => of_request(cx.server(), &cx.message),
+    };
+    let id = id.ok_or(NoTransaction::Outcome(Outcome::Done(ERROR)))?;
     if cx.message.method() == Method::Ack {
-        return Err(requests::absorb_ack(cx, id).map_or(Outcome::Done(ERROR), |()| Outcome::Exit));
-    }
-    if cx.message.method() == Method::Cancel {
-        tracing::error!("a CANCEL has no transaction of its own: t_relay() answers it");
-        return Err(Outcome::Done(ERROR));
+        return Err(requests::absorb_ack(cx, id)
+            .map_or(NoTransaction::Ack, |()| NoTransaction::Outcome(Outcome::Exit)));
     }
     match relay::create(cx, id, &[]) {
         Outcome::Done(code) if code > 0 => Ok(id),
-        ended => Err(ended),
+        ended => Err(NoTransaction::Outcome(ended)),
     }
 }

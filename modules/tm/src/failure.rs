@@ -4,7 +4,7 @@ use tocsin_script::{RouteId, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::{Context, Received, TransactionRef, Worker};
 
-use super::act::{After, AtHand, parse, update};
+use super::act::{After, AtHand, Failed, parse, update};
 use super::failover;
 use super::record::{RouteBits, Transaction, TransactionId};
 use super::state::State;
@@ -14,8 +14,8 @@ pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After
     for branch in after.failing_over {
         failover::fail_over(worker, id, branch);
     }
-    let Some((_, status)) = after.failed else { return };
-    match prepare(worker, id, status) {
+    let Some(failed) = after.failed else { return };
+    match prepare(worker, id, failed) {
         Some((cx, route)) => tocsin_server::run::run(cx, route, move |cx, _| {
             store_changes(&cx, id, true);
             conclude(worker, id);
@@ -26,13 +26,15 @@ pub(super) fn follow_up(worker: &'static Worker, id: TransactionId, after: After
 }
 
 /// The request of the transaction as a context for its failure route, which is disarmed: the script may arm it again.
-fn prepare(worker: &'static Worker, id: TransactionId, status: u16) -> Option<(Context, RouteId)> {
+fn prepare(worker: &'static Worker, id: TransactionId, failed: Failed) -> Option<(Context, RouteId)> {
     let server = worker.server;
     let disarm = |t: &mut Transaction| std::mem::replace(&mut t.failure_route, RouteBits::NONE);
     let route =
         server.state::<State>().table.update(&id, |t, _| disarm(t))?.route(&server.script().program)?;
     let mut cx = of_transaction(worker, id)?;
-    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status });
+    let Failed { branch, status, is_local } = failed;
+    let branch = u8::try_from(branch.index()).ok();
+    cx.transaction = Some(TransactionRef { id: id.0, branch, status, is_local });
     Some((cx, route))
 }
 
@@ -53,7 +55,7 @@ pub(super) fn of_transaction(worker: &'static Worker, id: TransactionId) -> Opti
     });
     let (received, request, [avps, notes], (flags, blocklists), armed) = taken?;
     let mut cx = Context::new(worker, parse(server, &request)?, received, RouteKind::Failure);
-    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
+    cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0, is_local: false });
     cx.avps = Avps::decode(&avps);
     cx.notes = Avps::decode(&notes);
     cx.flags = flags;

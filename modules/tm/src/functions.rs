@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, RouteId, RouteKind, Routes, Value};
 use tocsin_server::Context;
-use tocsin_server::core::destination_uri;
+use tocsin_server::core::{destination_uri, leaving_status};
 
 use super::act::{AtHand, update};
+use super::answers::NoTransaction;
 use super::failure::follow_up;
 use super::machine::BranchId;
 use super::record::TransactionId;
@@ -46,8 +47,9 @@ pub(super) fn all() -> Vec<Function<Context>> {
         )
         .asynchronous(),
         plain("t_newtran", Routes::REQUEST, new_transaction).doc(
-            "Creates the transaction of the request, so that retransmissions are absorbed. 1: done; -10: \
-             there is one already; -1: it cannot be created. The script ends for a retransmission and an ACK.",
+            "Creates the transaction of the request, so that retransmissions are absorbed. 1: done, or it is an ACK that \
+             belongs to none; -10: there is one already; -1: it cannot be created. The script ends for a retransmission \
+             and for the ACK to a failure.",
         ),
         plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check).doc(
             "Tells whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
@@ -72,8 +74,12 @@ pub(super) fn all() -> Vec<Function<Context>> {
              an expression. 1: it does; -1: it does not.",
         ),
         Function::new("t_local_replied", WHICH, requests, |_| {
-            let call: Call<Context> = Rc::new(|cx, _| {
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                let asks_last = matches!(&arguments[0], Value::Str(which) if **which == *b"last");
                 let local = with_transaction(cx, |t| {
+                    if asks_last {
+                        return t.machine.is_last_reply_local();
+                    }
                     (0..t.machine.branch_count()).all(|at| {
                         BranchId::from_index(at).is_none_or(|branch| t.machine.is_branch_local(branch))
                     })
@@ -83,8 +89,8 @@ pub(super) fn all() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether all responses of the branches were made by this server, such as 408 and 477. \
-             1: they were; -1: they were not.",
+            "Tells whether all responses of the branches were made by this server, such as 408 and 477; with `last`, \
+             whether the last one was. 1: they were; -1: they were not.",
         ),
         plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
             with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()
@@ -182,8 +188,8 @@ fn new_transaction(cx: &mut Context) -> Outcome<Context> {
         return Outcome::Done(EXISTS);
     }
     match answers::own_transaction(cx) {
-        Ok(_) => Outcome::TRUE,
-        Err(outcome) => outcome,
+        Ok(_) | Err(NoTransaction::Ack) => Outcome::TRUE,
+        Err(NoTransaction::Outcome(outcome)) => outcome,
     }
 }
 
@@ -208,7 +214,7 @@ pub(super) fn with_transaction<R>(
 
 /// The status that the script is shown: of the reply at hand, of the failure, or the last one sent.
 pub(super) fn shown_status(cx: &Context) -> u16 {
-    if let Some(status) = cx.message.status() {
+    if let Some(status) = leaving_status(cx) {
         return status;
     }
     let of_failure = cx.transaction.map_or(0, |t| t.status);

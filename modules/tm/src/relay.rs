@@ -54,7 +54,7 @@ pub(super) struct Flags {
 pub(super) fn relay(cx: &mut Context, flags: Flags) -> Outcome<Context> {
     match cx.message.method() {
         Method::Ack => return requests::relay_ack(cx),
-        Method::Cancel => return requests::relay_cancel(cx, flags.passes_reason),
+        Method::Cancel => return requests::relay_cancel(cx, flags.passes_reason, answer_cancel),
         _ => {}
     }
     let Some(id) =
@@ -72,6 +72,14 @@ pub(super) fn relay(cx: &mut Context, flags: Flags) -> Outcome<Context> {
     let fails_over = !flags.forbids_failover && cx.server().settings.dns.failover;
     let answers = !flags.leaves_failures;
     Relay { first, fails_over, answers, ..Relay::to(pending, id) }.go(cx)
+}
+
+/// Answers a CANCEL whose INVITE is there: in its own transaction, if the script has made one.
+fn answer_cancel(cx: &mut Context, tag: &[u8]) {
+    match cx.transaction {
+        Some(own) => answer_with(cx, TransactionId(own.id), 200, b"canceling", tag, b""),
+        None => reply::stateless_tagged(cx, 200, b"canceling", tag),
+    };
 }
 
 /// `t_replicate()`: a copy of the request goes to `next_hop` and the appended branches; what they answer goes nowhere.
@@ -242,7 +250,7 @@ impl Relay {
             Err(cause) => {
                 tracing::error!("t_relay: {cause}");
                 self.failed = match cause {
-                    NoRoute::NoHop(_) => SEND_FAILED,
+                    NoRoute::NoHop(_) | NoRoute::Sctp(_) => SEND_FAILED,
                     // The caller is not answered for it, as OpenSIPS 3.4 does not.
                     NoRoute::Malformed(_) => BAD_MESSAGE,
                     _ => BAD_DESTINATION,
@@ -371,7 +379,7 @@ struct Saved {
 impl Saved {
     fn take(cx: &mut Context, target: Target, branch: usize) -> Self {
         let transaction = cx.transaction;
-        let shown = transaction.unwrap_or(TransactionRef { id: 0, branch: None, status: 0 });
+        let shown = transaction.unwrap_or(TransactionRef { id: 0, branch: None, status: 0, is_local: false });
         let saved = Self {
             edits: cx.edits.clone(),
             main: std::mem::replace(&mut cx.targets.main, target),
@@ -405,7 +413,7 @@ fn create_for(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: b
             let server = cx.server();
             let counters = &server.state::<State>().counters;
             server.statistics.add(if is_own { counters.uac } else { counters.uas }, 1);
-            cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0 });
+            cx.transaction = Some(TransactionRef { id: id.0, branch: None, status: 0, is_local: false });
             cx.served = true;
             send(cx.worker, id, 0, ready);
             Outcome::TRUE
@@ -450,7 +458,9 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool)
         }
     }
     let tag = tag_of(server, id);
-    let trying = if is_own { Vec::new() } else { trying(cx, &mut machine, &tag, now) };
+    // nobody waits for that to a request of this server's own, but for that to one that is replicated
+    let has_caller = cx.route != RouteKind::Local;
+    let trying = if has_caller { trying(cx, &mut machine, &tag, now) } else { Vec::new() };
     let upstream = cx
         .message
         .via()

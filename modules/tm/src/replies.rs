@@ -1,6 +1,6 @@
 //! Replies from downstream, and what the server asks of its transaction layer.
 
-use tocsin_script::{Outcome, RouteId, RouteKind};
+use tocsin_script::{Bytes, Outcome, RouteId, RouteKind};
 use tocsin_server::avps::Avps;
 use tocsin_server::context::Armed;
 use tocsin_server::flow::BranchRef;
@@ -23,18 +23,20 @@ use super::{observers, own, relay};
 pub(super) struct Layer;
 
 impl Transactions for Layer {
-    fn request_of(&self, cx: &Context) -> Option<Message> {
-        let request = with_transaction(cx, |t| t.request.to_vec())?;
-        parse(cx.server(), &request)
+    fn request_of(&self, cx: &Context) -> Option<(Message, Option<Bytes>)> {
+        let branch = cx.transaction?.branch.map(usize::from);
+        let (request, uri) = with_transaction(cx, |t| {
+            let of_branch = branch.and_then(|at| t.branches.get(at));
+            let uri = of_branch.and_then(|b| b.request.split(|byte| *byte == b' ').nth(1)).map(Bytes::new);
+            (t.request.to_vec(), uri)
+        })?;
+        Some((parse(cx.server(), &request)?, uri))
     }
 
     fn reply_of(&self, cx: &Context) -> Option<Message> {
-        let status = cx.transaction?.status;
-        let reply = with_transaction(cx, |t| {
-            let of_status = format!("SIP/2.0 {status} ");
-            let mut replies = t.branches.iter().map(|branch| &branch.reply);
-            replies.find(|reply| reply.starts_with(of_status.as_bytes())).map(|reply| reply.to_vec())
-        })??;
+        let failed = cx.transaction.filter(|t| t.status > 0 && !t.is_local)?;
+        let of_branch = |t: &Transaction| Some(t.branches.get(usize::from(failed.branch?))?.reply.to_vec());
+        let reply = with_transaction(cx, of_branch)??;
         parse(cx.server(), &reply)
     }
 
@@ -175,8 +177,8 @@ impl Waiting {
     fn run(self, mut cx: Context, id: TransactionId, branch: BranchId, is_own: bool) -> Option<Context> {
         let has_avps = cx.server().state::<State>().settings.avps_in_replies;
         cx.route = RouteKind::Reply;
-        cx.transaction =
-            Some(TransactionRef { id: id.0, branch: u8::try_from(branch.index()).ok(), status: 0 });
+        let branch_index = u8::try_from(branch.index()).ok();
+        cx.transaction = Some(TransactionRef { id: id.0, branch: branch_index, status: 0, is_local: false });
         cx.armed = self.armed;
         let avps = Avps::decode(&self.avps);
         cx.avps = if has_avps { avps } else { avps.of_branches() };

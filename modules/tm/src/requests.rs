@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_script::Outcome;
-use tocsin_server::reply;
 use tocsin_server::{Context, forward};
 use tocsin_sip::{HeaderName, Method};
 
@@ -62,9 +61,10 @@ pub(super) fn retransmission(cx: &Context, id: TransactionId) -> Known {
 }
 
 /// `t_check_trans()`: true for an ACK or CANCEL whose INVITE is known; ends the script for what the transaction
-/// takes care of itself; false for what belongs to none. True where the request has its transaction already.
+/// takes care of itself; false for what belongs to none. True where the request has its transaction already, but for a
+/// CANCEL, which is asked about its INVITE.
 pub(super) fn check(cx: &mut Context) -> Outcome<Context> {
-    if cx.transaction.is_some() {
+    if cx.transaction.is_some() && cx.message.method() != Method::Cancel {
         return Outcome::TRUE;
     }
     let Some(id) = of_request(cx.server(), &cx.message) else { return Outcome::FALSE };
@@ -94,11 +94,17 @@ pub(super) fn relay_ack(cx: &mut Context) -> Outcome<Context> {
     }
 }
 
-/// A CANCEL: answered here, and sent on to the branches that wait for an answer (RFC 3261 section 16.10).
-pub(super) fn relay_cancel(cx: &mut Context, passes_reason: bool) -> Outcome<Context> {
+/// A CANCEL: answered with `answer`, which gets the To tag, and sent on to the branches that wait for an answer (RFC 3261
+/// section 16.10).
+pub(super) fn relay_cancel(
+    cx: &mut Context,
+    passes_reason: bool,
+    answer: fn(&mut Context, &[u8]),
+) -> Outcome<Context> {
     let Some(id) = of_cancelled(cx) else { return forward::stateless(cx) };
     // Before the 487 that may follow at once.
-    reply::stateless_tagged(cx, 200, b"canceling", &tag_of(cx.server(), id));
+    let tag = tag_of(cx.server(), id);
+    answer(cx, &tag);
     observers::tell_of_cancel(cx);
     let worker = cx.worker;
     let lines = cancel_lines(cx, passes_reason);

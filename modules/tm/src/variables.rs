@@ -4,6 +4,7 @@ use tocsin_script::{Bytes, RouteKind, Value, Variable, WriteError};
 use tocsin_server::Context;
 use tocsin_server::core::{branch_avp, computed, refused, settable};
 use tocsin_server::reply::hex;
+use tocsin_sip::Method;
 
 use super::functions::{shown_status, with_transaction};
 use super::machine::BranchId;
@@ -42,6 +43,8 @@ pub(super) fn all() -> Vec<Variable<Context>> {
 fn branch_uri(cx: &Context) -> Value {
     match cx.route {
         RouteKind::Branch | RouteKind::Failure => Value::Str(Bytes::new(cx.request_uri())),
+        // as recorded of 3.4.18
+        RouteKind::Request if cx.message.method() == Method::Ack => Value::Str(Bytes::new(cx.request_uri())),
         _ => {
             let branch = cx.transaction.and_then(|t| t.branch).map(usize::from);
             let uri = with_transaction(cx, |t| {

@@ -40,7 +40,8 @@ fn start_line() -> Vec<Variable<Context>> {
         ),
         texts(
             "rs",
-            "The status of the reply; in a failure route, that of the transaction.",
+            "The status of the reply; in a failure route, that of the reply which counts. NULL if that is none: \
+             the branch timed out, or its request could not be sent.",
             Texts {
                 text: |cx| shown_status(cx).map_or(Value::Null, |status| Value::Str(Bytes::decimal(status))),
                 number: shown_status,
@@ -63,8 +64,16 @@ fn start_line() -> Vec<Variable<Context>> {
 }
 
 fn shown_status(cx: &Context) -> Option<i64> {
-    let failed = cx.transaction.filter(|t| t.status > 0).map(|t| i64::from(t.status));
-    failed.or_else(|| cx.message.status().map(i64::from))
+    let failed = cx.transaction.filter(|t| t.status > 0);
+    match failed {
+        Some(failed) => (!failed.is_local).then(|| failed.status.into()),
+        None => leaving_status(cx).map(i64::from),
+    }
+}
+
+/// The status of the reply as it will be sent on.
+pub fn leaving_status(cx: &Context) -> Option<u16> {
+    cx.edits.replaced_status(&cx.message).or_else(|| cx.message.status())
 }
 
 fn fields() -> Vec<Variable<Context>> {

@@ -31,6 +31,7 @@ pub use avp::branch_avp;
 pub(crate) use blocklists::WrittenLists;
 pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
+pub use messages::leaving_status;
 pub use request_uri::{set_host, set_next_hop, set_uri, set_user};
 pub use routing::{destination_uri, listener_named};
 pub use values::{as_text, computed, readable, refused, settable, text};

@@ -8,6 +8,14 @@ impl Machine {
         self.best_of(|branch| !branch.minor).or_else(|| self.best_of(|_| true))
     }
 
+    /// The first branch of all rounds that failed as `best` did: its reply goes upstream, as recorded of branches that were
+    /// tried one after the other.
+    pub(super) fn first_like(&self, best: BranchId, status: u16) -> BranchId {
+        let alike =
+            |branch: &Branch| branch.status == status && !branch.local && branch.spare != Spare::Taken;
+        self.made().iter().position(alike).and_then(BranchId::from_index).unwrap_or(best)
+    }
+
     fn best_of(&self, counts: impl Fn(&Branch) -> bool) -> Option<(BranchId, Branch)> {
         let round = usize::from(self.round)..usize::from(self.count).min(MAX_BRANCHES);
         round

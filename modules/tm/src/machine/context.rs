@@ -333,6 +333,15 @@ impl Machine {
         self.branches.get(branch.index()).is_some_and(|branch| branch.local)
     }
 
+    /// The last reply was made by this server: that of the branch that counts, or, before there are branches, one that
+    /// was sent (`t_local_replied("last")`).
+    pub fn is_last_reply_local(&self) -> bool {
+        match self.best() {
+            Some((_, branch)) => branch.local,
+            None => self.branch_count() == 0 && self.last_status().is_some(),
+        }
+    }
+
     fn provisional(&mut self, id: BranchId, status: u16, now: Tick, out: &mut Actions) {
         let open = !self.is_answered();
         let invite = self.rules.kind == Kind::Invite;
@@ -432,6 +441,7 @@ impl Machine {
             return;
         }
         let Some((branch, Branch { status, local, .. })) = self.best() else { return };
+        let branch = self.first_like(branch, status);
         if local {
             self.generate(status, now, out);
         } else if status == 503 && !self.rules.policy.forward_503 {
@@ -510,7 +520,7 @@ impl Machine {
         Some((branch, Step { id, now, rules: &self.rules, out }))
     }
 
-    fn made(&self) -> &[Branch] {
+    pub(super) fn made(&self) -> &[Branch] {
         self.branches.get(..usize::from(self.count)).unwrap_or(&self.branches)
     }
 

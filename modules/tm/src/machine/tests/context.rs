@@ -196,7 +196,7 @@ fn rfc3261_16_9_a_branch_that_cannot_be_sent_fails() {
     assert_eq!(run.step(fail(0, 477)), [], "once");
     assert_eq!(run.step(fail(1, 200)), [], "a success is no failure");
     assert_eq!(run.step(fail(1, 503)), [ended_here(1, 503), failed_here(0, 477)]);
-    assert!(run.machine.is_branch_local(id(1)));
+    assert!(run.machine.is_branch_local(id(1)) && run.machine.is_last_reply_local());
     assert_eq!(run.machine.branch_status(id(1)), Some(503));
     assert_eq!(run.conclude(), [GenerateReply(477)]);
 }

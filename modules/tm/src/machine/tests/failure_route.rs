@@ -128,5 +128,16 @@ fn rounds_end_with_the_branches() {
             }
         }
     }
-    assert_eq!(run.conclude(), [forward(11, 503)]);
+    assert_eq!(run.conclude(), [forward(0, 503)]);
+}
+
+#[test]
+fn of_equal_failures_in_several_rounds_the_first_goes_up() {
+    for (second, forwarded) in [(486, 0), (404, 1)] {
+        let mut run = Run::invite(1);
+        run.reply(0, 486);
+        run.add(false);
+        run.reply(1, second);
+        assert_eq!(run.conclude(), [forward(forwarded, second)]);
+    }
 }
