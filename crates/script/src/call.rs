@@ -94,8 +94,11 @@ pub trait Host: Sized + 'static {
         read(self)
     }
 
-    /// An assignment or a function has been done, and what follows is not yet: nothing of the script is under way.
-    fn between_statements(&mut self) {}
+    /// An assignment or a function has been done, and what follows is not yet: nothing of the script is under way. True if the
+    /// script ends here.
+    fn between_statements(&mut self) -> bool {
+        false
+    }
 
     /// Time before a function is called, in a unit of the host's choice. Asked only while
     /// [`Program::trace_actions`](crate::Program::trace_actions) is on.

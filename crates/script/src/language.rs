@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::call::Host;
 use crate::library::{Indexes, Naming, Slots, Variable};
-use crate::route::{RouteId, RouteTable};
+use crate::route::{RouteId, RouteKind, RouteTable};
 use crate::value::{Bytes, Value};
 use crate::variable::{Accessor, Index, Store, SubName, WriteError};
 use crate::vars::Run;
@@ -49,7 +49,11 @@ pub(crate) fn variables<C: Host>(slots: Slots) -> Vec<Variable<C>> {
             if index == Index::All {
                 return Value::Null;
             }
-            route_text(run, index, |table, id| table.kind(id).keyword().as_bytes())
+            route_text(run, index, |table, id| match table.kind(id) {
+                // as recorded: it is the type of the route that came to the error
+                RouteKind::Error => RouteKind::Request.keyword().as_bytes(),
+                kind => kind.keyword().as_bytes(),
+            })
         })
         .indexed(Indexes::List),
         Variable::declared(
@@ -133,7 +137,12 @@ fn route_text(run: &Run, index: Index, text: fn(&RouteTable, RouteId) -> &[u8]) 
         Index::Nth(nth) => nth,
         Index::Append => return Value::Null,
         Index::All => {
-            let names: Vec<&[u8]> = run.levels.iter().map(|level| text(table, level.route)).collect();
+            // the main route has come to the error
+            let is_error =
+                run.levels.first().is_some_and(|level| table.kind(level.route) == RouteKind::Error);
+            let main = is_error.then(|| RouteKind::Request.keyword().as_bytes());
+            let levels = run.levels.iter().map(|level| text(table, level.route));
+            let names: Vec<&[u8]> = main.into_iter().chain(levels).collect();
             return Value::str(names.join(BETWEEN_ROUTES));
         }
     };

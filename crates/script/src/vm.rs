@@ -225,7 +225,7 @@ impl<C: Host> Machine<'_, C> {
                 Op::LookUp(variable) => self.look_up(variable, pc + 1),
                 Op::Call(site) => {
                     let outcome = self.call(site, program);
-                    self.host.between_statements();
+                    let outcome = if self.host.between_statements() { Outcome::Exit } else { outcome };
                     let flow = self.settle(outcome, pc + 1);
                     truth = self.run().rc > 0;
                     flow
@@ -233,8 +233,7 @@ impl<C: Host> Machine<'_, C> {
                 Op::Assign(assignment) => {
                     truth = self.assign(assignment);
                     self.run().rc = if truth { 1 } else { -1 };
-                    self.host.between_statements();
-                    Flow::Next
+                    if self.host.between_statements() { self.stop(true, false) } else { Flow::Next }
                 }
                 Op::Route(call) => {
                     let flow = self.enter(call, program, pc + 1);

@@ -1,5 +1,6 @@
 //! What a script runs for: one message on its way through the server.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use tocsin_script::{Bytes, NamedParams, RouteId, RouteKind, ScriptVars};
@@ -94,6 +95,10 @@ pub struct Context {
     pub traced: Option<(Level, Bytes)>,
     /// What is wrong with the message, in an error route.
     pub error: Option<MessageError>,
+    /// What is wrong with a part that the script has not come to yet, if there is an error route.
+    pub unreadable: Option<Box<MessageError>>,
+    /// The script has asked for a part that cannot be read.
+    pub asked_in_vain: Cell<bool>,
     /// Message flags (`setflag`), kept with the transaction.
     pub flags: u32,
     /// Flags that live as long as the route block (`setsflag`).
@@ -131,6 +136,16 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether the script has come to a part of the message that cannot be read: it ends, and the error route runs.
+    pub(crate) fn came_to_unreadable(&mut self) -> bool {
+        if !self.asked_in_vain.take() || self.route != RouteKind::Request {
+            return false;
+        }
+        let Some(error) = self.unreadable.take() else { return false };
+        self.error = Some(*error);
+        true
+    }
+
     /// A message that has just arrived.
     pub fn new(worker: &'static Worker, message: Message, received: Received, route: RouteKind) -> Self {
         Self {
@@ -148,6 +163,8 @@ impl Context {
             xlog_level: None,
             traced: None,
             error: None,
+            unreadable: None,
+            asked_in_vain: Cell::new(false),
             flags: 0,
             script_flags: 0,
             blocklists: worker.server.blocklists.defaults(),

@@ -85,7 +85,7 @@ impl Host for Context {
         value
     }
 
-    fn between_statements(&mut self) {
+    fn between_statements(&mut self) -> bool {
         if let Some((level, info)) = &self.traced
             && logging::wanted(*level)
         {
@@ -93,6 +93,7 @@ impl Host for Context {
             logging::script_line(*level, &format!("[Script Trace][{file}:{line}][{}]", info.lossy()));
         }
         self.worker.safe_point();
+        self.came_to_unreadable()
     }
 
     fn action_starts(&mut self) -> u64 {

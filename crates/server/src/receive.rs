@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tocsin_net::connections::ConnectionId;
 use tocsin_script::{Bytes, RouteId, RouteKind, Verdict};
-use tocsin_sip::{Kind, Message, Method, Rejection};
+use tocsin_sip::{HeaderName, Kind, Message, Method, Rejection};
 
 use crate::context::{Context, MessageError};
 use crate::flow::Received;
@@ -13,6 +13,9 @@ use crate::run::run;
 use crate::slow;
 use crate::sockets::SocketId;
 use crate::worker::Worker;
+
+/// What a request with a part that cannot be read is answered with.
+const BAD_REQUEST: u16 = 400;
 
 /// Serves one datagram that came from `source` to the listener `socket`.
 pub fn datagram(worker: &'static Worker, buffer: Vec<u8>, source: SocketAddr, socket: SocketId) {
@@ -55,10 +58,11 @@ fn request(mut cx: Context) {
     let server = cx.server();
     server.statistics.add(server.counters.rcv_requests, 1);
     cx.edits.receive(&cx.message, cx.received.source, false);
-    // An error route is asked about a request before the main route comes to what cannot be read in it.
-    let checked = match cx.script.error_route {
-        Some(_) if message_error(&cx.message, 0).is_some() => cx.message.validate(),
-        _ => cx.message.validate_form(),
+    // The error route runs when the main route comes to what cannot be read in a request.
+    cx.unreadable = cx.script.error_route.and_then(|_| unreadable_part(&cx.message)).map(Box::new);
+    let checked = match cx.unreadable {
+        Some(_) => cx.message.validate_apart_from_parties(),
+        None => cx.message.validate_form(),
     };
     if let Err(rejection) = checked {
         return refuse(cx, rejection);
@@ -76,10 +80,13 @@ fn request(mut cx: Context) {
     }
 }
 
-fn request_served(cx: Context, _: Verdict) {
+fn request_served(mut cx: Context, _: Verdict) {
     let server = cx.server();
-    if let (Some(route), true) = (cx.script.error_route, cx.error.is_some() && cx.route == RouteKind::Request)
-    {
+    if !cx.served && cx.message.method() != Method::Ack && cx.error.is_none() {
+        // a function came to it, or nothing did: nobody else answers
+        cx.error = cx.unreadable.take().map(|error| *error);
+    }
+    if let (Some(route), true) = (cx.script.error_route, cx.error.is_some() && cx.route == RouteKind::Request) {
         return run_error_route(cx, route);
     }
     if !cx.served && cx.message.method() != Method::Ack {
@@ -113,6 +120,14 @@ fn refuse(mut cx: Context, rejection: Rejection) {
 fn run_error_route(mut cx: Context, route: RouteId) {
     cx.route = RouteKind::Error;
     run(cx, route, |cx, _| done(cx));
+}
+
+/// What cannot be read in a request whose header fields are all there.
+fn unreadable_part(message: &Message) -> Option<MessageError> {
+    if message.header(HeaderName::From).is_none() || message.header(HeaderName::To).is_none() {
+        return None;
+    }
+    message_error(message, BAD_REQUEST)
 }
 
 /// What is wrong with a request, in the words of OpenSIPS; `None` if it is not one of the parts that an error route is for.

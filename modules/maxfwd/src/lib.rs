@@ -3,7 +3,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes};
+use tocsin_script::{
+    ArgError, Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Site,
+};
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 use tocsin_sip::{Edits, HeaderName, Message};
@@ -40,9 +42,7 @@ fn functions() -> Vec<Function<Context>> {
     const MOST_HOPS: &[Param] = &[Param::required("max_value", ParamKind::Int)];
     vec![
         Function::new("mf_process_maxfwd_header", MOST_HOPS, Routes::REQUEST, |site| {
-            if site.constant_int(0).is_some_and(|hops| !(0..=HOPS_LIMIT).contains(&hops)) {
-                return Err(ArgError::at(0, format!("hops are 0 to {HOPS_LIMIT}")));
-            }
+            check_hops(site)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let Limit(limit) = *cx.server().state::<Limit>();
                 let wanted = hops(arguments[0].to_int().unwrap_or(HOPS_LIMIT));
@@ -54,7 +54,8 @@ fn functions() -> Vec<Function<Context>> {
             "Counts Max-Forwards down, or adds it with max_value. 1: counted down; 2: added; -1: no hops \
              are left; -2: it is no number of hops.",
         ),
-        Function::new("is_maxfwd_lt", MOST_HOPS, Routes::ANY, |_| {
+        Function::new("is_maxfwd_lt", MOST_HOPS, Routes::ANY, |site| {
+            check_hops(site)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let bound = arguments[0].to_int().unwrap_or(0);
                 Outcome::Done(is_less_than(&cx.message, &cx.edits, bound))
@@ -66,6 +67,16 @@ fn functions() -> Vec<Function<Context>> {
              it is no number of hops.",
         ),
     ]
+}
+
+/// A number that is written in the script has to be one of hops, and not 0.
+fn check_hops(site: &Site<'_, Context>) -> Result<(), ArgError> {
+    match site.constant_int(0) {
+        Some(hops) if !(1..=HOPS_LIMIT).contains(&hops) => {
+            Err(ArgError::at(0, format!("hops are 1 to {HOPS_LIMIT}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn hops(number: i64) -> u16 {

@@ -1,10 +1,15 @@
 //! Header fields that are lists of tokens (Supported, Require, Privacy and their like).
 
-use tocsin_script::{Function, Param, ParamKind, Routes};
+use std::rc::Rc;
+
+use tocsin_script::{ArgError, Bytes, Call, Function, Param, ParamKind, Routes};
 use tocsin_server::Context;
 use tocsin_sip::{Edits, HeaderName, Message, Values};
 
 use super::{MESSAGES, function, leaving};
+
+/// What Privacy may say (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1).
+const PRIVACY_KINDS: [&[u8]; 7] = [b"header", b"session", b"user", b"none", b"critical", b"id", b"history"];
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const OPTION: &[Param] =
@@ -40,8 +45,17 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             "Removes an option from the header fields of this name that are lists. 1: done; -1: none has \
              it.",
         ),
-        function("is_privacy", PRIVACY, MESSAGES, |cx, arguments| {
-            is_private(&cx.message, &arguments.required(0))
+        Function::new("is_privacy", PRIVACY, MESSAGES, |site| {
+            let is_kind = |kind: &Bytes| PRIVACY_KINDS.iter().any(|known| kind.eq_ignore_ascii_case(known));
+            if site.constant_str(0).is_some_and(|kind| !is_kind(kind)) {
+                let known = PRIVACY_KINDS.join(&b", "[..]);
+                let known = String::from_utf8_lossy(&known);
+                return Err(ArgError::at(0, format!("the kinds of privacy are {known}")));
+            }
+            let call: Call<Context> = Rc::new(|cx, arguments| {
+                is_private(&cx.message, &arguments[0].to_bytes().unwrap_or_default()).into()
+            });
+            Ok(call)
         })
         .doc(
             "Tells whether the Privacy header field asks for this type of privacy. 1: it does; -1: it \

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, RouteId, RouteKind, Routes, Value};
 use tocsin_server::Context;
-use tocsin_server::core::{destination_uri, leaving_status};
+use tocsin_server::core::{check_destination, destination_uri, leaving_status};
 
 use super::act::{AtHand, update};
 use super::answers::NoTransaction;
@@ -24,7 +24,8 @@ pub(super) fn all() -> Vec<Function<Context>> {
     const CANCEL: &[Param] = &[Param::optional("flags", ParamKind::Str)];
     let requests = Routes::REQUEST | Routes::FAILURE;
     let mut all = vec![
-        Function::new("t_relay", RELAY, requests, |_| {
+        Function::new("t_relay", RELAY, requests, |site| {
+            check_destination(site, 1)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Value::Str(proxy) = &arguments[1] {
                     if [&b"sip:"[..], b"sips:"].iter().any(|scheme| proxy.starts_with(scheme)) {

@@ -33,7 +33,7 @@ pub(crate) use events::WrittenNames;
 pub use log::write_xlog;
 pub use messages::leaving_status;
 pub use request_uri::{set_host, set_next_hop, set_uri, set_user};
-pub use routing::{destination_uri, listener_named};
+pub use routing::{check_destination, destination_uri, listener_named};
 pub use values::{as_text, computed, readable, refused, settable, text};
 
 /// The variables that need no module, for the reference.

@@ -58,7 +58,11 @@ fn party((name, longer, doc, part): Row, of: Party) -> Variable<Context> {
     struct PartyPart(Party, Part);
     impl Accessor<Context> for PartyPart {
         fn read(&self, cx: &mut Context, _: Index) -> Value {
-            let part = (self.0)(cx).and_then(|address| (self.1)(&address));
+            let address = (self.0)(cx);
+            if address.is_none() {
+                cx.asked_in_vain.set(true);
+            }
+            let part = address.and_then(|address| (self.1)(&address));
             part.map_or(Value::Null, |part| Value::Str(Bytes::new(part)))
         }
     }

@@ -19,8 +19,13 @@ pub(super) fn variables() -> Vec<Variable<Context>> {
 /// `$ru` and its parts.
 fn request_uri() -> Vec<Variable<Context>> {
     vec![
-        settable("ru", "The Request-URI as it will be sent.", |cx| whole(cx.request_uri()), set_uri)
-            .also(&["ruri"]),
+        settable(
+            "ru",
+            "The Request-URI as it will be sent.",
+            |cx| current(cx).map_or(Value::Null, |_| text(Some(cx.request_uri()))),
+            set_uri,
+        )
+        .also(&["ruri"]),
         settable(
             "rU",
             "The user of the Request-URI.",
@@ -208,7 +213,11 @@ fn whole(uri: &[u8]) -> Value {
 }
 
 fn current(cx: &Context) -> Option<UriText<'_>> {
-    UriText::of(cx.request_uri())
+    let uri = UriText::of(cx.request_uri());
+    if uri.is_none() {
+        cx.asked_in_vain.set(true);
+    }
+    uri
 }
 
 fn came(cx: &Context) -> Option<UriText<'_>> {

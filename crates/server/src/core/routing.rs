@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes};
+use tocsin_script::{ArgError, Bytes, Call, Function, Param, ParamKind, Routes, Site};
 use tocsin_sip::UriRef;
 
 use super::values::as_text;
@@ -10,6 +10,9 @@ use crate::context::Context;
 use crate::forward;
 use crate::server::Server;
 use crate::sockets::Listener;
+
+/// What a destination may begin with: also what no socket speaks here, which is found out when it is sent.
+const PROTOCOLS: [&str; 6] = ["udp", "tcp", "tls", "sctp", "ws", "wss"];
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const DESTINATION: &[Param] = &[Param::optional("destination", ParamKind::Str)];
@@ -20,7 +23,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const PORT: &[Param] = &[Param::optional("port", ParamKind::Int)];
     const SOCKET: &[Param] = &[Param::required("socket", ParamKind::Str)];
     vec![
-        Function::new("forward", DESTINATION, Routes::ANY, |_| {
+        Function::new("forward", DESTINATION, Routes::ANY, |site| {
+            check_destination(site, 0)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Some(destination) = as_text(&arguments[0]) {
                     cx.targets.main.next_hop = Some(destination_uri(&destination));
@@ -30,7 +34,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .asynchronous(),
-        Function::new("send", SEND, Routes::ANY, |_| {
+        Function::new("send", SEND, Routes::ANY, |site| {
+            check_destination(site, 0)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let destination = as_text(&arguments[0]).unwrap_or_default();
                 let headers = as_text(&arguments[1]).unwrap_or_default();
@@ -89,6 +94,27 @@ fn plain(name: &'static str, act: fn(&mut Context) -> bool) -> Function<Context>
         let call: Call<Context> = Rc::new(move |cx, _| act(cx).into());
         Ok(call)
     })
+}
+
+/// Refuses a destination that is written in the script and begins with what is no protocol, such as `sip:`.
+///
+/// # Errors
+/// Those protocols that there are.
+pub fn check_destination(site: &Site<'_, Context>, at: usize) -> Result<(), ArgError> {
+    let Some(text) = site.constant_str(at).map(|text| text.lossy().into_owned()) else { return Ok(()) };
+    let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    match text.split_once(':') {
+        Some((protocol, rest))
+            if is_name(protocol) && !is_port(rest) && !PROTOCOLS.contains(&&*protocol.to_lowercase()) =>
+        {
+            Err(ArgError::at(
+                at,
+                format!("`{protocol}` is no protocol: write it as proto:host:port, such as udp:{rest}"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `[proto:]host[:port]` as a URI; a URI is taken as it is.

@@ -56,6 +56,14 @@ impl Message {
         self.check_form().map_err(|error| self.rejection(error))
     }
 
+    /// The same, but From and To need not be readable.
+    ///
+    /// # Errors
+    /// What to answer, or that the message is to be dropped.
+    pub fn validate_apart_from_parties(&self) -> Result<(), Rejection> {
+        self.check_lines().map_err(|error| self.rejection(error))
+    }
+
     fn rejection(&self, error: ParseError) -> Rejection {
         if !self.is_request() || self.start.method == Method::Ack {
             return Rejection::Drop { error };
@@ -70,13 +78,18 @@ impl Message {
     }
 
     fn check_form(&self) -> Result<(), ParseError> {
+        self.check_lines()?;
+        self.from()?;
+        self.to()?;
+        Ok(())
+    }
+
+    fn check_lines(&self) -> Result<(), ParseError> {
         if let Some(defect) = self.defect {
             return Err(defect);
         }
         self.check_single()?;
         self.via()?;
-        self.from()?;
-        self.to()?;
         self.call_id()?;
         let cseq = self.cseq()?;
         if self.is_request() && cseq.method_text != self.method_text() {
