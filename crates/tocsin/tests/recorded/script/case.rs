@@ -124,6 +124,8 @@ impl ScriptCase {
     /// The configuration, with placeholders for ports and the folder.
     pub(super) fn config(&self) -> String {
         let mut config = HEAD.to_owned();
+        // read and without effect: `$cfg_line` counts it
+        config += "mpath=\"/usr/lib/\"\n";
         if !self.globals.contains("socket=") {
             config += "socket=udp:127.0.0.1:@SRV@\n";
         }
