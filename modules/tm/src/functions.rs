@@ -90,8 +90,8 @@ pub(super) fn all() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether all responses of the branches were made by this server, such as 408 and 477; with `last`, \
-             whether the last one was. 1: they were; -1: they were not.",
+            "Tells whether no branch sent a response, so that 408 or 477 is one of this server's own; with `last`, \
+             whether the last response was. 1: it is so; -1: it is not.",
         ),
         plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
             with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()

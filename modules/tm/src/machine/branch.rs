@@ -31,6 +31,7 @@ impl Branch {
         cause: CancelCause::Server,
         reliable: true,
         local: false,
+        heard: false,
         minor: false,
         spare: Spare::None,
         status: 0,
@@ -221,6 +222,7 @@ impl Branch {
             Spare::Taken => Spare::Taken,
             _ => Spare::None,
         };
+        self.heard = !local || self.state == BranchState::Proceeding;
         self.status = status;
         self.local = local;
         self.state = BranchState::Completed;

@@ -328,9 +328,9 @@ impl Machine {
         self.branches.get(branch.index()).map_or(CancelCause::Server, |branch| branch.cause)
     }
 
-    /// The branch ended without a reply that says so (`t_local_replied`).
+    /// The branch ended without any reply, not even a provisional one (`t_local_replied("all")`).
     pub fn is_branch_local(&self, branch: BranchId) -> bool {
-        self.branches.get(branch.index()).is_some_and(|branch| branch.local)
+        self.branches.get(branch.index()).is_some_and(|branch| branch.local && !branch.heard)
     }
 
     /// The last reply was made by this server: that of the branch that counts, or, before there are branches, one that

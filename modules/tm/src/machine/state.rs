@@ -166,6 +166,8 @@ pub(super) struct Branch {
     pub(super) reliable: bool,
     /// The status was not received.
     pub(super) local: bool,
+    /// A reply came before it ended.
+    pub(super) heard: bool,
     /// Its failure is not waited for, and counts only if there is no other (`minor_branch_flag`).
     pub(super) minor: bool,
     pub(super) spare: Spare,

@@ -202,6 +202,15 @@ fn rfc3261_16_9_a_branch_that_cannot_be_sent_fails() {
 }
 
 #[test]
+fn a_phone_that_rang_was_heard_though_the_failure_is_local() {
+    let mut run = Run::invite(2);
+    run.reply(0, 180);
+    run.until(400_000);
+    assert!(!run.machine.is_branch_local(id(0)), "it rang");
+    assert!(run.machine.is_branch_local(id(1)) && run.machine.is_last_reply_local());
+}
+
+#[test]
 fn a_minor_branch_is_not_waited_for() {
     let mut run = Run::invite(3);
     run.machine.mark_minor(id(0));
