@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 use tocsin_event::Events;
 use tocsin_process::Plan;
 use tocsin_script::SourceMap;
-use tocsin_shm::{Arena, ProcessTable};
+use tocsin_shm::{Arena, ProcessTable, Sweep};
 use tocsin_streams::Network;
 
 use crate::blocklist::Blocklists;
@@ -25,8 +25,6 @@ use crate::turns::Turns;
 /// Words of shared memory that belong to the server as a whole.
 #[derive(Debug)]
 pub struct SharedWords {
-    /// The log level in force.
-    pub log_level: &'static AtomicI32,
     /// The xlog level in force.
     pub xlog_level: &'static AtomicI32,
     /// 1 once the startup route has ended, or there is none and all processes serve.
@@ -84,6 +82,8 @@ pub struct Server {
     pub wake: OwnedFd,
     /// What memory is watched against.
     pub memory: MemoryWatch,
+    /// What lies in shared memory.
+    pub tables: Vec<&'static dyn Sweep>,
     /// Destinations never to send to.
     pub blocklists: Blocklists,
     /// Shared words.

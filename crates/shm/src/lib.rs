@@ -32,7 +32,7 @@ pub use log::{Appended, Cursor, Log, LogOptions, Read, TooLarge};
 pub use map::{Edit, Map, MapOptions, Millis, REPAIR_ATTEMPTS};
 pub use processes::{DESCRIPTION_BYTES, ProcessTable, Slot, SlotState};
 pub use safe::{ShmClone, ShmSafe};
-pub use sweep::{Dead, Sweep, Swept};
+pub use sweep::{Dead, Sweep, Swept, TableUsage};
 pub use sys::{monotonic_micros, monotonic_millis};
 pub use text::{ShmBytes, ShmString};
 pub use tocsin_shm_derive::{ShmClone, ShmSafe};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 
 use crate::load::Load;
 use crate::{Arena, ArenaFull, ShmSafe, monotonic_millis};
@@ -86,6 +86,8 @@ pub struct Slot {
     stalled: AtomicBool,
     /// How often the process came back to its main loop; wraps around.
     turns: AtomicU32,
+    /// The level of the log of this process alone; `i32::MIN` if it has none.
+    log_level: AtomicI32,
     description: [AtomicU64; WORDS],
     load: Load,
     /// Work of this process that waits for something and holds its place meanwhile.
@@ -113,6 +115,7 @@ impl Slot {
             wants_relief: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             turns: AtomicU32::new(0),
+            log_level: AtomicI32::new(i32::MIN),
             description: [const { AtomicU64::new(0) }; WORDS],
             load: Load::new(),
             held: AtomicU32::new(0),
@@ -131,6 +134,7 @@ impl Slot {
         self.started_at.store(now, Relaxed);
         self.wants_relief.store(false, Relaxed);
         self.stalled.store(false, Relaxed);
+        self.set_log_level(None);
         self.position.store(0, Relaxed);
         self.describe(description);
         self.pid.store(pid, Relaxed);
@@ -209,6 +213,16 @@ impl Slot {
     /// Whether the process has stopped coming back to its main loop, at the supervisor's last look.
     pub fn is_stalled(&self) -> bool {
         self.stalled.load(Relaxed)
+    }
+
+    /// The level of the log of this process, if it has one of its own.
+    pub fn log_level(&self) -> Option<i32> {
+        Some(self.log_level.load(Relaxed)).filter(|level| *level != i32::MIN)
+    }
+
+    /// Gives the process a level of its own, or takes it away.
+    pub fn set_log_level(&self, level: Option<i32>) {
+        self.log_level.store(level.unwrap_or(i32::MIN), Relaxed);
     }
 
     /// Whether a process serves here, and is to go on with it.

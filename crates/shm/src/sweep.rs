@@ -30,6 +30,23 @@ impl AddAssign for Swept {
     }
 }
 
+/// What a table takes of the arena, read without its locks: each number is right for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableUsage {
+    /// The table's name.
+    pub name: &'static str,
+    /// Its records.
+    pub records: u64,
+    /// Bytes of the records.
+    pub used_bytes: u64,
+    /// Bytes of the chunks that it holds.
+    pub held_bytes: u64,
+    /// Shards that were repaired after a death.
+    pub repairs: u64,
+    /// Records that deaths cost.
+    pub lost: u64,
+}
+
 /// Something shared that a dead process may have left in the middle of an operation.
 ///
 /// A sweep touches lock words and plain words only: it never follows a pointer that the dead process may have
@@ -37,4 +54,9 @@ impl AddAssign for Swept {
 pub trait Sweep: Sync {
     /// Frees what `dead` held. To be called between its death and its reaping.
     fn sweep(&self, dead: Dead) -> Swept;
+
+    /// What a table takes of the arena; `None` for what is no table.
+    fn usage(&self) -> Option<TableUsage> {
+        None
+    }
 }

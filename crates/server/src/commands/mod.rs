@@ -3,6 +3,8 @@
 mod blocklists;
 mod caches;
 mod events;
+mod logs;
+mod memory;
 mod processes;
 mod reload;
 mod statistics;
@@ -38,8 +40,11 @@ pub fn registry(worker: &'static Worker) -> Registry {
     let mut registry = Registry::new();
     statistics::add(server, &mut registry);
     general(server, &mut registry);
+    memory::add_check(server, &mut registry);
     caches::add(server, &mut registry);
     events::add(worker, &mut registry);
+    streams::add(server, &mut registry);
+    memory::add_dumps(server, &mut registry);
     reload::add(worker, &mut registry);
     status_report::add(server, &mut registry);
     registry.add(Command::help());
@@ -79,5 +84,5 @@ fn general(server: &'static Server, registry: &mut Registry) {
     }));
     registry.add(Command::which());
     processes::add(server, registry);
-    streams::add(server, registry);
+    logs::add(server, registry);
 }

@@ -1,14 +1,24 @@
-//! `ps`, `kill`, `log_level`, `xlog_level`.
+//! `ps`, `kill`, `autoscale_explain`.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{Command, MiError, Outcome, Registry};
+use tocsin_shm::Slot;
 
-use crate::logging;
 use crate::process_statistics::living;
 use crate::scaling;
 use crate::server::Server;
+
+/// The process of `pid`, with its ID.
+///
+/// # Errors
+/// There is none.
+pub(super) fn slot_of(server: &Server, pid: i32) -> Result<(usize, &'static Slot), MiError> {
+    let mut processes = living(server.table);
+    let found = processes.find(|(_, slot)| i64::from(slot.pid.load(Relaxed)) == i64::from(pid));
+    found.ok_or_else(|| MiError::invalid_params("Bad PID"))
+}
 
 pub(super) fn add(server: &'static Server, registry: &mut Registry) {
     registry.add(Command::new("core", "ps", &[&[]], "lists the processes", move |_| {
@@ -32,47 +42,4 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
         tocsin_process::ask_to_end(supervisor).map_err(|e| MiError::server_error(e.to_string()))?;
         Ok(Value::from("OK"))
     }));
-    let forms: &[&[&str]] = &[&[], &["level"], &["level", "pid"]];
-    registry.add(Command::new("core", "log_level", forms, "tells or sets the log level", move |params| {
-        log_level(server, &params)
-    }));
-    registry.add(Command::new(
-        "core",
-        "xlog_level",
-        &[&[], &["level"]],
-        "tells or sets the level of xlog()",
-        move |params: Params| -> Outcome {
-            let word = server.words.xlog_level;
-            Ok(match params.optional_int("level")? {
-                None => Value::object([("xLog level", Value::Int(word.load(Relaxed).into()))]),
-                Some(level) => {
-                    word.store(level, Relaxed);
-                    Value::object([("New xLog level", Value::Int(level.into()))])
-                }
-            })
-        },
-    ));
-}
-
-fn log_level(server: &'static Server, params: &Params) -> Outcome {
-    let Some(level) = params.optional_int("level")? else {
-        let rows = living(server.table).map(|(_, slot)| {
-            Value::object([
-                ("PID", Value::Int(slot.pid.load(Relaxed).into())),
-                ("Log level", Value::Int(logging::level().into())),
-                ("Type", Value::from(slot.description())),
-            ])
-        });
-        return Ok(Value::object([("Processes", Value::Array(rows.collect()))]));
-    };
-    if let Some(pid) = params.optional_int("pid")? {
-        let known = living(server.table).any(|(_, slot)| i64::from(slot.pid.load(Relaxed)) == i64::from(pid));
-        if !known {
-            return Err(MiError::invalid_params("Bad PID"));
-        }
-        logging::set_level(level);
-        return Ok(Value::object([("Log level", Value::Int(level.into()))]));
-    }
-    logging::set_level(level);
-    Ok(Value::object([("New global log level", Value::Int(level.into()))]))
 }

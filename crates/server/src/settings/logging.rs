@@ -1,5 +1,7 @@
 //! What is logged, and where it goes.
 
+use std::borrow::Cow;
+
 use tocsin_script::GlobalValue;
 
 use super::values::Parameter;
@@ -37,7 +39,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "stderror_enabled",
         Kind::Switch,
         Switch(false),
-        "Writes the log to standard error.",
+        "Writes the log to standard error. The MI command log_mute_state changes it while the server runs.",
         Sets(|settings, value| set(&mut settings.log.stderr, truth(value))),
     )
     .older(&["log_stderror"]),
@@ -45,7 +47,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "stderror_level_filter",
         Kind::LogLevel,
         Number(0),
-        "Lines above this level do not go to standard error; 0 is no filter.",
+        "Lines above this level do not go to standard error; 0 is no filter. The MI command log_level_filter changes it.",
         Sets(|settings, value| set(&mut settings.log.stderr_most, level(value))),
     ),
     Parameter::new(
@@ -53,12 +55,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Kind::Switch,
         Switch(true),
         "Writes the log to the log of the system.",
-        Sets(|settings, value| {
-            if !truth(value)? {
-                settings.log.syslog = None;
-            }
-            Ok(())
-        }),
+        Sets(|settings, value| set(&mut settings.log.syslog, truth(value))),
     ),
     Parameter::new(
         "syslog_level_filter",
@@ -72,11 +69,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Kind::Text,
         Text("tocsin"),
         "The name of the server in the log of the system.",
-        Sets(|settings, value| {
-            let name = text(value)?.into_owned();
-            settings.log.syslog = settings.log.syslog.is_some().then_some(name);
-            Ok(())
-        }),
+        Sets(|settings, value| set(&mut settings.log.syslog_name, text(value).map(Cow::into_owned))),
     )
     .older(&["log_name"]),
     Parameter::new(
@@ -160,7 +153,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 ];
 
 /// A level. The numbers beyond those that have a name mean all lines, or none.
-fn level(value: &GlobalValue) -> Result<i32, String> {
+pub(super) fn level(value: &GlobalValue) -> Result<i32, String> {
     let level: i64 = number(value)?;
     Ok(level.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
 }

@@ -1,7 +1,11 @@
 //! Memory. Its sizes are on the command line (`-m`, `-M`); what OpenSIPS tunes its allocators with has nothing to act on.
 
+use super::logging::level;
 use super::values::Parameter;
-use crate::declared::Kind;
+use crate::declared::DefaultValue::Number;
+use crate::declared::Effect::Sets;
+use crate::declared::{Kind, set};
+use crate::logging::Level;
 
 const ALLOCATOR: &str = "it tunes an allocator that is not there";
 const RESTART: &str = "no memory is kept over a restart so far";
@@ -13,18 +17,20 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "Divides the shared memory at the start as it was divided before.",
         ALLOCATOR,
     ),
-    Parameter::without_effect(
+    Parameter::new(
         "memdump",
-        Kind::AnyNumber,
-        "The log level of dumps of the memory.",
-        "memory is not dumped into the log",
+        Kind::LogLevel,
+        Number(Level::Debug as i64),
+        "The level of the lines that the MI commands mem_shm_dump and mem_pkg_dump write.",
+        Sets(|settings, value| set(&mut settings.memdump, level(value))),
     )
     .older(&["mem_dump"]),
-    Parameter::without_effect(
+    Parameter::new(
         "memlog",
-        Kind::AnyNumber,
-        "The log level of lines about each allocation.",
-        "allocations are not logged",
+        Kind::LogLevel,
+        Number(Level::Debug as i64),
+        "Sets memdump, if that does not follow. Single allocations are not logged.",
+        Sets(|settings, value| set(&mut settings.memdump, level(value))),
     )
     .older(&["mem_log"]),
     Parameter::without_effect(

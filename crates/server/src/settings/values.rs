@@ -91,6 +91,8 @@ pub struct Settings {
     pub private_bytes: u64,
     /// Where the log goes.
     pub log: LogSettings,
+    /// `memdump`: the level of the lines that the commands about memory write.
+    pub memdump: i32,
     /// `enable_asserts`.
     pub enable_asserts: bool,
     /// `xlog_level`.
@@ -171,7 +173,8 @@ impl Settings {
             event_threshold_hysteresis: 0,
             shared_bytes: DEFAULT_SHARED_MIB << 20,
             private_bytes: DEFAULT_PRIVATE_MIB << 20,
-            log: LogSettings { stderr: false, syslog: Some("tocsin".to_owned()), ..LogSettings::default() },
+            log: LogSettings { stderr: false, syslog: true, ..LogSettings::default() },
+            memdump: Level::Debug as i32,
             enable_asserts: false,
             xlog_level: Level::Notice as i32,
             xlog_escape_control: false,

@@ -10,7 +10,7 @@ use tocsin_shm::{Arena, ArenaFull, ArenaOptions, ProcessTable};
 
 use super::StartError;
 use super::plan;
-use crate::logging;
+use crate::logging::{self, LogControl};
 use crate::server::SharedWords;
 use crate::settings::Settings;
 
@@ -35,7 +35,7 @@ impl Ground {
             .map_err(|cause| StartError::Memory(settings.shared_bytes >> 20, cause))?;
         let table = ProcessTable::create(arena, slots)?;
         let words = words(arena)?;
-        logging::share_level(words.log_level);
+        logging::share(&arena.boot_array(1, |_| LogControl::new())?[0], table);
         words.xlog_level.store(settings.xlog_level, Relaxed);
         let (events, wake) = event_interface(arena, slots)?;
         Ok(Self { arena, slots, table, words, events, wake })
@@ -44,7 +44,6 @@ impl Ground {
 
 fn words(arena: &'static Arena) -> Result<SharedWords, ArenaFull> {
     Ok(SharedWords {
-        log_level: &arena.boot_array(1, |_| AtomicI32::new(0))?[0],
         xlog_level: &arena.boot_array(1, |_| AtomicI32::new(0))?[0],
         started: &arena.boot_array(1, |_| AtomicU32::new(0))?[0],
         ending: &arena.boot_array(1, |_| AtomicU32::new(0))?[0],

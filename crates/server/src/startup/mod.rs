@@ -166,9 +166,7 @@ pub fn assemble(
     setup.statistics.share(arena, slots)?;
     let written = [&settings.written_events[..], &routes].concat();
     let line_written = ground::publish(&events, &written, &setup.events)?;
-    if settings.log.events {
-        logging::tell_lines(events, line_written, settings.log.events_most);
-    }
+    logging::tell_lines(events, line_written);
 
     let sockets = open_sockets(&settings, &program, &setup.streams)?;
     network_statistics::listen(&sockets);
@@ -229,6 +227,7 @@ pub fn assemble(
         events,
         wake: ground.wake,
         memory,
+        tables: sweeps.clone(),
         blocklists,
         words: ground.words,
         on_ready,

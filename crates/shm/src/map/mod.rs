@@ -29,7 +29,7 @@ pub use self::wheel::Millis;
 use self::shard::{Held, Shard};
 use crate::arena::{Arena, ArenaFull, Purpose};
 use crate::heap::{Alloc, Full, Heap};
-use crate::{Dead, ShmClone, Sweep, Swept};
+use crate::{Dead, ShmClone, Sweep, Swept, TableUsage};
 
 /// How a map is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -444,6 +444,19 @@ impl<K, V> Sweep for Table<K, V> {
             }
         }
         swept
+    }
+
+    fn usage(&self) -> Option<TableUsage> {
+        let sum = |of: fn(&Shard<K, V>) -> u64| self.shards.iter().map(of).sum();
+        let chunks: u64 = sum(|shard| shard.heaps.iter().map(|heap| heap.chunks() as u64).sum());
+        Some(TableUsage {
+            name: self.name,
+            records: sum(|shard| shard.len.load(Relaxed) as u64),
+            used_bytes: sum(|shard| shard.heaps.iter().map(|heap| heap.used() as u64).sum()),
+            held_bytes: chunks * self.chunk_bytes,
+            repairs: sum(|shard| shard.repairs.load(Relaxed)),
+            lost: sum(|shard| shard.lost.load(Relaxed)),
+        })
     }
 }
 

@@ -55,6 +55,16 @@ fn put_get_replace_remove() {
 }
 
 #[test]
+fn the_sweeper_tells_what_the_table_takes() {
+    let map = texts(arena(2 << 20), 4);
+    put(&map, "a", b"1").unwrap();
+    put(&map, "b", b"2").unwrap();
+    let usage = map.sweeper().usage().unwrap();
+    assert_eq!((usage.name, usage.records, usage.repairs, usage.lost), ("texts", 2, 0, 0));
+    assert_eq!((usage.used_bytes, usage.held_bytes), (map.used_bytes(), map.held_bytes()));
+}
+
+#[test]
 fn a_build_that_fails_changes_nothing() {
     let map = texts(arena(2 << 20), 1);
     put(&map, "a", b"old").unwrap();

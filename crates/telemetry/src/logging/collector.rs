@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
+use super::control::wanted;
 use super::flood;
 use super::level::Level;
 use super::line::{Line, origin};
-use super::output::{wanted, write};
+use super::output::write;
 
 /// Takes what `tracing` is told.
 pub(super) struct Collector;

@@ -1,4 +1,4 @@
-//! `E_CORE_LOG`: each line of the log as an event, if `log_event_enabled` is set.
+//! `E_CORE_LOG`: each line of the log as an event, if `log_event_enabled` is set or the command `log_mute_state` wants it.
 //!
 //! A line never leads to another one by way of its event: raising writes no line, the process that delivers raises
 //! nothing for its own lines, and neither do the event routes of the script.
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tocsin_event::{EventId, Events, LogLine};
 use tocsin_shm::identity;
 
+use super::control::Consumer;
 use super::level::Level;
 use super::line::Line;
 
@@ -17,8 +18,6 @@ use super::line::Line;
 struct Teller {
     events: Events,
     id: EventId,
-    /// `log_event_level_filter`: lines above it are not told; 0 is no filter.
-    most: i32,
 }
 
 static TELLER: OnceLock<Teller> = OnceLock::new();
@@ -28,10 +27,10 @@ thread_local! {
     static TELLING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From here on each line up to the level `most` (0: all) is raised as the event `id`. Call before the first fork.
-pub fn tell_lines(events: Events, id: EventId, most: i32) {
+/// From here on each line that [`Consumer::Event`] takes is raised as the event `id`. Call before the first fork.
+pub fn tell_lines(events: Events, id: EventId) {
     // Set once: there is one Event Interface.
-    let _ = TELLER.set(Teller { events, id, most });
+    let _ = TELLER.set(Teller { events, id });
 }
 
 /// From here on no line of this process is raised: it is the one that delivers them.
@@ -50,8 +49,11 @@ pub fn untold(write: impl FnOnce()) {
 pub(super) fn is_told(level: Level) -> bool {
     // What a route says about an event would lead to the next one.
     let in_route = tocsin_event::depth() > 0;
-    let wanted = |teller: &Teller| teller.most == 0 || level as i32 <= teller.most;
-    TELLER.get().is_some_and(wanted) && !in_route && !SILENT.load(Relaxed) && !TELLING.get()
+    TELLER.get().is_some()
+        && Consumer::Event.takes(level)
+        && !in_route
+        && !SILENT.load(Relaxed)
+        && !TELLING.get()
 }
 
 /// Raises `line`.

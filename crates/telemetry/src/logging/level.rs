@@ -45,6 +45,19 @@ impl Level {
         names.iter().position(|name| *name == text).map(|at| all[at])
     }
 
+    /// The level of a number; one between or beyond the levels counts as the next one that is written at it.
+    pub fn from_number(number: i32) -> Self {
+        match number {
+            ..=-3 => Self::Alert,
+            -2 => Self::Critical,
+            -1 => Self::Error,
+            0 | 1 => Self::Warning,
+            2 => Self::Notice,
+            3 => Self::Info,
+            4.. => Self::Debug,
+        }
+    }
+
     /// The number for the system's log (RFC 5424 section 6.2.1).
     pub(super) fn severity(self) -> u8 {
         match self {
@@ -69,5 +82,9 @@ mod tests {
         assert_eq!(Level::parse("3"), Some(Level::Info));
         assert_eq!(Level::parse("L_LOUD"), None);
         assert!(Level::Critical < Level::Error);
+        assert_eq!(
+            [-9, 0, 2, 9].map(Level::from_number),
+            [Level::Alert, Level::Warning, Level::Notice, Level::Debug]
+        );
     }
 }

@@ -1,15 +1,18 @@
 //! The log: one line, one write, to standard error or to the system's log.
 //!
 //! Every process of the family writes to the same descriptor; a line that goes out in one system call is never mixed
-//! with another's. The level is a number in shared memory, so that the management interface can change it for all.
+//! with another's. The level, and which lines each consumer takes, are words in shared memory, so that the management
+//! interface can change them for all.
 
 mod collector;
+mod control;
 mod event;
 mod facility;
 mod flood;
 mod level;
 mod line;
 mod output;
+mod syslog;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -17,14 +20,15 @@ use line::Line;
 use output::{write, write_untold};
 
 pub use collector::escaped;
+pub use control::{
+    Consumer, LogControl, level, level_of, own_level, set_level, set_own_level, share, wanted,
+};
 pub use event::{tell_lines, tell_no_lines, untold};
 pub use facility::Facility;
 pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 pub use line::first_line;
-pub use output::{
-    LogSettings, level, own_level, repeat_at, set_level, set_own_level, share_level, start, started, wanted,
-};
+pub use output::{LogSettings, repeat_at, start, started};
 
 /// Lets lines go to standard error until the configuration is known.
 pub fn start_early(settings: &LogSettings) {

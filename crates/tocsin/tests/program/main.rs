@@ -31,6 +31,7 @@ mod events_tool;
 mod harness;
 mod hostile;
 mod language;
+mod log_control;
 mod log_events;
 mod management;
 mod management_limits;
