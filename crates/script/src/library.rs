@@ -107,6 +107,9 @@ pub enum ParamKind {
     /// Text with variables in it, which the function reads itself: `"$avp(x)/g"`. Its pieces are taken from
     /// [`Site::parts`]; the function is given [`Value::Null`](crate::Value::Null) in its place.
     Parts,
+    /// A string in quotes as it is written: a `$` in it names no variable. The function is given
+    /// [`Value::Str`](crate::Value::Str).
+    Verbatim,
     /// `/expression/replacement/flags` as in `{re.subst}`, taken from [`Site::substitution`]; the function is given
     /// [`Value::Null`](crate::Value::Null) in its place.
     Substitution,

@@ -1,43 +1,71 @@
-//! The parameters (manual, avpops), and the databases they name.
+//! The parameters (manual, avpops), and the databases and tables they name.
 
 use tocsin_script::{Bytes, ModParam, Value};
 use tocsin_server::databases::{Asker, DatabaseId, Databases};
 use tocsin_server::module::{Parameters, SetupError};
 
-const ONLY_QUERIES: &str = "of this module only avp_db_query() is there yet, and that one does not use it";
+use super::scheme::{Layout, Scheme};
 
 const DB_URL: ModParam = ModParam::text(
     "db_url",
     "",
-    "The URL of a database, with a number before it for avp_db_query(), such as `1 mysql://user:password@host/name`; \
+    "The URL of a database, with the number by which functions ask for it, such as `1 mysql://user:password@host/name`; \
      without a number it is 0. It may be given several times.",
 )
 .unset("there is no database");
+const AVP_TABLE: ModParam = ModParam::text(
+    "avp_table",
+    "usr_preferences",
+    "The table with the AVPs of users, for functions that name none.",
+);
+const USE_DOMAIN: ModParam = ModParam::switch(
+    "use_domain",
+    false,
+    "Whether a URI stands for its user and domain in the database, not for its user alone.",
+);
+const UUID: ModParam =
+    ModParam::text("uuid_column", "uuid", "The column of the table with the unique id of a user.");
+const USERNAME: ModParam =
+    ModParam::text("username_column", "username", "The column of the table with the name of a user.");
+const DOMAIN: ModParam =
+    ModParam::text("domain_column", "domain", "The column of the table with the domain of a user.");
+const ATTRIBUTE: ModParam =
+    ModParam::text("attribute_column", "attribute", "The column of the table with the name of an AVP.");
+const VALUE: ModParam =
+    ModParam::text("value_column", "value", "The column of the table with the value of an AVP.");
+const TYPE: ModParam = ModParam::text(
+    "type_column",
+    "type",
+    "The column of the table with the type of an AVP: an odd number stands for a number, another one for a text.",
+);
+const DB_SCHEME: ModParam = ModParam::text(
+    "db_scheme",
+    "",
+    "Another table to load AVPs from, under a name: `name:table=subscriber;uuid_col=uuid;value_col=first_name`. The \
+     elements are `table`, `uuid_col`, `username_col`, `domain_col`, `value_col` and `value_type` (`string` or \
+     `integer`). It may be given several times.",
+)
+.unset("there is no other table");
 
 pub(super) const NAMES: &[ModParam] = &[
     DB_URL,
-    idle("avp_table", "usr_preferences", "The table with the AVPs of users."),
-    ModParam::switch("use_domain", false, "Whether users are told apart by their domains, too.")
-        .without_effect(ONLY_QUERIES),
-    idle("uuid_column", "uuid", "The column of the table with the unique id of a user."),
-    idle("username_column", "username", "The column of the table with the name of a user."),
-    idle("domain_column", "domain", "The column of the table with the domain of a user."),
-    idle("attribute_column", "attribute", "The column of the table with the name of an AVP."),
-    idle("value_column", "value", "The column of the table with the value of an AVP."),
-    idle("type_column", "type", "The column of the table with the type of an AVP."),
-    ModParam::text("db_scheme", "", "Names another table and other columns for some AVPs.")
-        .unset("")
-        .without_effect(ONLY_QUERIES),
+    AVP_TABLE,
+    USE_DOMAIN,
+    UUID,
+    USERNAME,
+    DOMAIN,
+    ATTRIBUTE,
+    VALUE,
+    TYPE,
+    DB_SCHEME,
     ModParam::number("buf_size", 1024, "The size of the buffer in which queries are built.")
         .without_effect("queries take the memory that they need"),
 ];
 
-const fn idle(name: &'static str, default: &'static str, doc: &'static str) -> ModParam {
-    ModParam::text(name, default, doc).without_effect(ONLY_QUERIES)
-}
-
 /// How many databases there may be.
 const URL_LIMIT: usize = 64;
+/// How many schemes there may be.
+const SCHEME_LIMIT: usize = 64;
 
 /// The databases, by the numbers that the script knows them by.
 #[derive(Debug, Default)]
@@ -68,6 +96,50 @@ impl Urls {
     /// The database with this number.
     pub(super) fn find(&self, number: i64) -> Option<DatabaseId> {
         self.0.iter().find(|(known, _)| *known == number).map(|(_, database)| *database)
+    }
+}
+
+/// Where AVPs are kept.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// The usual table.
+    pub(super) layout: Layout,
+    /// The columns with the name of an AVP, and with its type.
+    pub(super) attribute: String,
+    pub(super) kind: String,
+    pub(super) use_domain: bool,
+    schemes: Vec<Scheme>,
+}
+
+impl Store {
+    pub(super) fn new(given: &Parameters) -> Result<Self, SetupError> {
+        let layout = Layout {
+            table: given.string(&AVP_TABLE),
+            uuid: given.string(&UUID),
+            username: given.string(&USERNAME),
+            domain: given.string(&DOMAIN),
+            value: given.string(&VALUE),
+        };
+        let mut schemes: Vec<Scheme> = Vec::new();
+        for (nth, value) in given.every(&DB_SCHEME).enumerate() {
+            let asker = Asker { module: super::NAME, parameter: DB_SCHEME.name, nth };
+            let Value::Str(text) = value else { return Err(asker.wrong("write a scheme")) };
+            let scheme = Scheme::read(&text.lossy(), &layout).map_err(|problem| asker.wrong(problem))?;
+            if schemes.iter().any(|known| known.name == scheme.name) {
+                return Err(asker.wrong(format!("there is a scheme `{}` already", scheme.name)));
+            }
+            if schemes.len() == SCHEME_LIMIT {
+                return Err(asker.wrong(format!("there can be no more than {SCHEME_LIMIT}")));
+            }
+            schemes.push(scheme);
+        }
+        let (attribute, kind) = (given.string(&ATTRIBUTE), given.string(&TYPE));
+        Ok(Self { layout, attribute, kind, use_domain: given.on(&USE_DOMAIN), schemes })
+    }
+
+    /// The scheme of this name.
+    pub(super) fn scheme(&self, name: &str) -> Option<&Scheme> {
+        self.schemes.iter().find(|scheme| scheme.name == name)
     }
 }
 

@@ -265,3 +265,137 @@ fn what_names_no_avp_is_refused() {
         assert!(TEST_BED.try_bench(LINES, &format!("route {{ {call}; }}")).is_err(), "{call}");
     }
 }
+
+/// The table of AVPs, as OpenSIPS creates it, and another one.
+const TABLES: &str = "avp_db_query(\"CREATE TABLE usr_preferences (uuid TEXT DEFAULT '', username TEXT DEFAULT '0', \
+     domain TEXT DEFAULT '', attribute TEXT DEFAULT '', type INTEGER DEFAULT 0, value TEXT DEFAULT '')\"); \
+     avp_db_query(\"CREATE TABLE other (uuid TEXT DEFAULT '', username TEXT DEFAULT '0', domain TEXT DEFAULT '', \
+     attribute TEXT DEFAULT '', type INTEGER DEFAULT 0, value TEXT DEFAULT '')\"); \
+     avp_db_query(\"CREATE TABLE subscriber (id TEXT, username TEXT, first_name TEXT, age TEXT)\"); \
+     avp_db_query(\"INSERT INTO subscriber VALUES ('u-1', 'bob', 'Robert', '42')\"); \
+     avp_db_query(\"INSERT INTO usr_preferences VALUES ('', 'bob', 'a.org', 'fwd', 0, 'sip:x@a.org'), \
+     ('', 'bob', 'b.org', 'fwd', 0, 'sip:y@b.org'), ('', 'bob', 'a.org', 'rings', 1, '7'), ('u-1', '0', '', 'fwd', 0, 'u'), \
+     ('', '0', 'a.org', 'limit', 1, 'no number'), ('', '0', 'a.org', 'limit', 3, '5')\");";
+
+/// What `text` shows after `script`, which begins with the tables above and the given parameters.
+fn kept(parameters: &str, script: &str, text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.db");
+    std::fs::File::create(&path).unwrap();
+    let lines =
+        format!("{LINES}modparam(\"avpops\", \"db_url\", \"sqlite://{}\")\n{parameters}", path.display());
+    let routes = format!(
+        "route {{ {TABLES} $ru = \"sip:bob@a.org\"; {script}; $var(rc) = $rc; sl_send_reply(200, \"$var(rc) {text}\"); }}"
+    );
+    reason(&TEST_BED.bench(&lines, &routes)).trim_start_matches("200 ").to_owned()
+}
+
+const SCHEMES: &str = "modparam(\"avpops\", \"db_scheme\", \"name:table=subscriber;uuid_col=id;value_col=first_name\")\n\
+     modparam(\"avpops\", \"db_scheme\", \"age:table=subscriber;value_col=age;value_type=integer\")";
+const DOMAINS: &str = "modparam(\"avpops\", \"use_domain\", 1)";
+
+#[test]
+fn avps_are_loaded_for_whom_the_source_names() {
+    for (parameters, script, text, expected) in [
+        ("", "avp_db_load(\"$ru\", \"$avp(fwd)\")", "$(avp(fwd)[*])", "1 sip:y@b.org, sip:x@a.org"),
+        (DOMAINS, "avp_db_load(\"$ru\", \"$avp(fwd)\")", "$(avp(fwd)[*])", "1 sip:x@a.org"),
+        (
+            DOMAINS,
+            "avp_db_load(\"$ru/username\", \"$avp(fwd)\")",
+            "$(avp(fwd)[*])",
+            "1 sip:y@b.org, sip:x@a.org",
+        ),
+        ("", "avp_db_load(\"$ru/domain\", \"$avp(limit)\")", "$(avp(limit)[*])", "1 5"),
+        ("", "$avp(id) = \"u-1\"; avp_db_load(\"$avp(id)\", \"$avp(fwd)\")", "$avp(fwd)", "1 u"),
+        ("", "avp_db_load(\"u-1\", \"s\")", "$avp(fwd)", "1 u"),
+        ("", "avp_db_load(\"$rU/username\", \"i\")", "$avp(rings) $avp(fwd)", "1 7 <null>"),
+        (
+            "",
+            "avp_db_load(\"$ru\", \"a\", , \"p_\")",
+            "$avp(p_rings) $avp(p_fwd) $avp(fwd)",
+            "1 7 sip:y@b.org <null>",
+        ),
+        (SCHEMES, "avp_db_load(\"u-1\", \"$avp(n)/$name\")", "$avp(n)", "1 Robert"),
+        (SCHEMES, "avp_db_load(\"$ru\", \"$avp(n)/$age\"); $avp(n) = $avp(n) + 1", "$avp(n)", "1 43"),
+    ] {
+        assert_eq!(kept(parameters, script, text), expected, "{script}");
+    }
+}
+
+#[test]
+fn avps_that_are_not_there_are_not_loaded() {
+    for script in [
+        "avp_db_load(\"$ru\", \"$avp(none)\")",
+        "avp_db_load(\"$ru\", \"$avp(fwd)/other\")",
+        "avp_db_load(\"$ru\", \"$avp(fwd)/nosuch\")",
+        "avp_db_load(\"$ru\", \"$avp(fwd)/no such\")",
+        "avp_db_load(\"$ru\", \"$avp(fwd)\", 7)",
+        "avp_db_load(\"$ru\", \"$avp(fwd)/$nosuch\")",
+        "avp_db_load(\"$avp(none)\", \"$avp(fwd)\")",
+        "avp_db_load(\"nobody/uri\", \"$avp(fwd)\")",
+    ] {
+        assert_eq!(kept("", script, "$avp(fwd)"), "-1 <null>", "{script}");
+    }
+}
+
+#[test]
+fn avps_are_stored_and_loaded_in_the_same_order() {
+    let avps = "$avp(x) = \"one\"; $avp(x) = 2; $avp(y) = \"three\";";
+    for (script, text, expected) in [
+        (
+            "avp_db_store(\"$fu\", \"$avp(x)\"); avp_delete(\"a/g\"); avp_db_load(\"$fu\", \"a\")",
+            "$(avp(x)[*]) $avp(y)",
+            "1 2, one <null>",
+        ),
+        (
+            "avp_db_store(\"id7\", \"a/other\"); avp_delete(\"a/g\"); avp_db_load(\"id7\", \"a/other\")",
+            "$(avp(x)[*]) $avp(y)",
+            "1 2, one three",
+        ),
+        (
+            "avp_db_store(\"id7\", \"i\"); avp_delete(\"a/g\"); avp_db_load(\"id7/uuid\", \"a\"); avp_op(\"$avp(x)\", \"add/i:1\")",
+            "$avp(x)",
+            "1 3",
+        ),
+        ("avp_db_store(\"$fu\", \"$avp(none)\")", "", "-1 "),
+        ("avp_db_store(\"$fu\", \"$avp(x)/nosuch\")", "", "-1 "),
+    ] {
+        assert_eq!(kept("", &format!("{avps} {script}"), text), expected, "{script}");
+    }
+}
+
+#[test]
+fn avps_are_deleted_from_the_table() {
+    let left = "avp_db_query(\"SELECT count(*) FROM usr_preferences\", \"$avp(left)\")";
+    for (parameters, script, expected) in [
+        ("", "avp_db_delete(\"$ru\", \"$avp(fwd)\")", "1 4"),
+        (DOMAINS, "avp_db_delete(\"$ru\", \"$avp(fwd)\")", "1 5"),
+        ("", "avp_db_delete(\"$ru\", \"a\")", "1 3"),
+        ("", "avp_db_delete(\"$ru/domain\", \"i\")", "1 3"),
+        ("", "avp_db_delete(\"$ru\", \"s\")", "1 4"),
+        ("", "avp_db_delete(\"$ru\", \"$avp(none)\")", "1 6"),
+        ("", "avp_db_delete(\"$ru\", \"a/nosuch\")", "-1 6"),
+    ] {
+        let script = format!("{script}; $var(code) = $rc; {left}");
+        let shown = kept(parameters, &script, "$var(code) $avp(left)");
+        assert_eq!(shown, format!("1 {expected}"), "{script}");
+    }
+}
+
+#[test]
+fn what_a_stored_avp_is_must_be_clear_at_the_start() {
+    for (parameters, call, problem) in [
+        ("", "avp_db_load(\"$ru\", \"x\")", "write `$avp(name)`"),
+        ("", "avp_db_load(\"$ru\", $avp(x))", "write it in quotes"),
+        ("", "avp_db_load(\"/domain\", \"a\")", "write a variable or a text"),
+        (SCHEMES, "avp_db_store(\"$ru\", \"$avp(x)/$name\")", "a scheme says how AVPs are loaded"),
+        (SCHEMES, "avp_db_delete(\"$ru\", \"$avp(x)/$name\")", "a scheme says how AVPs are loaded"),
+        ("modparam(\"avpops\", \"db_scheme\", \"x:table=y\")", "exit", "value_col is missing"),
+    ] {
+        let told = TEST_BED
+            .try_bench(&format!("{LINES}{parameters}"), &format!("route {{ {call}; }}"))
+            .err()
+            .unwrap();
+        assert!(told.contains(problem), "{told}");
+    }
+}

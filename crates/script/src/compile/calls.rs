@@ -128,6 +128,7 @@ impl<'a, C: Host> Compiler<'a, C> {
             ParamKind::Variable | ParamKind::Output => self.variable_argument(position, param, expr),
             ParamKind::Outputs => self.outputs_argument(position, expr, param.optional),
             ParamKind::Parts => self.parts_argument(expr),
+            ParamKind::Verbatim => self.verbatim_argument(position, expr),
             ParamKind::Substitution => self.substitution_argument(position, expr),
             ParamKind::Int => self.int_argument(position, expr, param.optional),
             _ => self.text_argument(position, param, expr),
@@ -210,6 +211,14 @@ impl<'a, C: Host> Compiler<'a, C> {
             },
         };
         Ok(ready(Value::Null, ArgumentSite { parts, ..ArgumentSite::default() }))
+    }
+
+    fn verbatim_argument(&mut self, position: usize, expr: &tree::Expr) -> Checked<Checking<C>> {
+        let ExprKind::Text(text) = &expr.node else {
+            let message = format!("Param [{}] expected to be a string: write it in quotes", position + 1);
+            return self.fail_argument(expr.span, message);
+        };
+        Ok(ready(Value::Str(text.bytes.clone()), ArgumentSite::default()))
     }
 
     fn substitution_argument(&mut self, position: usize, expr: &tree::Expr) -> Checked<Checking<C>> {

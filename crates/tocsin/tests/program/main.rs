@@ -45,6 +45,7 @@ mod reload;
 mod scaling;
 mod script_limits;
 mod status_report;
+mod stored_avps;
 mod stream_transactions;
 mod subscriptions;
 mod tcp_calls;
