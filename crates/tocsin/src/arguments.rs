@@ -17,6 +17,8 @@ use crate::{check, demo, doc, events};
 pub(crate) struct Arguments {
     /// `-f`; without it the embedded configuration runs.
     pub(crate) config: Option<PathBuf>,
+    /// `-p`: the command that the configuration passes through.
+    pub(crate) preprocessor: Option<String>,
     /// `-c` or `-C`: check the configuration and end.
     pub(crate) check: bool,
     /// `-F`, `-D`, or no configuration at all: stay in the foreground.
@@ -137,6 +139,7 @@ fn arguments_of(matches: &ArgMatches, given: Vec<String>) -> Result<Arguments, A
         foreground,
         pid_file: path("pid-file"),
         pgid_file: path("pgid-file"),
+        preprocessor: preprocessor(text("preprocessor"), config.is_some())?,
         config,
         overrides,
         given,
@@ -150,6 +153,16 @@ const ALLOCATOR_FLAGS: [(char, &str); 4] =
 /// The allocators that OpenSIPS knows. There is one here, so the choice is read and left alone.
 const ALLOCATORS: [&str; 6] =
     ["F_MALLOC", "F_MALLOC_DBG", "Q_MALLOC", "Q_MALLOC_DBG", "HP_MALLOC", "HP_MALLOC_DBG"];
+
+fn preprocessor(command: Option<String>, has_file: bool) -> Result<Option<String>, Answer> {
+    match &command {
+        Some(command) if command.trim().is_empty() => {
+            Err(Answer::error("-p needs a command, such as -p \"m4 env.m4 -\""))
+        }
+        Some(_) if !has_file => Err(Answer::error("-p needs a configuration to preprocess: name it with -f")),
+        _ => Ok(command),
+    }
+}
 
 fn mebibytes(given: Option<String>, what: &str, flag: &str) -> Result<Option<u64>, Answer> {
     let Some(text) = given else { return Ok(None) };
@@ -227,40 +240,44 @@ fn command() -> Command {
         Arg::new(name).short(short).action(ArgAction::SetTrue).overrides_with(name)
     };
     // Tuning of OpenSIPS's that has no counterpart here is read and left alone.
-    let ignored = [('b', "buffer"), ('W', "poll"), ('p', "preprocessor")];
+    let ignored = [('b', "buffer"), ('W', "poll")];
     let ignored_flags = [('r', "dns-received"), ('R', "reverse-dns"), ('v', "via-check"), ('E', "stderr")];
-    let mut command = Command::new("tocsin")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .arg(
-            value("config", 'f', "file")
-                .help("configuration file; without one an embedded configuration runs in the foreground"),
-        )
-        .arg(flag("check", 'c').help("check the configuration and end"))
-        .arg(flag("check-all", 'C').help("the same; both list the parameters that have no effect"))
-        .arg(
-            Arg::new("listen")
-                .short('l')
-                .value_name("address")
-                .action(ArgAction::Append)
-                .help("listen on [proto:]host[:port], instead of the configured addresses"),
-        )
-        .arg(value("udp-workers", 'n', "processes").help("workers for each UDP address"))
-        .arg(value("tcp-workers", 'N', "processes").help("workers for TCP connections"))
-        .arg(Arg::new("verbose").short('d').action(ArgAction::Count).help("log more; may be repeated"))
-        .arg(flag("debug-mode", 'D').help("foreground, two workers, all logs to standard error"))
-        .arg(flag("foreground", 'F').help("stay in the foreground"))
-        .arg(value("shared", 'm', "MiB").help("size of the shared memory"))
-        .arg(value("private", 'M', "MiB").help("budget of each process's private memory"))
-        .arg(value("directory", 'w', "dir").help("working directory"))
-        .arg(value("chroot", 't', "dir").help("root directory"))
-        .arg(value("user", 'u', "user").help("user to run as"))
-        .arg(value("group", 'g', "group").help("group to run as"))
-        .arg(value("pid-file", 'P', "file").help("write the server's pid there"))
-        .arg(value("pgid-file", 'G', "file").help("write the server's process group there"))
-        .arg(flag("version", 'V').long("version").help("print the version"))
-        .arg(flag("help", 'h').long("help").help("print this help"))
-        .arg(Arg::new("rest").action(ArgAction::Append).hide(true));
+    let mut command =
+        Command::new("tocsin")
+            .disable_help_flag(true)
+            .disable_version_flag(true)
+            .arg(
+                value("config", 'f', "file")
+                    .help("configuration file; without one an embedded configuration runs in the foreground"),
+            )
+            .arg(flag("check", 'c').help("check the configuration and end"))
+            .arg(flag("check-all", 'C').help("the same; both list the parameters that have no effect"))
+            .arg(
+                Arg::new("listen")
+                    .short('l')
+                    .value_name("address")
+                    .action(ArgAction::Append)
+                    .help("listen on [proto:]host[:port], instead of the configured addresses"),
+            )
+            .arg(value("udp-workers", 'n', "processes").help("workers for each UDP address"))
+            .arg(value("tcp-workers", 'N', "processes").help("workers for TCP connections"))
+            .arg(Arg::new("verbose").short('d').action(ArgAction::Count).help("log more; may be repeated"))
+            .arg(flag("debug-mode", 'D').help("foreground, two workers, all logs to standard error"))
+            .arg(flag("foreground", 'F').help("stay in the foreground"))
+            .arg(value("shared", 'm', "MiB").help("size of the shared memory"))
+            .arg(value("private", 'M', "MiB").help("budget of each process's private memory"))
+            .arg(value("directory", 'w', "dir").help("working directory"))
+            .arg(value("chroot", 't', "dir").help("root directory"))
+            .arg(value("user", 'u', "user").help("user to run as"))
+            .arg(value("group", 'g', "group").help("group to run as"))
+            .arg(value("preprocessor", 'p', "command").help(
+                "read the configuration, with what it includes, from what this command makes of its text",
+            ))
+            .arg(value("pid-file", 'P', "file").help("write the server's pid there"))
+            .arg(value("pgid-file", 'G', "file").help("write the server's process group there"))
+            .arg(flag("version", 'V').long("version").help("print the version"))
+            .arg(flag("help", 'h').long("help").help("print this help"))
+            .arg(Arg::new("rest").action(ArgAction::Append).hide(true));
     for (short, name) in ignored.into_iter().chain(ALLOCATOR_FLAGS) {
         command = command.arg(value(name, short, "value").hide(true));
     }

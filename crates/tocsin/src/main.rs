@@ -11,6 +11,7 @@ mod doc;
 mod embedded;
 mod events;
 mod limits;
+mod preprocess;
 mod start;
 
 use std::process::ExitCode;

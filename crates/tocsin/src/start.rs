@@ -15,7 +15,7 @@ use tocsin_server::startup::{self, Assembled, Given, StartError};
 
 use crate::answer::FAILED;
 use crate::arguments::Arguments;
-use crate::{embedded, limits};
+use crate::{embedded, limits, preprocess};
 
 /// Runs what the command line asks for, to its end.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -116,6 +116,12 @@ fn source(arguments: &Arguments, folder: &Path) -> Result<(SourceMap, String), S
         return Ok((SourceMap::from_text(embedded::NAME, embedded::TEXT), embedded::NAME.to_owned()));
     };
     let name = path.display().to_string();
+    if let Some(command) = &arguments.preprocessor {
+        let source = preprocess::open(folder, path, command);
+        return source
+            .map(|source| (source, name.clone()))
+            .map_err(|problem| format!("{problem}\ncore:main: failed to parse config file {name}"));
+    }
     let source = SourceMap::open_in(folder, path).map_err(|cause| {
         let cause = match cause.kind() {
             std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),

@@ -39,6 +39,7 @@ mod matrix;
 mod memory;
 mod mixed_load;
 mod own_requests;
+mod preprocessor;
 mod privileges;
 mod python_clients;
 mod reload;
