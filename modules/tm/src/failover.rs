@@ -146,6 +146,8 @@ impl Failed {
                 request,
                 reply_route: self.reply_route,
                 flags: self.flags,
+                // The machine takes over what the branch was.
+                is_minor: false,
                 hops: self.hops[..left].iter().rev().copied().collect::<Hops>(),
             });
         }

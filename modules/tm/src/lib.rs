@@ -65,7 +65,7 @@ impl Module for Tm {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let settings = Settings::new(&setup.parameters, setup.settings);
+        let settings = Settings::new(&setup.parameters, setup.settings)?;
         let shards = (setup.settings.shared_bytes / BYTES_PER_SHARD).clamp(16, 256) as usize;
         let table =
             Map::create(setup.arena, &MapOptions { name: "tm transactions", shards, buckets: BUCKETS })?;

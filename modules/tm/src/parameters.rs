@@ -1,7 +1,7 @@
 //! The module's parameters.
 
 use tocsin_script::ModParam;
-use tocsin_server::module::Parameters;
+use tocsin_server::module::{Parameters, SetupError};
 
 use super::machine::{Policy, Timers};
 
@@ -46,6 +46,11 @@ const ONREPLY_AVP_MODE: ModParam = ModParam::switch(
     "onreply_avp_mode",
     false,
     "Whether onreply routes have the AVPs of the transaction; otherwise those of the response alone.",
+);
+
+const MINOR_BRANCH_FLAG: ModParam = ModParam::number_or_text(
+    "minor_branch_flag",
+    "The branch flag of branches that the others do not wait for: when all others have failed, they are cancelled.",
 );
 
 const RFC_2543: &str =
@@ -102,11 +107,7 @@ pub(super) const NAMES: &[ModParam] = &[
     DISABLE_6XX_BLOCK,
     ModParam::switch("enable_stats", true, "Whether transactions are counted in statistics.")
         .without_effect("they are always counted"),
-    ModParam::number_or_text(
-        "minor_branch_flag",
-        "The branch flag of branches that the others do not wait for.",
-    )
-    .without_effect("all branches are waited for"),
+    MINOR_BRANCH_FLAG,
     ModParam::number("timer_partitions", 1, "How many parts the timers are split into.")
         .without_effect("each part of the table of transactions has timers of its own"),
     AUTO_100TRYING,
@@ -151,10 +152,15 @@ pub(crate) struct Settings {
     pub(super) auto_100: bool,
     /// Onreply routes have the AVPs of the transaction.
     pub(super) avps_in_replies: bool,
+    /// The bit of the branch flag of minor branches; 0 if there is none.
+    pub(super) minor_flag: u32,
 }
 
 impl Settings {
-    pub(super) fn new(given: &Parameters, core: &tocsin_server::settings::Settings) -> Self {
+    pub(super) fn new(
+        given: &Parameters,
+        core: &tocsin_server::settings::Settings,
+    ) -> Result<Self, SetupError> {
         // The rows bound both.
         let ms = |row: &ModParam| given.int(row) as u32;
         let s = |row: &ModParam| ms(row) * 1000;
@@ -172,11 +178,14 @@ impl Settings {
             forward_503: core.forward_503,
             ..Policy::DEFAULT
         };
-        Self {
+        let wrong = |problem| SetupError::Parameter { module: "tm", name: MINOR_BRANCH_FLAG.name, problem };
+        let minor_flag = given.last(&MINOR_BRANCH_FLAG).map(|flag| core.flag_names.bit(flag)).transpose();
+        Ok(Self {
             timers,
             policy,
             auto_100: given.on(&AUTO_100TRYING),
             avps_in_replies: given.on(&ONREPLY_AVP_MODE),
-        }
+            minor_flag: minor_flag.map_err(wrong)?.unwrap_or(0),
+        })
     }
 }

@@ -154,6 +154,8 @@ pub(super) struct Prepared {
     pub(super) request: Vec<u8>,
     pub(super) reply_route: Option<RouteId>,
     pub(super) flags: u32,
+    /// The others do not wait for it (`minor_branch_flag`).
+    pub(super) is_minor: bool,
     /// Where else it may go if this way fails, the best first.
     pub(super) hops: Hops,
 }
@@ -166,6 +168,9 @@ impl Prepared {
             false => machine.add_branch(self.reliable, now),
         }
         .ok()?;
+        if self.is_minor {
+            machine.mark_minor(branch);
+        }
         self.note_spare(machine, branch);
         Some(branch)
     }

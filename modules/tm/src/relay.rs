@@ -287,6 +287,7 @@ impl Relay {
             request,
             reply_route: cx.armed.reply,
             flags: target.flags,
+            is_minor: target.flags & cx.server().state::<State>().settings.minor_flag != 0,
             hops: left.into(),
         });
     }

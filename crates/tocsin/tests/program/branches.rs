@@ -38,3 +38,24 @@ fn what_cannot_be_a_destination_is_told_to_the_script() {
     assert!(a.ping(server.address()).is_empty());
     server.stop();
 }
+
+/// The announcement of a media server, say, is heard until the phones have failed.
+#[test]
+fn a_minor_branch_is_cancelled_when_the_others_have_failed() {
+    let (caller, minor, phone) = (Phone::new(), Phone::new(), Phone::new());
+    let setup = Setup::new(include_str!("../configs/branches.cfg"));
+    let server = setup.put("A", minor.port()).put("B", phone.port()).start();
+    let invite = Request::new(&caller, "INVITE", &format!("sip:minor@{}", server.address()));
+    caller.send(server.address(), invite.text());
+    let (to_minor, to_phone) = (minor.expect_request("INVITE"), phone.expect_request("INVITE"));
+    minor.send(server.address(), to_minor.response("183 Session Progress", "m", ""));
+    caller.expect_status(183);
+    phone.send(server.address(), to_phone.response("486 Busy Here", "p", ""));
+    let failed = caller.expect_status(486);
+    caller.send(server.address(), invite.ack(&failed).text());
+    let cancel = minor.expect_request("CANCEL");
+    minor.send(server.address(), cancel.response("200 OK", "m", ""));
+    minor.send(server.address(), to_minor.response("487 Request Terminated", "m", ""));
+    minor.expect_request("ACK");
+    server.stop();
+}

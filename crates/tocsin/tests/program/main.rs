@@ -28,6 +28,7 @@ mod event_flatstore;
 mod event_route;
 mod event_stream;
 mod events_tool;
+mod gruu;
 mod harness;
 mod hostile;
 mod language;
