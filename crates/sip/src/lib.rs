@@ -53,6 +53,7 @@ pub use method::Method;
 pub use multipart::{Part, Parts};
 pub use name_addr::{NameAddr, NameAddrRef};
 pub use params::{Param, Params};
+pub use print::address as write_address;
 pub use reply::ReplyBuilder;
 pub use uri::{Scheme, Uri, UriParts, UriRef, equivalent, escape_user, unescape};
 pub use via::{COOKIE, Rport, Transport, ViaRef, Written};

@@ -19,7 +19,13 @@ pub(crate) fn decimal(number: u32, out: &mut Vec<u8>) {
 }
 
 /// Appends an address as it stands in a `received` parameter: IPv6 without brackets.
-pub(crate) fn address(address: IpAddr, out: &mut Vec<u8>) {
+///
+/// ```
+/// let mut text = Vec::new();
+/// tocsin_sip::write_address([192, 0, 2, 1].into(), &mut text);
+/// assert_eq!(text, b"192.0.2.1");
+/// ```
+pub fn address(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(four) => {
             for (index, octet) in four.octets().into_iter().enumerate() {

@@ -96,10 +96,17 @@ fn binary(text: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
+/// Bytes of the longest address of IPv4.
+const LONGEST_V4: usize = 15;
+
 /// The text OpenSIPS gives for an address.
 pub(super) fn written(address: IpAddr) -> Bytes {
     match address {
-        IpAddr::V4(address) => Bytes::from(address.to_string()),
+        IpAddr::V4(_) => {
+            let mut text = Vec::with_capacity(LONGEST_V4);
+            tocsin_sip::write_address(address, &mut text);
+            Bytes::from(text)
+        }
         IpAddr::V6(address) => {
             let groups = address.segments().map(|group| format!("{group:X}"));
             Bytes::from(groups.join(":"))

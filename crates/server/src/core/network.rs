@@ -1,5 +1,6 @@
 //! Variables that show where the message came from and goes to, and the process it is served in.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use tocsin_script::{Accessor, ArgError, Bytes, Index, Naming, Store, Value, VarSite, Variable, WriteError};
@@ -145,6 +146,11 @@ impl Accessor<Context> for Argument {
     }
 }
 
-fn printed(thing: impl std::fmt::Display) -> Value {
-    Value::Str(Bytes::from(thing.to_string()))
+/// Bytes of the longest address of IPv4.
+const LONGEST_V4: usize = 15;
+
+fn printed(address: IpAddr) -> Value {
+    let mut text = Vec::with_capacity(LONGEST_V4);
+    tocsin_sip::write_address(address, &mut text);
+    Value::Str(Bytes::from(text))
 }
