@@ -28,6 +28,6 @@ pub use limits::{
 };
 pub use observer::{Finished, Observer, Source, Unobserved};
 pub use pool::Pool;
-pub use statement::{Condition, Delete, Insert, NAME_LIMIT, Select, Update};
+pub use statement::{Condition, Delete, Insert, NAME_LIMIT, Select, Update, is_name};
 pub use url::{Scheme, URL_LIMIT, Url, UrlError};
 pub use value::{Rows, Value};

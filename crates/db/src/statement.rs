@@ -153,6 +153,12 @@ impl Statement {
     }
 }
 
+/// Whether this can be the name of a table or column in a statement: 1 to [`NAME_LIMIT`] letters, digits, `_`, `$` and `-`.
+pub fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
+    !name.is_empty() && name.len() <= NAME_LIMIT && name.bytes().all(fits)
+}
+
 struct Writer {
     text: String,
     values: Vec<Value>,
@@ -173,8 +179,7 @@ impl Writer {
     }
 
     fn name(&mut self, name: &str) -> Result<(), QueryError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
-        if name.is_empty() || name.len() > NAME_LIMIT || !name.bytes().all(fits) {
+        if !is_name(name) {
             return Err(QueryError::BadName(name.to_owned()));
         }
         let quote = self.quote;

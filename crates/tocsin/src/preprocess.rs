@@ -217,7 +217,7 @@ mod tests {
             ("nosuchcommand", "it failed (exit status: 127)"),
             ("cat /dev/zero", "no configuration"),
         ] {
-            let said = open(&main, command).unwrap_err();
+            let said = open(Path::new(""), &main, command).unwrap_err();
             assert!(
                 said.starts_with(&format!("core:main: -p {command}: ")) && said.contains(problem),
                 "{said}"

@@ -25,8 +25,6 @@ use parameters::{Store, Urls};
 #[derive(Debug, Clone, Copy)]
 pub struct Avpops;
 
-const NAME: &str = "avpops";
-
 impl Module for Avpops {
     fn spec(&self) -> ModuleSpec<Context> {
         let mut functions = query::functions();
@@ -34,7 +32,7 @@ impl Module for Avpops {
         functions.extend(values::functions());
         functions.extend(compared::functions());
         functions.extend(pushed::functions());
-        ModuleSpec { params: parameters::NAMES, functions, ..ModuleSpec::new(NAME) }
+        ModuleSpec { params: parameters::NAMES, functions, ..ModuleSpec::new(parameters::MODULE) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

@@ -37,6 +37,9 @@ impl Scheme {
             if value.is_empty() {
                 return Err(format!("`{key}` has no value"));
             }
+            if !tocsin_db::is_name(value) {
+                return Err(format!("`{value}` cannot be the name of a table or column"));
+            }
             has_value |= key == "value_col";
             scheme.set(key, value)?;
         }
@@ -100,6 +103,7 @@ mod tests {
             ("s:table", "write it as"),
             ("s:table=x", "value_col is missing"),
             ("s:table=;value_col=x", "`table` has no value"),
+            ("s:value_col=first name", "`first name` cannot be the name"),
             ("s:value_col=x;value_type=float", "value_type is"),
             ("s:value_col=x;tabel=y", "no element `tabel`"),
         ] {

@@ -4,7 +4,9 @@
 use std::pin::Pin;
 use std::rc::Rc;
 
-use tocsin_db::{Condition, Delete, Insert, Observer, Pool, QueryError, Rows, Select, Value as Column};
+use tocsin_db::{
+    Condition, Delete, Insert, Observer, Pool, QueryError, Rows, Select, Value as Column, is_name,
+};
 use tocsin_script::{
     ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Resume, Routes, Site, Value,
 };
@@ -60,6 +62,7 @@ impl Names {
             }
             Some(place) => match place.strip_prefix('$') {
                 Some(scheme) => (None, Some(scheme.to_owned())),
+                None if !is_name(place) => return Err(format!("`{place}` cannot be the name of a table")),
                 None => (Some(place.to_owned()), None),
             },
         };
@@ -378,6 +381,7 @@ mod tests {
             ("$avp()", "write `$avp(name)`"),
             ("$avp($var(x))", "write `$avp(name)`"),
             ("$avp(x)/", "the name of a table"),
+            ("a/no such", "cannot be the name of a table"),
             ("a/$scheme", "the name of an AVP is needed"),
         ] {
             let said = Names::read(text).unwrap_err();

@@ -328,7 +328,6 @@ fn avps_that_are_not_there_are_not_loaded() {
         "avp_db_load(\"$ru\", \"$avp(none)\")",
         "avp_db_load(\"$ru\", \"$avp(fwd)/other\")",
         "avp_db_load(\"$ru\", \"$avp(fwd)/nosuch\")",
-        "avp_db_load(\"$ru\", \"$avp(fwd)/no such\")",
         "avp_db_load(\"$ru\", \"$avp(fwd)\", 7)",
         "avp_db_load(\"$ru\", \"$avp(fwd)/$nosuch\")",
         "avp_db_load(\"$avp(none)\", \"$avp(fwd)\")",
@@ -391,6 +390,7 @@ fn what_a_stored_avp_is_must_be_clear_at_the_start() {
         (SCHEMES, "avp_db_store(\"$ru\", \"$avp(x)/$name\")", "a scheme says how AVPs are loaded"),
         (SCHEMES, "avp_db_delete(\"$ru\", \"$avp(x)/$name\")", "a scheme says how AVPs are loaded"),
         ("modparam(\"avpops\", \"db_scheme\", \"x:table=y\")", "exit", "value_col is missing"),
+        ("modparam(\"avpops\", \"avp_table\", \"no such\")", "exit", "`no such` cannot be the name"),
     ] {
         let told = TEST_BED
             .try_bench(&format!("{LINES}{parameters}"), &format!("route {{ {call}; }}"))
