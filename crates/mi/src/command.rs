@@ -70,7 +70,7 @@ impl From<MiError> for Reply {
 /// use tocsin_mi::{Command, MiError, Registry};
 ///
 /// let mut registry = Registry::new();
-/// registry.add(Command::new("core", "sum", &[&["a", "b"]], "adds two numbers", |params| {
+/// registry.add(Command::new("core", "sum", &[&["a", "b"]], "Adds two numbers.", |params| {
 ///     let wrong = || MiError::invalid_params("a and b are numbers");
 ///     let number = |name| params.value(name).and_then(Value::as_integer).ok_or_else(wrong);
 ///     Ok::<_, MiError>(Value::from(number("a")? + number("b")?))
@@ -83,15 +83,16 @@ pub struct Command {
     pub name: &'static str,
     /// Who exports it: `core` or the name of a module.
     pub module: &'static str,
-    /// One line of help.
-    pub help: &'static str,
+    /// What it does, in a sentence or two.
+    pub doc: &'static str,
     /// The sets of parameters it takes, in order of position; `&[&[]]` for none.
     pub forms: &'static [&'static [&'static str]],
-    run: Run,
+    pub(crate) run: Run,
 }
 
+/// What a command does.
 #[derive(Clone)]
-enum Run {
+pub(crate) enum Run {
     Which,
     Help,
     Call(Rc<dyn Fn(Params) -> Reply>),
@@ -103,22 +104,17 @@ impl Command {
         module: &'static str,
         name: &'static str,
         forms: &'static [&'static [&'static str]],
-        help: &'static str,
+        doc: &'static str,
         run: impl Fn(Params) -> R + 'static,
     ) -> Self {
-        Self { name, module, help, forms, run: Run::Call(Rc::new(move |params| run(params).into())) }
+        Self { name, module, doc, forms, run: Run::Call(Rc::new(move |params| run(params).into())) }
     }
 
-    /// `which`: the names of all commands in the order they were added, or the parameter sets of one.
-    pub fn which() -> Self {
-        let help = "lists the names of the available MI commands, or the parameters that one of them takes";
-        Self { name: "which", module: "core", help, forms: &[&[], &["command"]], run: Run::Which }
-    }
-
-    /// `help`: what one command is for.
-    pub fn help() -> Self {
-        let help = "tells what an MI command does and which module exports it";
-        Self { name: "help", module: "core", help, forms: &[&[], &["mi_cmd"]], run: Run::Help }
+    /// What `help` says: OpenSIPS begins with a small letter and ends without a full stop.
+    pub fn help(&self) -> String {
+        let text = self.doc.strip_suffix('.').unwrap_or(self.doc);
+        let mut letters = text.chars();
+        letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
     }
 }
 
@@ -211,7 +207,7 @@ impl Registry {
             return Ok("Usage: help mi_cmd - returns information about 'mi_cmd'".into());
         }
         let command = self.named_by(params, "mi_cmd")?;
-        Ok(Value::object([("Help", Value::from(command.help)), ("Exported by", command.module.into())]))
+        Ok(Value::object([("Help", Value::from(command.help())), ("Exported by", command.module.into())]))
     }
 
     fn named_by(&self, params: &Params, name: &str) -> Result<&Command, MiError> {
@@ -222,13 +218,14 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CommandRow;
 
     #[test]
     fn a_command_added_again_keeps_its_place() {
         let mut registry = Registry::new();
         let command = |answer: i32| Command::new("core", "x", &[&[]], "", move |_| Value::from(answer));
         assert!(registry.add(command(1)));
-        assert!(registry.add(Command::which()));
+        assert!(registry.add(CommandRow::<()>::WHICH.command("core", ()).unwrap()));
         assert!(!registry.add(command(2)));
         let Reply::Now(Ok(names)) = registry.call(b"which", None) else { panic!() };
         assert_eq!(names, Value::array(["x", "which"]));

@@ -251,14 +251,13 @@ fn respond(id: Option<Value>, outcome: Result<Shown, MiError>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, Room, Rows};
+    use crate::{Command, CommandRow, Room, Rows};
     use proptest::prelude::*;
     use tocsin_json::parse;
 
     fn registry() -> Registry {
         let mut registry = Registry::new();
-        registry.add(Command::which());
-        registry.add(Command::help());
+        registry.add_rows("core", &[CommandRow::WHICH, CommandRow::HELP], ());
         registry.add(Command::new("core", "echo", &[&[], &["text"]], "gives back its parameter", |params| {
             params.optional_text("text").map(|text| Value::from(text.map(std::borrow::Cow::into_owned)))
         }));

@@ -22,9 +22,11 @@ mod command;
 mod error;
 mod listing;
 mod params;
+mod row;
 mod seldom;
 
 pub use command::{Command, Outcome, Registry, Reply};
 pub use error::MiError;
 pub use listing::{PIECE, Printed, Room, Rows};
 pub use params::Params;
+pub use row::CommandRow;

@@ -67,10 +67,20 @@ pub trait Module {
     /// Makes its state, before the first fork. Everything that processes share is made here.
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError>;
 
-    /// Its management commands. Called in each process that answers management clients.
-    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
-        let _ = (worker, registry);
+    /// What it shows to those who manage the server.
+    fn management(&self) -> Management {
+        Management::default()
     }
+}
+
+/// A management command, declared once: as a process does it that answers management clients.
+pub type CommandRow = tocsin_mi::CommandRow<&'static Worker>;
+
+/// What a module shows to those who manage the server: tables of rows, from which it is registered and documented.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Management {
+    /// Its commands.
+    pub commands: &'static [CommandRow],
 }
 
 /// A future that runs in one process.

@@ -9,9 +9,9 @@ mod urls;
 use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
-use tocsin_mi::{Command, MiError, Outcome as Answer, PIECE, Params, Registry, Reply, Room};
+use tocsin_mi::{MiError, Outcome as Answer, PIECE, Params, Reply, Room};
 use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Param, ParamKind, Routes, Value};
-use tocsin_server::module::{Deadlines, Module, Setup, SetupError};
+use tocsin_server::module::{CommandRow, Deadlines, Management, Module, Setup, SetupError};
 use tocsin_server::{Context, Server, Worker};
 
 use self::collection::{Collection, Matching};
@@ -130,21 +130,33 @@ impl Module for CachedbLocal {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        let server = worker.server;
-        let forms: &[&[&str]] = &[&["glob"], &["glob", "collection"]];
-        let help = "removes the entries whose key is as a pattern says";
-        registry.add(Command::new(NAME, "cache_remove_chunk", forms, help, move |params: Params| {
-            Reply::later(async move { remove(collection_named(server, &params)?, &glob(&params)?).await })
-        }));
-        let help = "shows the entries whose key is as a pattern says";
-        registry.add(Command::new(NAME, "cache_fetch_chunk", forms, help, move |params: Params| {
-            Reply::later(
-                async move { fetch_chunk(collection_named(server, &params)?, &glob(&params)?).await },
-            )
-        }));
+    fn management(&self) -> Management {
+        Management { commands: COMMANDS }
     }
 }
+
+const COMMANDS: &[CommandRow] = &[
+    CommandRow::replying(
+        "cache_remove_chunk",
+        &[&["glob"], &["glob", "collection"]],
+        "Removes the entries whose key matches a pattern.",
+        |worker, params| {
+            Reply::later(
+                async move { remove(collection_named(worker.server, &params)?, &glob(&params)?).await },
+            )
+        },
+    ),
+    CommandRow::replying(
+        "cache_fetch_chunk",
+        &[&["glob"], &["glob", "collection"]],
+        "Shows the entries whose key matches a pattern.",
+        |worker, params| {
+            Reply::later(async move {
+                fetch_chunk(collection_named(worker.server, &params)?, &glob(&params)?).await
+            })
+        },
+    ),
+];
 
 fn glob(params: &Params) -> Result<Vec<u8>, MiError> {
     let glob = params.text("glob")?.into_owned();

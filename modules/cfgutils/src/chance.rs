@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Outcome as MiOutcome, Params, Registry};
+use tocsin_mi::MiError;
 use tocsin_script::{Call, Function, ModParam, Outcome, Param, ParamKind, Routes, Value};
-use tocsin_server::module::{Setup, SetupError};
+use tocsin_server::module::{CommandRow, Setup, SetupError};
 use tocsin_server::{Context, Server};
 
 pub(super) const INITIAL_PROBABILITY: ModParam =
@@ -72,40 +72,35 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     ]
 }
 
-pub(super) fn add_commands(server: &'static Server, registry: &mut Registry) {
-    let command = |name, forms, help, run: fn(&Probability, &Params) -> MiOutcome| {
-        Command::new("cfgutils", name, forms, help, move |params: Params| run(probability(server), &params))
-    };
-    registry.add(command(
-        "rand_set_prob",
-        &[&["prob_proc"]],
-        "sets how often rand_event() is true, in percent",
-        |probability, params| match percent(params.int("prob_proc")?.into()) {
-            Some(percent) => {
-                probability.set(percent);
-                Ok(Json::from("OK"))
-            }
-            None => Err(MiError::new(400, "Invalid probability")),
-        },
-    ));
-    registry.add(command(
-        "rand_reset_prob",
-        &[&[]],
-        "sets the probability back to the initial one",
-        |probability, _| {
-            probability.set(probability.initial);
+pub(super) const SET: CommandRow = CommandRow::new(
+    "rand_set_prob",
+    &[&["prob_proc"]],
+    "Sets the probability with which rand_event() is true, in percent.",
+    |worker, params| match percent(params.int("prob_proc")?.into()) {
+        Some(percent) => {
+            probability(worker.server).set(percent);
             Ok(Json::from("OK"))
-        },
-    ));
-    registry.add(command(
-        "rand_get_prob",
-        &[&[]],
-        "tells how often rand_event() is true",
-        |probability, _| {
-            Ok(Json::from(format!("The actual probability is {} percent.", probability.now.load(Relaxed))))
-        },
-    ));
-}
+        }
+        None => Err(MiError::new(400, "Invalid probability")),
+    },
+);
+
+pub(super) const RESET: CommandRow = CommandRow::new(
+    "rand_reset_prob",
+    &[&[]],
+    "Sets the probability of rand_event() back to `initial_probability`.",
+    |worker, _| {
+        let probability = probability(worker.server);
+        probability.set(probability.initial);
+        Ok(Json::from("OK"))
+    },
+);
+
+pub(super) const GET: CommandRow =
+    CommandRow::new("rand_get_prob", &[&[]], "Shows the probability of rand_event().", |worker, _| {
+        let percent = probability(worker.server).now.load(Relaxed);
+        Ok(Json::from(format!("The actual probability is {percent} percent.")))
+    });
 
 fn function(
     name: &'static str,

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use md5::{Digest, Md5};
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Outcome, Registry};
+use tocsin_mi::MiError;
 use tocsin_script::ModParam;
 use tocsin_server::Server;
-use tocsin_server::module::{Setup, SetupError};
+use tocsin_server::module::{CommandRow, Setup, SetupError};
 
 pub(super) const HASH_FILE: ModParam = ModParam::text(
     "hash_file",
@@ -41,34 +41,33 @@ fn hash(file: &str) -> std::io::Result<String> {
     Ok(Md5::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-pub(super) fn add_commands(server: &'static Server, registry: &mut Registry) {
-    let kept = server.state::<ConfigHash>();
-    let none = || MiError::new(404, "Functionality disabled");
-    registry.add(Command::new(
-        "cfgutils",
-        "check_config_hash",
-        &[&[]],
-        "tells whether the file of hash_file is as it was at the start",
-        move |_| -> Outcome {
-            let (file, before) = kept.0.as_ref().ok_or_else(none)?;
-            match hash(file) {
-                Ok(now) if now == *before => {
-                    Ok(Json::from("The actual config file hash is identical to the stored one."))
-                }
-                Ok(_) => {
-                    Err(MiError::new(400, "The actual config file hash is not identical to the stored one."))
-                }
-                Err(problem) => Err(MiError::new(500, format!("Error during hash calculation: {problem}"))),
+pub(super) const CHECK: CommandRow = CommandRow::new(
+    "check_config_hash",
+    &[&[]],
+    "Checks whether the file of `hash_file` is as it was at the start.",
+    |worker, _| {
+        let (file, before) = at_start(worker.server)?;
+        match hash(file) {
+            Ok(now) if now == *before => {
+                Ok(Json::from("The actual config file hash is identical to the stored one."))
             }
-        },
-    ));
-    registry.add(Command::new(
-        "cfgutils",
-        "get_config_hash",
-        &[&[]],
-        "shows the hash that the file of hash_file had at the start",
-        move |_| -> Outcome { Ok(Json::from(kept.0.as_ref().ok_or_else(none)?.1.clone())) },
-    ));
+            Ok(_) => {
+                Err(MiError::new(400, "The actual config file hash is not identical to the stored one."))
+            }
+            Err(problem) => Err(MiError::new(500, format!("Error during hash calculation: {problem}"))),
+        }
+    },
+);
+
+pub(super) const SHOW: CommandRow = CommandRow::new(
+    "get_config_hash",
+    &[&[]],
+    "Shows the hash that the file of `hash_file` had at the start.",
+    |worker, _| Ok(Json::from(at_start(worker.server)?.1.clone())),
+);
+
+fn at_start(server: &'static Server) -> Result<&'static (String, String), MiError> {
+    server.state::<ConfigHash>().0.as_ref().ok_or_else(|| MiError::new(404, "Functionality disabled"))
 }
 
 #[cfg(test)]

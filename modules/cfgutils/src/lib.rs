@@ -12,10 +12,9 @@ mod waiting;
 
 use std::rc::Rc;
 
-use tocsin_mi::Registry;
 use tocsin_script::{Call, Function, ModParam, ModuleSpec, Outcome, Routes, Value};
-use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Worker};
+use tocsin_server::Context;
+use tocsin_server::module::{CommandRow, Management, Module, Setup, SetupError};
 
 use chance::Probability;
 use config_hash::ConfigHash;
@@ -80,12 +79,20 @@ impl Module for Cfgutils {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        chance::add_commands(worker.server, registry);
-        shared::add_commands(worker.server, registry);
-        config_hash::add_commands(worker.server, registry);
+    fn management(&self) -> Management {
+        Management { commands: COMMANDS }
     }
 }
+
+const COMMANDS: &[CommandRow] = &[
+    chance::SET,
+    chance::RESET,
+    chance::GET,
+    shared::SET,
+    shared::GET,
+    config_hash::CHECK,
+    config_hash::SHOW,
+];
 
 /// `pkg_status()`, `shm_status()` and `abort()`.
 fn debugging() -> Vec<Function<Context>> {

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
-use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
+use tocsin_mi::{MiError, Outcome, Params, Printed, Reply, Room, Rows};
 use tocsin_script::{Accessor, Bytes, Index, ModParam, Store, SubName, Value, Variable, WriteError};
+use tocsin_server::Context;
 use tocsin_server::commands::list_room;
 use tocsin_server::core::refused;
-use tocsin_server::module::{Setup, SetupError};
-use tocsin_server::{Context, Server};
+use tocsin_server::module::{CommandRow, Setup, SetupError};
 use tocsin_shm::{Alloc, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe};
 
 pub(super) const SHVSET: ModParam = ModParam::text(
@@ -136,21 +136,22 @@ impl Accessor<Context> for SharedVariable {
     }
 }
 
-pub(super) fn add_commands(server: &'static Server, registry: &mut Registry) {
-    let variables = *server.state::<SharedVariables>();
-    let help = "sets a shared variable to a value of type int or str";
-    registry.add(Command::new(
-        "cfgutils",
-        "shv_set",
-        &[&["name", "type", "value"]],
-        help,
-        move |params: Params| set(&variables, &params),
-    ));
-    let help = "tells the value of a shared variable, or of all";
-    registry.add(Command::new("cfgutils", "shv_get", &[&[], &["name"]], help, move |params: Params| {
-        Reply::long(async move { tell(&variables, &params, list_room(server)).await })
-    }));
-}
+pub(super) const SET: CommandRow = CommandRow::new(
+    "shv_set",
+    &[&["name", "type", "value"]],
+    "Sets a shared variable to a value of type `int` or `str`.",
+    |worker, params| set(worker.server.state(), params),
+);
+
+pub(super) const GET: CommandRow = CommandRow::replying(
+    "shv_get",
+    &[&[], &["name"]],
+    "Shows the value of a shared variable, or of all.",
+    |worker, params| {
+        let (variables, room) = (*worker.server.state::<SharedVariables>(), list_room(worker.server));
+        Reply::long(async move { show(&variables, &params, room).await })
+    },
+);
 
 fn set(variables: &SharedVariables, params: &Params) -> Outcome {
     let (name, kind, text) = (params.text("name")?, params.text("type")?, params.text("value")?);
@@ -164,7 +165,7 @@ fn set(variables: &SharedVariables, params: &Params) -> Outcome {
 }
 
 /// One variable, or all in the order of their names.
-async fn tell(variables: &SharedVariables, params: &Params, mut room: Room) -> Result<Printed, MiError> {
+async fn show(variables: &SharedVariables, params: &Params, mut room: Room) -> Result<Printed, MiError> {
     let mut printed = Printed::default();
     if let Some(name) = params.optional_text("name")? {
         let value = variables.read(&name).ok_or_else(|| MiError::new(404, "Not found"))?;
@@ -196,6 +197,7 @@ fn row(name: &[u8], value: Value) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tocsin_mi::{Command, Registry};
     use tocsin_shm::{Arena, ArenaOptions};
 
     fn variables() -> SharedVariables {
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_set_and_tell() {
+    fn commands_set_and_show() {
         let all = variables();
         let call = |name: &[u8], params: Json| {
             let mut registry = Registry::new();
@@ -261,7 +263,7 @@ mod tests {
                 move |p: Params| set(&all, &p),
             ));
             registry.add(Command::new("cfgutils", "get", &[&[], &["name"]], "", move |p: Params| {
-                Reply::long(async move { tell(&all, &p, Room::new(1000)).await })
+                Reply::long(async move { show(&all, &p, Room::new(1000)).await })
             }));
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(registry.call(name, Some(params)).outcome())

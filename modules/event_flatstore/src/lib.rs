@@ -13,10 +13,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{MiError, Outcome, Params};
 use tocsin_script::{ModParam, ModuleSpec, Value};
-use tocsin_server::module::{Module, Parameters, Setup, SetupError};
-use tocsin_server::{Context, Server, Worker};
+use tocsin_server::module::{CommandRow, Management, Module, Parameters, Setup, SetupError};
+use tocsin_server::{Context, Server};
 use tocsin_shm::monotonic_millis;
 
 use self::lines::Layout;
@@ -81,18 +81,17 @@ impl Module for EventFlatstore {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        let server = worker.server;
-        let help = "has the file of an event subscriber opened anew";
-        registry.add(Command::new(
-            NAME,
-            "evi_flat_rotate",
-            &[&["path_to_file"]],
-            help,
-            move |params: Params| rotate(server, &params),
-        ));
+    fn management(&self) -> Management {
+        Management { commands: COMMANDS }
     }
 }
+
+const COMMANDS: &[CommandRow] = &[CommandRow::new(
+    "evi_flat_rotate",
+    &[&["path_to_file"]],
+    "Opens the file of an event subscriber again, under its name.",
+    |worker, params| rotate(worker.server, params),
+)];
 
 /// What the parameters say.
 #[derive(Debug, Clone)]

@@ -15,10 +15,11 @@ use std::time::Duration;
 use tocsin_event::OwnListener;
 use tocsin_json::Value as Json;
 use tocsin_mi::httpd::{Credentials, Guard, HEAD_TIMEOUT, Handler, HttpdOptions, Routes, serve};
-use tocsin_mi::{Command, Registry};
 use tocsin_process::Kind;
 use tocsin_script::{ModParam, ModuleSpec, Value};
-use tocsin_server::module::{Local, Module, Parameters, ProcessGroup, Setup, SetupError};
+use tocsin_server::module::{
+    CommandRow, Local, Management, Module, Parameters, ProcessGroup, Setup, SetupError,
+};
 use tocsin_server::{Context, Worker};
 
 const IP: ModParam =
@@ -202,16 +203,20 @@ impl Module for Httpd {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        let server = worker.server;
-        let help = "lists the paths of the HTTP server and the modules that serve them";
-        registry.add(Command::new("httpd", "httpd_list_root_path", &[&[]], help, move |_| {
-            let Pages { list, .. } = server.state();
-            let rows = list.borrow().iter().map(list_row).collect::<Vec<_>>();
-            Json::Array(rows)
-        }));
+    fn management(&self) -> Management {
+        Management { commands: COMMANDS }
     }
 }
+
+const COMMANDS: &[CommandRow] = &[CommandRow::new(
+    "httpd_list_root_path",
+    &[&[]],
+    "Lists the paths of the HTTP server and the modules that serve them.",
+    |worker, _| {
+        let Pages { list, .. } = worker.server.state();
+        Ok(Json::array(list.borrow().iter().map(list_row)))
+    },
+)];
 
 fn list_row(page: &Page) -> Json {
     Json::object([("http_root", Json::from(page.root.clone())), ("module", Json::from(page.module))])

@@ -13,10 +13,10 @@ mod text_table;
 use std::rc::Rc;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Registry, Reply};
+use tocsin_mi::{MiError, Reply};
 use tocsin_script::{ModParam, ModuleSpec};
-use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Server, Worker, tables};
+use tocsin_server::module::{CommandRow, Management, Module, Setup, SetupError};
+use tocsin_server::{Context, Server, tables};
 
 use self::paths::Paths;
 use self::source::Source;
@@ -161,20 +161,25 @@ impl Module for TcpMgm {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        let server = worker.server;
-        let help = "reads the rules for connections again; connections that stand keep what they have";
-        registry.add(Command::new(NAME, "tcp_reload", &[&[]], help, move |_| {
-            Reply::later(async move {
-                reload(server).await.map_err(|problem| {
-                    tracing::error!("tcp_reload: {problem}");
-                    MiError::server_error(problem)
-                })?;
-                Ok(Value::from("OK"))
-            })
-        }));
+    fn management(&self) -> Management {
+        Management { commands: COMMANDS }
     }
 }
+
+const COMMANDS: &[CommandRow] = &[CommandRow::replying(
+    "tcp_reload",
+    &[&[]],
+    "Reads the rules for connections again. Open connections keep the rules that they have.",
+    |worker, _| {
+        Reply::later(async move {
+            reload(worker.server).await.map_err(|problem| {
+                tracing::error!("tcp_reload: {problem}");
+                MiError::server_error(problem)
+            })?;
+            Ok(Value::from("OK"))
+        })
+    },
+)];
 
 /// Reads the rules again, and puts them in force if all of them are right.
 async fn reload(server: &'static Server) -> Result<(), String> {

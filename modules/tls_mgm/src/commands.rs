@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use tocsin_json::Value as Json;
-use tocsin_mi::{Command, MiError, Printed, Registry, Reply, Rows};
+use tocsin_mi::{MiError, Printed, Reply, Rows};
 use tocsin_script::ModParam;
 use tocsin_server::Server;
 use tocsin_server::commands::list_room;
+use tocsin_server::module::CommandRow;
 
 use super::parameters::{
     CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DH_PARAMS, Domain, EC_CURVE,
@@ -29,26 +30,33 @@ const SHOWN: &[ModParam] = &[
     EC_CURVE,
 ];
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let store = || server.state::<Rc<Store>>();
-    registry.add(Command::new("tls_mgm", "tls_list", &[&[]], "lists the TLS domains", move |_| {
-        Reply::long(async move { Ok(list(server, store()).await) })
-    }));
-    let help = "reads the TLS domains of the database, and the files of all others, again";
-    registry.add(Command::new("tls_mgm", "tls_reload", &[&[]], help, move |_| {
-        Reply::later(async move {
-            match store().reload(server).await {
-                Ok(()) => {
-                    tracing::info!("tls_mgm: all TLS domains were read again");
-                    Ok(Json::from("OK"))
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::replying("tls_list", &[&[]], "Lists the TLS domains.", |worker, _| {
+        Reply::long(async move { Ok(list(worker.server, store(worker.server)).await) })
+    }),
+    CommandRow::replying(
+        "tls_reload",
+        &[&[]],
+        "Reads the TLS domains of the database, and the files of all others, again.",
+        |worker, _| {
+            Reply::later(async move {
+                match store(worker.server).reload(worker.server).await {
+                    Ok(()) => {
+                        tracing::info!("tls_mgm: all TLS domains were read again");
+                        Ok(Json::from("OK"))
+                    }
+                    Err(cause) => {
+                        tracing::error!("tls_mgm: nothing was reloaded: {cause}");
+                        Err(MiError::new(500, cause.to_string()))
+                    }
                 }
-                Err(cause) => {
-                    tracing::error!("tls_mgm: nothing was reloaded: {cause}");
-                    Err(MiError::new(500, cause.to_string()))
-                }
-            }
-        })
-    }));
+            })
+        },
+    ),
+];
+
+fn store(server: &'static Server) -> &'static Store {
+    server.state::<Rc<Store>>()
 }
 
 async fn list(server: &'static Server, store: &Store) -> Printed {

@@ -24,8 +24,8 @@ mod verifier;
 use std::rc::Rc;
 
 use tocsin_script::ModuleSpec;
-use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Server, Worker, tables};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
+use tocsin_server::{Context, Server, tables};
 
 use parameters::Settings;
 use store::Store;
@@ -60,8 +60,8 @@ impl Module for TlsMgm {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
-        commands::add(worker.server, registry);
+    fn management(&self) -> Management {
+        Management { commands: commands::COMMANDS }
     }
 }
 

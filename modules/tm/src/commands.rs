@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tocsin_json::{Text, Value};
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry, Reply};
+use tocsin_mi::{MiError, Outcome, Params, Reply};
 use tocsin_script::Bytes;
 use tocsin_server::core::listener_named;
+use tocsin_server::module::CommandRow;
 use tocsin_server::{Context, Server, Worker, reply};
 use tocsin_sip::{HeaderName, Message, UriRef};
 use tokio::sync::oneshot;
@@ -23,32 +24,42 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What stands for a parameter that is not given.
 const NONE: &[u8] = b".";
 
-pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
-    const REQUEST: &[&[&str]] = &[
-        &["method", "ruri", "headers"],
-        &["method", "ruri", "headers", "next_hop"],
-        &["method", "ruri", "headers", "socket"],
-        &["method", "ruri", "headers", "body"],
-        &["method", "ruri", "headers", "next_hop", "socket"],
-        &["method", "ruri", "headers", "next_hop", "body"],
-        &["method", "ruri", "headers", "socket", "body"],
-        &["method", "ruri", "headers", "next_hop", "socket", "body"],
-    ];
-    const CANCEL: &[&[&str]] = &[&["callid", "cseq"]];
-    const REPLY: &[&[&str]] = &[
-        &["code", "reason", "trans_id", "to_tag", "new_headers"],
-        &["code", "reason", "trans_id", "to_tag", "new_headers", "body"],
-    ];
-    let mut add = |name, forms, help, run: fn(&'static Worker, &Params) -> Result<Reply, MiError>| {
-        registry.add(Command::new("tm", name, forms, help, move |params: Params| {
-            run(worker, &params).unwrap_or_else(Reply::from)
-        }));
-    };
-    add("t_uac_dlg", REQUEST, "sends a request, and answers with its final response", send);
-    add("t_uac_cancel", CANCEL, "cancels an INVITE of t_uac_dlg or t_new_request()", cancel);
-    add("t_hash", &[&[]], "shows how many transactions each part of the table holds", table);
-    add("t_reply", REPLY, "answers the request of a transaction", answer);
-}
+const REQUEST: &[&[&str]] = &[
+    &["method", "ruri", "headers"],
+    &["method", "ruri", "headers", "next_hop"],
+    &["method", "ruri", "headers", "socket"],
+    &["method", "ruri", "headers", "body"],
+    &["method", "ruri", "headers", "next_hop", "socket"],
+    &["method", "ruri", "headers", "next_hop", "body"],
+    &["method", "ruri", "headers", "socket", "body"],
+    &["method", "ruri", "headers", "next_hop", "socket", "body"],
+];
+const REPLY: &[&[&str]] = &[
+    &["code", "reason", "trans_id", "to_tag", "new_headers"],
+    &["code", "reason", "trans_id", "to_tag", "new_headers", "body"],
+];
+
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::replying(
+        "t_uac_dlg",
+        REQUEST,
+        "Sends a request, and answers with its final response.",
+        |worker, params| send(worker, &params).unwrap_or_else(Reply::from),
+    ),
+    CommandRow::new(
+        "t_uac_cancel",
+        &[&["callid", "cseq"]],
+        "Cancels an INVITE of t_uac_dlg or t_new_request().",
+        cancel,
+    ),
+    CommandRow::new(
+        "t_hash",
+        &[&[]],
+        "Shows how many transactions each part of the table holds.",
+        |worker, _| Ok(table(worker)),
+    ),
+    CommandRow::new("t_reply", REPLY, "Answers the request of a transaction.", answer),
+];
 
 fn send(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
     let request = request(worker.server, params)?;
@@ -186,28 +197,28 @@ async fn final_reply(server: &'static Server, id: TransactionId) -> Outcome {
     Ok(Value::object(answer))
 }
 
-fn cancel(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
+fn cancel(worker: &'static Worker, params: &Params) -> Outcome {
     let unknown = || MiError::new(481, "No such transaction");
     let cseq = std::str::from_utf8(&params.text("cseq")?).ok().and_then(|text| text.parse().ok());
     let id = of_own(worker.server, &params.text("callid")?, cseq.ok_or_else(unknown)?);
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| t.machine.cancel(now, actions));
     follow_up(worker, id, after.ok_or_else(unknown)?);
     worker.flush();
-    Ok(Value::from("OK").into())
+    Ok(Value::from("OK"))
 }
 
-fn table(worker: &'static Worker, _: &Params) -> Result<Reply, MiError> {
+fn table(worker: &'static Worker) -> Value {
     let table = &worker.server.state::<State>().table;
     let parts = (0..table.shards()).map(|shard| {
         let mut count = 0_i64;
         table.for_each_in(shard, |_, _| count += 1);
         Value::object([("index", Value::from(shard as i64)), ("Current", Value::from(count))])
     });
-    Ok(Value::object([("Entries", Value::Array(parts.collect()))]).into())
+    Value::object([("Entries", Value::Array(parts.collect()))])
 }
 
 /// `t_reply`: the transaction is named as `$T_id` names it.
-fn answer(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
+fn answer(worker: &'static Worker, params: &Params) -> Outcome {
     let unknown = || MiError::new(404, "Transaction not found");
     let name = params.text("trans_id")?;
     let id = std::str::from_utf8(&name).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
@@ -215,7 +226,7 @@ fn answer(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
     let mut cx = of_transaction(worker, id).ok_or_else(unknown)?;
     answer_in(&mut cx, id, params)?;
     worker.flush();
-    Ok(Value::from("OK").into())
+    Ok(Value::from("OK"))
 }
 
 fn answer_in(cx: &mut Context, id: TransactionId, params: &Params) -> Result<(), MiError> {

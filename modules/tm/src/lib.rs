@@ -31,10 +31,9 @@ mod variables;
 
 use std::rc::Rc;
 
-use tocsin_mi::Registry;
 use tocsin_script::ModuleSpec;
-use tocsin_server::module::{Module, Setup, SetupError};
-use tocsin_server::{Context, Worker};
+use tocsin_server::Context;
+use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_shm::{Map, MapOptions};
 
 use parameters::Settings;
@@ -60,8 +59,8 @@ impl Module for Tm {
         }
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut Registry) {
-        commands::add(worker, registry);
+    fn management(&self) -> Management {
+        Management { commands: commands::COMMANDS }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

@@ -1,9 +1,10 @@
 //! Management commands, as OpenSIPS names and answers them.
 
 use tocsin_json::{Text, Value};
-use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
+use tocsin_mi::{MiError, Outcome, Params, Printed, Reply, Room, Rows};
 use tocsin_server::Server;
 use tocsin_server::commands::list_room;
+use tocsin_server::module::CommandRow;
 use tocsin_server::time::unix_seconds;
 use tocsin_sip::{NameAddr, UriRef};
 
@@ -18,69 +19,62 @@ const ADDED_USER_AGENT: &[u8] = b"OpenSIPS MI Server";
 /// The CSeq of such contacts.
 const ADDED_CSEQ: u32 = 1;
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let aor: &[&[&str]] = &[&["table_name", "aor"]];
-    let contact: &[&[&str]] = &[&["table_name", "aor", "contact"]];
-    // `unused` is of older versions.
-    let new: &[&[&str]] = &[
-        &["table_name", "aor", "contact", "expires", "q", "flags", "cflags", "methods"],
-        &["table_name", "aor", "contact", "expires", "q", "unused", "flags", "cflags", "methods"],
-    ];
-    let synced: &[&[&str]] = &[&["table_name"], &["table_name", "aor"]];
-    registry.add(Command::new("usrloc", "ul_rm", aor, "deletes an AOR with its contacts", move |params| {
-        remove(server, &params, None)
-    }));
-    registry.add(Command::new(
-        "usrloc",
+const AOR: &[&[&str]] = &[&["table_name", "aor"]];
+
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::new("ul_rm", AOR, "Deletes an AOR with its contacts.", |worker, params| {
+        remove(worker.server, params, None)
+    }),
+    CommandRow::new(
         "ul_rm_contact",
-        contact,
-        "deletes a contact of an AOR",
-        move |params| {
+        &[&["table_name", "aor", "contact"]],
+        "Deletes a contact of an AOR.",
+        |worker, params| {
             let uri = params.text("contact")?.into_owned();
-            remove(server, &params, Some(&uri))
+            remove(worker.server, params, Some(&uri))
         },
-    ));
-    registry.add(Command::new(
-        "usrloc",
+    ),
+    CommandRow::replying(
         "ul_dump",
         &[&[], &["brief"]],
-        "shows all AORs and contacts",
-        move |params| Reply::long(async move { dump(server, &params).await }),
-    ));
-    registry.add(Command::new("usrloc", "ul_flush", &[&[]], "has changes written to the database", |_| {
-        // Nothing waits to be written.
-        Value::from("OK")
-    }));
-    registry.add(Command::new("usrloc", "ul_add", new, "adds a contact to an AOR", move |params| {
-        add_contact(server, &params)
-    }));
-    registry.add(Command::new(
-        "usrloc",
-        "ul_show_contact",
-        aor,
-        "shows the contacts of an AOR",
-        move |params| show(server, &params),
-    ));
-    registry.add(Command::new(
-        "usrloc",
+        "Shows all AORs and contacts; with `brief`, the AORs alone.",
+        |worker, params| Reply::long(async move { dump(worker.server, &params).await }),
+    ),
+    CommandRow::new(
+        "ul_flush",
+        &[&[]],
+        "Writes changes to the database; there is nothing to write, as contacts are kept in memory.",
+        |_, _| Ok(Value::from("OK")),
+    ),
+    CommandRow::new(
+        "ul_add",
+        // `unused` is of older versions.
+        &[
+            &["table_name", "aor", "contact", "expires", "q", "flags", "cflags", "methods"],
+            &["table_name", "aor", "contact", "expires", "q", "unused", "flags", "cflags", "methods"],
+        ],
+        "Adds a contact to an AOR.",
+        |worker, params| add_contact(worker.server, params),
+    ),
+    CommandRow::new("ul_show_contact", AOR, "Shows the contacts of an AOR.", |worker, params| {
+        show(worker.server, params)
+    }),
+    CommandRow::new(
         "ul_sync",
-        synced,
-        "writes all contacts to the database",
-        move |params| -> Outcome {
-            table(server, &params)?;
+        &[&["table_name"], &["table_name", "aor"]],
+        "Writes all contacts to the database. It always fails: contacts are kept in memory.",
+        |worker, params| {
+            table(worker.server, params)?;
             Err(MiError::new(200, "Contacts already synced"))
         },
-    ));
-    registry.add(Command::new(
-        "usrloc",
+    ),
+    CommandRow::new(
         "ul_cluster_sync",
         &[&[]],
-        "fetches contacts from the cluster",
-        |_| -> Outcome {
-            Err(MiError::new(400, "Locations are kept in memory: there is no cluster to fetch from"))
-        },
-    ));
-}
+        "Fetches contacts from the cluster. It always fails: there is no cluster.",
+        |_, _| Err(MiError::new(400, "Locations are kept in memory: there is no cluster to fetch from")),
+    ),
+];
 
 /// The domain that a call is about.
 fn table<'a>(server: &'a Server, params: &Params) -> Result<(&'a Locations, DomainId), MiError> {

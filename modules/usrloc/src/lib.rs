@@ -19,10 +19,10 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use tocsin_script::ModuleSpec;
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_server::statistics::Statistics;
 use tocsin_server::time::{now_ms, unix_seconds};
-use tocsin_server::{Context, Server, Worker};
+use tocsin_server::{Context, Server};
 use tocsin_shm::{Arena, Millis};
 
 pub use bindings::{Bindings, Change, Order};
@@ -76,8 +76,8 @@ impl Module for Usrloc {
         Ok(())
     }
 
-    fn commands(&self, worker: &'static Worker, registry: &mut tocsin_mi::Registry) {
-        commands::add(worker.server, registry);
+    fn management(&self) -> Management {
+        Management { commands: commands::COMMANDS }
     }
 }
 

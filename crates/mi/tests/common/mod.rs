@@ -19,7 +19,7 @@ use tocsin_json::Value;
 use tocsin_mi::fifo::{Fifo, FifoOptions};
 use tocsin_mi::httpd::{HttpdOptions, Routes};
 use tocsin_mi::jsonrpc::Style;
-use tocsin_mi::{Command, MiError, Params, Registry, Reply, datagram, http, httpd};
+use tocsin_mi::{Command, CommandRow, MiError, Params, Registry, Reply, datagram, http, httpd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UdpSocket};
@@ -201,8 +201,8 @@ pub fn commands() -> Registry {
     let mut registry = Registry::new();
     for name in WHICH.split_whitespace() {
         registry.add(match name {
-            "which" => Command::which(),
-            "help" => Command::help(),
+            "which" => CommandRow::WHICH.command("core", ()).unwrap(),
+            "help" => CommandRow::HELP.command("core", ()).unwrap(),
             "event_subscribe" => Command::new(
                 "core",
                 name,

@@ -3,90 +3,89 @@
 use std::net::IpAddr;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Rows};
+use tocsin_mi::{MiError, Outcome, Params, Printed, Reply, Rows};
 
 use super::{list_room, too_long};
 use crate::blocklist::{BlocklistError, Blocklists, Probe, Rule, Shown, protocol};
+use crate::module::CommandRow;
 use crate::server::Server;
 use crate::time::now_ms;
 
 /// Who owns the lists of the configuration and the list `dns`.
 const OWNER: &str = "core";
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let lists = &server.blocklists;
-    registry.add(Command::new(
-        "core",
+/// A destination.
+const ANY_LIST: &[&[&str]] = &[
+    &["ip"],
+    &["ip", "port"],
+    &["proto", "ip"],
+    &["ip", "pattern"],
+    &["proto", "ip", "port"],
+    &["ip", "port", "pattern"],
+    &["proto", "ip", "pattern"],
+    &["proto", "ip", "port", "pattern"],
+];
+/// A list and a destination.
+const ONE_LIST: &[&[&str]] = &[
+    &["name", "ip"],
+    &["name", "ip", "port"],
+    &["name", "proto", "ip"],
+    &["name", "ip", "pattern"],
+    &["name", "proto", "ip", "port"],
+    &["name", "ip", "port", "pattern"],
+    &["name", "proto", "ip", "pattern"],
+    &["name", "proto", "ip", "port", "pattern"],
+];
+
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::replying(
         "list_blacklists",
         &[&[], &["name"]],
-        "lists the blacklists and their rules",
-        move |params: Params| Reply::long(async move { list(server, &params).await }),
-    ));
-    const ANY_LIST: &[&[&str]] = &[
-        &["ip"],
-        &["ip", "port"],
-        &["proto", "ip"],
-        &["ip", "pattern"],
-        &["proto", "ip", "port"],
-        &["ip", "port", "pattern"],
-        &["proto", "ip", "pattern"],
-        &["proto", "ip", "port", "pattern"],
-    ];
-    registry.add(Command::new(
-        "core",
+        "Lists the blacklists and their rules.",
+        |worker, params| Reply::long(async move { list(worker.server, &params).await }),
+    ),
+    CommandRow::new(
         "check_blacklists",
         ANY_LIST,
-        "lists the blacklists that match a destination",
-        move |params: Params| -> Outcome {
-            checked(&params, |probe| {
-                Ok(Value::array(lists.matching(probe).into_iter().map(str::to_owned).map(Value::from)))
+        "Lists the blacklists that match a destination.",
+        |worker, params| {
+            checked(params, |probe| {
+                let matching = worker.server.blocklists.matching(probe);
+                Ok(Value::array(matching.into_iter().map(str::to_owned).map(Value::from)))
             })
         },
-    ));
-    const ONE_LIST: &[&[&str]] = &[
-        &["name", "ip"],
-        &["name", "ip", "port"],
-        &["name", "proto", "ip"],
-        &["name", "ip", "pattern"],
-        &["name", "proto", "ip", "port"],
-        &["name", "ip", "port", "pattern"],
-        &["name", "proto", "ip", "pattern"],
-        &["name", "proto", "ip", "port", "pattern"],
-    ];
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "check_blacklist",
         ONE_LIST,
-        "tells the rule of a blacklist that matches a destination",
-        move |params: Params| -> Outcome {
-            let name = params.text("name")?;
-            checked(&params, |probe| match lists.first_match(&name, probe).map_err(|e| refused(&e))? {
+        "Shows the rule of a blacklist that matches a destination.",
+        |worker, params| {
+            let (name, lists) = (params.text("name")?, &worker.server.blocklists);
+            checked(params, |probe| match lists.first_match(&name, probe).map_err(|e| refused(&e))? {
                 Some(rule) => Ok(rule_value(&rule, None)),
                 None => Err(MiError::new(404, "No rule matches")),
             })
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "add_blacklist_rule",
         &[&["name", "rule"], &["name", "rule", "expire"]],
-        "adds a rule to a blacklist",
-        move |params: Params| add_rule(lists, &params),
-    ));
-    registry.add(Command::new(
-        "core",
+        "Adds a rule to a blacklist, for a number of seconds or for good.",
+        |worker, params| add_rule(&worker.server.blocklists, params),
+    ),
+    CommandRow::new(
         "del_blacklist_rule",
         &[&["name", "rule"]],
-        "removes a rule from a blacklist",
-        move |params: Params| -> Outcome {
-            let (name, rule) = (params.text("name")?, rule_of(&params)?);
-            match lists.remove(&name, &rule).map_err(|e| refused(&e))? {
+        "Removes a rule from a blacklist.",
+        |worker, params| {
+            let (name, rule) = (params.text("name")?, rule_of(params)?);
+            match worker.server.blocklists.remove(&name, &rule).map_err(|e| refused(&e))? {
                 true => Ok(Value::from("OK")),
                 false => Err(MiError::new(404, "No such rule")),
             }
         },
-    ));
-}
+    ),
+];
 
 fn add_rule(lists: &Blocklists, params: &Params) -> Outcome {
     let (name, rule) = (params.text("name")?, rule_of(params)?);

@@ -1,65 +1,58 @@
 //! `events_list`, `event_subscribe`, `subscribers_list`, `subscribers_statistics`, `raise_event`: what the Event Interface offers, as commands.
 
 use tocsin_event::commands::{self, Refusal, Subscribing};
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry, Reply};
+use tocsin_mi::{MiError, Params, Reply};
 
+use crate::module::CommandRow;
 use crate::resolve;
 use crate::worker::Worker;
 
-pub(super) fn add(worker: &'static Worker, registry: &mut Registry) {
-    let server = worker.server;
-    registry.add(Command::new(
-        "core",
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::replying(
         "event_subscribe",
         &[&["event", "socket"], &["event", "socket", "expire"]],
-        "subscribes an event to the Event Interface",
-        move |params: Params| subscribe(worker, &params).unwrap_or_else(Reply::from),
-    ));
-    registry.add(Command::new(
-        "core",
+        // As OpenSIPS says it.
+        "Subscribes an event to the Event Interface.",
+        |worker, params| subscribe(worker, &params).unwrap_or_else(Reply::from),
+    ),
+    CommandRow::new(
         "events_list",
         &[&[]],
-        "lists all the events advertised through the Event Interface",
-        move |_| commands::events_list(&server.events),
-    ));
-    registry.add(Command::new(
-        "core",
+        "Lists all the events advertised through the Event Interface.",
+        |worker, _| Ok(commands::events_list(&worker.server.events)),
+    ),
+    CommandRow::new(
         "subscribers_list",
         &[&[], &["event"], &["event", "socket"]],
-        "lists the subscribers of events",
-        move |params: Params| -> Outcome {
+        "Lists the subscribers of events.",
+        |worker, params| {
             let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
-            commands::subscribers_list(
-                &server.events,
-                &server.registered.transports,
-                event.as_deref(),
-                socket.as_deref(),
-            )
-            .map_err(refused)
+            let (events, transports) = (&worker.server.events, &worker.server.registered.transports);
+            commands::subscribers_list(events, transports, event.as_deref(), socket.as_deref())
+                .map_err(refused)
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "raise_event",
         &[&["event"], &["event", "params"]],
-        "raises an event through the Event Interface; Params: event [ params ]",
-        move |params: Params| -> Outcome {
-            commands::raise_event(&server.events, &params.text("event")?, params.value("params"))
-                .map_err(refused)
+        // As OpenSIPS says it.
+        "Raises an event through the Event Interface; Params: event [ params ].",
+        |worker, params| {
+            let (event, given) = (params.text("event")?, params.value("params"));
+            commands::raise_event(&worker.server.events, &event, given).map_err(refused)
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "subscribers_statistics",
         &[&[], &["event"], &["event", "socket"]],
-        "tells what became of the events of each subscriber",
-        move |params: Params| -> Outcome {
+        "Shows how many events were delivered to each subscriber, dropped, lost, and are waiting.",
+        |worker, params| {
             let (event, socket) = (params.optional_text("event")?, params.optional_text("socket")?);
-            commands::subscribers_statistics(&server.events, event.as_deref(), socket.as_deref())
+            commands::subscribers_statistics(&worker.server.events, event.as_deref(), socket.as_deref())
                 .map_err(refused)
         },
-    ));
-}
+    ),
+];
 
 fn subscribe(worker: &'static Worker, params: &Params) -> Result<Reply, MiError> {
     let server = worker.server;

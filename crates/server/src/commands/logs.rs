@@ -3,29 +3,27 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{MiError, Outcome, Params};
 
 use super::processes::slot_of;
 use crate::logging::{self, Consumer};
+use crate::module::CommandRow;
 use crate::process_statistics::living;
 use crate::server::Server;
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let forms: &[&[&str]] = &[&[], &["level"], &["level", "pid"]];
-    registry.add(Command::new(
-        "core",
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::new(
         "log_level",
-        forms,
-        "tells or sets the log level, of one process or of all",
-        move |params| log_level(server, &params),
-    ));
-    registry.add(Command::new(
-        "core",
+        &[&[], &["level"], &["level", "pid"]],
+        "Shows or sets the log level, of one process or of all.",
+        |worker, params| log_level(worker.server, params),
+    ),
+    CommandRow::new(
         "xlog_level",
         &[&[], &["level"]],
-        "tells or sets the level of xlog()",
-        move |params: Params| -> Outcome {
-            let word = server.words.xlog_level;
+        "Shows or sets the log level of xlog().",
+        |worker, params| {
+            let word = worker.server.words.xlog_level;
             Ok(match params.optional_int("level")? {
                 None => Value::object([("xLog level", Value::Int(word.load(Relaxed).into()))]),
                 Some(level) => {
@@ -34,22 +32,20 @@ pub(super) fn add(server: &'static Server, registry: &mut Registry) {
                 }
             })
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "log_level_filter",
         &[&["consumer"], &["consumer", "level_filter"], &["consumer", "log_level_filter"]],
-        "tells or sets up to which level stderror, syslog or event takes lines of the log; 0 is no filter",
-        |params| level_filter(&params),
-    ));
-    registry.add(Command::new(
-        "core",
+        "Shows or sets up to which level stderror, syslog or event takes lines of the log; 0 is no filter.",
+        |_, params| level_filter(params),
+    ),
+    CommandRow::new(
         "log_mute_state",
         &[&["consumer"], &["consumer", "mute_state"]],
-        "tells or sets whether stderror, syslog or event takes no lines of the log: 1 is muted",
-        |params| mute_state(&params),
-    ));
-}
+        "Shows or sets whether stderror, syslog or event takes no lines of the log: 1 is muted.",
+        |_, params| mute_state(params),
+    ),
+];
 
 fn log_level(server: &'static Server, params: &Params) -> Outcome {
     let Some(level) = params.optional_int("level")? else {

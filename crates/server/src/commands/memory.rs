@@ -3,57 +3,53 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, Outcome, Params, Registry};
+use tocsin_mi::Params;
 use tocsin_shm::{Slot, TableUsage};
 
 use super::processes::slot_of;
 use crate::logging::{self, Level};
+use crate::module::CommandRow;
 use crate::server::Server;
 
-pub(super) fn add_check(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new(
-        "core",
-        "shm_check",
-        &[&[]],
-        "counts the shared memory anew and tells in how many pieces it is",
-        move |_| {
-            server.arena.recount();
-            Value::object([("Fragments", Value::Int(server.arena.fragments() as i64))])
-        },
-    ));
-}
+pub(super) const CHECK: &[CommandRow] = &[CommandRow::new(
+    "shm_check",
+    &[&[]],
+    "Counts the shared memory anew, and shows in how many pieces it is.",
+    |worker, _| {
+        let arena = worker.server.arena;
+        arena.recount();
+        Ok(Value::object([("Fragments", Value::Int(arena.fragments() as i64))]))
+    },
+)];
 
-pub(super) fn add_dumps(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new(
-        "core",
+pub(super) const DUMPS: &[CommandRow] = &[
+    CommandRow::new(
         "mem_pkg_dump",
         &[&["pid"], &["pid", "log_level"]],
-        "logs how much private memory a process uses",
-        move |params: Params| -> Outcome {
-            let level = level(server, &params)?;
+        "Logs how much private memory a process uses.",
+        |worker, params| {
+            let level = level(worker.server, params)?;
             let pid = params.optional_int("pid")?.unwrap_or_default();
-            let (id, slot) = slot_of(server, pid)?;
-            Ok(write(level, &[private(server, id, slot)]))
+            let (id, slot) = slot_of(worker.server, pid)?;
+            Ok(write(level, &[private(worker.server, id, slot)]))
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "mem_shm_dump",
         &[&[], &["log_level"]],
-        "logs what the shared memory is used for",
-        move |params: Params| -> Outcome { Ok(write(level(server, &params)?, &shared(server))) },
-    ));
-    registry.add(Command::new(
-        "core",
+        "Logs what the shared memory is used for.",
+        |worker, params| Ok(write(level(worker.server, params)?, &shared(worker.server))),
+    ),
+    CommandRow::new(
         "mem_rpm_dump",
         &[&[], &["log_level"]],
-        "logs what is kept in memory over a restart: nothing",
-        move |params: Params| -> Outcome {
+        "Logs what is kept in memory over a restart: nothing.",
+        |worker, params| {
             let line = "memory that is kept over a restart: there is none".to_owned();
-            Ok(write(level(server, &params)?, &[line]))
+            Ok(write(level(worker.server, params)?, &[line]))
         },
-    ));
-}
+    ),
+];
 
 /// The level of the lines: that of the call, or `memdump`.
 fn level(server: &Server, params: &Params) -> Result<Level, tocsin_mi::MiError> {

@@ -12,8 +12,9 @@ mod status_report;
 mod streams;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Registry, Room};
+use tocsin_mi::{MiError, Registry, Room};
 
+use crate::module::CommandRow;
 use crate::server::Server;
 use crate::time;
 use crate::worker::Worker;
@@ -34,55 +35,53 @@ pub(crate) fn too_long(instead: &str) -> MiError {
     MiError::server_error(format!("The list is too long for the private memory of a process (-M): {instead}"))
 }
 
+/// The core's commands, a table for each topic, in OpenSIPS's order.
+pub const COMMANDS: &[&[CommandRow]] = &[
+    statistics::COMMANDS,
+    GENERAL,
+    processes::COMMANDS,
+    logs::COMMANDS,
+    memory::CHECK,
+    caches::COMMANDS,
+    events::COMMANDS,
+    streams::COMMANDS,
+    memory::DUMPS,
+    reload::COMMANDS,
+    status_report::COMMANDS,
+    &[CommandRow::HELP],
+    blocklists::COMMANDS,
+];
+
 /// All commands, as the process of `worker` does them: the core's, then those of the loaded modules.
 pub fn registry(worker: &'static Worker) -> Registry {
-    let server = worker.server;
     let mut registry = Registry::new();
-    statistics::add(server, &mut registry);
-    general(server, &mut registry);
-    memory::add_check(server, &mut registry);
-    caches::add(server, &mut registry);
-    events::add(worker, &mut registry);
-    streams::add(server, &mut registry);
-    memory::add_dumps(server, &mut registry);
-    reload::add(worker, &mut registry);
-    status_report::add(server, &mut registry);
-    registry.add(Command::help());
-    blocklists::add(server, &mut registry);
-    server.modules.iter().for_each(|module| module.commands(worker, &mut registry));
+    COMMANDS.iter().for_each(|rows| registry.add_rows("core", rows, worker));
+    for module in &worker.server.modules {
+        registry.add_rows(module.spec().name, module.management().commands, worker);
+    }
     registry
 }
 
-fn general(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new("core", "uptime", &[&[]], "tells since when the server runs", move |_| {
-        let now = time::unix_seconds();
-        Value::object([
+const GENERAL: &[CommandRow] = &[
+    CommandRow::new("uptime", &[&[]], "Shows since when the server runs.", |worker, _| {
+        let (now, start) = (time::unix_seconds(), worker.server.started_at);
+        Ok(Value::object([
             ("Now", Value::from(time::calendar(now))),
-            ("Up since", Value::from(time::calendar(server.started_at))),
-            ("Up time", Value::from(format!("{} [sec]", now.saturating_sub(server.started_at)))),
-        ])
-    }));
-    registry.add(Command::new("core", "version", &[&[]], "tells which server this is", |_| {
+            ("Up since", Value::from(time::calendar(start))),
+            ("Up time", Value::from(format!("{} [sec]", now.saturating_sub(start)))),
+        ]))
+    }),
+    CommandRow::new("version", &[&[]], "Shows the name and version of the server.", |_, _| {
         let own = concat!("Tocsin ", env!("CARGO_PKG_VERSION"));
-        Value::object([(
-            "Server",
-            Value::from(format!("{COMPATIBLE} ({}/linux)) {own}", std::env::consts::ARCH)),
-        )])
-    }));
-    registry.add(Command::new(
-        "core",
-        "pwd",
-        &[&[]],
-        "tells the working directory",
-        |_| -> tocsin_mi::Outcome {
-            let directory = std::env::current_dir().map_err(|e| MiError::server_error(e.to_string()))?;
-            Ok(Value::object([("WD", Value::from(directory.to_string_lossy().into_owned()))]))
-        },
-    ));
-    registry.add(Command::new("core", "arg", &[&[]], "tells the command line", move |_| {
-        Value::Array(server.arguments.iter().map(|a| Value::from(a.clone())).collect())
-    }));
-    registry.add(Command::which());
-    processes::add(server, registry);
-    logs::add(server, registry);
-}
+        let server = format!("{COMPATIBLE} ({}/linux)) {own}", std::env::consts::ARCH);
+        Ok(Value::object([("Server", Value::from(server))]))
+    }),
+    CommandRow::new("pwd", &[&[]], "Shows the working directory.", |_, _| {
+        let directory = std::env::current_dir().map_err(|e| MiError::server_error(e.to_string()))?;
+        Ok(Value::object([("WD", Value::from(directory.to_string_lossy().into_owned()))]))
+    }),
+    CommandRow::new("arg", &[&[]], "Shows the command line of the server.", |worker, _| {
+        Ok(Value::array(worker.server.arguments.iter().map(|argument| Value::from(argument.clone()))))
+    }),
+    CommandRow::WHICH,
+];

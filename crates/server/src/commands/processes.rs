@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Registry};
+use tocsin_mi::MiError;
 use tocsin_shm::Slot;
 
+use crate::module::CommandRow;
 use crate::process_statistics::living;
 use crate::scaling;
 use crate::server::Server;
@@ -20,26 +21,28 @@ pub(super) fn slot_of(server: &Server, pid: i32) -> Result<(usize, &'static Slot
     found.ok_or_else(|| MiError::invalid_params("Bad PID"))
 }
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new("core", "ps", &[&[]], "lists the processes", move |_| {
-        let rows = living(server.table).map(|(id, slot)| {
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::new("ps", &[&[]], "Lists the processes.", |worker, _| {
+        let rows = living(worker.server.table).map(|(id, slot)| {
             Value::object([
                 ("ID", Value::Int(id as i64)),
                 ("PID", Value::Int(slot.pid.load(Relaxed).into())),
                 ("Type", Value::from(slot.description())),
             ])
         });
-        Value::object([("Processes", Value::Array(rows.collect()))])
-    }));
-    let explains = "tells what scaled groups have come to, and what they need to grow or shrink";
+        Ok(Value::object([("Processes", Value::Array(rows.collect()))]))
+    }),
     // Where nothing is scaled, `which` shows what clients of OpenSIPS expect.
-    if !server.scaling.is_empty() {
-        let explain = move |_| scaling::explain(server);
-        registry.add(Command::new("core", "autoscale_explain", &[&[]], explains, explain));
-    }
-    registry.add(Command::new("core", "kill", &[&[]], "ends the server", move |_| -> Outcome {
-        let supervisor = server.table.slot(0).pid.load(Relaxed);
+    CommandRow::new(
+        "autoscale_explain",
+        &[&[]],
+        "Shows the load and size of each scaled group, and what it needs to grow or shrink.",
+        |worker, _| Ok(scaling::explain(worker.server)),
+    )
+    .only_if(|worker| !worker.server.scaling.is_empty()),
+    CommandRow::new("kill", &[&[]], "Ends the server.", |worker, _| {
+        let supervisor = worker.server.table.slot(0).pid.load(Relaxed);
         tocsin_process::ask_to_end(supervisor).map_err(|e| MiError::server_error(e.to_string()))?;
         Ok(Value::from("OK"))
-    }));
-}
+    }),
+];

@@ -3,63 +3,49 @@
 use std::borrow::Cow;
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Registry};
+use tocsin_mi::{MiError, Params};
 
+use crate::module::CommandRow;
 use crate::server::Server;
 use crate::statistics::{NAME_LIMIT, Reading, Wanted};
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new(
-        "core",
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::new(
         "get_statistics",
         &[&["statistics"]],
-        "tells statistics: all, a group with a colon behind it, or single ones",
-        move |params: Params| -> Outcome {
-            let readings = wanted(server, &params)?;
-            Ok(object(readings, |r| Value::Int(r.value)))
-        },
-    ));
-    registry.add(Command::new(
-        "core",
+        "Shows the values of statistics: `all`, a group as `group:`, or single ones.",
+        |worker, params| Ok(object(wanted(worker.server, params)?, |r| Value::Int(r.value))),
+    ),
+    CommandRow::new(
         "list_statistics",
         &[&[], &["statistics"]],
-        "lists statistics with their type",
-        move |params: Params| -> Outcome {
-            let readings = if params.has("statistics") {
-                wanted(server, &params)?
-            } else {
-                server.statistics.read(&Wanted::all())
+        "Lists statistics with their type.",
+        |worker, params| {
+            let readings = match params.has("statistics") {
+                true => wanted(worker.server, params)?,
+                false => worker.server.statistics.read(&Wanted::all()),
             };
-            Ok(object(readings, |r| {
-                Value::from(if r.incremental { "incremental" } else { "non-incremental" })
-            }))
+            let kind = |r: &Reading| if r.incremental { "incremental" } else { "non-incremental" };
+            Ok(object(readings, |r| Value::from(kind(r))))
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "reset_statistics",
         &[&["statistics"]],
-        "sets counters back to zero",
-        move |params: Params| -> Outcome {
-            let names = names(&params)?;
-            if server.statistics.reset(&named(&names)?.without_all()) {
-                Ok(Value::from("OK"))
-            } else {
-                Err(MiError::new(404, "Statistics Not Found"))
+        "Sets counters back to zero; statistics that do not count up stay.",
+        |worker, params| {
+            let names = names(params)?;
+            match worker.server.statistics.reset(&named(&names)?.without_all()) {
+                true => Ok(Value::from("OK")),
+                false => Err(MiError::new(404, "Statistics Not Found")),
             }
         },
-    ));
-    registry.add(Command::new(
-        "core",
-        "reset_all_statistics",
-        &[&[]],
-        "sets every counter back to zero",
-        move |_| {
-            server.statistics.reset_all();
-            Value::from("OK")
-        },
-    ));
-}
+    ),
+    CommandRow::new("reset_all_statistics", &[&[]], "Sets every counter back to zero.", |worker, _| {
+        worker.server.statistics.reset_all();
+        Ok(Value::from("OK"))
+    }),
+];
 
 fn wanted(server: &'static Server, params: &Params) -> Result<Vec<Reading>, MiError> {
     let names = names(params)?;

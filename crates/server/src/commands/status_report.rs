@@ -1,60 +1,63 @@
 //! `sr_get_status`, `sr_list_status`, `sr_list_reports`, `sr_list_identifiers` (manual, "Core MI Functions").
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Outcome, Params, Printed, Registry, Reply, Room, Rows};
+use tocsin_mi::{MiError, Outcome, Params, Printed, Reply, Room, Rows};
 
 use super::{list_room, too_long};
-use crate::server::Server;
+use crate::module::CommandRow;
 use crate::status_report::{ALL, GroupId, IdentifierId, Report, State, StatusReports};
 use crate::time;
+use crate::worker::Worker;
 
 /// What stands for details where a group is seen as a whole.
 const AGGREGATED: &[u8] = b"aggregated";
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    let status = &server.registered.status;
-    registry.add(Command::new(
-        "core",
+pub(super) const COMMANDS: &[CommandRow] = &[
+    CommandRow::new(
         "sr_get_status",
         &[&["group"], &["group", "identifier"]],
-        "tells the status of an identifier, or of a group as a whole",
-        move |params: Params| one_status(status, &params),
-    ));
-    registry.add(Command::new(
-        "core",
+        "Shows the status of an identifier, or of a group as a whole.",
+        |worker, params| one_status(status(worker), params),
+    ),
+    CommandRow::new(
         "sr_list_status",
         &[&[], &["group"]],
-        "lists the statuses of all identifiers, or of those of a group",
-        move |params: Params| {
-            list(status, &params, |group| {
+        "Lists the statuses of all identifiers, or of those of a group.",
+        |worker, params| {
+            let status = status(worker);
+            list(status, params, |group| {
                 Value::array(status.identifiers(group).map(|identifier| {
                     let name = ("Name", Value::from(status.name(identifier).to_owned()));
                     Value::object(std::iter::once(name).chain(members(&status.state(identifier))))
                 }))
             })
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::replying(
         "sr_list_reports",
         &[&[], &["group"], &["group", "identifier"]],
-        "lists the reports of all identifiers, of those of a group, or of one",
-        move |params: Params| {
-            Reply::long(async move { list_reports(status, &params, list_room(server)).await })
+        "Lists the reports of all identifiers, of those of a group, or of one.",
+        |worker, params| {
+            let room = list_room(worker.server);
+            Reply::long(async move { list_reports(status(worker), &params, room).await })
         },
-    ));
-    registry.add(Command::new(
-        "core",
+    ),
+    CommandRow::new(
         "sr_list_identifiers",
         &[&[], &["group"]],
-        "lists the identifiers of all groups, or of one",
-        move |params: Params| -> Outcome {
-            Ok(match wanted(status, &params)? {
+        "Lists the identifiers of all groups, or of one.",
+        |worker, params| {
+            let status = status(worker);
+            Ok(match wanted(status, params)? {
                 Some(group) => names(status, group),
                 None => Value::array(status.groups().map(|group| names(status, group))),
             })
         },
-    ));
+    ),
+];
+
+fn status(worker: &'static Worker) -> &'static StatusReports {
+    &worker.server.registered.status
 }
 
 fn one_status(status: &StatusReports, params: &Params) -> Outcome {

@@ -1,10 +1,11 @@
 //! `list_tcp_conns`.
 
 use tocsin_json::Value;
-use tocsin_mi::{Command, MiError, Printed, Registry, Reply, Rows};
+use tocsin_mi::{MiError, Printed, Reply, Rows};
 use tocsin_net::connections::{View, marks};
 
 use super::list_room;
+use crate::module::CommandRow;
 use crate::server::Server;
 use crate::time;
 
@@ -13,17 +14,14 @@ const OPEN: i64 = 0;
 /// The state of one that is being opened.
 const CONNECTING: i64 = 1;
 
-pub(super) fn add(server: &'static Server, registry: &mut Registry) {
-    registry.add(Command::new("core", "list_tcp_conns", &[&[]], "lists the connections", move |_| {
-        if !["proto_tcp", "proto_tls", "proto_ws", "proto_wss"]
-            .into_iter()
-            .any(|name| server.has_module(name))
-        {
+pub(super) const COMMANDS: &[CommandRow] =
+    &[CommandRow::replying("list_tcp_conns", &[&[]], "Lists the connections.", |worker, _| {
+        let streams = ["proto_tcp", "proto_tls", "proto_ws", "proto_wss"];
+        if !streams.into_iter().any(|name| worker.server.has_module(name)) {
             return Value::Null.into();
         }
-        Reply::long(list(server))
-    }));
-}
+        Reply::long(list(worker.server))
+    })];
 
 async fn list(server: &'static Server) -> Result<Printed, MiError> {
     let (mut room, mut rows) = (list_room(server), Rows::default());
