@@ -13,6 +13,8 @@ pub enum FieldKind {
     Number,
     /// A JSON string.
     Text,
+    /// A JSON string, or `null` if there is none.
+    TextOrNull,
 }
 
 /// One parameter of an event.
@@ -28,7 +30,30 @@ pub struct Field {
     pub meaning: &'static str,
 }
 
-/// What an event tells.
+impl Field {
+    /// A number.
+    pub const fn number(name: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind: FieldKind::Number, optional: false, meaning }
+    }
+
+    /// A string.
+    pub const fn text(name: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind: FieldKind::Text, optional: false, meaning }
+    }
+
+    /// A string, or `null` if there is none.
+    pub const fn text_or_null(name: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind: FieldKind::TextOrNull, optional: false, meaning }
+    }
+
+    /// The same, but left out when there is nothing to say.
+    pub const fn or_nothing(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+}
+
+/// An event: its name and its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// As subscribers know it.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use tocsin_script::Bytes;
 
+use crate::statistic_row::StatRow;
 use crate::statistics::{StatId, Statistics};
 
 /// One store.
@@ -48,6 +49,13 @@ pub enum CacheError {
     Number,
 }
 
+const TOTAL: StatRow = StatRow::counter("cdb", "cdb_total_queries", "Queries to key-value stores.");
+const SLOW: StatRow =
+    StatRow::counter("cdb", "cdb_slow_queries", "Queries to key-value stores that took longer than allowed.");
+
+/// The group cdb.
+pub(crate) const STATISTICS: &[StatRow] = &[TOTAL, SLOW];
+
 /// The stores of this server.
 pub struct Caches {
     by_id: Vec<(Vec<u8>, Rc<dyn Cache>)>,
@@ -66,11 +74,7 @@ impl std::fmt::Debug for Caches {
 impl Caches {
     /// No store yet; registers the statistics of the group `cdb`.
     pub(crate) fn new(statistics: &mut Statistics) -> Self {
-        Self {
-            by_id: Vec::new(),
-            total: statistics.counter("cdb", "cdb_total_queries"),
-            slow: statistics.counter("cdb", "cdb_slow_queries"),
-        }
+        Self { by_id: Vec::new(), total: statistics.counter(&TOTAL), slow: statistics.counter(&SLOW) }
     }
 
     /// From here on `id` (`local`, `local:group`) stands for `cache`, whatever it stood for before.

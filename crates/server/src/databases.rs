@@ -11,8 +11,9 @@ use thiserror::Error;
 use tocsin_db::{Finished, Limits, Observer, Pool, QueryError, Rows, Scheme, Source, Url};
 use tocsin_event::Events;
 
+use crate::core_statistics::CoreCounters;
 use crate::setup_error::SetupError;
-use crate::statistics::{CoreCounters, Statistics};
+use crate::statistics::Statistics;
 
 /// What queries are counted and reported with.
 #[derive(Debug, Clone, Copy)]

@@ -45,6 +45,7 @@ mod slowest;
 mod spreading;
 mod stalls;
 pub mod startup;
+pub mod statistic_groups;
 pub mod tables;
 pub mod target;
 pub mod tls_selections;
@@ -60,8 +61,8 @@ pub use module::Module;
 pub use server::Server;
 pub use worker::Worker;
 
-pub(crate) use tocsin_telemetry::{event_statistics, process_statistics};
-pub use tocsin_telemetry::{events, logging, memory, statistics, status_report, time};
+pub(crate) use tocsin_telemetry::{core_statistics, event_statistics, process_statistics};
+pub use tocsin_telemetry::{events, logging, memory, statistic_row, statistics, status_report, time};
 
 pub use tocsin_streams::flow::{self, Received};
 pub(crate) use tocsin_streams::network_statistics;

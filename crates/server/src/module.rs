@@ -23,6 +23,7 @@ use crate::security::Security;
 use crate::settings::Settings;
 pub use crate::setup_error::SetupError;
 use crate::sockets::Listener;
+use crate::statistic_row::StatRow;
 use crate::statistics::Statistics;
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
@@ -81,6 +82,10 @@ pub type CommandRow = tocsin_mi::CommandRow<&'static Worker>;
 pub struct Management {
     /// Its commands.
     pub commands: &'static [CommandRow],
+    /// Its statistics.
+    pub statistics: &'static [StatRow],
+    /// Its events. They are published in this order.
+    pub events: &'static [tocsin_event::Description],
 }
 
 /// A future that runs in one process.
@@ -187,7 +192,7 @@ pub struct Setup<'a> {
     /// Tables whose locks the supervisor sweeps after a death.
     pub tables: Vec<&'static dyn Sweep>,
     /// Names of events that modules raise.
-    pub events: Vec<&'static str>,
+    pub(crate) events: Vec<&'static str>,
     /// Where modules listen, beside the `socket=` lines: nobody can subscribe events for these places.
     pub own_listeners: Vec<OwnListener>,
     /// The TLS layer, if a module is one.

@@ -12,6 +12,7 @@ use tocsin_streams::Network;
 
 use crate::blocklist::Blocklists;
 use crate::context::Context;
+use crate::core_statistics::CoreCounters;
 use crate::databases::QueryReports;
 use crate::memory::MemoryWatch;
 use crate::module::{Module, Registered};
@@ -19,7 +20,7 @@ use crate::reload::{AtStart, Versions};
 use crate::scaling::ScaledGroup;
 use crate::script::Script;
 use crate::settings::{Overrides, Settings};
-use crate::statistics::{CoreCounters, Statistics};
+use crate::statistics::Statistics;
 use crate::turns::Turns;
 
 /// Words of shared memory that belong to the server as a whole.

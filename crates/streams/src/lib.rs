@@ -39,5 +39,5 @@ pub use network::Network;
 pub use owner::Owner;
 pub use send_queue::{Destination, QueuedMessage};
 pub use served::ServedMessages;
-pub use shared::{SharedConnections, SharedConnectionsError, StreamCounters};
+pub use shared::{STREAM_STATISTICS, SharedConnections, SharedConnectionsError, StreamCounters};
 pub use worker_streams::WorkerStreams;

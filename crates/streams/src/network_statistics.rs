@@ -8,17 +8,31 @@ use std::sync::OnceLock;
 use tocsin_net::Protocol;
 
 use crate::sockets::Sockets;
+use tocsin_telemetry::statistic_row::StatRow;
 use tocsin_telemetry::statistics::Statistics;
 
 /// Where the server listens; known when its sockets are open.
 static LISTENERS: OnceLock<Vec<(Protocol, SocketAddr)>> = OnceLock::new();
 
-/// Registers `waiting_udp`, `waiting_tcp` (with WebSocket) and `waiting_tls` (with WebSocket over TLS).
+const GROUP: &str = "net";
+const UDP: StatRow = StatRow::value(GROUP, "waiting_udp", "Bytes that wait to be read at the UDP listeners.");
+const TCP: StatRow =
+    StatRow::value(GROUP, "waiting_tcp", "Bytes that wait to be read at the TCP and WebSocket listeners.");
+const TLS: StatRow = StatRow::value(
+    GROUP,
+    "waiting_tls",
+    "Bytes that wait to be read at the TLS and secure WebSocket listeners.",
+);
+
+/// The group net.
+pub const NETWORK_STATISTICS: &[StatRow] = &[UDP, TCP, TLS];
+
+/// Registers [`NETWORK_STATISTICS`].
 pub fn register(statistics: &mut Statistics) {
-    statistics.computed("net", |each| {
-        each("waiting_udp", waiting(&["udp", "udp6"], &[Protocol::Udp]));
-        each("waiting_tcp", waiting(&["tcp", "tcp6"], &[Protocol::Tcp, Protocol::Ws]));
-        each("waiting_tls", waiting(&["tcp", "tcp6"], &[Protocol::Tls, Protocol::Wss]));
+    statistics.computed(GROUP, |each| {
+        each(UDP.name, waiting(&["udp", "udp6"], &[Protocol::Udp]));
+        each(TCP.name, waiting(&["tcp", "tcp6"], &[Protocol::Tcp, Protocol::Ws]));
+        each(TLS.name, waiting(&["tcp", "tcp6"], &[Protocol::Tls, Protocol::Wss]));
     });
 }
 

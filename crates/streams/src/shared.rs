@@ -10,6 +10,7 @@ use tocsin_shm::{Arena, ArenaFull, ProcessTable, SlotState};
 
 use super::pending::PendingTable;
 use super::served::ServedMessages;
+use tocsin_telemetry::statistic_row::StatRow;
 use tocsin_telemetry::statistics::{StatId, Statistics};
 
 /// Why streams cannot be served.
@@ -23,36 +24,48 @@ pub enum SharedConnectionsError {
     Mailbox(#[from] std::io::Error),
 }
 
-/// Counters of the group `tcp`, which is for all stream protocols.
+/// The group is for all stream protocols.
+const GROUP: &str = "tcp";
+const CONNECTIONS: StatRow = StatRow::value(
+    GROUP,
+    "<protocol>_connections",
+    "Connections of a protocol: `tcp`, `tls`, `ws` or `wss`.",
+);
+const ACCEPTED: StatRow = StatRow::counter(GROUP, "accepted", "Connections accepted.");
+const REFUSED: StatRow =
+    StatRow::counter(GROUP, "refused", "Connections refused because `tcp_max_connections` were open.");
+const OPENED: StatRow = StatRow::counter(GROUP, "opened", "Connections that this server opened.");
+const FAILED: StatRow = StatRow::counter(GROUP, "failed", "Connections that this server could not open.");
+const ENDED: StatRow = StatRow::counter(GROUP, "ended", "Connections that ended.");
+
+/// The group tcp.
+pub const STREAM_STATISTICS: &[StatRow] = &[CONNECTIONS, ACCEPTED, REFUSED, OPENED, FAILED, ENDED];
+
+/// Registered counters of [`STREAM_STATISTICS`], which says what each counts.
 #[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "each is documented in its row")]
 pub struct StreamCounters {
-    /// Connections that came in.
     pub accepted: StatId,
-    /// Connections that came in and found no room.
     pub refused: StatId,
-    /// Connections that this server opened.
     pub opened: StatId,
-    /// Connections that this server could not open.
     pub failed: StatId,
-    /// Connections that ended.
     pub ended: StatId,
 }
 
 impl StreamCounters {
     fn register(statistics: &mut Statistics, connections: Connections) -> Self {
-        statistics.computed("tcp", move |each| {
+        statistics.computed(GROUP, move |each| {
             for protocol in Protocol::ALL.into_iter().filter(|protocol| protocol.is_stream()) {
                 let count = connections.all().filter(|view| view.protocol == protocol).count();
-                each(&format!("{}_connections", protocol.name()), count as i64);
+                each(&CONNECTIONS.of(protocol.name()), count as i64);
             }
         });
-        let mut counter = |name| statistics.counter("tcp", name);
         Self {
-            accepted: counter("accepted"),
-            refused: counter("refused"),
-            opened: counter("opened"),
-            failed: counter("failed"),
-            ended: counter("ended"),
+            accepted: statistics.counter(&ACCEPTED),
+            refused: statistics.counter(&REFUSED),
+            opened: statistics.counter(&OPENED),
+            failed: statistics.counter(&FAILED),
+            ended: statistics.counter(&ENDED),
         }
     }
 }

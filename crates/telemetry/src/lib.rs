@@ -5,11 +5,13 @@
 //! answer for all of them.
 #![forbid(unsafe_code)]
 
+pub mod core_statistics;
 pub mod event_statistics;
 pub mod events;
 pub mod logging;
 pub mod memory;
 pub mod process_statistics;
+pub mod statistic_row;
 pub mod statistics;
 pub mod status_report;
 pub mod time;

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 
 use tocsin_shm::{Arena, ArenaFull, Counters};
 
+use crate::statistic_row::StatRow;
+
 /// How many different names one request may give.
 pub const NAME_LIMIT: usize = 4096;
 
@@ -78,14 +80,19 @@ impl fmt::Debug for Statistics {
 
 impl Statistics {
     /// Registers a counter.
-    pub fn counter(&mut self, group: &'static str, name: &'static str) -> StatId {
+    pub fn counter(&mut self, row: &StatRow) -> StatId {
+        self.counter_named(row, row.name)
+    }
+
+    /// Registers one of the counters that `row` stands for.
+    pub fn counter_named(&mut self, row: &StatRow, name: &'static str) -> StatId {
         let id = self.counted;
         self.counted += 1;
-        self.entries.push(Entry { group: group.into(), name, source: Source::Counter(id) });
+        self.entries.push(Entry { group: row.group.into(), name, source: Source::Counter(id) });
         StatId(id)
     }
 
-    /// Registers a group of computed values: `compute` is called with a function that takes each name and value.
+    /// Registers computed values of a group: `compute` is called with a function that takes each name and value.
     pub fn computed(
         &mut self,
         group: &'static str,
@@ -303,87 +310,14 @@ impl<'a> From<&'a str> for Wanted<'a> {
     }
 }
 
-/// The core's own counters, in the order in which OpenSIPS lists them.
-#[derive(Debug, Clone, Copy)]
-pub struct CoreCounters {
-    /// Requests received.
-    pub rcv_requests: StatId,
-    /// Replies received.
-    pub rcv_replies: StatId,
-    /// Requests forwarded without a transaction.
-    pub fwd_requests: StatId,
-    /// Replies forwarded without a transaction.
-    pub fwd_replies: StatId,
-    /// Requests dropped by the script or for want of a destination.
-    pub drop_requests: StatId,
-    /// Replies dropped.
-    pub drop_replies: StatId,
-    /// Requests that could not be served for an error of theirs.
-    pub err_requests: StatId,
-    /// Replies with errors.
-    pub err_replies: StatId,
-    /// URIs that could not be parsed.
-    pub bad_uris: StatId,
-    /// Messages whose header could not be parsed.
-    pub bad_msg_hdr: StatId,
-    /// Messages whose processing took longer than `exec_msg_threshold`.
-    pub slow_messages: StatId,
-    /// DNS questions asked.
-    pub dns_total: StatId,
-    /// DNS questions answered later than `exec_dns_threshold`.
-    pub dns_slow: StatId,
-    /// Queries to databases.
-    pub sql_total: StatId,
-    /// Queries that took longer than the `exec_query_threshold` of their module.
-    pub sql_slow: StatId,
-}
-
-impl CoreCounters {
-    /// Registers the groups core, net, dns, sql and cdb.
-    pub fn register(statistics: &mut Statistics) -> Self {
-        let mut core = |name| statistics.counter("core", name);
-        let (rcv_requests, rcv_replies) = (core("rcv_requests"), core("rcv_replies"));
-        let (fwd_requests, fwd_replies) = (core("fwd_requests"), core("fwd_replies"));
-        let (drop_requests, drop_replies) = (core("drop_requests"), core("drop_replies"));
-        let (err_requests, err_replies) = (core("err_requests"), core("err_replies"));
-        let (bad_uris, bad_msg_hdr) = (core("bad_URIs_rcvd"), core("bad_msg_hdr"));
-        let slow_messages = core("slow_messages");
-        let started = crate::time::unix_seconds();
-        statistics.computed("core", move |each| {
-            each("timestamp", crate::time::unix_seconds().saturating_sub(started) as i64);
-        });
-        let dns_total = statistics.counter("dns", "dns_total_queries");
-        let dns_slow = statistics.counter("dns", "dns_slow_queries");
-        let sql_total = statistics.counter("sql", "sql_total_queries");
-        let sql_slow = statistics.counter("sql", "sql_slow_queries");
-        Self {
-            rcv_requests,
-            rcv_replies,
-            fwd_requests,
-            fwd_replies,
-            drop_requests,
-            drop_replies,
-            err_requests,
-            err_replies,
-            bad_uris,
-            bad_msg_hdr,
-            slow_messages,
-            dns_total,
-            dns_slow,
-            sql_total,
-            sql_slow,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sample() -> Statistics {
         let mut statistics = Statistics::default();
-        statistics.counter("core", "rcv_requests");
-        statistics.counter("tm", "rcv_requests");
+        statistics.counter(&StatRow::counter("core", "rcv_requests", ""));
+        statistics.counter(&StatRow::counter("tm", "rcv_requests", ""));
         statistics.computed("load", |each| {
             each("load-proc-1", 3);
             each("load", 5);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod events;
 mod fields;
 mod functions;
 mod observe;
@@ -18,10 +19,11 @@ mod variables;
 
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
 
+use events::EVENTS;
 use parameters::Settings;
-use state::{EVENTS, State};
+use state::State;
 use variables::NamedTags;
 
 /// The module. It notes the tags that the script names while that is loaded.
@@ -41,10 +43,13 @@ impl Module for Acc {
         }
     }
 
+    fn management(&self) -> Management {
+        Management { events: EVENTS, ..Management::default() }
+    }
+
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters)?;
         self.tags.check(&settings).map_err(SetupError::Other)?;
-        setup.events.extend(EVENTS);
         setup.registered.observers.push(observe::observer(&settings));
         setup.registered.states.put(State::new(settings));
         Ok(())

@@ -9,6 +9,7 @@ use tocsin_server::{Server, logging, reply, time};
 use tocsin_sip::Message;
 
 use super::account::{self, Backend};
+use super::events::{CALLID, CREATED, FROM_TAG, METHOD, SETUPTIME, SIP_CODE, SIP_REASON, TIME, TO_TAG};
 use super::state::State;
 
 /// What a report is about.
@@ -168,13 +169,13 @@ fn write_event(
     let or_null = |text| if text == b"" { ParamValue::Null } else { ParamValue::Str(text) };
     let common = Common::of(report);
     params
-        .text("method", common.method)
-        .push(Some(b"from_tag"), or_null(common.from_tag))
-        .push(Some(b"to_tag"), or_null(common.to_tag))
-        .text("callid", common.call_id)
-        .push(Some(b"sip_code"), or_null(common.code.as_bytes()))
-        .push(Some(b"sip_reason"), or_null(common.reason))
-        .int("time", now as i64);
+        .text(METHOD.name, common.method)
+        .push(Some(FROM_TAG.name.as_bytes()), or_null(common.from_tag))
+        .push(Some(TO_TAG.name.as_bytes()), or_null(common.to_tag))
+        .text(CALLID.name, common.call_id)
+        .push(Some(SIP_CODE.name.as_bytes()), or_null(common.code.as_bytes()))
+        .push(Some(SIP_REASON.name.as_bytes()), or_null(common.reason))
+        .int(TIME.name, now as i64);
     if account::wanted(notes).is_some() {
         for (field, name) in state.settings.extra.of(Backend::Events) {
             let value = account::extra(notes, *field);
@@ -188,7 +189,7 @@ fn write_event(
     if report.about == About::Missed {
         let created = account::created(notes);
         let setup = if created == 0 { 0 } else { now.saturating_sub(created) };
-        params.int("setuptime", setup as i64).int("created", created as i64);
+        params.int(SETUPTIME.name, setup as i64).int(CREATED.name, created as i64);
     }
 }
 

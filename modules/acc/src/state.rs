@@ -2,14 +2,11 @@
 
 use std::cell::OnceCell;
 
-use tocsin_event::EventId;
+use tocsin_event::{Description, EventId};
 use tocsin_server::Server;
 
+use super::events::{MISSED, REQUEST};
 use super::parameters::Settings;
-
-/// The names of the events. There are no CDRs without the module dialog, so `E_ACC_CDR` is never raised; subscribers
-/// find its name nevertheless.
-pub(super) const EVENTS: [&str; 3] = ["E_ACC_EVENT", "E_ACC_MISSED_EVENT", "E_ACC_CDR"];
 
 /// What the module keeps.
 #[derive(Debug)]
@@ -29,8 +26,8 @@ impl State {
         if let Some(events) = self.events.get() {
             return Some(*events);
         }
-        let find = |name: &str| server.events.registry().find(name.as_bytes());
-        let found = [find(EVENTS[0])?, find(EVENTS[1])?];
+        let find = |event: Description| server.events.registry().find(event.name.as_bytes());
+        let found = [find(REQUEST)?, find(MISSED)?];
         Some(*self.events.get_or_init(|| found))
     }
 }

@@ -131,7 +131,7 @@ impl Module for CachedbLocal {
     }
 
     fn management(&self) -> Management {
-        Management { commands: COMMANDS }
+        Management { commands: COMMANDS, ..Management::default() }
     }
 }
 

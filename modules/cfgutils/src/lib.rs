@@ -80,7 +80,7 @@ impl Module for Cfgutils {
     }
 
     fn management(&self) -> Management {
-        Management { commands: COMMANDS }
+        Management { commands: COMMANDS, ..Management::default() }
     }
 }
 

@@ -8,11 +8,11 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use tocsin_db::{Finished, Limits, Scheme, Url};
-use tocsin_event::EventId;
+use tocsin_event::{Description, EventId, Field};
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
 use tocsin_server::databases::{Engine, QueryReports};
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_server::slow_queries::{self, Names};
 
 use parameters::Settings;
@@ -23,7 +23,13 @@ pub struct DbMysql;
 
 const NAME: &str = "db_mysql";
 /// A connection was lost or recovered (manual, db_mysql, "Exported Events").
-const CONNECTION_EVENT: &str = "E_MYSQL_CONNECTION";
+const CONNECTION: Description = Description {
+    name: "E_MYSQL_CONNECTION",
+    cause: "A connection to the database was lost, or is there again.",
+    fields: &[URL, STATUS],
+};
+const URL: Field = Field::text("url", "The URL of the database, without the password.");
+const STATUS: Field = Field::text("status", "`connected` or `disconnected`.");
 const NAMES: Names =
     Names { plain: "mysql query", asynchronous: "mysql async query", prepared: "mysql prep stmt" };
 
@@ -32,9 +38,12 @@ impl Module for DbMysql {
         ModuleSpec { params: parameters::NAMES, ..ModuleSpec::new(NAME) }
     }
 
+    fn management(&self) -> Management {
+        Management { events: &[CONNECTION], ..Management::default() }
+    }
+
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters);
-        setup.events.push(CONNECTION_EVENT);
         setup.registered.databases.offer(Rc::new(Mysql { settings, event: OnceCell::new() }));
         Ok(())
     }
@@ -66,15 +75,15 @@ impl Engine for Mysql {
     fn connected(&self, reports: QueryReports<'_>, url: &Url, connected: bool) {
         let event = match self.event.get() {
             Some(event) => *event,
-            None => match reports.events.registry().find(CONNECTION_EVENT.as_bytes()) {
+            None => match reports.events.registry().find(CONNECTION.name.as_bytes()) {
                 Some(event) => *self.event.get_or_init(|| event),
                 None => return,
             },
         };
         reports.events.raise(event, |params| {
             params
-                .text("url", url.to_string())
-                .text("status", if connected { "connected" } else { "disconnected" });
+                .text(URL.name, url.to_string())
+                .text(STATUS.name, if connected { "connected" } else { "disconnected" });
         });
     }
 }

@@ -82,7 +82,7 @@ impl Module for EventFlatstore {
     }
 
     fn management(&self) -> Management {
-        Management { commands: COMMANDS }
+        Management { commands: COMMANDS, ..Management::default() }
     }
 }
 

@@ -204,7 +204,7 @@ impl Module for Httpd {
     }
 
     fn management(&self) -> Management {
-        Management { commands: COMMANDS }
+        Management { commands: COMMANDS, ..Management::default() }
     }
 }
 

@@ -24,7 +24,8 @@ mod tests;
 
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
+use tocsin_server::statistic_row::StatRow;
 use tocsin_server::statistics::StatId;
 
 use functions::Domains;
@@ -36,6 +37,15 @@ use tocsin_usrloc::{DomainId, Locations};
 pub struct Registrar {
     domains: Domains,
 }
+
+const GROUP: &str = "registrar";
+const MAX_EXPIRES: StatRow = StatRow::value(GROUP, "max_expires", "The parameter `max_expires`.");
+const MAX_CONTACTS: StatRow = StatRow::value(GROUP, "max_contacts", "The parameter `max_contacts`.");
+const DEFAULT_EXPIRE: StatRow = StatRow::value(GROUP, "default_expire", "The parameter `default_expires`.");
+const ACCEPTED: StatRow = StatRow::counter(GROUP, "accepted_regs", "REGISTER requests accepted.");
+const REJECTED: StatRow = StatRow::counter(GROUP, "rejected_regs", "REGISTER requests rejected.");
+
+const STATISTICS: &[StatRow] = &[MAX_EXPIRES, MAX_CONTACTS, DEFAULT_EXPIRE, ACCEPTED, REJECTED];
 
 /// What the module keeps.
 #[derive(Debug)]
@@ -59,6 +69,10 @@ impl Module for Registrar {
         }
     }
 
+    fn management(&self) -> Management {
+        Management { statistics: STATISTICS, ..Management::default() }
+    }
+
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
         let settings = Settings::new(&setup.parameters);
         let locations = setup.registered.states.find::<Locations>();
@@ -70,15 +84,15 @@ impl Module for Registrar {
             .map(|name| locations.register_domain(&name.lossy(), setup.arena, &mut setup.statistics));
         let domains = domains.collect::<Result<_, _>>()?;
         let fixed = [
-            ("max_expires", i64::from(settings.max_expires)),
-            ("max_contacts", settings.max_contacts.into()),
-            ("default_expire", settings.default_expires.into()),
+            (MAX_EXPIRES, i64::from(settings.max_expires)),
+            (MAX_CONTACTS, settings.max_contacts.into()),
+            (DEFAULT_EXPIRE, settings.default_expires.into()),
         ];
         setup
             .statistics
-            .computed("registrar", move |each| fixed.iter().for_each(|(name, value)| each(name, *value)));
-        let accepted = setup.statistics.counter("registrar", "accepted_regs");
-        let rejected = setup.statistics.counter("registrar", "rejected_regs");
+            .computed(GROUP, move |each| fixed.iter().for_each(|(row, value)| each(row.name, *value)));
+        let accepted = setup.statistics.counter(&ACCEPTED);
+        let rejected = setup.statistics.counter(&REJECTED);
         let persistent_flag = parameters::persistent_flag(&setup.parameters, &setup.settings.flag_names)?;
         setup.registered.states.put(State { settings, domains, accepted, rejected, persistent_flag });
         Ok(())

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use tocsin_script::{ArgError, Call, Function, ModParam, ModuleSpec, Param, ParamKind, Routes, Site};
 use tocsin_server::core::as_text;
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
+use tocsin_server::statistic_row::StatRow;
 use tocsin_server::statistics::{StatId, Statistics};
 use tocsin_server::{Context, reply};
 use tocsin_sip::Method;
@@ -40,6 +41,10 @@ struct Counting(Option<Counters>);
 impl Module for Sl {
     fn spec(&self) -> ModuleSpec<Context> {
         ModuleSpec { params: &[ENABLE_STATS], functions: functions(), ..ModuleSpec::new("sl") }
+    }
+
+    fn management(&self) -> Management {
+        Management { statistics: STATISTICS, ..Management::default() }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
@@ -138,14 +143,26 @@ fn counters(cx: &Context) -> Option<Counters> {
     cx.server().registered.states.find::<Counting>().and_then(|counting| counting.0)
 }
 
+const CLASSES: [StatRow; 6] = [
+    StatRow::counter("sl", "1xx_replies", "Replies with 1xx."),
+    StatRow::counter("sl", "2xx_replies", "Replies with 2xx."),
+    StatRow::counter("sl", "3xx_replies", "Replies with 3xx."),
+    StatRow::counter("sl", "4xx_replies", "Replies with 4xx."),
+    StatRow::counter("sl", "5xx_replies", "Replies with 5xx."),
+    StatRow::counter("sl", "6xx_replies", "Replies with 6xx."),
+];
+const SENT: StatRow = StatRow::counter("sl", "sent_replies", "Replies sent without a transaction.");
+const SENT_ERRORS: StatRow = StatRow::counter("sl", "sent_err_replies", "Replies sent by sl_reply_error().");
+const ACKS: StatRow = StatRow::counter("sl", "received_ACKs", "ACKs for replies sent without a transaction.");
+
+const STATISTICS: &[StatRow] =
+    &[CLASSES[0], CLASSES[1], CLASSES[2], CLASSES[3], CLASSES[4], CLASSES[5], SENT, SENT_ERRORS, ACKS];
+
 impl Counters {
     fn register(statistics: &mut Statistics) -> Self {
-        let mut counter = |name| statistics.counter("sl", name);
-        let classes =
-            ["1xx_replies", "2xx_replies", "3xx_replies", "4xx_replies", "5xx_replies", "6xx_replies"]
-                .map(&mut counter);
-        let (sent, sent_errors) = (counter("sent_replies"), counter("sent_err_replies"));
-        Self { classes, sent, sent_errors, acks: counter("received_ACKs") }
+        let classes = CLASSES.map(|row| statistics.counter(&row));
+        let (sent, sent_errors) = (statistics.counter(&SENT), statistics.counter(&SENT_ERRORS));
+        Self { classes, sent, sent_errors, acks: statistics.counter(&ACKS) }
     }
 }
 

@@ -15,8 +15,9 @@ use tocsin_script::{
 };
 use tocsin_server::Context;
 use tocsin_server::core::refused;
-use tocsin_server::module::{Module, Setup, SetupError};
+use tocsin_server::module::{Management, Module, Setup, SetupError};
 
+use tocsin_server::statistic_row::StatRow;
 use tocsin_server::statistics::Kept;
 
 use counted::Counted;
@@ -27,6 +28,11 @@ use series::{Profile, Series};
 const NAME: &str = "statistics";
 /// The group of statistics that name none, if a parameter made them, and if they were made when they were counted first.
 const SCRIPT: &str = "script";
+const OF_SCRIPT: StatRow = StatRow::of_script(
+    "<group>",
+    "<name>",
+    "A statistic of the script, of the group `script`, `dynamic`, or one of `stat_groups` or `stat_series_profile`.",
+);
 const DYNAMIC: &str = "dynamic";
 /// How many groups and profiles there may be.
 const GROUPS_LIMIT: usize = 64;
@@ -71,6 +77,10 @@ impl Module for StatisticsModule {
         let mut functions = counting();
         functions.extend(walking());
         ModuleSpec { params: PARAMETERS, functions, variables: vec![variable()], ..ModuleSpec::new(NAME) }
+    }
+
+    fn management(&self) -> Management {
+        Management { statistics: &[OF_SCRIPT], ..Management::default() }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

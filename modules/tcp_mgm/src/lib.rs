@@ -162,7 +162,7 @@ impl Module for TcpMgm {
     }
 
     fn management(&self) -> Management {
-        Management { commands: COMMANDS }
+        Management { commands: COMMANDS, ..Management::default() }
     }
 }
 

@@ -61,7 +61,7 @@ impl Module for TlsMgm {
     }
 
     fn management(&self) -> Management {
-        Management { commands: commands::COMMANDS }
+        Management { commands: commands::COMMANDS, ..Management::default() }
     }
 }
 

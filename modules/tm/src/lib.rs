@@ -60,7 +60,11 @@ impl Module for Tm {
     }
 
     fn management(&self) -> Management {
-        Management { commands: commands::COMMANDS }
+        Management {
+            commands: commands::COMMANDS,
+            statistics: statistics::STATISTICS,
+            ..Management::default()
+        }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

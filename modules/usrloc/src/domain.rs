@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tocsin_server::statistic_row::StatRow;
 use tocsin_server::statistics::{StatId, Statistics};
 use tocsin_shm::{Arena, ArenaFull, ShmSafe};
 
@@ -25,6 +26,17 @@ pub(super) struct Domain {
     expired: StatId,
 }
 
+const GROUP: &str = "usrloc";
+const USERS: StatRow = StatRow::value(GROUP, "<domain>-users", "AORs of a domain that have contacts.");
+const CONTACTS: StatRow = StatRow::value(GROUP, "<domain>-contacts", "Contacts of a domain.");
+const EXPIRED: StatRow = StatRow::counter(GROUP, "<domain>-expires", "Contacts of a domain that expired.");
+/// All AORs.
+pub(super) const REGISTERED: StatRow =
+    StatRow::value(GROUP, "registered_users", "AORs of all domains that have contacts.");
+
+/// The group usrloc.
+pub(super) const STATISTICS: &[StatRow] = &[REGISTERED, USERS, CONTACTS, EXPIRED];
+
 /// How much there is, counted by all processes together. A process that dies between a change and its count leaves
 /// the count off by that change.
 #[derive(Debug, Default, ShmSafe)]
@@ -41,12 +53,12 @@ impl Domain {
         statistics: &mut Statistics,
     ) -> Result<Self, ArenaFull> {
         let counts = &arena.boot_array(1, |_| Counts::default())?[0];
-        let (users, contacts) = (format!("{name}-users"), format!("{name}-contacts"));
-        statistics.computed("usrloc", move |each| {
+        let (users, contacts) = (USERS.of(name), CONTACTS.of(name));
+        statistics.computed(GROUP, move |each| {
             each(&users, counts.users.load(Relaxed));
             each(&contacts, counts.contacts.load(Relaxed));
         });
-        let expired = statistics.counter("usrloc", format!("{name}-expires").leak());
+        let expired = statistics.counter_named(&EXPIRED, EXPIRED.of(name).leak());
         Ok(Self { name, counts, expired })
     }
 

@@ -27,6 +27,7 @@ use tocsin_shm::{Arena, Millis};
 
 pub use bindings::{Bindings, Change, Order};
 pub use contact::{ALL_METHODS, Contact, Contacts, PERMANENT, TooLong, method_bit, same_uri};
+use domain::REGISTERED;
 pub use domain::{DOMAIN_LIMIT, DomainId};
 pub use parameters::Settings;
 pub use table::{CommitError, Draft, RECORD_LIMIT};
@@ -65,8 +66,7 @@ impl Module for Usrloc {
         let table = Table::create(setup.arena, settings.hash_size, setup.settings.shared_bytes)?;
         setup.tables.push(table.sweeper());
         setup.registered.deadlines.push(Rc::new(expiry::Expiry(table)));
-        setup.events.extend(events::NAMES);
-        setup.statistics.computed("usrloc", move |each| each("registered_users", table.len() as i64));
+        setup.statistics.computed(REGISTERED.group, move |each| each(REGISTERED.name, table.len() as i64));
         setup.registered.states.put(Locations {
             table,
             domains: RefCell::default(),
@@ -77,7 +77,7 @@ impl Module for Usrloc {
     }
 
     fn management(&self) -> Management {
-        Management { commands: commands::COMMANDS }
+        Management { commands: commands::COMMANDS, statistics: domain::STATISTICS, events: events::EVENTS }
     }
 }
 

@@ -22,6 +22,7 @@ use self::plan::capacity;
 use crate::blocklist::Blocklists;
 use crate::caches::Caches;
 use crate::context::Context;
+use crate::core_statistics::CoreCounters;
 use crate::databases::Databases;
 use crate::flag_names::FlagNames;
 use crate::keyed_hash::KeyedHash;
@@ -31,7 +32,7 @@ use crate::reload::{AtStart, Versions};
 use crate::script::Script;
 use crate::server::{Configuration, ReadSource, Server};
 use crate::settings::{Overrides, Settings, SocketSetting};
-use crate::statistics::{CoreCounters, Statistics};
+use crate::statistics::Statistics;
 use crate::status_report::StatusReports;
 use crate::stream_options::StreamOptionsByProtocol;
 use crate::turns::Turns;
@@ -304,6 +305,7 @@ fn start(
         let own = program.module_settings().iter().filter(|setting| setting.module == name);
         setup.parameters = Parameters(own.map(|s| (s.name.clone(), s.value.clone())).collect());
         module.start(setup).map_err(|cause| StartError::of_module(name, cause, program))?;
+        setup.events.extend(module.management().events.iter().map(|event| event.name));
     }
     let assigned = setup.registered.databases.assign();
     assigned.map_err(|(asker, cause)| StartError::of_module(asker.module, cause, program))

@@ -60,6 +60,7 @@ fn kind(field: &Field) -> &'static str {
     match field.kind {
         FieldKind::Number => "number",
         FieldKind::Text => "string",
+        FieldKind::TextOrNull => "string or null",
     }
 }
 

@@ -87,10 +87,11 @@ fn schema_of(event: &Description) -> Value {
 
 fn schema_of_field(field: &Field) -> Value {
     let kind = match field.kind {
-        FieldKind::Number => "integer",
-        FieldKind::Text => "string",
+        FieldKind::Number => Value::from("integer"),
+        FieldKind::Text => Value::from("string"),
+        FieldKind::TextOrNull => Value::array(["string", "null"]),
     };
-    Value::object([("type", Value::from(kind)), ("description", Value::from(field.meaning))])
+    Value::object([("type", kind), ("description", Value::from(field.meaning))])
 }
 
 fn constant(value: &'static str) -> Value {
