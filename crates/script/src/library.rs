@@ -389,6 +389,11 @@ impl<C: Host> Library<C> {
         self.modules.insert(module.name, module);
     }
 
+    /// The functions that need no module, in the order they were added.
+    pub fn functions(&self) -> &[Function<C>] {
+        &self.core.functions
+    }
+
     /// The variables that need no module, in the order they were added.
     pub fn variables(&self) -> &[Variable<C>] {
         &self.core.variables

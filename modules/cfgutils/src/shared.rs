@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use tocsin_json::{Text, Value as Json};
 use tocsin_mi::{MiError, Outcome, Params, Printed, Reply, Room, Rows};
-use tocsin_script::{Accessor, Bytes, Index, ModParam, Store, SubName, Value, Variable, WriteError};
+use tocsin_script::{
+    Accessor, Bytes, Index, Indexes, ModParam, Naming, Store, SubName, Value, Variable, WriteError,
+};
 use tocsin_server::Context;
 use tocsin_server::commands::list_room;
 use tocsin_server::core::refused;
@@ -110,10 +112,13 @@ pub(super) fn read_setting(line: &[u8]) -> Result<(Bytes, Value), String> {
 }
 
 pub(super) fn variable() -> Variable<Context> {
-    Variable::new("shv", |site| {
+    Variable::declared("shv", "A variable that all processes share, 0 at first.", |site| {
         let accessor: Rc<dyn Accessor<Context>> = Rc::new(SharedVariable(site.required_sub()?));
         Ok(accessor)
     })
+    .named(Naming::Required("name"))
+    .indexed(Indexes::Unchecked)
+    .settable()
 }
 
 struct SharedVariable(SubName<Context>);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{Accessor, ArgError, Bytes, Index, SubName, Value, Variable};
+use tocsin_script::{Accessor, ArgError, Bytes, Index, Indexes, Naming, SubName, Value, Variable};
 use tocsin_server::{Context, time};
 
 /// `$RANDOM`: 0 to 2^31 - 1.
@@ -13,11 +13,15 @@ pub(super) fn random() -> Variable<Context> {
             Value::Int((cx.worker.unique() >> 33) as i64)
         }
     }
-    Variable::new("RANDOM", |site| {
-        site.no_sub()?;
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(Random);
-        Ok(accessor)
-    })
+    Variable::declared(
+        "RANDOM",
+        "A random number from 0 to 2147483647, another one each time it is read.",
+        |_| {
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(Random);
+            Ok(accessor)
+        },
+    )
+    .indexed(Indexes::Unchecked)
 }
 
 /// `$env(name)`: a variable of the environment that the server was started with.
@@ -29,10 +33,12 @@ pub(super) fn environment() -> Variable<Context> {
             variable(&name).map_or(Value::Null, Value::Str)
         }
     }
-    Variable::new("env", |site| {
+    Variable::declared("env", "A variable of the environment that the server was started with.", |site| {
         let accessor: Rc<dyn Accessor<Context>> = Rc::new(Environment(site.required_sub()?));
         Ok(accessor)
     })
+    .named(Naming::Required("name"))
+    .indexed(Indexes::Unchecked)
 }
 
 /// A part of the present local time, its format, and what is added to it.
@@ -74,16 +80,23 @@ pub(super) fn calendar() -> Variable<Context> {
             number.map_or(Value::Null, |number| Value::Int(number + self.1))
         }
     }
-    Variable::new("ctime", |site| {
-        let name = site.literal_sub()?;
-        let name = name.lossy();
-        let part = TIME_PARTS.iter().find(|(part, ..)| *part == name).ok_or_else(|| {
-            ArgError::new(format!("$ctime has no part `{name}`"))
-                .suggest(&name, TIME_PARTS.iter().map(|(part, ..)| *part))
-        })?;
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(Part(part.1, part.2));
-        Ok(accessor)
-    })
+    Variable::declared(
+        "ctime",
+        "A part of the local time, as a number: `sec`, `min`, `hour`, `mday`, `mon`, `year`, \
+             `wday`, `yday` or `isdst`.",
+        |site| {
+            let name = site.literal_sub()?;
+            let name = name.lossy();
+            let part = TIME_PARTS.iter().find(|(part, ..)| *part == name).ok_or_else(|| {
+                ArgError::new(format!("$ctime has no part `{name}`"))
+                    .suggest(&name, TIME_PARTS.iter().map(|(part, ..)| *part))
+            })?;
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(Part(part.1, part.2));
+            Ok(accessor)
+        },
+    )
+    .named(Naming::Required("part"))
+    .indexed(Indexes::Unchecked)
 }
 
 fn variable(name: &[u8]) -> Option<Bytes> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    Accessor, ArgError, Bytes, Call, Function, Index, Param, ParamKind, Routes, Value, Variable,
+    Accessor, ArgError, Bytes, Call, Function, Index, Indexes, Param, ParamKind, Routes, Value, Variable,
     compile_made_regex,
 };
 use tocsin_server::Context;
@@ -73,11 +73,16 @@ pub(super) fn variable() -> Variable<Context> {
             params.map_or(Value::Null, |params| Value::Str(Bytes::new(params)))
         }
     }
-    Variable::new("rr_params", |site| {
-        site.no_sub()?;
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(RouteParams);
-        Ok(accessor)
-    })
+    Variable::declared(
+        "rr_params",
+        "The parameters of the Route header field of this server that loose_route() removed, \
+             without the first `;`.",
+        |_| {
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(RouteParams);
+            Ok(accessor)
+        },
+    )
+    .indexed(Indexes::Unchecked)
 }
 
 /// Which way a request goes within its dialog.

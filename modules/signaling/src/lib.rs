@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use tocsin_script::{
-    Accessor, Bytes, Call, Function, Index, ModuleSpec, Param, ParamKind, Routes, Value, Variable,
+    Accessor, Bytes, Call, Function, Index, Indexes, ModuleSpec, Param, ParamKind, Routes, Value, Variable,
 };
 use tocsin_server::core::as_text;
 use tocsin_server::module::{Module, Setup, SetupError};
@@ -72,11 +72,15 @@ fn local_tag() -> Variable<Context> {
             }
         }
     }
-    Variable::new("sig_local_totag", |site| {
-        site.no_sub()?;
-        let accessor: Rc<dyn Accessor<Context>> = Rc::new(LocalTag);
-        Ok(accessor)
-    })
+    Variable::declared(
+        "sig_local_totag",
+        "The To tag of a reply without a transaction; NULL once there is a transaction.",
+        |_| {
+            let accessor: Rc<dyn Accessor<Context>> = Rc::new(LocalTag);
+            Ok(accessor)
+        },
+    )
+    .indexed(Indexes::Unchecked)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use tocsin_net::tls::{Facts, Verdict};
-use tocsin_script::{Accessor, Call, Function, Index, Routes, Value, Variable};
+use tocsin_script::{Accessor, Call, Function, Index, Indexes, Routes, Value, Variable};
 use tocsin_server::Context;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -14,49 +14,179 @@ use super::certificate::{Alternative, Part, alternative, moment, part, serial, v
 type OfSession = fn(&Facts) -> Value;
 type OfCertificate = fn(&X509Certificate<'_>) -> Value;
 
-const SESSION: &[(&str, OfSession)] = &[
-    ("tls_version", |facts| Value::from(facts.version)),
-    ("tls_description", |facts| match facts.suite {
+const SESSION: &[(&str, &str, OfSession)] = &[
+    ("tls_version", "The version of TLS.", |facts| Value::from(facts.version)),
+    ("tls_description", "The cipher suite and what it consists of.", |facts| match facts.suite {
         Some(suite) => Value::from(format!("{} {}", suite.name, suite.description).as_str()),
         None => Value::Null,
     }),
-    ("tls_cipher_info", |facts| Value::from(facts.cipher())),
-    ("tls_cipher_bits", |facts| Value::Int(facts.cipher_bits().into())),
-    ("tls_peer_verified", |facts| flag(facts.is_verified())),
-    ("tls_peer_revoked", |facts| flag(facts.verdict == Verdict::Revoked)),
-    ("tls_peer_expired", |facts| flag(facts.verdict == Verdict::Expired)),
-    ("tls_peer_selfsigned", |facts| flag(facts.verdict == Verdict::SelfSigned)),
-];
-
-const PEER_ONLY: &[(&str, OfCertificate)] = &[
-    ("tls_peer_notBefore", |certificate| moment(certificate.validity().not_before)),
-    ("tls_peer_notAfter", |certificate| moment(certificate.validity().not_after)),
-];
-
-/// Of the peer's certificate, of the own one, and what of it.
-const BOTH: &[(&str, &str, OfCertificate)] = &[
-    ("tls_peer_version", "tls_my_version", version),
-    ("tls_peer_serial", "tls_my_serial", serial),
-    ("tls_peer_subject", "tls_my_subject", |c| whole_name(c.subject())),
-    ("tls_peer_issuer", "tls_my_issuer", |c| whole_name(c.issuer())),
-    ("tls_peer_subject_cn", "tls_my_subject_cn", |c| part(c.subject(), Part::CommonName)),
-    ("tls_peer_issuer_cn", "tls_my_issuer_cn", |c| part(c.issuer(), Part::CommonName)),
-    ("tls_peer_subject_locality", "tls_my_subject_locality", |c| part(c.subject(), Part::Locality)),
-    ("tls_peer_issuer_locality", "tls_my_issuer_locality", |c| part(c.issuer(), Part::Locality)),
-    ("tls_peer_subject_country", "tls_my_subject_country", |c| part(c.subject(), Part::Country)),
-    ("tls_peer_issuer_country", "tls_my_issuer_country", |c| part(c.issuer(), Part::Country)),
-    ("tls_peer_subject_state", "tls_my_subject_state", |c| part(c.subject(), Part::State)),
-    ("tls_peer_issuer_state", "tls_my_issuer_state", |c| part(c.issuer(), Part::State)),
-    ("tls_peer_subject_organization", "tls_my_subject_organization", |c| {
-        part(c.subject(), Part::Organization)
+    ("tls_cipher_info", "The name of the cipher suite.", |facts| Value::from(facts.cipher())),
+    ("tls_cipher_bits", "The length of the key, in bits.", |facts| Value::Int(facts.cipher_bits().into())),
+    ("tls_peer_verified", "1 if the certificate of the peer was verified, else 0.", |facts| {
+        flag(facts.is_verified())
     }),
-    ("tls_peer_issuer_organization", "tls_my_issuer_organization", |c| part(c.issuer(), Part::Organization)),
-    ("tls_peer_subject_unit", "tls_my_subject_unit", |c| part(c.subject(), Part::Unit)),
-    ("tls_peer_issuer_unit", "tls_my_issuer_unit", |c| part(c.issuer(), Part::Unit)),
-    ("tls_peer_san_email", "tls_my_san_email", |c| alternative(c, Alternative::Email)),
-    ("tls_peer_san_hostname", "tls_my_san_hostname", |c| alternative(c, Alternative::Host)),
-    ("tls_peer_san_uri", "tls_my_san_uri", |c| alternative(c, Alternative::Uri)),
-    ("tls_peer_san_ip", "tls_my_san_ip", |c| alternative(c, Alternative::Ip)),
+    ("tls_peer_revoked", "1 if the certificate of the peer was revoked, else 0.", |facts| {
+        flag(facts.verdict == Verdict::Revoked)
+    }),
+    ("tls_peer_expired", "1 if the certificate of the peer has expired, else 0.", |facts| {
+        flag(facts.verdict == Verdict::Expired)
+    }),
+    ("tls_peer_selfsigned", "1 if the certificate of the peer is self-signed, else 0.", |facts| {
+        flag(facts.verdict == Verdict::SelfSigned)
+    }),
+];
+
+const PEER_ONLY: &[(&str, &str, OfCertificate)] = &[
+    ("tls_peer_notBefore", "When the certificate of the peer begins to be valid.", |certificate| {
+        moment(certificate.validity().not_before)
+    }),
+    ("tls_peer_notAfter", "When the certificate of the peer ends to be valid.", |certificate| {
+        moment(certificate.validity().not_after)
+    }),
+];
+
+/// Of the certificate of the peer, the same of the certificate of this server, and what it reads.
+const BOTH: &[(&str, &str, &str, &str, OfCertificate)] = &[
+    (
+        "tls_peer_version",
+        "The version of the certificate of the peer.",
+        "tls_my_version",
+        "The version of the certificate of this server.",
+        version,
+    ),
+    (
+        "tls_peer_serial",
+        "The serial number of the certificate of the peer.",
+        "tls_my_serial",
+        "The serial number of the certificate of this server.",
+        serial,
+    ),
+    (
+        "tls_peer_subject",
+        "The subject of the certificate of the peer.",
+        "tls_my_subject",
+        "The subject of the certificate of this server.",
+        |c| whole_name(c.subject()),
+    ),
+    (
+        "tls_peer_issuer",
+        "The issuer of the certificate of the peer.",
+        "tls_my_issuer",
+        "The issuer of the certificate of this server.",
+        |c| whole_name(c.issuer()),
+    ),
+    (
+        "tls_peer_subject_cn",
+        "The common name of the subject in the certificate of the peer.",
+        "tls_my_subject_cn",
+        "The common name of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::CommonName),
+    ),
+    (
+        "tls_peer_issuer_cn",
+        "The common name of the issuer in the certificate of the peer.",
+        "tls_my_issuer_cn",
+        "The common name of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::CommonName),
+    ),
+    (
+        "tls_peer_subject_locality",
+        "The locality of the subject in the certificate of the peer.",
+        "tls_my_subject_locality",
+        "The locality of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::Locality),
+    ),
+    (
+        "tls_peer_issuer_locality",
+        "The locality of the issuer in the certificate of the peer.",
+        "tls_my_issuer_locality",
+        "The locality of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::Locality),
+    ),
+    (
+        "tls_peer_subject_country",
+        "The country of the subject in the certificate of the peer.",
+        "tls_my_subject_country",
+        "The country of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::Country),
+    ),
+    (
+        "tls_peer_issuer_country",
+        "The country of the issuer in the certificate of the peer.",
+        "tls_my_issuer_country",
+        "The country of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::Country),
+    ),
+    (
+        "tls_peer_subject_state",
+        "The state of the subject in the certificate of the peer.",
+        "tls_my_subject_state",
+        "The state of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::State),
+    ),
+    (
+        "tls_peer_issuer_state",
+        "The state of the issuer in the certificate of the peer.",
+        "tls_my_issuer_state",
+        "The state of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::State),
+    ),
+    (
+        "tls_peer_subject_organization",
+        "The organization of the subject in the certificate of the peer.",
+        "tls_my_subject_organization",
+        "The organization of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::Organization),
+    ),
+    (
+        "tls_peer_issuer_organization",
+        "The organization of the issuer in the certificate of the peer.",
+        "tls_my_issuer_organization",
+        "The organization of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::Organization),
+    ),
+    (
+        "tls_peer_subject_unit",
+        "The organizational unit of the subject in the certificate of the peer.",
+        "tls_my_subject_unit",
+        "The organizational unit of the subject in the certificate of this server.",
+        |c| part(c.subject(), Part::Unit),
+    ),
+    (
+        "tls_peer_issuer_unit",
+        "The organizational unit of the issuer in the certificate of the peer.",
+        "tls_my_issuer_unit",
+        "The organizational unit of the issuer in the certificate of this server.",
+        |c| part(c.issuer(), Part::Unit),
+    ),
+    (
+        "tls_peer_san_email",
+        "The email addresses among the alternative names in the certificate of the peer.",
+        "tls_my_san_email",
+        "The email addresses among the alternative names in the certificate of this server.",
+        |c| alternative(c, Alternative::Email),
+    ),
+    (
+        "tls_peer_san_hostname",
+        "The hosts among the alternative names in the certificate of the peer.",
+        "tls_my_san_hostname",
+        "The hosts among the alternative names in the certificate of this server.",
+        |c| alternative(c, Alternative::Host),
+    ),
+    (
+        "tls_peer_san_uri",
+        "The URIs among the alternative names in the certificate of the peer.",
+        "tls_my_san_uri",
+        "The URIs among the alternative names in the certificate of this server.",
+        |c| alternative(c, Alternative::Uri),
+    ),
+    (
+        "tls_peer_san_ip",
+        "The IP addresses among the alternative names in the certificate of the peer.",
+        "tls_my_san_ip",
+        "The IP addresses among the alternative names in the certificate of this server.",
+        |c| alternative(c, Alternative::Ip),
+    ),
 ];
 
 /// What one variable reads.
@@ -69,12 +199,12 @@ enum Reads {
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
     all()
-        .map(|(name, reads)| {
-            Variable::new(name, move |site| {
-                site.no_sub()?;
+        .map(|(name, doc, reads)| {
+            Variable::declared(name, doc, move |_| {
                 let accessor: Rc<dyn Accessor<Context>> = Rc::new(reads);
                 Ok(accessor)
             })
+            .indexed(Indexes::Unchecked)
         })
         .collect()
 }
@@ -112,11 +242,13 @@ impl Reads {
 }
 
 /// All variables by their names.
-fn all() -> impl Iterator<Item = (&'static str, Reads)> {
-    let session = SESSION.iter().map(|(name, read)| (*name, Reads::Session(*read)));
-    let peer_only = PEER_ONLY.iter().map(|(name, read)| (*name, Reads::Peer(*read)));
-    let both =
-        BOTH.iter().flat_map(|(peer, own, read)| [(*peer, Reads::Peer(*read)), (*own, Reads::Own(*read))]);
+/// Names, what they are, and what they read.
+fn all() -> impl Iterator<Item = (&'static str, &'static str, Reads)> {
+    let session = SESSION.iter().map(|(name, doc, read)| (*name, *doc, Reads::Session(*read)));
+    let peer_only = PEER_ONLY.iter().map(|(name, doc, read)| (*name, *doc, Reads::Peer(*read)));
+    let both = BOTH.iter().flat_map(|(peer, peer_doc, own, own_doc, read)| {
+        [(*peer, *peer_doc, Reads::Peer(*read)), (*own, *own_doc, Reads::Own(*read))]
+    });
     session.chain(peer_only).chain(both)
 }
 
@@ -132,6 +264,6 @@ fn flag(is: bool) -> Value {
 /// What the variable `name` reads of a session.
 #[cfg(test)]
 pub(super) fn value_of(name: &str, facts: &Facts) -> Value {
-    let found = all().find(|(known, _)| *known == name);
-    found.map_or(Value::Null, |(_, reads)| reads.of(facts))
+    let found = all().find(|(known, ..)| *known == name);
+    found.map_or(Value::Null, |(.., reads)| reads.of(facts))
 }

@@ -2,7 +2,7 @@
 
 use tocsin_script::{Bytes, RouteKind, Value, Variable, WriteError};
 use tocsin_server::Context;
-use tocsin_server::core::{branch_avp, computed, refused, settable};
+use tocsin_server::core::{branch_avp, readable, refused, settable};
 use tocsin_server::reply::hex;
 use tocsin_sip::Method;
 
@@ -13,9 +13,11 @@ use super::relay::final_timeouts;
 pub(super) fn all() -> Vec<Variable<Context>> {
     vec![
         branch_avp(),
-        computed("T_branch_idx", |cx| {
-            cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into()))
-        }),
+        readable(
+            "T_branch_idx",
+            "The position of the branch that the route is about, from 0; NULL where there is none.",
+            |cx| cx.transaction.and_then(|t| t.branch).map_or(Value::Null, |b| Value::Int(b.into())),
+        ),
         settable(
             "T_fr_timeout",
             "Seconds that the branches to come may take for their first reply; NULL is what fr_timeout says.",
@@ -28,14 +30,30 @@ pub(super) fn all() -> Vec<Variable<Context>> {
             |cx| timeout(cx, 1),
             |cx, value| set_timeout(cx, 1, value),
         ),
-        computed("T_reply_code", |cx| Value::Int(shown_status(cx).into())),
-        computed("T_id", |cx| cx.transaction.map_or(Value::Null, |t| Value::Str(Bytes::new(&hex(t.id))))),
-        computed("T_ruri", branch_uri),
-        computed("T_branch_last_reply_code", |cx| {
-            let branch = cx.transaction.and_then(|t| t.branch).and_then(|b| BranchId::from_index(b.into()));
-            let status = branch.and_then(|b| with_transaction(cx, |t| t.machine.branch_status(b)).flatten());
-            status.map_or(Value::Null, |status| Value::Int(status.into()))
+        readable(
+            "T_reply_code",
+            "The status of the reply that the route is about; in a failure route the one that will be forwarded.",
+            |cx| Value::Int(shown_status(cx).into()),
+        ),
+        readable("T_id", "The number of the transaction, in hexadecimal; t_reply takes it.", |cx| {
+            cx.transaction.map_or(Value::Null, |t| Value::Str(Bytes::new(&hex(t.id))))
         }),
+        readable(
+            "T_ruri",
+            "The Request-URI of the branch that the route is about; in a failure route of the chosen one.",
+            branch_uri,
+        ),
+        readable(
+            "T_branch_last_reply_code",
+            "The status of the last reply to the branch that the route is about.",
+            |cx| {
+                let branch =
+                    cx.transaction.and_then(|t| t.branch).and_then(|b| BranchId::from_index(b.into()));
+                let status =
+                    branch.and_then(|b| with_transaction(cx, |t| t.machine.branch_status(b)).flatten());
+                status.map_or(Value::Null, |status| Value::Int(status.into()))
+            },
+        ),
     ]
 }
 

@@ -4,12 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use tocsin_json::{Limits, Value, parse};
 use tocsin_mi::jsonrpc::{Answer, Style, answer};
-use tocsin_mi::{Command, Registry};
+use tocsin_mi::{CommandRow, Registry};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut registry = Registry::new();
-    registry.add(Command::which());
-    registry.add(Command::help());
+    registry.add_rows("core", &[CommandRow::WHICH, CommandRow::HELP], ());
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
     let Answer::Response(response) = runtime.block_on(answer(&registry, bytes)) else { return };
     let [compact, pretty] = [Style::Compact, Style::Pretty]

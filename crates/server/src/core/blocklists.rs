@@ -42,15 +42,25 @@ pub(super) fn functions(written: &WrittenLists) -> Vec<Function<Context>> {
             let bit = bit(cx, &arguments[0], "use_blacklist");
             cx.blocklists |= bit.unwrap_or(0);
             bit.is_some()
-        }),
+        })
+        .doc(
+            "Sends this message to no destination that the blacklist matches. 1: done; -1: there \
+             is no such list.",
+        ),
         function(written, "unuse_blacklist", LIST, |cx, arguments| {
             let bit = bit(cx, &arguments[0], "unuse_blacklist");
             cx.blocklists &= !bit.unwrap_or(0);
             bit.is_some()
-        }),
-        function(written, "check_blacklist_rule", CHECK, check),
-        function(written, "add_blacklist_rule", ADD, add),
-        function(written, "del_blacklist_rule", REMOVE, remove),
+        })
+        .doc("Takes the effect of use_blacklist() back. 1: done; -1: there is no such list."),
+        function(written, "check_blacklist_rule", CHECK, check).doc(
+            "Whether a destination matches the blacklist; without a name, those that the message \
+             uses. 1: it does; -1: it does not.",
+        ),
+        function(written, "add_blacklist_rule", ADD, add)
+            .doc("Adds a rule to a blacklist, for `expire` seconds or for good. 1: done; -1: it failed."),
+        function(written, "del_blacklist_rule", REMOVE, remove)
+            .doc("Removes a rule from a blacklist. 1: done; -1: there is no such rule."),
     ]
 }
 

@@ -55,7 +55,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             }
             let call: Call<Context> = Rc::new(|cx, arguments| append_branch(cx, arguments).into());
             Ok(call)
-        }),
+        })
+        .doc(
+            "Adds a branch: with the given URI, or a copy of the first branch. 1: done; -1: the \
+             URI is malformed, or there are too many branches.",
+        ),
         Function::new("remove_branch", POSITION, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let at = arguments[0].to_int().and_then(|at| usize::try_from(at).ok());
@@ -63,7 +67,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 at.map(|at| cx.targets.others.remove(at)).is_some().into()
             });
             Ok(call)
-        }),
+        })
+        .doc("Removes an appended branch, by its position from 0. 1: done; -1: there is no such branch."),
         Function::new("serialize_branches", SERIALIZE, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let keeps_order = arguments[1].to_int().is_some_and(|keeps| keeps != 0);
@@ -71,11 +76,20 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 Outcome::TRUE
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Sorts the branches into groups of equal preference for next_branches(); `clear` \
+             removes what was sorted before, `keep order` sorts by order and not by `q`. 1: \
+             always.",
+        ),
         Function::new("next_branches", &[], Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, _| Outcome::Done(serial::next(cx)));
             Ok(call)
-        }),
+        })
+        .doc(
+            "Makes the next group of branches the current one. 1: done, and more follow; 2: done, \
+             and it was the last; -1: there is none.",
+        ),
     ]
 }
 

@@ -20,10 +20,20 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     vec![
         store(),
         remove(),
-        fetch("cache_fetch", |value| Some(Value::Str(value))),
-        fetch("cache_counter_fetch", |value| Value::Str(value).to_int().map(Value::Int)),
-        add("cache_add", Some),
-        add("cache_sub", i64::checked_neg),
+        fetch("cache_fetch", |value| Some(Value::Str(value)))
+            .doc("Reads a value of a key-value store. 1: found; -2: there is no such key; -1: it failed."),
+        fetch("cache_counter_fetch", |value| Value::Str(value).to_int().map(Value::Int)).doc(
+            "Reads a value of a key-value store as a number. 1: found; -2: there is no such key; \
+             -3: the value is not a number; -1: it failed.",
+        ),
+        add("cache_add", Some).doc(
+            "Adds to a counter in a key-value store and makes it last `expire` seconds; 0 is for \
+             good. 1: done; -1: it failed.",
+        ),
+        add("cache_sub", i64::checked_neg).doc(
+            "Subtracts from a counter in a key-value store and makes it last `expire` seconds; 0 \
+             is for good. 1: done; -1: it failed.",
+        ),
     ]
 }
 
@@ -44,6 +54,10 @@ fn store() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Stores a value in a key-value store, for `timeout` seconds or for good. 1: done; -1: \
+             it failed.",
+    )
 }
 
 fn remove() -> Function<Context> {
@@ -54,6 +68,7 @@ fn remove() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc("Removes a value from a key-value store. 1: done, whether or not it was there; -1: it failed.")
 }
 
 /// `read` is what the value at the key is taken for; `None` if it is no such thing.

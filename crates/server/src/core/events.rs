@@ -35,12 +35,17 @@ pub(super) fn functions(written: &WrittenNames) -> Vec<Function<Context>> {
         Function::new("raise_event", RAISE, Routes::ANY, move |site| {
             note(&raised, site);
             prepare_raise(site)
-        }),
+        })
+        .doc(
+            "Raises an event; the AVP `values` gives its parameters, the AVP `names` their names. \
+             1: done; -1: it failed.",
+        ),
         Function::new("subscribe_event", SUBSCRIBE, Routes::ANY, move |site| {
             note(&subscribed, site);
             let call: Call<Context> = Rc::new(subscribe);
             Ok(call)
-        }),
+        })
+        .doc("Subscribes `socket` to an event, for `expire` seconds or for good. 1: done; -1: it failed."),
     ]
 }
 

@@ -87,37 +87,80 @@ pub(super) fn functions(names: &FlagNames) -> Vec<Function<Context>> {
     const FLAG: &[Param] = &[Param::required("flag", ParamKind::Str)];
     const BRANCH_FLAG: &[Param] =
         &[Param::required("flag", ParamKind::Str), Param::optional("branch", ParamKind::Int)];
-    let words: [(&str, &str, &str, &[Param], Word); 3] = [
-        ("setflag", "resetflag", "isflagset", FLAG, |cx, _| Some(&mut cx.flags)),
-        ("setbflag", "resetbflag", "isbflagset", BRANCH_FLAG, branch_flags),
-        ("setsflag", "resetsflag", "issflagset", FLAG, |cx, _| Some(&mut cx.script_flags)),
+    const SET: Act = |word, bit| {
+        *word |= bit;
+        true
+    };
+    const RESET: Act = |word, bit| {
+        *word &= !bit;
+        true
+    };
+    const IS_SET: Act = |word, bit| *word & bit != 0;
+    let of_message: Word = |cx, _| Some(&mut cx.flags);
+    let of_script: Word = |cx, _| Some(&mut cx.script_flags);
+    let all: [(&str, &[Param], Word, Act, &str); 9] = [
+        ("setflag", FLAG, of_message, SET, "Sets a flag of the message. 1: always."),
+        ("resetflag", FLAG, of_message, RESET, "Clears a flag of the message. 1: always."),
+        (
+            "isflagset",
+            FLAG,
+            of_message,
+            IS_SET,
+            "Whether a flag of the message is set. 1: it is; -1: it is not.",
+        ),
+        (
+            "setbflag",
+            BRANCH_FLAG,
+            branch_flags,
+            SET,
+            "Sets a flag of a branch. 1: done; -1: there is no such branch.",
+        ),
+        (
+            "resetbflag",
+            BRANCH_FLAG,
+            branch_flags,
+            RESET,
+            "Clears a flag of a branch. 1: done; -1: there is no such branch.",
+        ),
+        (
+            "isbflagset",
+            BRANCH_FLAG,
+            branch_flags,
+            IS_SET,
+            "Whether a flag of a branch is set. 1: it is; -1: it is not.",
+        ),
+        ("setsflag", FLAG, of_script, SET, "Sets a flag of the script run. 1: always."),
+        ("resetsflag", FLAG, of_script, RESET, "Clears a flag of the script run. 1: always."),
+        (
+            "issflagset",
+            FLAG,
+            of_script,
+            IS_SET,
+            "Whether a flag of the script run is set. 1: it is; -1: it is not.",
+        ),
     ];
-    let mut all = Vec::new();
-    for (set, reset, is_set, params, word) in words {
-        let acts: [(&'static str, Act); 3] = [
-            (set, |word, bit| {
-                *word |= bit;
-                true
-            }),
-            (reset, |word, bit| {
-                *word &= !bit;
-                true
-            }),
-            (is_set, |word, bit| *word & bit != 0),
-        ];
-        for (name, act) in acts {
-            let names = names.clone();
-            all.push(Function::new(name, params, Routes::ANY, move |site| {
-                let bit = flag(site, &names)?;
-                let call: Call<Context> = Rc::new(move |cx, arguments| {
-                    let branch = arguments.get(1).and_then(Value::to_int).unwrap_or(0);
-                    word(cx, branch).map_or(Outcome::FALSE, |word| act(word, bit).into())
-                });
-                Ok(call)
-            }));
-        }
-    }
-    all
+    all.into_iter()
+        .map(|(name, params, word, act, doc)| function(names, name, params, word, act).doc(doc))
+        .collect()
+}
+
+/// Does `act` with a flag in `word`.
+fn function(
+    names: &FlagNames,
+    name: &'static str,
+    params: &'static [Param],
+    word: Word,
+    act: Act,
+) -> Function<Context> {
+    let names = names.clone();
+    Function::new(name, params, Routes::ANY, move |site| {
+        let bit = flag(site, &names)?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let branch = arguments.get(1).and_then(Value::to_int).unwrap_or(0);
+            word(cx, branch).map_or(Outcome::FALSE, |word| act(word, bit).into())
+        });
+        Ok(call)
+    })
 }
 
 /// The flags of the first branch, 0, or of one that was appended.

@@ -32,8 +32,10 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 Outcome::TRUE
             });
             Ok(call)
-        }),
-        Function::new("log", LOG, Routes::ANY, prepare_log),
+        })
+        .doc("Logs a format string, at `L_NOTICE` or the given level. 1: always."),
+        Function::new("log", LOG, Routes::ANY, prepare_log)
+            .doc("Logs a text, at the debug level or the given level, a number. 1: always."),
     ]
 }
 

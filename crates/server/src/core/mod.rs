@@ -34,12 +34,12 @@ pub use log::write_xlog;
 pub use messages::leaving_status;
 pub use request_uri::{set_host, set_next_hop, set_uri, set_user};
 pub use routing::{check_destination, destination_uri, listener_named};
-pub use values::{as_text, computed, readable, refused, settable, text};
+pub use values::{as_text, readable, refused, settable, text};
 
-/// The variables that need no module, for the reference.
-pub fn variables() -> Vec<tocsin_script::Variable<Context>> {
+/// The names that need no module, for the reference.
+pub fn names() -> Library<Context> {
     let (names, lists, flags) = (WrittenNames::default(), WrittenLists::default(), FlagNames::default());
-    library(Library::new(), &names, &lists, &flags).variables().to_vec()
+    library(Library::new(), &names, &lists, &flags)
 }
 
 /// The library of the language's own names with the core's.

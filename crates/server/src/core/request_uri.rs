@@ -151,35 +151,48 @@ pub(super) fn functions() -> Vec<Function<Context>> {
     const TEXT: &[Param] = &[Param::required("text", ParamKind::Str)];
     const COUNT: &[Param] = &[Param::required("count", ParamKind::Int)];
     vec![
-        with_value("seturi", TEXT, set_uri),
-        with_value("rewriteuri", TEXT, set_uri),
-        with_value("sethost", TEXT, |cx, value| rewrite(cx, Part::Host, as_text(value).as_deref())),
-        with_value("sethostport", TEXT, |cx, value| rewrite(cx, Part::HostPort, as_text(value).as_deref())),
-        with_value("setport", TEXT, |cx, value| rewrite(cx, Part::Port, as_text(value).as_deref())),
-        with_value("setuser", TEXT, |cx, value| rewrite(cx, Part::User, as_text(value).as_deref())),
+        with_value("seturi", TEXT, set_uri).doc("Replaces the Request-URI. 1: done; -1: it is not a URI."),
+        with_value("rewriteuri", TEXT, set_uri).doc("The same as seturi(). 1: done; -1: it is not a URI."),
+        with_value("sethost", TEXT, |cx, value| rewrite(cx, Part::Host, as_text(value).as_deref()))
+            .doc("Replaces the host of the Request-URI. 1: done; -1: it failed."),
+        with_value("sethostport", TEXT, |cx, value| rewrite(cx, Part::HostPort, as_text(value).as_deref()))
+            .doc("Replaces host and port of the Request-URI. 1: done; -1: it failed."),
+        with_value("setport", TEXT, |cx, value| rewrite(cx, Part::Port, as_text(value).as_deref()))
+            .doc("Replaces the port of the Request-URI. 1: done; -1: it failed."),
+        with_value("setuser", TEXT, |cx, value| rewrite(cx, Part::User, as_text(value).as_deref()))
+            .doc("Replaces the user of the Request-URI. 1: done; -1: it failed."),
         with_value("setuserpass", TEXT, |cx, value| {
             rewrite(cx, Part::UserAndPassword, as_text(value).as_deref())
-        }),
+        })
+        .doc("Replaces user and password of the Request-URI, `user:password`. 1: done; -1: it failed."),
         with_value("prefix", TEXT, |cx, value| {
             let prefix = as_text(value).unwrap_or_default();
             let user = current(cx).and_then(|uri| uri.user).unwrap_or_default();
             let user = Bytes::from([&*prefix, user].concat());
             rewrite(cx, Part::Prefixed, Some(&user))
-        }),
-        with_value("strip", COUNT, |cx, value| strip(cx, value, |user, n| user.get(n..))),
+        })
+        .doc("Puts a prefix before the user of the Request-URI. 1: done; -1: it failed."),
+        with_value("strip", COUNT, |cx, value| strip(cx, value, |user, n| user.get(n..))).doc(
+            "Removes characters from the beginning of the user of the Request-URI. 1: done; -1: it failed.",
+        ),
         with_value("strip_tail", COUNT, |cx, value| {
             strip(cx, value, |user, n| user.get(..user.len().checked_sub(n)?))
-        }),
-        with_value("setdsturi", TEXT, set_next_hop),
+        })
+        .doc("Removes characters from the end of the user of the Request-URI. 1: done; -1: it failed."),
+        with_value("setdsturi", TEXT, set_next_hop)
+            .doc("Sets the URI that the request is sent to, `$du`. 1: done; -1: it is not a URI."),
         act("resetdsturi", |cx| {
             cx.targets.main.next_hop = None;
             true
-        }),
-        act("isdsturiset", |cx| cx.targets.main.next_hop.is_some()),
+        })
+        .doc("Clears `$du`: the request is sent to its Request-URI. 1: always."),
+        act("isdsturiset", |cx| cx.targets.main.next_hop.is_some())
+            .doc("Whether `$du` is set. 1: it is; -1: it is not."),
         act("revert_uri", |cx| {
             cx.targets.main.uri = None;
             true
-        }),
+        })
+        .doc("Restores the Request-URI that came. 1: always."),
     ]
 }
 

@@ -33,6 +33,10 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             });
             Ok(call)
         })
+        .doc(
+            "Forwards the message without a transaction: a request to `destination`, to `$du` or \
+             to its Request-URI, a reply by its Via. 1: done; -1: it could not be sent.",
+        )
         .asynchronous(),
         Function::new("send", SEND, Routes::ANY, |site| {
             check_destination(site, 0)?;
@@ -42,7 +46,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 forward::as_it_came(cx, &destination_uri(&destination), &headers).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Sends the message to `destination` as it came, with `headers` added, and without a \
+             Via of this server. 1: done; -1: it could not be sent.",
+        ),
         Function::new("is_myself", MYSELF, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let host = as_text(&arguments[0]).unwrap_or_default();
@@ -57,7 +65,11 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 (host.is_empty() || is_myself).into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Whether `host`, with `port` if one is given, is a listener or an alias of this \
+             server. 1: it is; -1: it is not.",
+        ),
         Function::new("force_send_socket", SOCKET, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let name = as_text(&arguments[0]).unwrap_or_default();
@@ -66,7 +78,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 found.is_some().into()
             });
             Ok(call)
-        }),
+        })
+        .doc("Selects the listener by which the request leaves. 1: done; -1: there is no such listener."),
         Function::new("force_tcp_alias", PORT, Routes::ANY, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let port = arguments[0].to_int().and_then(|n| u16::try_from(n).ok());
@@ -76,16 +89,28 @@ pub(super) fn functions() -> Vec<Function<Context>> {
                 true.into()
             });
             Ok(call)
-        }),
+        })
+        .doc(
+            "Lets requests to `port`, or to the port of the Via, use the connection that the \
+             message came by. 1: always.",
+        ),
         plain("force_rport", |cx| {
             cx.symmetric = true;
             cx.edits.receive(&cx.message, cx.received.source, true);
             true
-        }),
+        })
+        .doc(
+            "Sends replies to the port that the request came from, as if its Via had `rport` (RFC \
+             3581). 1: always.",
+        ),
         plain("add_local_rport", |cx| {
             cx.local_rport = true;
             true
-        }),
+        })
+        .doc(
+            "Adds `rport` to the Via of this server, so that the next hop replies to the port the \
+             request comes from. 1: always.",
+        ),
     ]
 }
 

@@ -14,10 +14,17 @@ const NO_IDENTIFIER: i64 = i32::MIN as i64;
 pub(super) fn functions() -> Vec<Function<Context>> {
     const CHECK: &[Param] =
         &[Param::required("group", ParamKind::Str), Param::optional("identifier", ParamKind::Str)];
-    vec![Function::new("sr_check_status", CHECK, Routes::ANY, |_| {
-        let call: Call<Context> = Rc::new(|cx, arguments| check(&cx.server().registered.status, arguments));
-        Ok(call)
-    })]
+    vec![
+        Function::new("sr_check_status", CHECK, Routes::ANY, |_| {
+            let call: Call<Context> =
+                Rc::new(|cx, arguments| check(&cx.server().registered.status, arguments));
+            Ok(call)
+        })
+        .doc(
+            "Gives the status of an identifier, or of the group as a whole, as the return code: \
+             it is true if ready.",
+        ),
+    ]
 }
 
 /// Returns the status of the identifier, so that it is true when it is ready.

@@ -31,6 +31,7 @@ fn pv_printf() -> Function<Context> {
             Rc::new(move |cx, arguments| put(cx, to.as_deref(), arguments[1].clone()).into());
         Ok(call)
     })
+    .doc("Assigns a format string to a variable. 1: done; -1: the variable refuses the value.")
 }
 
 fn get_timestamp() -> Function<Context> {
@@ -45,6 +46,10 @@ fn get_timestamp() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Gives the time as seconds since 1970 and microseconds within the second. 1: done; \
+             -1: a variable refuses the value.",
+    )
 }
 
 /// Without a scheme or a host nothing is made; the answer is the same.
@@ -77,6 +82,10 @@ fn construct_uri() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Builds a URI from its parts; without scheme or host, nothing is done. 1: done; -1: \
+             the variable refuses the value.",
+    )
 }
 
 fn advertised_address() -> Function<Context> {
@@ -90,6 +99,10 @@ fn advertised_address() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Sets the address that this server writes into the Via and Record-Route of this \
+             request. 1: done; -1: it is not a host.",
+    )
 }
 
 /// Whether a text can stand as host in a Via.
@@ -108,6 +121,10 @@ fn advertised_port() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Sets the port that this server writes into the Via and Record-Route of this request. \
+             1: done; -1: it is not a port.",
+    )
 }
 
 /// Logs the statements that follow: their places, with a text before the first one. Without arguments that ends.
@@ -128,6 +145,10 @@ fn script_trace() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Logs each statement from here on at `level`, with the format string `values`; \
+             without a level, tracing ends. 1: always.",
+    )
 }
 
 /// `assert()` calls it if its condition is false. The script ends, and the error route follows.
@@ -152,6 +173,10 @@ fn assertion_failed() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc(
+        "Logs `text` and ends the script, if the condition in front of it is false and \
+             `enable_asserts` is set.",
+    )
 }
 
 /// No key-value store that is there has a language of its own for queries.
@@ -169,4 +194,5 @@ fn cache_raw_query() -> Function<Context> {
         });
         Ok(call)
     })
+    .doc("Sends a query in the language of a key-value store. -1: the stores there are take none.")
 }

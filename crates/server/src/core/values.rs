@@ -45,11 +45,6 @@ fn plain(name: &'static str, doc: &'static str, texts: Texts, write: Option<Writ
 }
 
 /// A variable that is computed from the context and cannot be set.
-pub fn computed(name: &'static str, read: Read) -> Variable<Context> {
-    readable(name, "", read)
-}
-
-/// The same with its documentation.
 pub fn readable(name: &'static str, doc: &'static str, read: Read) -> Variable<Context> {
     plain(name, doc, Texts { text: read, number: |_| None }, None)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tocsin_script::AbsentModule;
 
-/// Lines of `module kind name`, where kind is `parameters`, `functions` or `variables`.
+/// Lines of `module kind name`, where kind is `parameters`, `functions`, `variables`, `mi`, `statistics` or `events`.
 const NAMES: &str = include_str!("names.txt");
 
 /// All that the manual names: module, kind and name.
@@ -14,6 +14,13 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str, &'static str
         Some((words.next()?, words.next()?, words.next()?))
     })
 }
+
+/// Names as the manual writes them, module by module, and as OpenSIPS answers to them.
+pub const SPELLED: [(&str, &str, &str); 3] = [
+    ("cfgutils", "rand_set_prop", "rand_set_prob"),
+    ("cfgutils", "rand_reset_prop", "rand_reset_prob"),
+    ("registrar", "defaults_expires", "default_expire"),
+];
 
 /// Modules of earlier versions, and what became of them.
 pub(crate) const MOVED: [(&str, &str); 5] = [

@@ -5,22 +5,27 @@ use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::declared::{DefaultValue, Kind};
 use tocsin_server::settings::{Parameter, TOPICS};
 
-use super::modules;
+use super::management::Names;
+use super::{functions, modules, variables};
 
-/// `{"core_parameters": [...], "transformations": [...], "modules": [...]}`, on lines of its own.
+/// `{"core_parameters": [...], ..., "modules": [...]}`, on lines of its own.
 pub(super) fn text() -> String {
     let parameters =
         TOPICS.iter().flat_map(|topic| topic.parameters.iter().map(|row| as_json(topic.title, row)));
     let transformations = TRANSFORMATIONS
         .iter()
         .flat_map(|class| class.rows.iter().map(|row| transformation(class.title, row)));
-    let mut text = Vec::new();
-    Value::object([
+    let core = tocsin_server::core::names();
+    let members = [
         ("core_parameters", Value::array(parameters)),
+        ("core_functions", Value::array(core.functions().iter().map(functions::as_json))),
+        ("core_variables", Value::array(core.variables().iter().map(variables::as_json))),
         ("transformations", Value::array(transformations)),
-        ("modules", Value::array(modules::all().iter().map(modules::as_json))),
-    ])
-    .write_pretty(&mut text);
+    ];
+    let modules = ("modules", Value::array(modules::all().iter().map(modules::as_json)));
+    let mut text = Vec::new();
+    Value::object(members.into_iter().chain(Names::of_core().members()).chain([modules]))
+        .write_pretty(&mut text);
     text.push(b'\n');
     String::from_utf8_lossy(&text).into_owned()
 }

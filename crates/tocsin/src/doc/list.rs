@@ -1,10 +1,11 @@
-//! Each core parameter, transformation and module on a line.
+//! Each name of the core on a line, and the modules.
 
 use std::fmt::Write as _;
 
 use tocsin_script::TRANSFORMATIONS;
 use tocsin_server::settings::{TOPICS, parameters};
 
+use super::management::Names;
 use super::modules;
 
 /// The list, by topic. What has no effect is marked.
@@ -30,11 +31,19 @@ pub(super) fn text() -> String {
         }
         text.push('\n');
     }
-    let names: Vec<_> = modules::all().iter().map(|module| module.name).collect();
+    let core = tocsin_server::core::names();
+    let functions = core.functions().iter().map(|row| (row.usage(), row.documentation())).collect();
+    for (title, rows) in [("Functions", functions)].into_iter().chain(Names::of_core().parts()) {
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let _ = writeln!(text, "{title}");
+        for (name, doc) in rows {
+            let _ = writeln!(text, "  {name:<width$}  {}", first_sentence(doc));
+        }
+        text.push('\n');
+    }
+    let names: Vec<_> = modules::specs().iter().map(|module| module.name).collect();
     let _ = writeln!(text, "Modules\n  {}\n", names.join(", "));
-    text.push_str(
-        "tocsin doc NAME tells all about one of them, tocsin doc MODULE NAME about a name of a module.\n",
-    );
+    text.push_str("tocsin doc NAME shows one of them, tocsin doc MODULE NAME a name of a module.\n");
     text
 }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use tocsin_script::{TRANSFORMATIONS, Transformation};
 use tocsin_server::settings::{Parameter, TOPICS, parameter};
 
-use super::{modules, variables};
+use super::management::{Names, command_table, event_tables, statistic_table};
+use super::{functions, modules, variables};
 
 /// A page of `docs/reference`.
 pub(super) struct Page {
@@ -22,14 +23,55 @@ pub(super) fn pages() -> Vec<Page> {
         Page { file: "core-parameters.md".to_owned(), text: core_parameters() },
         Page { file: "transformations.md".to_owned(), text: transformations() },
         Page { file: "variables.md".to_owned(), text: variables::page() },
+        Page { file: "core-functions.md".to_owned(), text: functions::page() },
+        Page { file: "core-commands.md".to_owned(), text: core_commands() },
+        Page { file: "core-statistics.md".to_owned(), text: core_statistics() },
+        Page { file: "core-events.md".to_owned(), text: core_events() },
     ];
-    let modules = modules::all();
-    pages.extend(
-        modules
-            .iter()
-            .map(|module| Page { file: format!("modules/{}.md", module.name), text: modules::page(module) }),
-    );
+    pages.extend(modules::all().iter().map(|module| {
+        let file = format!("modules/{}.md", module.spec.name);
+        Page { file, text: modules::page(module) }
+    }));
     pages
+}
+
+const COMMANDS_HEAD: &str = "# Core commands
+
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/server/src/commands, not this page. -->
+
+The management commands that need no module but one that takes them in: mi_fifo, mi_datagram or mi_http. The command `which`
+lists those of a running server, `help NAME` and `tocsin doc NAME` show one of them.
+
+";
+
+fn core_commands() -> String {
+    COMMANDS_HEAD.to_owned() + &command_table(&Names::of_core().commands)
+}
+
+const STATISTICS_HEAD: &str = "# Core statistics
+
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/telemetry and crates/streams, not this page. -->
+
+The statistics that need no module. A counter only counts up, and `reset_statistics` sets it back to zero; a value is as large as
+what it measures. Angle brackets hold the place of a process's ID, as `ps` shows it, or of a protocol. `tocsin doc NAME` shows one
+of them.
+
+";
+
+fn core_statistics() -> String {
+    STATISTICS_HEAD.to_owned() + &statistic_table(&Names::of_core().statistics)
+}
+
+const EVENTS_HEAD: &str = "# Core events
+
+<!-- Written by `tocsin doc --pages docs/reference`: change the rows in crates/event/src/core_events.rs, not this page. -->
+
+The events that need no module, each with its parameters in the order in which they are sent. `tocsin events schema` describes
+them for machines, `tocsin doc NAME` shows one of them.
+";
+
+fn core_events() -> String {
+    EVENTS_HEAD.to_owned() + &event_tables(&Names::of_core().events, "##")
 }
 
 /// Writes all pages into `folder`, and says which.

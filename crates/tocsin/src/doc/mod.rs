@@ -1,8 +1,10 @@
-//! `tocsin doc`: what a configuration can name - core parameters, variables, transformations, modules -, from the rows in
-//! which it is declared: as a list, one by one, as JSON, and as the pages of `docs/reference`.
+//! `tocsin doc`: what a configuration or a management client can name - parameters, functions, variables, transformations,
+//! commands, statistics, events, modules -, from the rows in which it is declared: as a list, one by one, as JSON, and as the pages of `docs/reference`.
 
+mod functions;
 mod json;
 mod list;
+mod management;
 mod markdown;
 mod modules;
 mod show;
@@ -46,7 +48,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
 pub(crate) fn run(asked: &Asked) -> ExitCode {
     let text = match asked {
         Asked::List => Ok(list::text()),
-        Asked::Show(name, None) if name.starts_with('$') => variables::show(name),
+        Asked::Show(name, None) if name.starts_with('$') => variables::show(name, &modules::specs()),
         Asked::Show(name, of_it) => show::text(name, of_it.as_deref()),
         Asked::Json => Ok(json::text()),
         Asked::Pages(folder) => markdown::write(folder),
@@ -61,12 +63,13 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("tocsin doc")
         .no_binary_name(true)
-        .about("What a configuration can name: core parameters, variables, transformations, modules and their names")
+        .about("What a configuration or a management client can name, of the core and of modules")
         .arg(
-            Arg::new("name")
-                .help("a parameter, a transformation, a module or a variable such as '$ru'; without one, all are listed"),
+            Arg::new("name").help(
+                "any name, such as log_level, which, E_CORE_LOG, tm or '$ru'; without one, all are listed",
+            ),
         )
-        .arg(Arg::new("of it").help("a parameter or function of the module"))
+        .arg(Arg::new("of it").help("a name of the module"))
         .arg(flag("json").help("everything, as JSON").conflicts_with("name"))
         .arg(
             Arg::new("pages")

@@ -1,26 +1,75 @@
 //! The modules: the names that each brings to a configuration.
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use tocsin_json::Value;
-use tocsin_script::{Function, ModParam, ModParamDefault, ModParamKind, ModuleSpec, RouteKind};
-use tocsin_server::{Context, manual};
+use tocsin_script::{Function, ModParam, ModParamDefault, ModParamKind, ModuleSpec, Variable};
+use tocsin_server::{Context, Module, manual};
+
+use super::management::{self, Names};
+use super::{functions, variables};
+
+/// A module of this build, with all that it declares.
+pub(super) struct Documented {
+    pub(super) spec: ModuleSpec<Context>,
+    pub(super) management: Names,
+}
+
+impl Documented {
+    /// All names that may stand behind `tocsin doc MODULE`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let parameters = self.spec.params.iter().map(|row| row.name);
+        let functions = self.spec.functions.iter().map(Function::name);
+        parameters.chain(functions).chain(self.management.all())
+    }
+}
 
 /// Each module of this build.
-pub(super) fn all() -> Vec<ModuleSpec<Context>> {
+pub(super) fn all() -> Vec<Documented> {
+    let documented =
+        |module: &Rc<dyn Module>| Documented { spec: module.spec(), management: Names::of(&**module) };
+    tocsin_modules::all().iter().map(documented).collect()
+}
+
+/// What the script knows of each module.
+pub(super) fn specs() -> Vec<ModuleSpec<Context>> {
     tocsin_modules::all().iter().map(|module| module.spec()).collect()
 }
 
 /// The page `docs/reference/modules/NAME.md`.
-pub(super) fn page(module: &ModuleSpec<Context>) -> String {
-    let name = module.name;
+pub(super) fn page(module: &Documented) -> String {
+    let (spec, name) = (&module.spec, module.spec.name);
     let mut page = format!(
         "# {name}\n\n<!-- Written by `tocsin doc --pages docs/reference`: change the rows in modules/{name}, not this page. -->\n"
     );
-    let (idle, acting): (Vec<_>, Vec<_>) = module.params.iter().partition(|row| row.idle.is_some());
+    parameters(&mut page, spec);
+    // Writing to a String cannot fail.
+    if !spec.functions.is_empty() {
+        let _ = write!(page, "\n## Functions\n\n{}", functions::table(&spec.functions));
+    }
+    if !spec.variables.is_empty() {
+        let _ = write!(page, "\n## Variables\n\n{}", variables::table(&spec.variables));
+    }
+    page.push_str(&module.management.sections());
+    let missing = missing(module);
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+        let _ = write!(
+            page,
+            "\n## Not there yet\n\nThe OpenSIPS 3.4 manual has these names, too; a configuration with one of them is refused: \
+             {}.\n",
+            names.join(", ")
+        );
+    }
+    page
+}
+
+fn parameters(page: &mut String, spec: &ModuleSpec<Context>) {
+    let (idle, acting): (Vec<_>, Vec<_>) = spec.params.iter().partition(|row| row.idle.is_some());
     if !acting.is_empty() {
         page.push_str("\n## Parameters\n\n| parameter | takes | default | |\n|---|---|---|---|\n");
-        acting.iter().for_each(|row| acting_row(&mut page, row));
+        acting.iter().for_each(|row| acting_row(page, row));
     }
     if !idle.is_empty() {
         page.push_str("\n## Parameters without effect\n\n| parameter | | why |\n|---|---|---|\n");
@@ -30,38 +79,17 @@ pub(super) fn page(module: &ModuleSpec<Context>) -> String {
             let _ = writeln!(page, "| `{}` | {} | {} |", row.name, cell(row.doc), cell(why));
         }
     }
-    if !module.functions.is_empty() {
-        page.push_str("\n## Functions\n\n| function | | in |\n|---|---|---|\n");
-        for function in &module.functions {
-            let (usage, doc) = (cell(&function.usage()), cell(function.documentation()));
-            let _ = writeln!(page, "| `{usage}` | {doc} | {} |", function.routes().list());
-        }
-    }
-    if !module.variables.is_empty() {
-        let names: Vec<_> = module.variables.iter().map(|row| format!("`${}`", row.name())).collect();
-        let _ = write!(page, "\n## Variables\n\n{}.\n", names.join(", "));
-    }
-    let missing = missing(module);
-    if !missing.is_empty() {
-        let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-        let _ = write!(
-            page,
-            "\n## Not there yet\n\nThe OpenSIPS 3.4 manual has these parameters, functions and variables, and a configuration \
-             with one of them is refused: {}.\n",
-            names.join(", ")
-        );
-    }
-    page
 }
 
-/// The parameters, functions and variables that the manual has and `module` has not.
-fn missing(module: &ModuleSpec<Context>) -> Vec<&'static str> {
-    let named = manual::names().filter(|(of, ..)| *of == module.name).map(|(_, kind, name)| (kind, name));
-    let is_missing = |(kind, name): &(&str, &str)| match *kind {
-        "parameters" => module.params.iter().all(|row| row.name != *name),
-        "functions" => module.functions.iter().all(|row| row.name() != *name),
-        "variables" => module.variables.iter().all(|row| Some(row.name()) != name.strip_prefix('$')),
-        _ => false,
+/// The names that the manual has and `module` has not.
+fn missing(module: &Documented) -> Vec<&'static str> {
+    let spec = &module.spec;
+    let named = manual::names().filter(|(of, ..)| *of == spec.name).map(|(_, kind, name)| (kind, name));
+    let is_missing = |(kind, name): &(&str, &'static str)| match *kind {
+        "parameters" => spec.params.iter().all(|row| row.name != *name),
+        "functions" => spec.functions.iter().all(|row| row.name() != *name),
+        "variables" => spec.variables.iter().all(|row| Some(row.name()) != name.strip_prefix('$')),
+        _ => !module.management.has(kind, management::spelled(spec.name, name)),
     };
     named.filter(is_missing).map(|(_, name)| name).collect()
 }
@@ -83,66 +111,59 @@ fn cell(text: &str) -> String {
 }
 
 /// What there is to say about a module: each name on a line.
-pub(super) fn list(module: &ModuleSpec<Context>) -> String {
-    let mut text = format!("{}\n", module.name);
-    let usages: Vec<_> = module.functions.iter().map(Function::usage).collect();
-    let width = module.params.iter().map(|row| row.name.len()).chain(usages.iter().map(String::len)).max();
-    let width = width.unwrap_or_default();
-    let mut part = |title: &str, rows: Vec<(&str, String)>| {
-        if !rows.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n{title}\n");
-        }
+pub(super) fn list(module: &Documented) -> String {
+    let spec = &module.spec;
+    let mark = |row: &ModParam| if row.idle.is_some() { "(no effect) " } else { "" };
+    let parameters = spec.params.iter().map(|row| (row.name.to_owned(), format!("{}{}", mark(row), row.doc)));
+    let functions = spec.functions.iter().map(|row| (row.usage(), row.documentation().to_owned()));
+    let named = |row: &Variable<Context>| variables::names(row).replace('`', "");
+    let variables = spec.variables.iter().map(|row| (named(row), row.doc().to_owned()));
+    let mut parts = vec![
+        ("Parameters", parameters.collect::<Vec<_>>()),
+        ("Functions", functions.collect()),
+        ("Variables", variables.collect()),
+    ];
+    let owned = |(name, doc): (String, &str)| (name, doc.to_owned());
+    let management =
+        module.management.parts().map(|(title, rows)| (title, rows.into_iter().map(owned).collect()));
+    parts.extend(management);
+    let width = parts.iter().flat_map(|(_, rows)| rows).map(|(name, _)| name.len()).max().unwrap_or_default();
+    let mut text = format!("{}\n", spec.name);
+    for (title, rows) in parts.iter().filter(|(_, rows)| !rows.is_empty()) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{title}\n");
         for (name, doc) in rows {
             let line = format!("  {name:<width$}  {doc}");
             let _ = writeln!(text, "{}", line.trim_end());
         }
-    };
-    let parameters = module.params.iter().map(|row| {
-        let mark = if row.idle.is_some() { "(no effect) " } else { "" };
-        (row.name, format!("{mark}{}", row.doc))
-    });
-    part("Parameters", parameters.collect());
-    let functions = usages.iter().zip(&module.functions);
-    part(
-        "Functions",
-        functions.map(|(usage, row)| (usage.as_str(), row.documentation().to_owned())).collect(),
-    );
-    let variables: Vec<_> = module.variables.iter().map(|row| format!("${}", row.name())).collect();
-    part("Variables", variables.iter().map(|name| (name.as_str(), String::new())).collect());
+    }
     text
 }
 
-/// All about a parameter or function of `module`.
-pub(super) fn show(module: &ModuleSpec<Context>, name: &str) -> Option<String> {
-    if let Some(row) = module.params.iter().find(|row| row.name == name) {
+/// All about each name `name` of `module`: a command may be called as a function is.
+pub(super) fn show(module: &Documented, name: &str) -> Vec<String> {
+    let spec = &module.spec;
+    let parameters = spec.params.iter().filter(|row| row.name == name).map(|row| {
         let effect = match row.idle {
             Some(why) => format!("  effect   none: {why}\n"),
             None => format!("  default  {}\n", row.default),
         };
-        return Some(format!("{}:{name}\n\n  {}\n\n  takes    {}\n{effect}", module.name, row.doc, row.kind));
-    }
-    let row = module.functions.iter().find(|row| row.name() == name)?;
-    Some(format!("{}\n\n  {}\n\n  in       {}\n", row.usage(), row.documentation(), row.routes().list()))
+        format!("{}:{name}\n\n  {}\n\n  takes    {}\n{effect}", spec.name, row.doc, row.kind)
+    });
+    let functions = spec.functions.iter().filter(|row| row.name() == name).map(functions::show);
+    parameters.chain(functions).chain(module.management.show(name)).collect()
 }
 
 /// A module for machines.
-pub(super) fn as_json(module: &ModuleSpec<Context>) -> Value {
-    let functions = module.functions.iter().map(|row| {
-        let routes = RouteKind::ALL.into_iter().filter(|kind| row.routes().contains((*kind).into()));
-        Value::object([
-            ("name", Value::from(row.name())),
-            ("usage", Value::from(row.usage())),
-            ("routes", Value::array(routes.map(|kind| Value::from(kind.keyword())))),
-            ("doc", Value::from(row.documentation())),
-        ])
-    });
-    Value::object([
-        ("name", Value::from(module.name)),
-        ("parameters", Value::array(module.params.iter().map(parameter))),
-        ("functions", Value::array(functions)),
-        ("variables", Value::array(module.variables.iter().map(|row| Value::from(row.name())))),
-    ])
+pub(super) fn as_json(module: &Documented) -> Value {
+    let spec = &module.spec;
+    let members = [
+        ("name", Value::from(spec.name)),
+        ("parameters", Value::array(spec.params.iter().map(parameter))),
+        ("functions", Value::array(spec.functions.iter().map(functions::as_json))),
+        ("variables", Value::array(spec.variables.iter().map(variables::as_json))),
+    ];
+    Value::object(members.into_iter().chain(module.management.members()))
 }
 
 fn parameter(row: &ModParam) -> Value {
@@ -169,17 +190,19 @@ fn parameter(row: &ModParam) -> Value {
 mod tests {
     use super::*;
 
-    fn module(name: &str) -> ModuleSpec<Context> {
-        all().into_iter().find(|module| module.name == name).unwrap()
+    fn module(name: &str) -> Documented {
+        all().into_iter().find(|module| module.spec.name == name).unwrap()
     }
 
     #[test]
-    fn each_parameter_and_function_is_documented() {
+    fn each_name_of_a_script_is_documented() {
         let mut bare = Vec::new();
-        for module in all() {
+        for module in specs() {
             let parameters = module.params.iter().map(|row| (row.name, row.doc));
             let functions = module.functions.iter().map(|row| (row.name(), row.documentation()));
-            let undocumented = parameters.chain(functions).filter(|(_, doc)| !doc.ends_with('.'));
+            let variables = module.variables.iter().map(|row| (row.name(), row.doc()));
+            let undocumented =
+                parameters.chain(functions).chain(variables).filter(|(_, doc)| !doc.ends_with('.'));
             bare.extend(undocumented.map(|(name, _)| format!("{}: {name}", module.name)));
         }
         assert!(bare.is_empty(), "without documentation: {}", bare.join(", "));
@@ -187,7 +210,7 @@ mod tests {
 
     #[test]
     fn defaults_fit_their_own_parameter() {
-        for module in all() {
+        for module in specs() {
             for row in module.params {
                 let default = match row.default {
                     ModParamDefault::Number(number) => number.into(),
@@ -207,15 +230,16 @@ mod tests {
     fn what_is_missing_is_in_the_manual_and_not_here() {
         let missing = missing(&module("tm"));
         assert!(missing.contains(&"t_anycast_replicate") && !missing.contains(&"t_relay"), "{missing:?}");
+        assert!(!missing.contains(&"t_uac_dlg") && !missing.contains(&"UAS_transactions"), "{missing:?}");
     }
 
     #[test]
     fn names_are_shown() {
         let maxfwd = module("maxfwd");
-        assert!(show(&maxfwd, "max_limit").unwrap().contains("takes    hops, 1 to 256\n  default  256\n"));
-        let function = show(&maxfwd, "mf_process_maxfwd_header").unwrap();
+        assert!(show(&maxfwd, "max_limit")[0].contains("takes    hops, 1 to 256\n  default  256\n"));
+        let function = show(&maxfwd, "mf_process_maxfwd_header").remove(0);
         assert!(function.starts_with("mf_process_maxfwd_header(max_value)\n"), "{function}");
-        assert!(show(&maxfwd, "no_such").is_none());
+        assert!(show(&maxfwd, "no_such").is_empty());
         assert!(list(&maxfwd).contains("\nParameters\n  max_limit"));
     }
 }

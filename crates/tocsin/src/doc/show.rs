@@ -6,7 +6,9 @@ use tocsin_script::{Function, TRANSFORMATIONS, Transformation, find_transformati
 use tocsin_server::declared::Declared;
 use tocsin_server::settings::{Parameter, parameter, parameters};
 
-use super::modules;
+use super::functions;
+use super::management::Names;
+use super::modules::{self, Documented};
 
 /// A name further away than this is not suggested (1 is the same name).
 const SIMILAR_ENOUGH: f64 = 0.7;
@@ -16,39 +18,49 @@ const SIMILAR_ENOUGH: f64 = 0.7;
 /// # Errors
 /// There is no such name. The text names the nearest one.
 pub(super) fn text(name: &str, of_it: Option<&str>) -> Result<String, String> {
-    let module = modules::all().into_iter().find(|module| module.name == name);
+    let modules = modules::all();
+    let module = modules.iter().find(|module| module.spec.name == name);
     match (module, of_it) {
-        (Some(module), Some(of_it)) => modules::show(&module, of_it).ok_or_else(|| {
-            let names = module.params.iter().map(|row| row.name);
-            let names = names.chain(module.functions.iter().map(Function::name));
-            format!(
-                "the module {name} has no parameter or function `{of_it}`{}",
-                suggestion(nearest(of_it, names))
-            )
+        (Some(module), Some(of_it)) => joined(modules::show(module, of_it)).ok_or_else(|| {
+            let known = suggestion(nearest(of_it, module.names()));
+            format!("the module {name} has no name `{of_it}`{known}")
         }),
-        (Some(module), None) => Ok(modules::list(&module)),
+        (Some(module), None) => Ok(modules::list(module)),
         (None, Some(_)) => {
-            let known = nearest(name, modules::all().iter().map(|module| module.name));
+            let known = nearest(name, modules.iter().map(|module| module.spec.name));
             Err(format!("there is no module `{name}`{}", suggestion(known)))
         }
-        (None, None) => of_core(name),
+        (None, None) => of_any(name, &modules),
     }
+}
+
+/// One behind the other: the same name may stand for a function and for a command.
+fn joined(texts: Vec<String>) -> Option<String> {
+    (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
 fn suggestion(known: Option<&str>) -> String {
     known.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default()
 }
 
-fn of_core(name: &str) -> Result<String, String> {
+/// All about each name `name`, of the core or of any module.
+fn of_any(name: &str, modules: &[Documented]) -> Result<String, String> {
     let bare = name.trim_start_matches('{').trim_end_matches('}');
     if let Some((row, _)) = find_transformation(bare) {
         return Ok(transformation(row));
     }
-    parameter(name).map(|found| shown(name, found)).ok_or_else(|| {
-        let spellings = parameters().flat_map(Declared::spellings);
-        let names = spellings.chain(transformations().map(|row| row.name));
-        let known = nearest(bare, names.chain(modules::all().iter().map(|module| module.name)));
-        let kind = if bare.contains('.') { "transformation" } else { "core parameter or module" };
+    let (core, management) = (tocsin_server::core::names(), Names::of_core());
+    let mut texts: Vec<_> = parameter(name).map(|found| shown(name, found)).into_iter().collect();
+    texts.extend(core.functions().iter().filter(|row| row.name() == name).map(functions::show));
+    texts.extend(management.show(name));
+    texts.extend(modules.iter().flat_map(|module| modules::show(module, name)));
+    joined(texts).ok_or_else(|| {
+        let of_core = parameters().flat_map(Declared::spellings).chain(transformations().map(|row| row.name));
+        let of_core = of_core.chain(core.functions().iter().map(Function::name)).chain(management.all());
+        let of_modules = modules.iter().flat_map(|module| module.names().chain([module.spec.name]));
+        let known = nearest(bare, of_core.chain(of_modules));
+        let kind =
+            if bare.contains('.') { "transformation" } else { "parameter, function, command or module" };
         format!("there is no {kind} `{name}`{}", suggestion(known))
     })
 }
@@ -102,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_told_about_a_parameter() {
+    fn a_parameter_is_shown() {
         let text = text("tcp_max_msg_time", None).unwrap();
         assert!(text.contains("takes    seconds, 1 to 31536000") && text.contains("default  4\n"), "{text}");
     }
@@ -122,9 +134,10 @@ mod tests {
     fn an_unknown_name_gets_the_nearest_known_one() {
         assert_eq!(
             text("log_levle", None).unwrap_err(),
-            "there is no core parameter or module `log_levle`: did you mean `log_level`?"
+            "there is no parameter, function, command or module `log_levle`: did you mean `log_level`?"
         );
-        assert_eq!(text("qqq", None).unwrap_err(), "there is no core parameter or module `qqq`");
+        let nothing = text("qqq", None).unwrap_err();
+        assert_eq!(nothing, "there is no parameter, function, command or module `qqq`");
         assert_eq!(
             text("uri.hots", None).unwrap_err(),
             "there is no transformation `uri.hots`: did you mean `uri.host`?"
@@ -132,12 +145,21 @@ mod tests {
     }
 
     #[test]
-    fn names_of_modules_are_told() {
+    fn a_name_of_two_kinds_shows_both() {
+        let both = text("cache_remove", None).unwrap();
+        assert!(both.starts_with("cache_remove(storage_id, attribute_name)\n"), "{both}");
+        assert!(both.contains("\ncache_remove (command)\n"), "{both}");
+        assert!(text("t_hash", None).unwrap().starts_with("t_hash (command)\n"));
+        assert!(text("tm", Some("tm:inuse_transactions")).unwrap().contains("kind     value"));
+    }
+
+    #[test]
+    fn names_of_modules_are_shown() {
         assert!(text("maxfwd", None).unwrap().contains("max_limit"));
         assert!(text("maxfwd", Some("max_limit")).unwrap().starts_with("maxfwd:max_limit\n"));
         assert_eq!(
             text("maxfwd", Some("max_limits")).unwrap_err(),
-            "the module maxfwd has no parameter or function `max_limits`: did you mean `max_limit`?"
+            "the module maxfwd has no name `max_limits`: did you mean `max_limit`?"
         );
         assert_eq!(
             text("maxfw", Some("x")).unwrap_err(),

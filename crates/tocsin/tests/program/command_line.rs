@@ -367,7 +367,7 @@ fn core_parameters_are_described() {
     assert_eq!(wrong.status, 255);
     assert_eq!(
         wrong.stderr,
-        "tocsin doc: there is no core parameter or module `log_levle`: did you mean `log_level`?\n"
+        "tocsin doc: there is no parameter, function, command or module `log_levle`: did you mean `log_level`?\n"
     );
 }
 

@@ -17,6 +17,7 @@ mod command_line;
 mod crowds;
 mod databases;
 mod deaths;
+mod declared;
 mod demo;
 mod destinations;
 mod diagnose;
