@@ -86,7 +86,8 @@ fn request_served(mut cx: Context, _: Verdict) {
         // a function came to it, or nothing did: nobody else answers
         cx.error = cx.unreadable.take().map(|error| *error);
     }
-    if let (Some(route), true) = (cx.script.error_route, cx.error.is_some() && cx.route == RouteKind::Request) {
+    if let (Some(route), true) = (cx.script.error_route, cx.error.is_some() && cx.route == RouteKind::Request)
+    {
         return run_error_route(cx, route);
     }
     if !cx.served && cx.message.method() != Method::Ack {

@@ -6,8 +6,10 @@ use crate::statistic_row::StatRow;
 use crate::statistics::Statistics;
 
 const GROUP: &str = "events";
+/// Takes one of the counts.
+type Count = fn(&EventCounts) -> u64;
 /// Each statistic, and which of the counts it shows.
-const COUNTS: [(StatRow, fn(&EventCounts) -> u64); 9] = [
+const COUNTS: [(StatRow, Count); 9] = [
     (StatRow::value(GROUP, "raised", "Events raised while somebody was subscribed."), |counts| counts.raised),
     (
         StatRow::value(GROUP, "too_large", "Events refused because their parameters were too large."),
@@ -61,8 +63,17 @@ const COUNTS: [(StatRow, fn(&EventCounts) -> u64); 9] = [
 ];
 
 /// The group events.
-pub const EVENT_STATISTICS: &[StatRow] =
-    &[COUNTS[0].0, COUNTS[1].0, COUNTS[2].0, COUNTS[3].0, COUNTS[4].0, COUNTS[5].0, COUNTS[6].0, COUNTS[7].0, COUNTS[8].0];
+pub const EVENT_STATISTICS: &[StatRow] = &[
+    COUNTS[0].0,
+    COUNTS[1].0,
+    COUNTS[2].0,
+    COUNTS[3].0,
+    COUNTS[4].0,
+    COUNTS[5].0,
+    COUNTS[6].0,
+    COUNTS[7].0,
+    COUNTS[8].0,
+];
 
 /// Registers [`EVENT_STATISTICS`].
 pub fn register(statistics: &mut Statistics, events: Events) {

@@ -26,7 +26,8 @@ pub(crate) fn open(folder: &Path, path: &Path, command: &str) -> Result<SourceMa
     Flattening { folder, files: 0 }.add(path, 0, &mut stream).map_err(|cause| {
         format!("core:parse_opensips_cfg: loading config file {}: {cause}", path.display())
     })?;
-    let text = run(folder, command, &stream).map_err(|problem| format!("core:main: -p {command}: {problem}"))?;
+    let text =
+        run(folder, command, &stream).map_err(|problem| format!("core:main: -p {command}: {problem}"))?;
     let name = path.display().to_string();
     let source = parted(&name, &text).map_err(|problem| format!("core:main: -p {command}: {problem}"))?;
     Ok(source.in_folder(folder))
@@ -223,6 +224,6 @@ mod tests {
                 "{said}"
             );
         }
-        assert!(open(&dir.path().join("none"), "cat").unwrap_err().contains("loading config file"));
+        assert!(open(dir.path(), Path::new("none"), "cat").unwrap_err().contains("loading config file"));
     }
 }
