@@ -84,16 +84,39 @@ fn variables_begin_as_the_configuration_says() {
 #[test]
 fn the_error_route_answers_what_cannot_be_served() {
     let server = start(
-        "route { assert($rm == \"INVITE\", \"an INVITE\"); sl_send_reply(200, \"OK\"); }\n\
-         error_route { send_reply($err.rcode, \"$err.class $err.info\"); }",
+        "route { if ($hdr(X) == \"from\") { $var(seen) = \"at \" + $fd; sl_send_reply(200, \"OK\"); }
+         if ($hdr(X) == \"not\") sl_send_reply(200, \"OK\");
+         assert($rm == \"INVITE\", \"an INVITE\"); sl_send_reply(200, \"OK\"); }\n\
+         error_route { send_reply($err.rcode, \"$err.class $err.info $(route[*])\"); }",
     );
-    assert_eq!(answer(&server, &[]), "500 4 assertion failed");
+    assert_eq!(answer(&server, &[]), "500 4 assertion failed route > error_route");
     let phone = Phone::new();
     let request = Request::new(&phone, "OPTIONS", &format!("sip:bob@{}", server.address())).text();
     let from = request.lines().find(|line| line.starts_with("From:")).unwrap();
-    phone.send(server.address(), request.replace(from, "From: <sip:x"));
-    assert_eq!(phone.receive().start_line(), "SIP/2.0 400 1 error parsing From header");
+    for (header, status_line) in [
+        // the main route runs until it asks for what cannot be read
+        ("X: from", "SIP/2.0 400 1 error parsing From header route > error_route"),
+        ("X: not", "SIP/2.0 200 OK"),
+    ] {
+        phone.send(server.address(), request.replace(from, &format!("From: <sip:x\r\n{header}")));
+        assert_eq!(phone.receive().start_line(), status_line);
+    }
     server.stop();
+}
+
+#[test]
+fn arguments_that_are_written_in_the_script_are_checked_at_the_start() {
+    for (statement, complaint) in [
+        ("forward(\"sip:192.0.2.1:5060\");", "`sip` is no protocol"),
+        ("send(\"xyz:192.0.2.1\");", "`xyz` is no protocol"),
+        ("is_privacy(\"nope\");", "the kinds of privacy are header"),
+    ] {
+        let rest = format!("route {{ {statement} }}");
+        let ended = Setup::new(&format!("{HEAD}{rest}")).args(["-C"]).run_to_end();
+        assert!(ended.status == 255 && ended.stderr.contains(complaint), "{statement}: {ended:?}");
+    }
+    let fine = "route { forward(\"localhost:5060\"); send(\"tls:192.0.2.1\"); is_privacy(\"ID\"); }";
+    assert_eq!(Setup::new(&format!("{HEAD}{fine}")).args(["-C"]).run_to_end().status, 0);
 }
 
 #[test]

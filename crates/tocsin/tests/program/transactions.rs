@@ -135,6 +135,27 @@ fn a_cancel_waits_for_the_first_provisional_answer() {
 }
 
 #[test]
+fn a_cancel_may_have_a_transaction_of_its_own() {
+    let scene = Scene::new();
+    let invite = scene.invite("a2");
+    let arrived = scene.a.expect_request("INVITE");
+    scene.answer(&scene.a, &arrived, "180 Ringing", "a");
+    scene.caller.expect_status(180);
+    scene.caller.send(scene.me(), invite.cancel().text());
+    let accepted = scene.caller.expect_status(200);
+    let cancel = scene.a.expect_request("CANCEL");
+    scene.a.send(scene.me(), cancel.response("200 OK", "a", ""));
+    // `t_newtran()` absorbs it when it comes again.
+    scene.caller.send(scene.me(), invite.cancel().text());
+    assert_eq!(scene.caller.expect_status(200).text, accepted.text);
+    scene.answer(&scene.a, &arrived, "487 Request Terminated", "a");
+    scene.a.expect_request("ACK");
+    let ended = scene.caller.expect_status(487);
+    scene.ack(&invite, &ended);
+    scene.stop();
+}
+
+#[test]
 fn a_cancel_for_nothing_is_answered_with_481() {
     let scene = Scene::new();
     let cancel = scene.request("INVITE", "a").cancel();
