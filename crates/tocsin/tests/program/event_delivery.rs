@@ -139,7 +139,7 @@ fn expected_number(number: u32, call_id: &str) -> String {
 
 #[test]
 fn a_thousand_events_of_one_request_arrive_over_udp() {
-    let (phone, subscriber) = (Phone::new(), Subscriber::new());
+    let (phone, subscriber) = (Phone::new(), Subscriber::new().with_room());
     let server = raise_many(1000, &subscriber.name(), "").start();
     let request = Request::new(&phone, "OPTIONS", &format!("sip:x@{}", server.address()));
     phone.send(server.address(), request.text());

@@ -1,9 +1,11 @@
-//! Subscribers to events, over UDP and UNIX datagrams, with the receive buffers that the system gives by default.
+//! Subscribers to events, over UDP and UNIX datagrams, with the receive buffers that the system gives by default or with
+//! larger ones.
 
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -18,6 +20,13 @@ impl Subscriber {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket }
+    }
+
+    /// With room for some thousand events, so that it loses none while its process waits for its turn: nothing sends them
+    /// again.
+    pub(crate) fn with_room(self) -> Self {
+        setsockopt(&self.socket, sockopt::RcvBufForce, &(8 << 20)).unwrap();
+        self
     }
 
     /// Its address, as a subscription names it.
