@@ -19,7 +19,7 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 
-use parameters::{Store, Urls};
+use parameters::{NAME, Store, Urls};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl Module for Avpops {
         functions.extend(values::functions());
         functions.extend(compared::functions());
         functions.extend(pushed::functions());
-        ModuleSpec { params: parameters::NAMES, functions, ..ModuleSpec::new(parameters::MODULE) }
+        ModuleSpec { params: parameters::NAMES, functions, ..ModuleSpec::new(parameters::NAME) }
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {

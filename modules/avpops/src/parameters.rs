@@ -7,7 +7,7 @@ use tocsin_server::module::{Parameters, SetupError};
 use super::scheme::{Layout, Scheme};
 
 /// The name of the module.
-pub(super) const MODULE: &str = "avpops";
+pub(super) const NAME: &str = "avpops";
 
 const DB_URL: ModParam = ModParam::text(
     "db_url",
@@ -78,7 +78,7 @@ impl Urls {
     pub(super) fn new(given: &Parameters, databases: &mut Databases) -> Result<Self, SetupError> {
         let mut urls = Self::default();
         for (nth, value) in given.every(&DB_URL).enumerate() {
-            let asker = Asker { module: MODULE, parameter: DB_URL.name, nth };
+            let asker = Asker { module: NAME, parameter: DB_URL.name, nth };
             let Value::Str(text) = value else { return Err(asker.wrong("write a database URL")) };
             let (number, url) = split(text);
             let Some(number) = number else {
@@ -120,7 +120,7 @@ impl Store {
             let name = given.string(row);
             if !tocsin_db::is_name(&name) {
                 let problem = format!("`{name}` cannot be the name of a table or column");
-                return Err(SetupError::Parameter { module: MODULE, name: row.name, problem });
+                return Err(SetupError::Parameter { module: NAME, name: row.name, problem });
             }
         }
         let layout = Layout {
@@ -132,7 +132,7 @@ impl Store {
         };
         let mut schemes: Vec<Scheme> = Vec::new();
         for (nth, value) in given.every(&DB_SCHEME).enumerate() {
-            let asker = Asker { module: MODULE, parameter: DB_SCHEME.name, nth };
+            let asker = Asker { module: NAME, parameter: DB_SCHEME.name, nth };
             let Value::Str(text) = value else { return Err(asker.wrong("write a scheme")) };
             let scheme = Scheme::read(&text.lossy(), &layout).map_err(|problem| asker.wrong(problem))?;
             if schemes.iter().any(|known| known.name == scheme.name) {

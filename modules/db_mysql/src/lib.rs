@@ -15,13 +15,12 @@ use tocsin_server::databases::{Engine, QueryReports};
 use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_server::slow_queries::{self, Names};
 
-use parameters::Settings;
+use parameters::{NAME, Settings};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
 pub struct DbMysql;
 
-const NAME: &str = "db_mysql";
 /// A connection was lost or recovered (manual, db_mysql, "Exported Events").
 const CONNECTION: Description = Description {
     name: "E_MYSQL_CONNECTION",

@@ -5,6 +5,9 @@ use tocsin_script::ModParam;
 use tocsin_server::module::Parameters;
 use tocsin_server::shared_parameters::EXEC_QUERY_THRESHOLD;
 
+/// The name of the module.
+pub(super) const NAME: &str = "db_mysql";
+
 const TIMEOUT_INTERVAL: ModParam = ModParam::number(
     "timeout_interval",
     CONNECT_TIMEOUT.as_secs() as i64,
@@ -76,11 +79,7 @@ fn tries(given: &Parameters, row: &ModParam) -> u32 {
         return number as u32;
     }
     let default = Parameters::default().int(row);
-    tracing::warn!(
-        "modparam {}:{}: {number} is not from 1 to {MOST_TRIES}; it is {default}",
-        super::NAME,
-        row.name
-    );
+    tracing::warn!("modparam {}:{}: {number} is not from 1 to {MOST_TRIES}; it is {default}", NAME, row.name);
     default as u32
 }
 

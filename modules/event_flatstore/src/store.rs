@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 use tocsin_shm::{Arena, ArenaFull};
 
-use super::Options;
+use super::options::Options;
 use super::place::Place;
 
 /// How often files were to be opened anew, by a hash of their path. Two paths that share a place cost each other a

@@ -6,9 +6,9 @@ use tocsin_script::{Bound, Bytes, Index, Outcome, Resume, Value};
 use tocsin_server::Context;
 use tocsin_sip::{Method, NameAddrRef, Scheme, Transport, UriRef, host_address};
 
-use super::State;
 use super::aor::{Aor, aor_of};
 use super::lookup::first_hop;
+use super::state::State;
 use tocsin_usrloc::{Contact, Locations, same_uri};
 
 /// Values of an AVP that are looked at.

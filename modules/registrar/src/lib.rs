@@ -18,6 +18,7 @@ mod parameters;
 mod refusal;
 mod request;
 mod save;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -26,11 +27,11 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
 use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_server::statistic_row::StatRow;
-use tocsin_server::statistics::StatId;
 
 use functions::Domains;
 use parameters::Settings;
-use tocsin_usrloc::{DomainId, Locations};
+use state::State;
+use tocsin_usrloc::Locations;
 
 /// The module. It notes the domains that the script names while that is loaded.
 #[derive(Debug, Clone, Default)]
@@ -46,18 +47,6 @@ const ACCEPTED: StatRow = StatRow::counter(GROUP, "accepted_regs", "REGISTER req
 const REJECTED: StatRow = StatRow::counter(GROUP, "rejected_regs", "REGISTER requests rejected.");
 
 const STATISTICS: &[StatRow] = &[MAX_EXPIRES, MAX_CONTACTS, DEFAULT_EXPIRE, ACCEPTED, REJECTED];
-
-/// What the module keeps.
-#[derive(Debug)]
-struct State {
-    settings: Settings,
-    /// The domains of the script, by their place among them.
-    domains: Vec<DomainId>,
-    accepted: StatId,
-    rejected: StatId,
-    /// `tcp_persistent_flag`: the bit of messages whose connections live as long as their contacts; 0 is none.
-    persistent_flag: u32,
-}
 
 impl Module for Registrar {
     fn spec(&self) -> ModuleSpec<Context> {

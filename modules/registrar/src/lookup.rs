@@ -7,10 +7,10 @@ use tocsin_server::target::Target;
 use tocsin_server::time::unix_seconds;
 use tocsin_sip::{Limits, NameAddrRef, Values};
 
-use super::State;
 use super::aor::{Aor, aor_of};
 use super::flags::LookupFlags;
 use super::gruu::{Gruu, bare_urn};
+use super::state::State;
 use tocsin_usrloc::{ALL_METHODS, Contact, Locations, method_bit};
 
 /// Return codes of the manual.

@@ -6,7 +6,6 @@ use tocsin_server::time::unix_seconds;
 use tocsin_server::{Context, Server};
 use tocsin_sip::{HeaderName, UriRef};
 
-use super::State;
 use super::answer::{Extras, GruuBase, gruu_parts, write_contacts, write_line, write_refusal};
 use super::aor::{Aor, BadAor, aor_of};
 use super::apply::{Matching, Registration, Rules, apply};
@@ -14,6 +13,7 @@ use super::flags::SaveFlags;
 use super::flow::{Flow, keep_connection};
 use super::refusal::Refusal;
 use super::request::{Surroundings, read};
+use super::state::State;
 use tocsin_usrloc::{Bindings, Locations, same_uri, until_settled};
 
 /// The registration was refused.

@@ -9,8 +9,7 @@ use tocsin_script::{
 use tocsin_server::Context;
 use tocsin_sip::{Message, UriRef};
 
-use super::is_own;
-use super::loose::{came_strict, first_route, last_route};
+use super::loose::{came_strict, first_route, is_own, last_route};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const EXPRESSION: &[Param] = &[Param::required("expression", ParamKind::Regex)];

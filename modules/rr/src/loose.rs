@@ -8,9 +8,9 @@ use tocsin_script::{Bytes, Call, Function, Routes};
 use tocsin_server::context::received_uri;
 use tocsin_server::sockets::SocketId;
 use tocsin_server::{Context, Server};
-use tocsin_sip::{Edits, HeaderName, Limits, Message, NameAddrRef, UriRef};
+use tocsin_sip::{Edits, HeaderName, Limits, Message, NameAddrRef, Scheme, UriRef};
 
-use super::{Settings, is_own};
+use super::settings::Settings;
 
 pub(super) fn function() -> Function<Context> {
     Function::new("loose_route", &[], Routes::REQUEST, |_| {
@@ -212,6 +212,12 @@ fn to_strict_router(
             edits.append_header(message, HeaderName::Route.text().as_bytes(), &value);
         }
     }
+}
+
+/// Whether a URI of a route set names this server.
+pub(super) fn is_own(server: &Server, uri: &UriRef<'_>) -> bool {
+    matches!(uri.scheme(), Scheme::Sip | Scheme::Sips)
+        && server.network.sockets.is_myself(uri.host(), uri.port())
 }
 
 #[cfg(test)]

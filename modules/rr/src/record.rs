@@ -11,7 +11,7 @@ use tocsin_server::core::as_text;
 use tocsin_server::sockets::Listener;
 use tocsin_sip::{Edits, HeaderName, Message, UriRef};
 
-use super::Settings;
+use super::settings::Settings;
 
 /// Under this name the message keeps parameters that wait for a Record-Route to come. No script can write it.
 const WAITING: &[u8] = b"\0rr";

@@ -6,7 +6,7 @@ use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, 
 use tocsin_server::Context;
 use tocsin_sip::{ContentTypeRef, Edits, HeaderName, Message};
 
-use super::{Arguments, MESSAGES, function, leaving};
+use super::function::{Arguments, MESSAGES, function, leaving};
 
 /// What separates the parts of a body that a script gives its second part.
 const BOUNDARY: &[u8] = b"OSS-unique-boundary-42";

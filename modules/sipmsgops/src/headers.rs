@@ -10,7 +10,7 @@ use tocsin_server::context::received_uri;
 use tocsin_server::{Context, time};
 use tocsin_sip::{Edits, HeaderName, HeaderRef, Message};
 
-use super::{Arguments, MESSAGES, function};
+use super::function::{Arguments, MESSAGES, function};
 
 /// The longest text of header lines that one message may keep for its answer.
 const REPLY_LINES_LIMIT: usize = 16 << 10;

@@ -6,7 +6,7 @@ use tocsin_script::{ArgError, Bytes, Call, Function, Param, ParamKind, Routes};
 use tocsin_server::Context;
 use tocsin_sip::{Edits, HeaderName, Message, Values};
 
-use super::{MESSAGES, function, leaving};
+use super::function::{MESSAGES, function, leaving};
 
 /// What Privacy may say (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1).
 const PRIVACY_KINDS: [&[u8]; 7] = [b"header", b"session", b"user", b"none", b"critical", b"id", b"history"];

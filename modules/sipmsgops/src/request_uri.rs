@@ -4,7 +4,7 @@ use tocsin_script::{Bytes, Function, Param, ParamKind, Routes};
 use tocsin_server::Context;
 use tocsin_sip::{Scheme, UriParts, UriRef};
 
-use super::{REQUESTS, function};
+use super::function::{REQUESTS, function};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const PARAM: &[Param] = &[Param::required("param", ParamKind::Str)];

@@ -6,7 +6,7 @@ use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Routes, Value, co
 use tocsin_server::Context;
 use tocsin_sip::{ContentTypeRef, HeaderName, Message};
 
-use super::{MESSAGES, leaving};
+use super::function::{MESSAGES, leaving};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     let routes = MESSAGES | Routes::LOCAL;

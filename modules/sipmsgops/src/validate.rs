@@ -6,7 +6,8 @@ use tocsin_script::{ArgError, Call, Function, Outcome, Param, ParamKind, Store, 
 use tocsin_server::Context;
 use tocsin_sip::{HeaderName, Message, Method, NameAddrRef, ParseError, UriRef, host_address};
 
-use super::{MESSAGES, leaving, sdp};
+use super::function::{MESSAGES, leaving};
+use super::sdp;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const ARGUMENTS: &[Param] =

@@ -8,9 +8,9 @@ use tocsin_server::databases::{Asker, Databases};
 use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::tables::{self, Table};
 
+use super::parameters::{COLUMNS, DB_TABLE, DB_URL, NAME, RULE_LIMIT};
 use super::rule::Rule;
 use super::text_table::{TABLE_LIMIT, TextTable};
-use super::{COLUMNS, DB_TABLE, DB_URL, NAME, RULE_LIMIT};
 
 /// A source of rules.
 #[derive(Debug)]

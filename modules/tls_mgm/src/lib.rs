@@ -10,10 +10,12 @@ mod certificate;
 mod ciphers;
 mod commands;
 mod configs;
+mod definition;
 mod files;
 mod matching;
 mod parameters;
 mod record;
+mod settings;
 mod store;
 mod table;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::module::{Management, Module, Setup, SetupError};
 use tocsin_server::{Context, Server, tables};
 
-use parameters::Settings;
+use settings::Settings;
 use store::Store;
 
 /// The module.
@@ -37,7 +39,7 @@ pub struct TlsMgm;
 impl Module for TlsMgm {
     fn spec(&self) -> ModuleSpec<Context> {
         ModuleSpec {
-            params: parameters::NAMES,
+            params: settings::NAMES,
             functions: variables::functions(),
             variables: variables::variables(),
             ..ModuleSpec::new(parameters::MODULE)

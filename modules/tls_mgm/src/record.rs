@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use tocsin_server::module::{Setup, SetupError};
 use tocsin_shm::{Full, Map, MapOptions, ShmBytes};
 
+use super::definition::Definition;
 use super::files::Material;
 use super::parameters::Side;
-use super::table::Definition;
 
 /// How much all domains may have together, in bytes.
 pub(super) const RECORD_LIMIT: usize = 16 << 20;

@@ -18,11 +18,13 @@ use tocsin_server::security::{NoDomain, Security, TlsSelection};
 use tocsin_server::tls_selections::TlsSelections;
 
 use super::configs::Config;
+use super::definition::Definition;
 use super::files::{BadFile, Material};
 use super::matching::choose;
-use super::parameters::{DOMAIN_LIMIT, Domain, Settings, Side};
+use super::parameters::{DOMAIN_LIMIT, Domain, Side};
 use super::record::{Content, PublishError, Published};
-use super::table::{Definition, Table};
+use super::settings::Settings;
+use super::table::Table;
 
 /// All domains.
 #[derive(Debug)]

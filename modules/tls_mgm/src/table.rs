@@ -11,6 +11,7 @@ use tocsin_server::databases::{Asker, DatabaseId, Databases};
 use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::tables;
 
+use super::definition::Definition;
 use super::parameters::{
     CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DB_TABLE, DB_URL, DH_PARAMS,
     DOMAIN_LIMIT, Domain, EC_CURVE, MATCH_IP_ADDRESS, MATCH_SIP_DOMAIN, MODULE, NAME_LIMIT, OF_DOMAINS,
@@ -125,15 +126,6 @@ pub(super) struct Table {
     name: String,
     /// Of [`COLUMNS`].
     columns: Vec<String>,
-}
-
-/// What defines a domain of a database, but for its texts: enough to make the same domain in each process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Definition {
-    pub(super) name: String,
-    pub(super) side: Side,
-    /// In the order of [`OF_DOMAINS`]; what stands for a text is the place where it was read.
-    pub(super) written: Vec<Option<String>>,
 }
 
 impl Table {
@@ -316,7 +308,7 @@ mod tests {
 
     use super::super::files::Material;
     use super::super::matching::{AddressFilter, NameFilter};
-    use super::super::parameters::NAMES;
+    use super::super::settings::NAMES;
     use super::*;
 
     fn table(given: &[(&str, &str)]) -> Result<Option<Table>, String> {

@@ -10,6 +10,7 @@ use super::act::{AtHand, update};
 use super::answers::NoTransaction;
 use super::failure::follow_up;
 use super::machine::BranchId;
+use super::prepared::{plain, relay_flags, with_transaction};
 use super::record::TransactionId;
 use super::relay;
 use super::state::State;
@@ -139,19 +140,6 @@ pub(super) fn all() -> Vec<Function<Context>> {
     all
 }
 
-/// The flags of `t_relay`, by their names or their older numbers.
-pub(super) fn relay_flags(flags: &Value) -> relay::Flags {
-    let is_set = |name: &[u8], bit: i64| match flags {
-        Value::Str(names) => names.split(|byte| *byte == b',').any(|given| given.trim_ascii() == name),
-        other => other.to_int().is_some_and(|bits| bits & bit != 0),
-    };
-    relay::Flags {
-        leaves_failures: is_set(b"no-auto-477", 0x02),
-        forbids_failover: is_set(b"no-dns-failover", 0x04),
-        passes_reason: is_set(b"pass-reason-hdr", 0x08),
-    }
-}
-
 /// A function that arms a route, or disarms it when it is given none.
 fn arming(
     name: &'static str,
@@ -165,17 +153,6 @@ fn arming(
             store_armed(cx);
             Outcome::TRUE
         });
-        Ok(call)
-    })
-}
-
-pub(super) fn plain(
-    name: &'static str,
-    routes: Routes,
-    act: fn(&mut Context) -> Outcome<Context>,
-) -> Function<Context> {
-    Function::new(name, &[], routes, move |_| {
-        let call: Call<Context> = Rc::new(move |cx, _| act(cx));
         Ok(call)
     })
 }
@@ -202,15 +179,6 @@ fn store_armed(cx: &mut Context) {
     };
     let armed = cx.armed;
     cx.server().state::<State>().table.update(&id, |t, _| t.arm(&armed));
-}
-
-/// Reads the transaction of `cx`, if it has one.
-pub(super) fn with_transaction<R>(
-    cx: &Context,
-    read: impl FnOnce(&super::record::Transaction) -> R,
-) -> Option<R> {
-    let id = TransactionId(cx.transaction?.id);
-    cx.server().state::<State>().table.get(&id, read)
 }
 
 /// The status that the script is shown: of the reply at hand, of the failure, or the last one sent.

@@ -9,8 +9,8 @@ use tocsin_server::time::now_ms;
 
 use super::act::{AtHand, update};
 use super::failure::follow_up;
-use super::functions::{plain, with_transaction};
 use super::machine::{BranchId, Kind};
+use super::prepared::{plain, with_transaction};
 use super::record::{Transaction, TransactionId};
 use super::relay;
 use super::state::State;

@@ -19,6 +19,7 @@ mod matching;
 mod observers;
 mod own;
 mod parameters;
+mod prepared;
 mod record;
 mod relay;
 mod replies;

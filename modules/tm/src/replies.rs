@@ -11,9 +11,9 @@ use tocsin_sip::{Message, Method};
 
 use super::act::{AtHand, SEND_FAILED, parse, update};
 use super::failure::{follow_up, store_changes};
-use super::functions::with_transaction;
 use super::machine::BranchId;
 use super::matching::{answers_relayed_invite, of_reply, of_request};
+use super::prepared::with_transaction;
 use super::record::{Branch, Transaction, TransactionId};
 use super::state::State;
 use super::{observers, own, relay};

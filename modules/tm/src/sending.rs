@@ -6,8 +6,8 @@ use tocsin_script::{Bytes, Call, Function, Outcome, Param, ParamKind, Routes, Va
 use tocsin_server::Context;
 use tocsin_server::core::{as_text, destination_uri};
 
-use super::functions::relay_flags;
 use super::own::{self, OwnRequest};
+use super::prepared::relay_flags;
 use super::relay;
 
 pub(super) fn functions() -> Vec<Function<Context>> {

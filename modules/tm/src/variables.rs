@@ -6,8 +6,9 @@ use tocsin_server::core::{branch_avp, readable, refused, settable};
 use tocsin_server::reply::hex;
 use tocsin_sip::Method;
 
-use super::functions::{shown_status, with_transaction};
+use super::functions::shown_status;
 use super::machine::BranchId;
+use super::prepared::with_transaction;
 use super::relay::final_timeouts;
 
 pub(super) fn all() -> Vec<Variable<Context>> {

@@ -9,8 +9,9 @@ use tocsin_server::time::unix_seconds;
 use tocsin_sip::{NameAddr, UriRef};
 
 use super::contact::{Contact, PERMANENT, same_uri};
+use super::domain::DomainId;
+use super::locations::{Locations, until_settled};
 use super::table::{CommitError, Draft};
-use super::{DomainId, Locations, until_settled};
 
 /// The Call-ID of contacts that a management client added, by which others know them: that of OpenSIPS.
 const ADDED_CALL_ID: &[u8] = b"dfjrewr12386fd6-343@opensips.mi";

@@ -3,7 +3,7 @@
 use tocsin_server::Worker;
 use tocsin_server::module::Deadlines;
 
-use super::Locations;
+use super::locations::Locations;
 use super::table::{CommitError, Table};
 
 /// The deadlines of the table.

@@ -27,7 +27,7 @@ const LARGEST: [(&str, usize); 13] = [
     ("crates/event", 1),
     ("crates/telemetry", 1),
     ("crates/streams", 1),
-    ("crates/script", 6),
+    ("crates/script", 5),
     ("crates/server", 6),
     ("crates/tocsin", 1),
 ];
@@ -36,19 +36,9 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Modules whose state stands in `lib.rs`, which names the files that use it, and the largest circle of each.
-const LARGEST_IN_MODULES: [(&str, usize); 10] = [
-    ("avpops", 3),
-    ("db_mysql", 2),
-    ("event_flatstore", 2),
-    ("registrar", 5),
-    ("rr", 4),
-    ("sipmsgops", 7),
-    ("tcp_mgm", 2),
-    ("tls_mgm", 4),
-    ("tm", 4),
-    ("usrloc", 3),
-];
+/// Modules that may have a circle. What is left in `tm` is recursion: a branch that fails leads to the next address, which
+/// is sent, and sending may fail.
+const LARGEST_IN_MODULES: [(&str, usize); 1] = [("tm", 4)];
 
 /// Each package and the largest circle it may have.
 fn packages() -> Vec<(String, usize)> {
