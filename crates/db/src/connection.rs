@@ -199,57 +199,75 @@ async fn collect<DB: Database>(
     statement: &Statement,
     limits: &Limits,
 ) -> Result<Rows, Failure> {
-    let mut rows = Rows::default();
-    let (mut count, mut bytes, mut results) = (0, 0, 0);
-    let mut unreadable = None;
+    let mut gathered = Gathered::default();
+    let mut results = 0;
     while let Some(answer) = poll_fn(|cx| answers.as_mut().poll_next(cx)).await {
-        let row = match answer.map_err(failure)? {
+        match answer.map_err(failure)? {
             Either::Left(done) => {
-                rows.affected += affected(&done);
+                gathered.rows.affected += affected(&done);
                 results += 1;
-                continue;
             }
-            Either::Right(row) => row,
-        };
-        // Of several results of one statement, the first counts.
-        if results > 0 {
-            continue;
-        }
-        count += 1;
-        if count > limits.rows {
-            let limit = format!("more than {} rows", limits.rows);
-            return Err(Failure::of_connection(QueryError::TooLarge(limit)));
-        }
-        let width = row.columns().len();
-        if rows.columns.is_empty() {
-            rows.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
-        }
-        if width != rows.columns.len() || unreadable.is_some() {
-            continue;
-        }
-        for at in 0..width {
-            match value(&row, at) {
-                Ok(value) => {
-                    bytes += value.size();
-                    rows.values.push(value);
-                }
-                Err(cause) => {
-                    let problem = shown(&cause);
-                    unreadable = Some(QueryError::Unreadable { column: at + 1, problem });
-                    break;
-                }
-            }
-        }
-        if bytes > limits.bytes {
-            let limit = format!("more than {} bytes", limits.bytes);
-            return Err(Failure::of_connection(QueryError::TooLarge(limit)));
+            // Of several results of one statement, the first counts.
+            Either::Right(_) if results > 0 => {}
+            Either::Right(row) => gathered.push(&row, value, limits)?,
         }
     }
+    let Gathered { mut rows, unreadable, .. } = gathered;
     // Behind the results of a procedure comes how it ended, which is one more.
     rows.is_result = statement.asks.unwrap_or(results > 1) || !rows.columns.is_empty();
     match unreadable {
         None => Ok(rows),
         Some(error) => Err(Failure::of_query(error)),
+    }
+}
+
+/// The rows of a result that have come so far.
+#[derive(Default)]
+struct Gathered {
+    rows: Rows,
+    count: usize,
+    /// The size of the values.
+    bytes: usize,
+    /// The first value that is of no known type: nothing is read behind it.
+    unreadable: Option<QueryError>,
+}
+
+impl Gathered {
+    fn push<R: Row>(
+        &mut self,
+        row: &R,
+        value: fn(&R, usize) -> Result<Value, sqlx::Error>,
+        limits: &Limits,
+    ) -> Result<(), Failure> {
+        let too_large =
+            |limit, what| Failure::of_connection(QueryError::TooLarge(format!("more than {limit} {what}")));
+        self.count += 1;
+        if self.count > limits.rows {
+            return Err(too_large(limits.rows, "rows"));
+        }
+        let width = row.columns().len();
+        if self.rows.columns.is_empty() {
+            self.rows.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
+        }
+        if width != self.rows.columns.len() || self.unreadable.is_some() {
+            return Ok(());
+        }
+        for at in 0..width {
+            match value(row, at) {
+                Ok(value) => {
+                    self.bytes += value.size();
+                    self.rows.values.push(value);
+                }
+                Err(cause) => {
+                    self.unreadable = Some(QueryError::Unreadable { column: at + 1, problem: shown(&cause) });
+                    break;
+                }
+            }
+        }
+        if self.bytes > limits.bytes {
+            return Err(too_large(limits.bytes, "bytes"));
+        }
+        Ok(())
     }
 }
 

@@ -170,11 +170,10 @@ pub(super) fn read_ciphers(text: &str) -> Result<Vec<SupportedCipherSuite>, Stri
         }
         match sign {
             b' ' => {
-                for suite in meant {
-                    if !banned.contains(&suite.name) && chosen.iter().all(|known| known.name != suite.name) {
-                        chosen.push(suite);
-                    }
-                }
+                let mut wanted = meant;
+                wanted.retain(|suite| !banned.contains(&suite.name));
+                wanted.retain(|suite| chosen.iter().all(|known| known.name != suite.name));
+                chosen.extend(wanted);
             }
             b'+' => chosen.sort_by_key(|known| meant.iter().any(|suite| suite.name == known.name)),
             _ => {

@@ -125,22 +125,27 @@ impl Fifo {
                     self.look_after();
                 }
             }
-            let mut in_a_row: usize = 0;
-            while let Some(frame) = framer.next_frame() {
-                match frame {
-                    Frame::Request { reply, json } => {
-                        self.handle(&registry, &replies, reply, json);
-                        in_a_row += 1;
-                        if in_a_row.is_multiple_of(REQUESTS_IN_A_ROW) {
-                            tokio::task::yield_now().await;
-                        }
-                    }
-                    Frame::Skipped(why) => tracing::error!("MI FIFO: {why}"),
-                }
-            }
+            self.handle_all(&mut framer, &registry, &replies).await;
             if framer.has_part() && part_since.elapsed() >= PART_TIMEOUT {
                 tracing::error!("MI FIFO: gave up a request whose end does not come");
                 framer.give_up();
+            }
+        }
+    }
+
+    /// Handles the requests that are whole; other tasks have their turn after some.
+    async fn handle_all(&self, framer: &mut Framer, registry: &Registry, replies: &Replies) {
+        let mut in_a_row: usize = 0;
+        while let Some(frame) = framer.next_frame() {
+            match frame {
+                Frame::Skipped(why) => tracing::error!("MI FIFO: {why}"),
+                Frame::Request { reply, json } => {
+                    self.handle(registry, replies, reply, json);
+                    in_a_row += 1;
+                    if in_a_row.is_multiple_of(REQUESTS_IN_A_ROW) {
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
         }
     }

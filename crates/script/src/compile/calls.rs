@@ -13,7 +13,8 @@ use crate::source::Place;
 use crate::source::Span;
 use crate::transformations::read_substitution;
 use crate::tree::{self, CallTree, ExprKind};
-use crate::value::Value;
+use crate::value::{Bytes, Value};
+use crate::variable::Bound;
 
 /// An argument with what `prepare` is told of it.
 struct Checking<C: Host> {
@@ -172,22 +173,14 @@ impl<'a, C: Host> Compiler<'a, C> {
         match self.argument_value(expr)? {
             Expr::Const(Value::Str(text)) if optional && text.trim_ascii().is_empty() => {}
             Expr::Variable(bound) => outputs.push(bound),
-            Expr::Format(parts) => {
-                for (at, part) in parts.iter().enumerate() {
-                    match part {
-                        Part::Variable(bound) => outputs.push(bound.clone()),
-                        Part::Text(text) if text.trim_ascii() == b";" && at > 0 => {}
-                        Part::Text(text) => {
-                            let message = format!(
-                                "Param [{}]: `{}` is no variable; write one or more, with `;` between",
-                                position + 1,
-                                text.lossy()
-                            );
-                            return self.fail(expr.span, message);
-                        }
-                    }
+            Expr::Format(parts) => match variables_of(&parts) {
+                Ok(variables) => outputs = variables,
+                Err(text) => {
+                    let (number, text) = (position + 1, text.lossy());
+                    let problem = "is no variable; write one or more, with `;` between";
+                    return self.fail(expr.span, format!("Param [{number}]: `{text}` {problem}"));
                 }
-            }
+            },
             _ => {
                 return self
                     .fail_argument(expr.span, format!("Param [{}] expected to be variables", position + 1));
@@ -369,4 +362,20 @@ fn ready<C: Host>(value: Value, mut site: ArgumentSite<C>) -> Checking<C> {
         argument: Argument { kind: ArgumentKind::Ready, optional: true, value: Expr::Const(value) },
         site,
     }
+}
+
+/// The variables of a text that has nothing but `;` between them.
+///
+/// # Errors
+/// What else stands there.
+fn variables_of<C>(parts: &[Part<C>]) -> Result<Vec<Rc<Bound<C>>>, Bytes> {
+    let mut variables = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        match part {
+            Part::Variable(bound) => variables.push(bound.clone()),
+            Part::Text(text) if text.trim_ascii() == b";" && at > 0 => {}
+            Part::Text(text) => return Err(text.clone()),
+        }
+    }
+    Ok(variables)
 }

@@ -230,20 +230,21 @@ impl Parser<'_> {
             "use_auto_scaling_profile" => SocketOption::UseAutoScalingProfile(self.profile_name(tree)?),
             "tag" => SocketOption::Tag(self.global_str()?.lossy().into_owned()),
             "tos" => SocketOption::TypeOfService(self.global_str()?.lossy().into_owned()),
-            _ => {
-                let (address, span) = self.raw(b";#");
-                match parse_address(&address) {
-                    Ok((host, ports))
-                        if ports.is_none_or(|(first, last)| first == last) && !host.is_empty() =>
-                    {
-                        SocketOption::As { host, port: ports.map(|(port, _)| port) }
-                    }
-                    Ok(_) => return self.fail(span, "an advertised address, as ADDRESS[:PORT], expected"),
-                    Err(message) => return self.fail(span, message),
-                }
-            }
+            _ => self.advertised()?,
         };
         Ok(Some(option))
+    }
+
+    /// What follows `as`.
+    fn advertised(&mut self) -> Parsed<SocketOption> {
+        let (address, span) = self.raw(b";#");
+        match parse_address(&address) {
+            Ok((host, ports)) if ports.is_none_or(|(first, last)| first == last) && !host.is_empty() => {
+                Ok(SocketOption::As { host, port: ports.map(|(port, _)| port) })
+            }
+            Ok(_) => self.fail(span, "an advertised address, as ADDRESS[:PORT], expected"),
+            Err(message) => self.fail(span, message),
+        }
     }
 
     /// The next word as it stands; a token looked at before is read again.
