@@ -47,8 +47,6 @@ pub struct TcpProfile {
     pub no_new_connection: bool,
     /// When it carries requests back to another port.
     pub aliases: AliasMode,
-    /// Another worker may read the next message.
-    pub parallel_read: bool,
     /// The kernel's probes.
     pub keepalive: Keepalive,
 }
@@ -65,7 +63,6 @@ impl TcpProfile {
             threshold_us: tcp.threshold_us,
             no_new_connection: false,
             aliases: if tcp.accept_aliases { AliasMode::Asked } else { AliasMode::Never },
-            parallel_read: false,
             keepalive: tcp.keepalive,
         }
     }

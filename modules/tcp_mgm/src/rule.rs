@@ -31,7 +31,6 @@ pub(super) struct Rule {
     threshold_us: Option<u64>,
     no_new_connection: Option<bool>,
     aliases: Option<AliasMode>,
-    parallel_read: Option<bool>,
     keepalive: Option<bool>,
     /// Of these three, 0 leaves the value to the system.
     probes: Option<u32>,
@@ -68,6 +67,8 @@ impl Rule {
         let seconds = |number: u32| Duration::from_secs(number.into());
         let switch = |column| Ok::<_, String>(number(column, 1)?.map(|on| on == 1));
         let port = |column| Ok::<_, String>(number(column, 65_535)?.unwrap_or(0) as u16);
+        // Checked, but without effect, as the core parameter is.
+        number("parallel_read", 2)?;
         Ok(Some(Self {
             protocol,
             remote: network("remote_addr")?,
@@ -85,7 +86,6 @@ impl Rule {
                 1 => AliasMode::Asked,
                 _ => AliasMode::Always,
             }),
-            parallel_read: number("parallel_read", 2)?.map(|mode| mode > 0),
             keepalive: switch("keepalive")?,
             probes: number("keepcount", 127)?,
             idle_s: number("keepidle", 32_767)?,
@@ -136,7 +136,6 @@ impl Rule {
             threshold_us: self.threshold_us.unwrap_or(general.threshold_us),
             no_new_connection: self.no_new_connection.unwrap_or(general.no_new_connection),
             aliases: self.aliases.unwrap_or(general.aliases),
-            parallel_read: self.parallel_read.unwrap_or(general.parallel_read),
             keepalive,
         }
     }
@@ -272,7 +271,7 @@ mod tests {
         assert_eq!(own.connect_timeout, Duration::from_millis(200));
         assert_eq!((own.lifetime.as_secs(), own.max_message_time.as_secs()), (3600, 8));
         assert_eq!((own.threshold_us, own.no_new_connection), (60_000, true));
-        assert_eq!((own.aliases, own.parallel_read), (AliasMode::Always, true));
+        assert_eq!(own.aliases, AliasMode::Always);
         assert_eq!(
             (own.keepalive.probes, own.keepalive.idle_s, own.keepalive.interval_s),
             (Some(5), Some(30), None)
