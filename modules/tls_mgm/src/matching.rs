@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use tocsin_server::blocklist::pattern;
+
 /// How many filters one parameter may have.
 const FILTER_LIMIT: usize = 256;
 /// How long one filter may be, in bytes.
@@ -135,31 +137,12 @@ fn elements(list: &str) -> Result<impl Iterator<Item = &str>, String> {
     }
 }
 
-/// `*` stands for any number of bytes, `?` for one; case does not matter. Goes back to the last `*` only, so that its
-/// time is bounded by the product of both lengths.
+/// `*` stands for any number of bytes, `?` for one; case does not matter, and brackets are those of an IPv6 address.
 fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&name[n]) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match &mut star {
-                Some((after, taken)) => {
-                    *taken += 1;
-                    (p, n) = (*after + 1, *taken);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+    pattern::matches_by(pattern, name, |pattern, byte| {
+        let wanted = pattern.first()?;
+        (*wanted == b'?' || wanted.eq_ignore_ascii_case(&byte)).then_some(1)
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,17 @@
 
 /// Whether the whole of `text` is as `pattern` says. Takes time in the product of both lengths at worst.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, one)
+}
+
+/// The same for a pattern in lower case and a text in any.
+pub fn matches_in_any_case(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, |pattern, byte| one(pattern, byte.to_ascii_lowercase()))
+}
+
+/// The same with another notion of what fits one byte. `one` is given what follows in the pattern, which begins with no star,
+/// and returns the length of its first part if that fits.
+pub fn matches_by(pattern: &[u8], text: &[u8], one: impl Fn(&[u8], u8) -> Option<usize>) -> bool {
     let (mut at, mut read) = (0, 0);
     // Where to go on when what follows the last star does not fit: the star takes one byte more.
     let mut star: Option<(usize, usize)> = None;
