@@ -17,7 +17,7 @@ pub enum QueryError {
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     /// The caller no longer waits; the connection is closed.
-    #[error("given up by whoever asked")]
+    #[error("given up by the caller")]
     Abandoned,
     /// The connection ended while the query was under way; it may have had its effect.
     #[error("the connection was lost: {0}")]

@@ -44,7 +44,7 @@ pub trait Observer {
     }
 }
 
-/// For those who want to be told nothing.
+/// Observes nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
 

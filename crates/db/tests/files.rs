@@ -157,7 +157,7 @@ fn whoever_gives_up_takes_the_connection_along() {
         assert!(tokio::time::timeout(Duration::from_millis(50), asked).await.is_err());
         assert_eq!(pool.idle(), 0);
         let told = notes.0.borrow();
-        assert!(told[0].starts_with("Asynchronous WITH") && told[0].ends_with("given up by whoever asked"));
+        assert!(told[0].starts_with("Asynchronous WITH") && told[0].ends_with("given up by the caller"));
     });
 }
 

@@ -308,7 +308,7 @@ core_events! {
         message: &'a [u8],
     }
 
-    /// A process of the server ended unasked.
+    /// A process of the server died.
     ProcExit<'a> = "E_CORE_PROC_EXIT" {
         /// The ID of the process, as `ps` showed it.
         process_id: u32,

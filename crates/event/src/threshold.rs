@@ -17,7 +17,7 @@ use tocsin_shm::ShmSafe;
 pub struct Rule {
     /// Percent from which on it is told; 0 switches it off.
     pub threshold: u8,
-    /// Percent by which it must have moved to be told again; 0: every change is told.
+    /// Percent by which it must have moved to be reported again; 0: every change is reported.
     pub hysteresis: u8,
 }
 

@@ -51,7 +51,7 @@ pub enum Place {
 /// A text that names no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no place where a server answers: give http://host:port/mi, udp:host:port, unix:path or fifo:path"
+    "`{0}` is not an address of a server: give http://host:port/mi, udp:host:port, unix:path or fifo:path"
 )]
 pub struct NoPlace(String);
 
@@ -100,7 +100,7 @@ pub enum CallError {
     #[error("the server did not answer within {} s", ANSWER_WITHIN.as_secs())]
     Silent,
     /// What came is no JSON-RPC 2.0.
-    #[error("what answers there is no management interface: {0}")]
+    #[error("something answers there, but it is not a management interface: {0}")]
     Strange(String),
     /// The server refused.
     #[error("{code} {message}")]

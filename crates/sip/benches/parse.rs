@@ -1,5 +1,5 @@
 //! What a typical INVITE costs: nanoseconds for each operation, the best of several rounds.
-#![expect(clippy::print_stdout, reason = "a bench speaks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "a bench prints its result")]
 
 use std::hint::black_box;
 use std::time::Instant;

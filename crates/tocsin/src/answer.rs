@@ -42,7 +42,7 @@ impl Answer {
 
     /// Prints it and returns the exit status.
     pub(crate) fn give(&self) -> ExitCode {
-        // Nobody is left to be told if the terminal is gone.
+        // If the terminal is gone, nobody reads this.
         if self.failed {
             let _ = std::io::stderr().write_all(self.text.as_bytes());
             ExitCode::from(FAILED)

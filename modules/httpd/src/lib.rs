@@ -170,7 +170,7 @@ pub fn warn_if_exposed(setup: &Setup<'_>, module: &str, what: &str) {
     let Some(Pages { reach, .. }) = setup.registered.states.find() else { return };
     if !reach.has_password && !reach.address.ip().to_canonical().is_loopback() {
         tracing::warn!(
-            "{module}: whoever reaches {} {what} without a password: write modparam(\"httpd\", \"ip\", \"127.0.0.1\"), \
+            "{module}: anyone who reaches {} {what} without a password: write modparam(\"httpd\", \"ip\", \"127.0.0.1\"), \
              or set auth_username and auth_password of httpd",
             reach.shown
         );

@@ -33,7 +33,7 @@ pub fn make_room(path: &Path, kind: Kind) -> Result<(), String> {
         None => return Err(format!("`{shown}` is no name of a file")),
     };
     if !folder.is_dir() {
-        return Err(format!("{shown} cannot be made: there is no folder {}", folder.display()));
+        return Err(format!("{shown} cannot be created: there is no directory {}", folder.display()));
     }
     let Ok(found) = path.symlink_metadata() else { return Ok(()) };
     let same = match kind {

@@ -72,7 +72,7 @@ fn serve(worker: &'static Worker, options: FifoOptions) -> Local<()> {
     Box::pin(async move {
         match opened {
             Ok(fifo) => fifo.serve(Rc::new(commands::registry(worker))).await,
-            Err(cause) => tracing::error!("the MI FIFO {} cannot be made: {cause}", path.display()),
+            Err(cause) => tracing::error!("the MI FIFO {} cannot be created: {cause}", path.display()),
         }
     })
 }

@@ -108,7 +108,7 @@ impl Transactions for Layer {
 }
 
 /// A reply whose topmost Via is not of a transaction: it goes on if it is to a request that was forwarded without one. Any
-/// other is stray: whoever sends it chooses where it would go (RFC 6026 section 8.9).
+/// other is stray: its sender chooses where it would go (RFC 6026 section 8.9).
 fn forwarded_or_stray(cx: Context) -> Option<Context> {
     let is_forwarded =
         cx.message.via().is_ok_and(|via| via.branch().is_some_and(forward::is_stateless_branch));

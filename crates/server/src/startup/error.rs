@@ -58,8 +58,8 @@ pub enum StartError {
     /// No address to listen on.
     #[error("no address to listen on: add a line such as socket=udp:127.0.0.1:5060")]
     NoSocket,
-    /// The shared memory cannot be had.
-    #[error("{0} MiB of shared memory cannot be had: {1}")]
+    /// The shared memory is not available.
+    #[error("{0} MiB of shared memory are not available: {1}")]
     Memory(u64, std::io::Error),
     /// The shared memory is too small for the tables.
     #[error("the shared memory is too small for the tables: start with a larger -m ({0})")]

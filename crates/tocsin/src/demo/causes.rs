@@ -77,7 +77,7 @@ pub(super) fn all(mysql: bool) -> Vec<Cause> {
         Cause {
             event: "E_CORE_PKG_THRESHOLD",
             tells: None,
-            story: "A script hoards: its worker passes half of its private memory (-M 4).",
+            story: "A script keeps too much in memory: its worker passes half of its private memory (-M 4).",
             act: |place| Box::pin(hoard(place)),
         },
         Cause {

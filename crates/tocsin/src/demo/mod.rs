@@ -52,7 +52,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Aske
     match mysql {
         Some(url) if !url.starts_with("mysql://") || url.contains(['"', '\\', '\n']) => {
             let problem =
-                format!("`{url}` is no address of a database: give mysql://user:password@host:port/database");
+                format!("`{url}` is not a database URL: give mysql://user:password@host:port/database");
             Err(Answer::error_of("demo", &problem))
         }
         mysql => Ok(Asked { mysql }),

@@ -112,7 +112,7 @@ fn command() -> Command {
                         .short('n')
                         .value_name("events")
                         .value_parser(clap::value_parser!(u64).range(1..))
-                        .help("ends after so many"),
+                        .help("stops after N events"),
                 )
                 .arg(server.help(format!(
                     "where its management interface is: http://host:port/mi, udp:host:port, unix:path or \
@@ -156,7 +156,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         let wrong = |line: &str| read(line.split_whitespace().map(OsString::from)).unwrap_err().to_string();
         assert!(
-            wrong("tail -s nowhere").contains("no place where a server answers"),
+            wrong("tail -s nowhere").contains("not an address of a server"),
             "{}",
             wrong("tail -s nowhere")
         );

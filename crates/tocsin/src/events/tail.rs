@@ -107,7 +107,7 @@ async fn open(wish: &Wish, own: IpAddr, names: BTreeSet<String>) -> Result<(Rece
         let subscription = Subscription { socket, names: names.clone() };
         match subscription.ask(wish, EXPIRE).await {
             Ok(unknown) => {
-                unknown.iter().for_each(|name| note(&format!("the server knows no event `{name}`")));
+                unknown.iter().for_each(|name| note(&format!("there is no event `{name}`")));
                 return Ok((receiver, subscription));
             }
             Err(cause @ CallError::Refused { .. }) => refused = cause.to_string(),
@@ -138,7 +138,7 @@ async fn names(wish: &Wish) -> Result<BTreeSet<String>, String> {
                 .filter(|(likeness, _)| *likeness > NEAREST)
                 .max_by(|one, other| one.0.total_cmp(&other.0));
             let hint = nearest.map(|(_, nearest)| format!("; did you mean `{nearest}`?")).unwrap_or_default();
-            return Err(format!("the server knows no event `{name}`{hint}"));
+            return Err(format!("there is no event `{name}`{hint}"));
         }
     }
     Ok(wish.names.iter().cloned().collect())
@@ -215,6 +215,6 @@ async fn own_address(place: &Place) -> IpAddr {
 
 /// Something about the watching itself, apart from the events.
 fn note(text: &str) {
-    // Nobody is left to be told if the terminal is gone.
+    // If the terminal is gone, nobody reads this.
     let _ = io::stderr().write_all(format!("tocsin events: {text}\n").as_bytes());
 }

@@ -1,7 +1,7 @@
 //! The limits table of ARCHITECTURE.md says what the code says.
 //!
 //! A row has figures in its second column and names constants in its third. Each constant is looked up in the sources and
-//! evaluated, and the figures must be its values, in the same order. So whoever changes a constant changes the table, and
+//! evaluated, and the figures must be its values, in the same order. A change of a constant is a change of the table, and
 //! a constant that moves or gets another name takes its row along.
 //!
 //! A constant is named in one of three ways, and always so that there is only one of that name:

@@ -123,7 +123,7 @@ fn a_mistake_is_named() {
     assert_eq!(wrong.status.code(), Some(255));
     assert_eq!(
         text(&wrong.stderr),
-        "tocsin events: the server knows no event `E_CORE_TRESHOLD`; did you mean `E_CORE_THRESHOLD`?\n"
+        "tocsin events: there is no event `E_CORE_TRESHOLD`; did you mean `E_CORE_THRESHOLD`?\n"
     );
     let nobody = output(&["tail", "-s", "udp:127.0.0.1:1"]);
     assert!(text(&nobody.stderr).contains("udp:127.0.0.1:1: no server answers"), "{}", text(&nobody.stderr));
