@@ -19,7 +19,7 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 
-use parameters::{NAME, Store, Urls};
+use parameters::{Store, Urls};
 
 /// The module.
 #[derive(Debug, Clone, Copy)]

@@ -58,7 +58,7 @@ mod tests {
     fn each_core_function_is_documented() {
         let names = tocsin_server::core::names();
         let bare = names.functions().iter().filter(|row| !row.documentation().ends_with('.'));
-        let bare: Vec<_> = bare.map(|row| row.name()).collect();
+        let bare: Vec<_> = bare.map(tocsin_script::Function::name).collect();
         assert!(bare.is_empty(), "without documentation: {bare:?}");
         assert!(super::page().contains("| `append_branch([uri][, q])` | "));
     }

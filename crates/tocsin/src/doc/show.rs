@@ -21,7 +21,7 @@ pub(super) fn text(name: &str, of_it: Option<&str>) -> Result<String, String> {
     let modules = modules::all();
     let module = modules.iter().find(|module| module.spec.name == name);
     match (module, of_it) {
-        (Some(module), Some(of_it)) => joined(modules::show(module, of_it)).ok_or_else(|| {
+        (Some(module), Some(of_it)) => joined(&modules::show(module, of_it)).ok_or_else(|| {
             let known = suggestion(nearest(of_it, module.names()));
             format!("the module {name} has no name `{of_it}`{known}")
         }),
@@ -35,7 +35,7 @@ pub(super) fn text(name: &str, of_it: Option<&str>) -> Result<String, String> {
 }
 
 /// One behind the other: the same name may stand for a function and for a command.
-fn joined(texts: Vec<String>) -> Option<String> {
+fn joined(texts: &[String]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
@@ -54,7 +54,7 @@ fn of_any(name: &str, modules: &[Documented]) -> Result<String, String> {
     texts.extend(core.functions().iter().filter(|row| row.name() == name).map(functions::show));
     texts.extend(management.show(name));
     texts.extend(modules.iter().flat_map(|module| modules::show(module, name)));
-    joined(texts).ok_or_else(|| {
+    joined(&texts).ok_or_else(|| {
         let of_core = parameters().flat_map(Declared::spellings).chain(transformations().map(|row| row.name));
         let of_core = of_core.chain(core.functions().iter().map(Function::name)).chain(management.all());
         let of_modules = modules.iter().flat_map(|module| module.names().chain([module.spec.name]));
