@@ -124,7 +124,7 @@ async fn register(place: Place) -> io::Result<()> {
 }
 
 async fn keep_busy(place: Place) -> io::Result<()> {
-    let phone = Phone::open(place.udp).await?;
+    let phone = Phone::open(place.scaled).await?;
     loop {
         phone.tell("busy").await?;
         sleep(BUSY_EVERY).await;

@@ -33,6 +33,8 @@ const END_WITHIN: Duration = Duration::from_secs(6);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) udp: SocketAddr,
+    /// Over UDP as well, with workers that grow in number: what else keeps a worker busy must not count there.
+    pub(super) scaled: SocketAddr,
     pub(super) tcp: SocketAddr,
 }
 
@@ -52,7 +54,8 @@ impl Server {
         let folder = tempfile::Builder::new().prefix("tocsin-demo-").tempdir().map_err(failed)?;
         let receiver = Receiver::open(IpAddr::V4(Ipv4Addr::LOCALHOST), false).await.map_err(failed)?;
         let slow = UdpSocket::bind("127.0.0.1:0").await.map_err(failed)?;
-        let place = Place { udp: free_udp().map_err(failed)?, tcp: free_tcp().map_err(failed)? };
+        let [udp, scaled] = two_free_udp().map_err(failed)?;
+        let place = Place { udp, scaled, tcp: free_tcp().map_err(failed)? };
         let dns = slow.local_addr().map_err(failed)?.port();
         let config = config(place, dns, &receiver.name().map_err(failed)?, mysql, &folder);
         fs::write(folder.path().join("demo.cfg"), config).map_err(failed)?;
@@ -145,6 +148,7 @@ fn config(place: Place, dns: u16, subscriber: &str, mysql: Option<&str>, folder:
     };
     [
         ("@UDP@", place.udp.port().to_string().as_str()),
+        ("@SCALED@", &place.scaled.port().to_string()),
         ("@TCP@", &place.tcp.port().to_string()),
         ("@DNS@", &dns.to_string()),
         ("@DRIVER@", driver),
@@ -156,9 +160,10 @@ fn config(place: Place, dns: u16, subscriber: &str, mysql: Option<&str>, folder:
     .fold(CONFIG.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-/// An address that nobody uses at this moment.
-fn free_udp() -> io::Result<SocketAddr> {
-    StdUdpSocket::bind("127.0.0.1:0")?.local_addr()
+/// Two addresses that nobody uses at this moment.
+fn two_free_udp() -> io::Result<[SocketAddr; 2]> {
+    let sockets = [StdUdpSocket::bind("127.0.0.1:0")?, StdUdpSocket::bind("127.0.0.1:0")?];
+    Ok([sockets[0].local_addr()?, sockets[1].local_addr()?])
 }
 
 fn free_tcp() -> io::Result<SocketAddr> {
