@@ -17,7 +17,7 @@ const BEGIN: &str = "__OSSPP_FILEBEGIN__";
 /// Behind its last line.
 const END: &str = "__OSSPP_FILEEND__";
 
-/// Reads the configuration at `path` through `command`, which runs in `folder`: relative paths begin there.
+/// Reads the configuration at `path` through `command`. Relative paths begin at `folder`, where the command runs.
 ///
 /// # Errors
 /// Why it cannot be read so, and what can be done.
@@ -106,8 +106,8 @@ impl Flattening<'_> {
 
     /// The file as its path stands, else beside the one that includes it.
     fn found(&self, name: &Path, includer: &Path) -> Option<PathBuf> {
-        let beside = || includer.parent().unwrap_or(Path::new("")).join(name);
-        [name.to_path_buf(), beside()].into_iter().find(|path| self.folder.join(path).is_file())
+        let beside = includer.parent().unwrap_or(Path::new("")).join(name);
+        [name.to_path_buf(), beside].into_iter().find(|path| self.folder.join(path).is_file())
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
     fn what_went_wrong_is_said() {
         let dir = tempfile::tempdir().unwrap();
         written(dir.path(), "b.cfg", "x");
-        let main = written(dir.path(), "a.cfg", "include_file \"b.cfg\"\n");
+        written(dir.path(), "a.cfg", "include_file \"b.cfg\"\n");
         for (command, problem) in [
             ("exit 3", "it failed (exit status: 3)"),
             ("cat >/dev/null", "it wrote nothing"),
@@ -218,7 +218,7 @@ mod tests {
             ("nosuchcommand", "it failed (exit status: 127)"),
             ("cat /dev/zero", "no configuration"),
         ] {
-            let said = open(Path::new(""), &main, command).unwrap_err();
+            let said = open(dir.path(), Path::new("a.cfg"), command).unwrap_err();
             assert!(
                 said.starts_with(&format!("core:main: -p {command}: ")) && said.contains(problem),
                 "{said}"

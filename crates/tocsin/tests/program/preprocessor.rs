@@ -1,6 +1,6 @@
 //! `-p`: the configuration as a command makes it.
 
-use crate::harness::{Phone, Request, Setup};
+use crate::harness::{Phone, Request, Server, Setup};
 
 const CONFIG: &str = "log_level=3\nstderror_enabled=yes\nsyslog_enabled=no\nsocket=udp:MY_ADDRESS:@PORT@\n\
      loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")\n\
@@ -16,10 +16,34 @@ fn setup(routes: &str, command: &str) -> Setup {
 fn a_command_fills_in_the_main_file_and_what_it_includes() {
     let routes = "route { sl_send_reply(200, \"MY_NAME\"); exit; }\n";
     let server = setup(routes, "sed 's/MY_ADDRESS/127.0.0.1/; s/MY_NAME/edge one/'").start();
+    assert_eq!(reason(&server), "SIP/2.0 200 edge one");
+    server.stop();
+}
+
+/// What the script answers with.
+fn reason(server: &Server) -> String {
     let phone = Phone::new();
     let request = Request::new(&phone, "OPTIONS", &format!("sip:x@{}", server.address()));
     phone.send(server.address(), request.text());
-    assert_eq!(phone.expect_status(200).start_line(), "SIP/2.0 200 edge one");
+    phone.expect_status(200).start_line().to_owned()
+}
+
+#[test]
+fn a_reload_passes_the_command_as_well() {
+    let routes = "route { sl_send_reply(200, \"MY_NAME\"); exit; }\n";
+    let command = "sed \"s/MY_ADDRESS/127.0.0.1/; s/MY_NAME/$(cat name)/\"";
+    let setup = setup(routes, command);
+    let name = setup.dir().join("name");
+    std::fs::write(&name, "one").unwrap();
+    let server = setup.start();
+    assert_eq!(reason(&server), "SIP/2.0 200 one");
+    std::fs::write(&name, "two").unwrap();
+    assert_eq!(server.mi().call("reload_routes", serde_json::json!([])), "OK");
+    assert_eq!(reason(&server), "SIP/2.0 200 two");
+    std::fs::remove_file(&name).unwrap();
+    std::fs::remove_file(server.path("routes.cfg")).unwrap();
+    assert!(server.mi().answer("reload_routes", serde_json::json!([]))["error"].is_object());
+    assert_eq!(reason(&server), "SIP/2.0 200 two");
     server.stop();
 }
 
