@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
 use tocsin_event::Events;
@@ -34,8 +35,9 @@ pub struct SharedWords {
     pub ending: &'static AtomicU32,
 }
 
-/// Reads the configuration again, as at the start; or says why that cannot be done.
-pub type ReadSource = Box<dyn Fn() -> Result<SourceMap, String>>;
+/// Reads the configuration again, as at the start; or says why that cannot be done. It may take its time, and runs in a
+/// thread of its own.
+pub type ReadSource = Arc<dyn Fn() -> Result<SourceMap, String> + Send + Sync>;
 
 /// Where the script comes from: what a reload reads, and what it checks against.
 pub struct Configuration {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tocsin_process::{Ending, Identity, PidFile, Supervisor};
@@ -106,7 +107,7 @@ fn given(arguments: &Arguments, folder: &Path, root: Option<&Path>) -> Given {
     Given {
         arguments: arguments.given.clone(),
         overrides: arguments.overrides.clone(),
-        read: Box::new(move || Ok(source(&again, &folder)?.0)),
+        read: Arc::new(move || Ok(source(&again, &folder)?.0)),
         on_ready: announce(arguments),
     }
 }

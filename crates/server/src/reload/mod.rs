@@ -9,10 +9,11 @@ mod follow;
 mod text;
 mod versions;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tocsin_script::{Bytes, Diagnostic, Library};
+use tocsin_script::{Bytes, Diagnostic, Library, SourceMap};
 use tocsin_shm::Slot;
 use tokio::time::Instant;
 
@@ -93,7 +94,11 @@ fn note(result: &Result<u32, ReloadError>) {
 async fn run(server: &'static Server, slot: u16) -> Result<u32, ReloadError> {
     let versions = &server.versions;
     let before = event_routes::names(&versions.current().program);
-    let proposal = read(server)?;
+    let read = Arc::clone(&server.configuration.read);
+    // A disk or a preprocessor may be slow.
+    let source = tokio::task::spawn_blocking(move || read()).await;
+    let source = source.unwrap_or_else(|cause| Err(cause.to_string()));
+    let proposal = check(server, source.map_err(ReloadError::Unreadable)?)?;
     let version = versions.next_number();
     let unwritten = |cause: std::io::Error| ReloadError::Needs(format!("the text cannot be kept: {cause}"));
     versions.texts.write(version, &proposal.text).map_err(unwritten)?;
@@ -114,11 +119,10 @@ async fn run(server: &'static Server, slot: u16) -> Result<u32, ReloadError> {
     Ok(version)
 }
 
-/// Reads the configuration and checks what can be checked before any process is asked.
-fn read(server: &'static Server) -> Result<Proposal, ReloadError> {
+/// Checks what can be checked before any process is asked.
+fn check(server: &'static Server, source: SourceMap) -> Result<Proposal, ReloadError> {
     let versions = &server.versions;
     let sources = &server.configuration;
-    let source = (sources.read)().map_err(ReloadError::Unreadable)?;
     let current = versions.current();
     let flags = FlagNames::of_list(&current.flags.to_list());
     let base = Library::for_version_of(&current.program);

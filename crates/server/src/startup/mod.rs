@@ -10,6 +10,7 @@ mod plan;
 mod unused;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tocsin_event::{SharedEdge, Transports};
 use tocsin_process::MadeFile;
@@ -126,7 +127,7 @@ impl Default for Given {
         Self {
             arguments: Vec::new(),
             overrides: Overrides::default(),
-            read: Box::new(|| Err("there is no configuration to be read again".to_owned())),
+            read: Arc::new(|| Err("there is no configuration to be read again".to_owned())),
             on_ready: |_| {},
         }
     }

@@ -200,18 +200,27 @@ fn variables_and_flags_keep_their_places() {
 
 #[test]
 fn a_thousand_reloads_leave_no_memory_behind() {
-    /// What tables of the runtime may grow by, and chunks that the heap keeps.
-    const SLACK: i64 = 256 << 10;
+    /// What tables of the runtime may grow by.
+    const SLACK: i64 = 64 << 10;
+    /// The same where datagrams come: a worker keeps the buffers for a batch of them from its first batch on.
+    const SLACK_OF_RECEIVERS: i64 = 1 << 20;
     let routes = |number: usize| {
         let more: String = (0..20).map(|at| format!("route[r{at}] {{ xlog(\"$ru {at}\\n\"); }}\n")).collect();
         format!("{more}{}", answering(&format!("Nr {number}")))
     };
     let scene = Scene::new(&routes(0));
+    let receivers: Vec<String> = scene
+        .server
+        .ps()
+        .iter()
+        .filter(|process| process.kind.starts_with("SIP receiver"))
+        .map(|process| format!("pkmem:{}-", process.id))
+        .collect();
     let used = || -> Vec<(String, i64)> {
         let values = scene.server.mi().call("get_statistics", json!([["pkmem:", "shmem:used_size"]]));
-        let values =
-            values.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.as_i64().unwrap()));
-        values.filter(|(name, _)| name.ends_with("used_size")).collect()
+        let values = values.as_object().unwrap().iter().map(|(name, value)| (name, value.as_i64().unwrap()));
+        let used = values.filter(|(name, _)| name.ends_with("used_size") && !name.contains("max_used"));
+        used.map(|(name, value)| (name.clone(), value)).collect()
     };
     // Buffers have their size by then.
     (0..20).for_each(|number| scene.reload(&routes(number)));
@@ -222,7 +231,9 @@ fn a_thousand_reloads_leave_no_memory_behind() {
     }
     assert_eq!(scene.answers(24), [format!("SIP/2.0 299 Nr {}", 999 % 7)]);
     for ((name, before), (_, after)) in before.iter().zip(used()) {
-        assert!(after <= before + SLACK, "{name}: {before} before, {after} after");
+        let receives = receivers.iter().any(|receiver| name.starts_with(receiver));
+        let slack = if receives { SLACK_OF_RECEIVERS } else { SLACK };
+        assert!(after <= before + slack, "{name}: {before} before, {after} after");
     }
     assert!(before.len() > 6, "{before:?}");
     scene.server.stop();
