@@ -14,7 +14,7 @@ use super::failure::{follow_up, store_changes};
 use super::machine::BranchId;
 use super::matching::{answers_relayed_invite, of_reply, of_request};
 use super::prepared::with_transaction;
-use super::record::{Branch, Transaction, TransactionId};
+use super::record::{Branch, RouteBits, Transaction, TransactionId};
 use super::state::State;
 use super::{observers, own, relay};
 
@@ -161,9 +161,12 @@ struct Waiting {
 impl Waiting {
     fn of(server: &Server, t: &Transaction, branch: BranchId) -> Option<Self> {
         let of_branch = t.branches.get(branch.index());
+        let own = of_branch.map_or(RouteBits::NONE, |b| b.reply_route);
+        if own == RouteBits::NONE && t.reply_route == RouteBits::NONE {
+            return None;
+        }
         let program = &server.script().program;
-        let own = of_branch.and_then(|b| b.reply_route.route(program));
-        let route = own.or_else(|| t.reply_route.route(program))?;
+        let route = own.route(program).or_else(|| t.reply_route.route(program))?;
         Some(Self {
             route,
             armed: t.armed(program),
