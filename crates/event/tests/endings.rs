@@ -271,35 +271,48 @@ fn what_is_left_unread_while_more_waits_goes_again() {
     });
 }
 
-/// A subscriber that was quick, then read nothing, and then is killed: its system holds more than is kept for this case.
+/// A subscriber that was quick, then read nothing, and then is killed: its system may hold more than is kept for this case.
+/// How much it holds is its own choice, so this is tried until it does.
 #[test]
 fn what_is_left_unread_beyond_what_is_kept_is_counted() {
+    const TRIES: usize = 10;
+    in_runtime(async {
+        for _ in 0..TRIES {
+            let (missing, unconfirmed) = quick_then_killed().await;
+            assert!(missing <= unconfirmed, "{missing} are missing, {unconfirmed} are counted");
+            if missing > 0 {
+                return;
+            }
+        }
+        panic!("the system never held more than is kept");
+    });
+}
+
+/// How many events such a subscriber misses, and how many of them are counted.
+async fn quick_then_killed() -> (u64, u64) {
     const QUICK: i64 = 60_000;
     const STALLED: i64 = 60_000;
-    in_runtime(async {
-        let mut subscriber = Subscriber::at(listener(512 << 10));
-        let mut seen = std::collections::HashSet::new();
-        subscriber.raise(1);
-        let mut stream = subscriber.accept().await;
+    let mut subscriber = Subscriber::at(listener(512 << 10));
+    let mut seen = std::collections::HashSet::new();
+    subscriber.raise(1);
+    let mut stream = subscriber.accept().await;
+    seen.extend(subscriber.read_events(&mut stream).await);
+    for _ in 0..QUICK / 1000 {
+        subscriber.raise(1000);
         seen.extend(subscriber.read_events(&mut stream).await);
-        for _ in 0..QUICK / 1000 {
-            subscriber.raise(1000);
-            seen.extend(subscriber.read_events(&mut stream).await);
-        }
-        for _ in 0..STALLED / 1000 {
-            subscriber.raise(1000);
-            tokio::task::yield_now().await;
-        }
-        // Its system is full.
-        until(|| subscriber.account() < STALLED as u64 && unacknowledged(&stream) > 100_000).await;
-        end(stream, End::Close);
-        let mut next = subscriber.accept().await;
-        seen.extend(subscriber.read_events(&mut next).await);
-        until(|| subscriber.account() == 0).await;
-        let missing = subscriber.raised.clone().filter(|number| !seen.contains(number)).count() as u64;
-        let unconfirmed = subscriber.interface.counts().unconfirmed;
-        assert!(missing > 0 && missing <= unconfirmed, "{missing} are missing, {unconfirmed} are counted");
-    });
+    }
+    for _ in 0..STALLED / 1000 {
+        subscriber.raise(1000);
+        tokio::task::yield_now().await;
+    }
+    // Its system is full.
+    until(|| subscriber.account() < STALLED as u64 && unacknowledged(&stream) > 100_000).await;
+    end(stream, End::Close);
+    let mut next = subscriber.accept().await;
+    seen.extend(subscriber.read_events(&mut next).await);
+    until(|| subscriber.account() == 0).await;
+    let missing = subscriber.raised.clone().filter(|number| !seen.contains(number)).count() as u64;
+    (missing, subscriber.interface.counts().unconfirmed)
 }
 
 /// Lets the system of this end drop what comes, as if its host had lost power.

@@ -1,7 +1,7 @@
 //! sipmsgops: looking at and changing SIP messages, header field by header field.
 //!
 //! What a function looks at is the message as it came, as scripts have always had it; only where a function builds on
-//! what an earlier one did - lists in header fields, bodies - it looks at what would be sent ([`leaving`]).
+//! what an earlier one did - lists in header fields, bodies - it looks at what would be sent ([`function::leaving`]).
 #![forbid(unsafe_code)]
 
 mod bodies;
