@@ -104,16 +104,15 @@ impl<C: Host> Program<C> {
         self.max_stretch = most;
     }
 
-    /// Gives `$var(name)` a value before a script runs. One that the script does not name is left out.
-    pub fn set_variable(&self, vars: &mut ScriptVars, name: &Bytes, value: Value) {
-        if let Some(slot) = self.slots.borrow().get(name) {
+    /// Gives `$var(name)` a value before a script runs. Returns `false`, and does nothing, if no script names it: neither this
+    /// one nor one that was compiled with the same variables.
+    pub fn set_variable(&self, vars: &mut ScriptVars, name: &Bytes, value: Value) -> bool {
+        let slots = self.slots.borrow();
+        let slot = slots.get(name);
+        if let Some(slot) = slot {
             vars.set_slot(*slot, value);
         }
-    }
-
-    /// Whether a script names `$var(name)`: this one, or one that was compiled with the same variables.
-    pub fn has_variable(&self, name: &Bytes) -> bool {
-        self.slots.borrow().contains_key(name)
+        slot.is_some()
     }
 
     /// Makes this the version of that number: a process that runs another version does not mistake a position in the one for

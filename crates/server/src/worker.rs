@@ -49,6 +49,8 @@ pub struct Worker {
     pub(crate) inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     vars: RefCell<ScriptVars>,
+    /// Variables with a first value that no script of this process has named yet.
+    unnamed: RefCell<Vec<Bytes>>,
     waiting: Cell<usize>,
     /// Rings when what still waits has to be given up.
     give_up: tokio::sync::Notify,
@@ -68,7 +70,8 @@ impl std::fmt::Debug for Worker {
 impl Worker {
     /// The process `member` of `server`, for the rest of its life.
     pub fn new(server: &'static Server, member: Member) -> &'static Self {
-        Box::leak(Box::new(Self {
+        let names = server.registered.script_variables.iter().map(|(name, _)| name.clone());
+        let worker = Box::leak(Box::new(Self {
             server,
             member,
             resolver: Resolver::new(server.settings.dns.resolver.clone()),
@@ -76,14 +79,17 @@ impl Worker {
             serves_connections: Cell::new(false),
             inbox: RefCell::new(Inbox::new()),
             outbox: RefCell::new(Outbox::new()),
-            vars: RefCell::new(first_variables(server)),
+            vars: RefCell::default(),
+            unnamed: RefCell::new(names.collect()),
             waiting: Cell::new(0),
             give_up: tokio::sync::Notify::new(),
             private: RefCell::new(PrivateWatch::default()),
             identifiers: Identifiers::new(member),
             told_full: Cell::new(0),
             told_crowded: Cell::new(0),
-        }))
+        }));
+        worker.give_first_values();
+        worker
     }
 
     /// Connections of this process, and the way to those of others.
@@ -253,29 +259,22 @@ impl Worker {
         *to = std::mem::take(&mut self.vars.borrow_mut());
     }
 
-    /// Gives those of `names` their first values: a new version of the script is the first to name them.
-    pub(crate) fn give_first_values(&self, names: &[Bytes]) {
-        let script = self.server.script();
-        let given = self.server.registered.script_variables.iter().filter(|(name, _)| names.contains(name));
-        given.for_each(|(name, value)| {
-            script.program.set_variable(&mut self.vars.borrow_mut(), name, value.clone());
-        });
+    /// Gives variables their first values, once a version of the script names them.
+    pub(crate) fn give_first_values(&self) {
+        let program = &self.server.script().program;
+        let given = |name: &Bytes| {
+            let value = self.server.registered.script_variables.iter().find(|(other, _)| other == name);
+            value.is_some_and(|(_, value)| {
+                program.set_variable(&mut self.vars.borrow_mut(), name, value.clone())
+            })
+        };
+        self.unnamed.borrow_mut().retain(|name| !given(name));
     }
 
     /// Takes them back.
     pub fn take_vars(&self, from: &mut ScriptVars) {
         *self.vars.borrow_mut() = std::mem::take(from);
     }
-}
-
-/// The variables of the script as a process begins with them.
-fn first_variables(server: &Server) -> ScriptVars {
-    let mut vars = ScriptVars::default();
-    let script = server.script();
-    for (name, value) in &server.registered.script_variables {
-        script.program.set_variable(&mut vars, name, value.clone());
-    }
-    vars
 }
 
 /// What this process is to connections, if it is a TCP worker.

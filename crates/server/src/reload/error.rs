@@ -8,6 +8,9 @@ pub enum ReloadError {
     /// Another process reloads.
     #[error("another reload is under way")]
     Busy,
+    /// The reload itself failed half-way, and its process has logged why.
+    #[error("a defect ended the reload: the log has its place")]
+    Defect,
     /// The configuration cannot be read.
     #[error("{0}")]
     Unreadable(String),

@@ -1,11 +1,12 @@
 //! How a process follows the versions of the script.
 
+use std::rc::Rc;
+
 use tocsin_net::Watch;
 use tocsin_process::Kind;
-use tocsin_script::{Bytes, Library, SourceMap};
+use tocsin_script::{Library, SourceMap};
 
 use super::text::Text;
-use super::versions::Next;
 use crate::context::Context;
 use crate::flag_names::FlagNames;
 use crate::script::Script;
@@ -21,7 +22,8 @@ pub(crate) async fn follow(worker: &'static Worker) {
         Err(cause) => return tracing::error!("this process cannot follow reloads of the script: {cause}"),
     };
     loop {
-        worker.give_first_values(&look(server, worker.member.slot));
+        look(server, worker.member.slot);
+        worker.give_first_values();
         let is_timer = server.plan.groups[worker.member.group].kind == Kind::Timer;
         if is_timer && server.versions.take_asked() {
             tokio::task::spawn_local(super::by_signal(server, worker.member.slot));
@@ -37,37 +39,36 @@ pub(crate) async fn follow(worker: &'static Worker) {
 
 /// Takes the version that is committed, and prepares the candidate if there is one; says for the process of `slot` how far it
 /// is.
-pub(super) fn look(server: &'static Server, slot: u16) -> Vec<Bytes> {
+fn look(server: &'static Server, slot: u16) {
     let versions = &server.versions;
-    let fresh = catch_up(server);
+    catch_up(server);
     let prepared = match versions.candidate() {
         Some(candidate) => prepare(server, candidate).map(|()| candidate).map_err(|()| candidate),
         None => Ok(versions.current().version),
     };
     versions.answer(slot, prepared);
-    fresh
 }
 
-/// Takes the version that is committed, if this process has another one. Returns the variables that are new to the process.
-pub(crate) fn catch_up(server: &'static Server) -> Vec<Bytes> {
+/// Takes the version that is committed, if this process has another one.
+pub(crate) fn catch_up(server: &'static Server) {
     let versions = &server.versions;
     loop {
         let committed = versions.committed();
         if versions.current().version == committed {
-            return Vec::new();
+            return;
         }
-        if prepare(server, committed).is_ok()
-            && let Some(fresh) = versions.switch(committed)
-        {
+        if prepare(server, committed).is_ok() && versions.switch(committed) {
             if let Some(routes) = &server.registered.event_routes {
                 routes.renew(event_routes::names(&versions.current().program));
             }
-            return fresh;
+            return;
         }
         if versions.committed() == committed {
             // It is tried again at the next reload, and by the successor of this process.
-            tracing::error!("this process goes on with version {} of the script", versions.current().version);
-            return Vec::new();
+            return tracing::error!(
+                "this process goes on with version {} of the script",
+                versions.current().version
+            );
         }
     }
 }
@@ -89,17 +90,14 @@ fn prepare(server: &'static Server, version: u32) -> Result<(), ()> {
     }
 }
 
-fn make(server: &'static Server, version: u32) -> Result<Next<Context>, String> {
+fn make(server: &'static Server, version: u32) -> Result<Rc<Script<Context>>, String> {
     let versions = &server.versions;
     let Text { files, flags } = versions.texts.read(version).ok_or("its text is no longer there")?;
-    let current = versions.current();
-    let first_values = server.registered.script_variables.iter().map(|(name, _)| name);
-    let fresh = first_values.filter(|name| !current.program.has_variable(name)).cloned().collect();
     let flags = FlagNames::of_list(&flags);
     let source = SourceMap::sealed(files).ok_or("its text is empty")?;
-    let base = Library::for_version_of(&current.program);
+    let base = Library::for_version_of(&versions.current().program);
     let compiled = startup::compile(source, &server.configuration.modules, base, &flags);
     let mut program = compiled.map_err(|errors| errors.to_string())?.program;
     program.trace_actions(server.settings.exec_msg_threshold > 0);
-    Ok(Next { script: Script::new(version, program, flags), fresh })
+    Ok(Script::new(version, program, flags))
 }

@@ -53,15 +53,12 @@ pub async fn reload(server: &'static Server, slot: u16) -> Result<u32, ReloadErr
     let result = tokio::task::spawn_local(async move {
         let pid = server.table.slot(slot).pid.load(Relaxed);
         let lives = |pid| living(server.table).any(|(_, slot)| slot.pid.load(Relaxed) == pid);
-        if !server.versions.begin(pid, lives) {
-            return Err(ReloadError::Busy);
-        }
-        let result = run(server, slot).await;
-        server.versions.end();
+        let _reloading = server.versions.begin(pid, lives).ok_or(ReloadError::Busy)?;
+        let result = run(server).await;
         note(&result);
         result
     });
-    result.await.unwrap_or(Err(ReloadError::Busy))
+    result.await.unwrap_or(Err(ReloadError::Defect))
 }
 
 /// Reloads because of a signal: the log has the result.
@@ -83,7 +80,10 @@ fn note(result: &Result<u32, ReloadError>) {
                 errors.lines().into_iter().for_each(|(_, text)| logging::line(Level::Error, &text));
             }
             let text = match cause {
-                ReloadError::Script(errors) => format!("{} errors", errors.count()),
+                ReloadError::Script(errors) => match errors.count() {
+                    1 => "1 error".to_owned(),
+                    count => format!("{count} errors"),
+                },
                 other => other.to_string(),
             };
             logging::line(Level::Error, &format!("core:reload: the routes stay as they are: {text}"));
@@ -91,7 +91,8 @@ fn note(result: &Result<u32, ReloadError>) {
     }
 }
 
-async fn run(server: &'static Server, slot: u16) -> Result<u32, ReloadError> {
+/// This process follows the versions like all others, in a task of its own.
+async fn run(server: &'static Server) -> Result<u32, ReloadError> {
     let versions = &server.versions;
     let before = event_routes::names(&versions.current().program);
     let read = Arc::clone(&server.configuration.read);
@@ -107,11 +108,13 @@ async fn run(server: &'static Server, slot: u16) -> Result<u32, ReloadError> {
         published.map_err(|cause| ReloadError::Needs(format!("event {}: {cause}", event.lossy())))?;
     }
     versions.propose(version);
-    follow::look(server, slot);
-    let prepared = await_all(server, version, |progress| progress != Progress::Waiting).await;
-    prepared.map_err(|(process, problem)| ReloadError::Process { process, problem })?;
+    if let Err((process, problem)) =
+        await_all(server, version, |progress| progress != Progress::Waiting).await
+    {
+        versions.give_up(version);
+        return Err(ReloadError::Process { process, problem });
+    }
     versions.commit(version);
-    follow::look(server, slot);
     if let Err((process, problem)) = await_all(server, version, |progress| progress == Progress::Runs).await {
         tracing::warn!("{process} {problem}: it takes version {version} of the routes as soon as it can");
     }
@@ -125,8 +128,8 @@ fn check(server: &'static Server, source: SourceMap) -> Result<Proposal, ReloadE
     let sources = &server.configuration;
     let current = versions.current();
     let flags = FlagNames::of_list(&current.flags.to_list());
-    let base = Library::for_version_of(&current.program);
-    let Compiled { program, events, lists } = startup::compile(source, &sources.modules, base, &flags)?;
+    let Compiled { program, events, lists } =
+        startup::compile(source, &sources.modules, Library::new(), &flags)?;
     if let Some(module) = sources.at_start.new_module(&program) {
         let message = format!("module {module} is not loaded, and a reload takes the routes only");
         let help = Some("restart the server to load it".to_owned());

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tocsin_script::{Bytes, Host};
+use tocsin_script::Host;
 use tocsin_shm::{Arena, ArenaFull, ShmSafe};
 
 use super::text::Texts;
@@ -37,12 +37,15 @@ pub struct Versions<C: Host> {
     bell: EventFd,
     pub(super) texts: Texts,
     current: RefCell<Rc<Script<C>>>,
-    next: RefCell<Option<Next<C>>>,
+    /// A version that is prepared and not committed.
+    next: RefCell<Option<Rc<Script<C>>>>,
 }
 
 #[derive(Debug, Default, ShmSafe)]
 struct Shared {
     candidate: AtomicU32,
+    /// The last candidate that was given up.
+    given_up: AtomicU32,
     committed: AtomicU32,
     /// The process that reloads: its PID; 0 if none does.
     reloading: AtomicU32,
@@ -53,6 +56,15 @@ struct Shared {
 /// What the process of a slot has to say: the version it has prepared, or the one it cannot prepare, above its own version.
 #[derive(Debug, Default, ShmSafe)]
 struct Answer(AtomicU64);
+
+/// This process reloads.
+pub(super) struct Reloading(&'static Shared);
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        self.0.reloading.store(0, Release);
+    }
+}
 
 /// How far a process is with a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +81,6 @@ pub(super) enum Progress {
 
 /// Marks the prepared version as one that cannot be prepared.
 const FAILED: u32 = 1 << 31;
-
-/// A version that is prepared and not committed.
-pub(super) struct Next<C: Host> {
-    pub(super) script: Rc<Script<C>>,
-    /// Variables that no script of this process named before, and that have a first value.
-    pub(super) fresh: Vec<Bytes>,
-}
 
 impl<C: Host> Versions<C> {
     /// The script that the server starts with, in `slots` processes.
@@ -111,7 +116,8 @@ impl<C: Host> Versions<C> {
     /// The version that is to be prepared now, if one is.
     pub(super) fn candidate(&self) -> Option<u32> {
         let candidate = self.shared.candidate.load(Acquire);
-        (candidate > self.committed()).then_some(candidate)
+        let is_given_up = candidate == self.shared.given_up.load(Acquire);
+        (candidate > self.committed() && !is_given_up).then_some(candidate)
     }
 
     /// A number for the next version. Its text does not take the place of the text in force.
@@ -127,6 +133,11 @@ impl<C: Host> Versions<C> {
         self.ring();
     }
 
+    /// Keeps `version` from being prepared by any more processes.
+    pub(super) fn give_up(&self, version: u32) {
+        self.shared.given_up.store(version, Release);
+    }
+
     /// Puts `version` in force.
     pub(super) fn commit(&self, version: u32) {
         self.shared.committed.store(version, Release);
@@ -134,20 +145,20 @@ impl<C: Host> Versions<C> {
     }
 
     /// Keeps `next` until it is committed, or another one takes its place.
-    pub(super) fn prepared(&self, next: Next<C>) {
+    pub(super) fn prepared(&self, next: Rc<Script<C>>) {
         *self.next.borrow_mut() = Some(next);
     }
 
     /// Whether `version` is prepared in this process.
     pub(super) fn has_prepared(&self, version: u32) -> bool {
-        self.next.borrow().as_ref().is_some_and(|next| next.script.version == version)
+        self.next.borrow().as_ref().is_some_and(|next| next.version == version)
     }
 
-    /// Puts what was prepared for `version` in force in this process. Returns the fresh variables; `None` if nothing was.
-    pub(super) fn switch(&self, version: u32) -> Option<Vec<Bytes>> {
-        let next = self.next.take().filter(|next| next.script.version == version)?;
-        *self.current.borrow_mut() = next.script;
-        Some(next.fresh)
+    /// Puts what was prepared for `version` in force in this process. Returns `false` if nothing was.
+    pub(super) fn switch(&self, version: u32) -> bool {
+        let Some(next) = self.next.take().filter(|next| next.version == version) else { return false };
+        *self.current.borrow_mut() = next;
+        true
     }
 
     /// Says for the process of `slot` that it has prepared a version, or cannot, and which one it runs.
@@ -170,18 +181,14 @@ impl<C: Host> Versions<C> {
         }
     }
 
-    /// Makes the process `pid` the one that reloads, if `lives` says that no other one does.
-    pub(super) fn begin(&self, pid: u32, lives: impl FnOnce(u32) -> bool) -> bool {
+    /// Makes the process `pid` the one that reloads until it drops the answer, if `lives` says that no other one does.
+    pub(super) fn begin(&self, pid: u32, lives: impl FnOnce(u32) -> bool) -> Option<Reloading> {
         let other = self.shared.reloading.load(Acquire);
         if other != 0 && lives(other) {
-            return false;
+            return None;
         }
-        self.shared.reloading.compare_exchange(other, pid, AcqRel, Acquire).is_ok()
-    }
-
-    /// Ends what [`Self::begin`] began.
-    pub(super) fn end(&self) {
-        self.shared.reloading.store(0, Release);
+        let begun = self.shared.reloading.compare_exchange(other, pid, AcqRel, Acquire);
+        begun.ok().map(|_| Reloading(self.shared))
     }
 
     /// Asks for a reload: a TIMER worker does it.

@@ -141,10 +141,10 @@ fn sighup_reloads_timer_and_event_routes_come_and_go() {
     let scene =
         Scene::new(&format!("{}timer_route[old, 1] {{ xlog(\"old tick\\n\"); }}\n", answering("One")));
     until("the old timer route runs", || scene.server.log().contains("old tick").then_some(()));
-    let more = "timer_route[new, 1] { xlog(\"new tick\\n\"); }\nevent_route[E_CORE_LOG_TEST] { xlog(\"event $param(1)\\n\"); }\n";
+    let more = "timer_route[new, 1] { xlog(\"new tick $var(later)\\n\"); }\nevent_route[E_CORE_LOG_TEST] { xlog(\"event $param(1)\\n\"); }\n";
     scene.write(&format!("{}{more}", answering("Two")));
     kill(Pid::from_raw(scene.server.pid()), Signal::SIGHUP).unwrap();
-    until("the new timer route runs", || scene.server.log().contains("new tick").then_some(()));
+    until("the new timer route runs", || scene.server.log().contains("new tick given").then_some(()));
     assert_eq!(scene.answers(6), ["SIP/2.0 299 Two"]);
     let raise = |n: &str| scene.server.mi().call("raise_event", json!(["E_CORE_LOG_TEST", [n]]));
     let subscribers =
