@@ -34,6 +34,11 @@ impl Address {
         }
     }
 
+    /// Whether it is a UNIX socket that does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(&self.endpoint, Endpoint::Path(path) if self.scheme == "unix" && !path.exists())
+    }
+
     /// The same address with its host name resolved.
     #[must_use]
     pub fn resolved(self, to: SocketAddr) -> Self {

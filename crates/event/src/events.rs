@@ -208,6 +208,13 @@ impl Events {
         address: &Address,
         expire: Option<u32>,
     ) -> Result<(), SubscribeError> {
+        // Before the line can be an event for this subscriber.
+        if address.is_missing() {
+            tracing::warn!(
+                "{}: there is no such socket yet: events are dropped until there is",
+                address.shown
+            );
+        }
         self.subscribe_as(Owner::Client, event, address, expire)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 
 use serde_json::json;
 
@@ -52,7 +53,10 @@ impl Scene {
     /// Waits until the courier has looked twice after its subscribers: what followed from earlier events is in the log.
     fn settle(&self, name: &str) {
         for round in ["a", "b"] {
-            let socket = format!("unix:{}", self.server.path(&format!("{name}-{round}.sock")).display());
+            let path = self.server.path(&format!("{name}-{round}.sock"));
+            // Nobody reads from it any more.
+            drop(UnixDatagram::bind(&path).unwrap());
+            let socket = format!("unix:{}", path.display());
             self.server.subscribe("E_MARK", &socket);
             assert_eq!(self.server.mi().call("raise_event", json!(["E_MARK"])), "OK");
             let line = format!(" for {socket}");

@@ -175,7 +175,10 @@ fn a_dead_subscriber_holds_up_nobody() {
     let server = setup.start();
     server.subscribe("E_MARK", silent.name());
     server.subscribe("E_MARK", "udp:127.0.0.1:9");
-    server.subscribe("E_MARK", &format!("unix:{}", server.path("nobody.sock").display()));
+    let nobody = format!("unix:{}", server.path("nobody.sock").display());
+    server.subscribe("E_MARK", &nobody);
+    let warnings = server.log().matches("there is no such socket yet").count();
+    assert_eq!((warnings, server.log().contains(&format!("{nobody}: there is no"))), (1, true));
     for number in 0..100 {
         server.mi().call("raise_event", json!(["E_MARK", format!(r#"{{"number":{number}}}"#)]));
     }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(crate) struct Setup {
     arguments: Vec<String>,
     dir: TempDir,
     port: u16,
+    /// Somebody asked for the port: it cannot be another one any more.
+    is_port_known: AtomicBool,
     mi_port: u16,
     http_port: u16,
     company: Company,
@@ -63,17 +66,13 @@ impl Setup {
             arguments: ["-f", "server.cfg", "-F"].map(str::to_owned).to_vec(),
             dir,
             port,
+            is_port_known: AtomicBool::new(false),
             mi_port,
             http_port,
             company: Company::Others,
         };
         let dir = setup.dir.path().display().to_string();
-        setup
-            .put("MPATH", "/usr/lib/modules/")
-            .put("PORT", port)
-            .put("MI", mi_port)
-            .put("HTTP", http_port)
-            .put("DIR", dir)
+        setup.put("MPATH", "/usr/lib/modules/").put("DIR", dir)
     }
 
     /// Puts `value` where the configuration says `@NAME@`.
@@ -134,7 +133,16 @@ impl Setup {
     }
 
     pub(crate) fn port(&self) -> u16 {
+        self.is_port_known.store(true, Relaxed);
         self.port
+    }
+
+    /// Other ports, where one was taken since it was found free: perhaps for good, as the socket of another test.
+    fn renew_ports(&mut self) {
+        (self.mi_port, self.http_port) = (free_port(), free_tcp_port());
+        if !self.is_port_known.load(Relaxed) {
+            self.port = free_port();
+        }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -166,12 +174,13 @@ impl Setup {
         while !manager.recv(&mut state).is_ok_and(|length| &state[..length] == b"READY=1") {
             assert!(Instant::now() < deadline, "the server did not become ready");
             let Some(status) = server.child.try_wait().unwrap() else { continue };
-            // A port that was free a moment ago may be that of another test's question to a name server now.
             if ["in use by another program", "Address already in use"]
                 .iter()
                 .any(|line| server.log().contains(line))
             {
                 pause(Duration::from_millis(50));
+                server.setup.renew_ports();
+                server.mi = Mi::new(SocketAddr::from(([127, 0, 0, 1], server.setup.mi_port)));
                 server.child = spawn(&server.setup);
             } else {
                 server.ended = true;
