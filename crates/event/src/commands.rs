@@ -32,6 +32,8 @@ impl Refusal {
     }
 }
 
+const NO_EVENT: Refusal = Refusal::new(404, "Event not published");
+const NO_SUBSCRIBER: Refusal = Refusal::new(404, "Subscriber does not exist");
 const BAD_VALUE: Refusal = Refusal::new(400, "Bad parameter value");
 const BAD_PARAMS: Refusal = Refusal::new(400, "Bad Params");
 const NO_PARAMS: Refusal = Refusal::new(400, "No Params");
@@ -108,6 +110,22 @@ impl Subscribing {
     }
 }
 
+/// `event_unsubscribe event socket`: ends a subscription at once.
+///
+/// # Errors
+/// 404 for an event that is not published, and for a socket that is not subscribed to it.
+pub fn event_unsubscribe(
+    events: &Events,
+    transports: &Transports,
+    event: &[u8],
+    socket: &[u8],
+) -> Result<Value, Refusal> {
+    let id = events.registry().find(event).ok_or(NO_EVENT)?;
+    let address = transports.parse(socket).map_err(|_| NO_SUBSCRIBER)?;
+    let is_ended = events.unsubscribe(id, &address.socket);
+    is_ended.then(|| "OK".into()).ok_or(NO_SUBSCRIBER)
+}
+
 /// `subscribers_list [event [socket]]`
 ///
 /// # Errors
@@ -120,7 +138,7 @@ pub fn subscribers_list(
 ) -> Result<Value, Refusal> {
     let now = monotonic_millis();
     let Some(event) = event else { return Ok(all_subscribers(events, now)) };
-    let id = events.registry().find(event).ok_or(Refusal::new(404, "Event not published"))?;
+    let id = events.registry().find(event).ok_or(NO_EVENT)?;
     let Some(socket) = socket else {
         let list = events.subscriptions().list(now);
         let subscribers = list.iter().filter(|subscription| subscription.event == id).collect::<Vec<_>>();
@@ -130,7 +148,7 @@ pub fn subscribers_list(
     };
     let address = transports.parse(socket).ok();
     let found = address.and_then(|address| events.subscriptions().find(id, &address.socket, now));
-    let found = found.ok_or(Refusal::new(404, "Subscriber does not exist"))?;
+    let found = found.ok_or(NO_SUBSCRIBER)?;
     let members = [
         ("name", Value::from(event.to_vec())),
         ("id", id.index().into()),
@@ -180,7 +198,7 @@ pub fn subscribers_statistics(
     event: Option<&[u8]>,
     socket: Option<&[u8]>,
 ) -> Result<Value, Refusal> {
-    let find = |event| events.registry().find(event).ok_or(Refusal::new(404, "Event not published"));
+    let find = |event| events.registry().find(event).ok_or(NO_EVENT);
     let id = event.map(find).transpose()?;
     let list = events.subscriptions().list(monotonic_millis());
     let wanted = list.iter().filter(|one| id.is_none_or(|id| one.event == id)).filter(|one| {

@@ -218,6 +218,16 @@ impl Events {
         self.subscribe_as(Owner::Client, event, address, expire)
     }
 
+    /// Ends the subscription of `socket` to `event` at once. What was raised before is still delivered. Returns `false` if there
+    /// is none; one of the script's own routes is not ended.
+    pub fn unsubscribe(&self, event: EventId, socket: &str) -> bool {
+        let is_ended = self.shared.subscriptions.end(event, socket, monotonic_millis());
+        if is_ended {
+            self.ring();
+        }
+        is_ended
+    }
+
     /// As [`Self::subscribe`], for the script's own routes: clients that subscribe the same route get a subscription of
     /// their own.
     ///

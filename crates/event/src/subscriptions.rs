@@ -189,6 +189,22 @@ impl Subscriptions {
         Ok(())
     }
 
+    /// Ends a client's subscription at `now`: what was raised before is still delivered. Returns `false` if there is none.
+    pub(crate) fn end(&self, event: EventId, socket: &str, now: Millis) -> bool {
+        let key = key(event, Owner::Client, socket);
+        let ended = self.table.update(&key[..], |record, _| {
+            let is_open = record.end() > now;
+            if is_open {
+                (record.started, record.expire) = (now.saturating_sub(LAST_SECOND), Some(0));
+            }
+            is_open
+        });
+        if ended == Some(true) {
+            self.counters.generation.fetch_add(1, AcqRel);
+        }
+        ended == Some(true)
+    }
+
     /// The subscription of one socket to one event, if anything is left of it at `now`.
     pub fn find(&self, event: EventId, socket: &str, now: Millis) -> Option<Subscription> {
         let found = |owner| {
@@ -263,8 +279,11 @@ impl Subscriptions {
 
 /// The last second runs to its end.
 fn end(started: Millis, expire: Option<u32>) -> Millis {
-    expire.map_or(Millis::MAX, |expire| started.saturating_add((u64::from(expire) + 1) * 1000))
+    expire.map_or(Millis::MAX, |expire| started.saturating_add(u64::from(expire) * 1000 + LAST_SECOND))
 }
+
+/// How long a subscription with nothing left but its last second lasts.
+const LAST_SECOND: Millis = 1000;
 
 /// The event's id, whose it is, and the socket text.
 fn key(event: EventId, owner: Owner, socket: &str) -> Vec<u8> {

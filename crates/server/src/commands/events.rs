@@ -1,4 +1,4 @@
-//! `events_list`, `event_subscribe`, `subscribers_list`, `subscribers_statistics`, `raise_event`: what the Event Interface offers, as commands.
+//! `events_list`, `event_subscribe`, `event_unsubscribe`, `subscribers_list`, `subscribers_statistics`, `raise_event`: what the Event Interface offers, as commands.
 
 use tocsin_event::commands::{self, Refusal, Subscribing};
 use tocsin_mi::{MiError, Params, Reply};
@@ -14,6 +14,16 @@ pub(super) const COMMANDS: &[CommandRow] = &[
         // As OpenSIPS says it.
         "Subscribes an event to the Event Interface.",
         |worker, params| subscribe(worker, &params).unwrap_or_else(Reply::from),
+    ),
+    CommandRow::new(
+        "event_unsubscribe",
+        &[&["event", "socket"]],
+        "Ends a subscription at once. What was raised before is still delivered.",
+        |worker, params| {
+            let (event, socket) = (params.text("event")?, params.text("socket")?);
+            let (events, transports) = (&worker.server.events, &worker.server.registered.transports);
+            commands::event_unsubscribe(events, transports, &event, &socket).map_err(refused)
+        },
     ),
     CommandRow::new(
         "events_list",

@@ -1,4 +1,4 @@
-//! `raise_event()` and `subscribe_event()`.
+//! `raise_event()`, `subscribe_event()` and `unsubscribe_event()`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,6 +25,8 @@ pub(super) fn functions(written: &WrittenNames) -> Vec<Function<Context>> {
         Param::optional("names", ParamKind::Variable),
         Param::optional("values", ParamKind::Variable),
     ];
+    const UNSUBSCRIBE: &[Param] =
+        &[Param::required("event", ParamKind::Str), Param::required("socket", ParamKind::Str)];
     const SUBSCRIBE: &[Param] = &[
         Param::required("event", ParamKind::Str),
         Param::required("socket", ParamKind::Str),
@@ -46,6 +48,14 @@ pub(super) fn functions(written: &WrittenNames) -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc("Subscribes `socket` to an event, for `expire` seconds or for good. 1: done; -1: it failed."),
+        Function::new("unsubscribe_event", UNSUBSCRIBE, Routes::ANY, |_| {
+            let call: Call<Context> = Rc::new(unsubscribe);
+            Ok(call)
+        })
+        .doc(
+            "Ends the subscription of `socket` to an event at once; what was raised before is still delivered. \
+             1: done; -1: there is none. OpenSIPS does not have it.",
+        ),
     ]
 }
 
@@ -164,6 +174,18 @@ fn subscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
         });
         rest
     }))
+}
+
+fn unsubscribe(cx: &mut Context, arguments: &[Value]) -> Outcome<Context> {
+    let (Some(event), Some(socket)) = (as_text(&arguments[0]), as_text(&arguments[1])) else {
+        return Outcome::FALSE;
+    };
+    let server = cx.server();
+    let event = server.events.registry().find(&event);
+    let address = server.registered.transports.parse(&socket).ok();
+    let is_ended =
+        event.zip(address).is_some_and(|(event, address)| server.events.unsubscribe(event, &address.socket));
+    if is_ended { Outcome::TRUE } else { Outcome::FALSE }
 }
 
 fn finish(server: &'static Server, id: EventId, address: &Address, expire: Option<u32>) -> Outcome<Context> {

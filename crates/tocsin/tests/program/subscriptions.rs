@@ -114,6 +114,58 @@ fn the_script_subscribes_for_ever_unless_told_otherwise() {
 }
 
 #[test]
+fn a_subscription_is_ended_at_once() {
+    let server = start();
+    let (one, other) = (Subscriber::new(), Subscriber::new());
+    let raise = || server.mi().answer("raise_event", json!(["E_THREE"]));
+    let unsubscribe =
+        |event: &str, socket: String| server.mi().answer("event_unsubscribe", json!([event, socket]));
+    for subscriber in [&one, &other] {
+        subscribe(&server, json!(["E_THREE", subscriber.name()]));
+    }
+    raise();
+    assert_eq!(unsubscribe("E_THREE", one.name())["result"], "OK");
+    assert_eq!(subscribers(&server, "E_THREE"), [(other.name(), json!(3600))]);
+    raise();
+    let event = r#"{"jsonrpc":"2.0","method":"E_THREE"}"#;
+    assert_eq!([one.raw(), other.raw(), other.raw()], [event; 3], "what was raised before still comes");
+    assert_eq!(unsubscribe("E_THREE", other.name())["result"], "OK");
+    assert_eq!(raise()["error"]["code"], 480, "nobody is subscribed");
+    let refused = |answer: Value| answer["error"].clone();
+    let none = json!({"code": 404, "message": "Subscriber does not exist"});
+    assert_eq!(refused(unsubscribe("E_THREE", other.name())), none);
+    assert_eq!(refused(unsubscribe("E_THREE", "nonsense".to_owned())), none);
+    let unknown = json!({"code": 404, "message": "Event not published"});
+    assert_eq!(refused(unsubscribe("E_NONE", other.name())), unknown);
+    subscribe(&server, json!(["E_THREE", one.name()]));
+    raise();
+    assert_eq!(one.raw(), event, "and nothing between");
+    server.stop();
+}
+
+#[test]
+fn a_script_ends_a_subscription() {
+    let startup = r#"    subscribe_event("E_THREE", "udp:127.0.0.1:9");
+    xlog("first $rc\n");
+    unsubscribe_event("E_THREE", "udp:127.0.0.1:9");
+    xlog("second $rc\n");
+    unsubscribe_event("E_THREE", "udp:127.0.0.1:9");
+    xlog("third $rc\n");"#;
+    let server = Setup::new(include_str!("../configs/raised.cfg"))
+        .put("MODULES", "")
+        .put("STARTUP", startup)
+        .put("ROUTES", "")
+        .start();
+    until("the script has run", || server.log().contains("third").then_some(()));
+    let log = server.log();
+    let rest = log.lines().filter_map(|line| line.split_once("NOTICE:")).map(|(_, text)| text);
+    let codes: Vec<_> = rest.filter(|text| !text.starts_with("core:")).collect();
+    assert_eq!(codes, ["first 1", "second 1", "third -1"]);
+    assert!(subscribers(&server, "E_THREE").is_empty());
+    server.stop();
+}
+
+#[test]
 fn expire_0_ends_a_subscription() {
     let server = start();
     let subscriber = Subscriber::new();
