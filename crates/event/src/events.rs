@@ -321,6 +321,16 @@ impl Events {
         }
     }
 
+    /// How many events wait for each subscription, under the text that lists show; those without any are left out.
+    pub fn waiting(&self) -> Vec<(String, u64)> {
+        let all = self.shared.subscriptions.all().into_iter();
+        let counted = all.map(|one| {
+            let waiting = self.counts_of(&one).waiting;
+            (one.shown, waiting)
+        });
+        counted.filter(|(_, waiting)| *waiting > 0).collect()
+    }
+
     /// What became of the events of one subscription; nothing is known of one that was taken out.
     pub fn counts_of(&self, subscription: &Subscription) -> SubscriptionCounts {
         let account = self.shared.accounts.get(subscription.account).map(Account::picture);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tocsin_event::{Courier, CourierOptions};
 use tocsin_process::Termination;
+use tokio::time::{sleep, timeout};
 
 use super::{Stop, running, stopping};
 use crate::logging;
@@ -13,8 +14,12 @@ use crate::worker::Worker;
 const LAST_TO_LEAVE: Duration = Duration::from_secs(3);
 /// Time between two looks at who is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Time for what the last of them told.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// Time for what the last of them raised.
+const LAST_EVENTS: Duration = Duration::from_millis(50);
+/// How long subscribers may take for what waits for them then. With the others less than the supervisor waits for all.
+const LAST_DELIVERIES: Duration = Duration::from_millis(800);
+/// Subscribers that are named because they did not get their last events.
+const NAMED: usize = 20;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let server = worker.server;
@@ -29,20 +34,42 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
         () = &mut delivery => Stop::Asked,
     };
     if server.is_ending() {
-        // What others tell while they end is brought to subscribers too.
         tokio::select! {
             () = &mut delivery => {}
-            _ = tokio::time::timeout(LAST_TO_LEAVE, others_leave(worker)) => {}
+            () = last_deliveries(worker) => {}
         }
+        name_those_left(server.events.waiting());
     }
     Ok(stop)
 }
 
-/// Ends a moment after all processes but the supervisor and this one.
+/// Ends when all processes but the supervisor and this one have ended and what they raised is delivered, or time is up.
+async fn last_deliveries(worker: &Worker) {
+    let _ = timeout(LAST_TO_LEAVE, others_leave(worker)).await;
+    sleep(LAST_EVENTS).await;
+    let none_waits = async {
+        // There are no workers any more to run an event route.
+        while worker.server.events.waiting().iter().any(|(socket, _)| !socket.starts_with("route:")) {
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = timeout(LAST_DELIVERIES, none_waits).await;
+}
+
+fn name_those_left(mut waiting: Vec<(String, u64)>) {
+    let others = waiting.split_off(waiting.len().min(NAMED));
+    for (socket, events) in waiting {
+        tracing::error!("the server ends with {events} events for {socket} not delivered");
+    }
+    if !others.is_empty() {
+        tracing::error!("and with events for {} more subscriptions", others.len());
+    }
+}
+
+/// Ends with the last process but the supervisor and this one.
 async fn others_leave(worker: &Worker) {
     let own = worker.member.slot;
     while worker.server.table.living().any(|(slot, _)| slot != 0 && slot != own) {
-        tokio::time::sleep(LOOK_EVERY).await;
+        sleep(LOOK_EVERY).await;
     }
-    tokio::time::sleep(LAST_WORDS).await;
 }

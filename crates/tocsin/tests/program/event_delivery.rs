@@ -1,11 +1,15 @@
 //! Events reach their subscribers: byte for byte as OpenSIPS sends them, all of them, and at nobody's expense.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Phone, Request, Server, Setup, Subscriber, UnixSubscriber, until};
 
 const SLOW: &str = include_str!("../configs/slow.cfg");
 const EVENTS: &str = include_str!("../configs/events.cfg");
+const MI: &str =
+    "loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")";
 
 /// A server that tells `subscriber` about slow messages.
 fn slow(subscriber: &Subscriber) -> Server {
@@ -168,6 +172,31 @@ fn a_thousand_events_wait_for_a_unix_subscriber_that_is_slow() {
 }
 
 #[test]
+fn what_waits_is_delivered_before_the_server_ends() {
+    const EVENTS: u32 = 300;
+    let phone = Phone::new();
+    let setup = raise_many(EVENTS, "unix:@DIR@/ev.sock", MI);
+    let subscriber = UnixSubscriber::new(&setup.dir().join("ev.sock"));
+    let silent = UnixSubscriber::new(&setup.dir().join("silent.sock"));
+    let dir = setup.dir().display().to_string();
+    let server = setup.put("DIR", dir).start();
+    server.subscribe("E_BENCH", silent.name());
+    let request = Request::new(&phone, "OPTIONS", &format!("sip:x@{}", server.address()));
+    phone.send(server.address(), request.text());
+    phone.expect_status(200);
+    // Each socket holds about ten, and nothing is read before the server was asked to end.
+    kill(Pid::from_raw(server.pid()), Signal::SIGTERM).unwrap();
+    for number in 0..EVENTS {
+        assert_eq!(subscriber.raw(), expected_number(number, &request.call_id));
+    }
+    let log = server.has_ended().stderr;
+    let left: Vec<_> = log.lines().filter(|line| line.contains("not delivered")).collect();
+    let [line] = left[..] else { panic!("{left:?}") };
+    let events: u32 = line.split_once("ends with ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!((1..EVENTS).contains(&events) && line.contains(silent.name()), "{line}");
+}
+
+#[test]
 fn a_dead_subscriber_holds_up_nobody() {
     let subscriber = Subscriber::new();
     let setup = Setup::new(SLOW).put("SUBSCRIBER", subscriber.name());
@@ -195,9 +224,7 @@ fn subscribers_that_come_and_go_cost_no_message_and_no_event_of_the_others() {
     const ROUNDS: u32 = 40;
     const REQUESTS: u32 = 10;
     let (phone, steady) = (Phone::new(), Subscriber::new());
-    let mi =
-        "loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"udp:127.0.0.1:@MI@\")";
-    let server = raise_many(3, &steady.name(), mi).start();
+    let server = raise_many(3, &steady.name(), MI).start();
     let others: Vec<_> = (0..4).map(|_| Subscriber::new()).collect();
     let dead = ["udp:127.0.0.1:9".to_owned(), format!("unix:{}", server.path("nobody.sock").display())];
     let names: Vec<_> = others.iter().map(Subscriber::name).chain(dead).collect();
