@@ -13,7 +13,7 @@ use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::Instant;
 
 use crate::address::{Address, AddressError, Endpoint};
-use crate::pace::Pacer;
+use crate::pace::{BYTES_PER_MS, Pacer};
 use crate::transport::{Event, Outlet, Receipts, Sending, Transport};
 
 /// How many bytes the path of a UNIX socket may have: all of `sun_path`.
@@ -23,8 +23,10 @@ const PATH_LIMIT: usize = 108;
 const TURN: usize = 64;
 
 /// Delivers to `udp:` and `unix:` sockets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Datagram {
+    /// Bytes of its buffer that a UDP subscriber is taken to read in a millisecond.
+    rate: u64,
     /// The one UDP socket that all `udp:` subscribers are sent from; opened in the courier.
     socket: OnceCell<Rc<UdpSocket>>,
 }
@@ -41,7 +43,7 @@ impl Transport for Datagram {
     fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         match &address.endpoint {
             Endpoint::Socket(to) => {
-                let pacer = Pacer::new(Instant::now());
+                let pacer = Pacer::new(self.rate, Instant::now());
                 Ok(Box::new(UdpOutlet { socket: self.udp_socket()?, to: *to, pacer, receipts }))
             }
             Endpoint::Path(path) => {
@@ -54,7 +56,18 @@ impl Transport for Datagram {
     }
 }
 
+impl Default for Datagram {
+    fn default() -> Self {
+        Self::at_rate(BYTES_PER_MS)
+    }
+}
+
 impl Datagram {
+    /// A transport that takes UDP subscribers to read so many bytes of their buffer in a millisecond ([`crate::pace`]).
+    pub fn at_rate(bytes_per_ms: u64) -> Self {
+        Self { rate: bytes_per_ms, socket: OnceCell::new() }
+    }
+
     fn udp_socket(&self) -> io::Result<Rc<UdpSocket>> {
         if let Some(socket) = self.socket.get() {
             return Ok(Rc::clone(socket));
@@ -183,7 +196,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pace::{BURST_BYTES, BYTES_PER_MS};
+    use crate::pace::BURST_BYTES;
     use crate::registry::EventId;
     use crate::transport::Sent;
 
