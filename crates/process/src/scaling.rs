@@ -251,31 +251,34 @@ mod tests {
             let mut processes = start;
             let (mut last_up, mut last_down) = (None, None);
             for (at, (load, works)) in loads.into_iter().enumerate() {
-                match scaler.cycle(processes, load) {
+                let step = scaler.cycle(processes, load);
+                match step {
                     Step::Stay => {}
                     Step::Up { score } => {
                         prop_assert!(processes < profile.most);
                         prop_assert!(load > profile.up_percent);
                         prop_assert!((profile.up_cycles..=profile.up_window).contains(&score));
-                        if works {
-                            processes += 1;
-                            last_up = Some(at);
-                            scaler.grew();
-                        }
                     }
                     Step::Down { estimated, .. } => {
                         let down = profile.down.expect("no profile shrinks without saying so");
                         prop_assert!(processes > down.least);
                         prop_assert!(load < down.percent && estimated >= load && estimated <= profile.up_percent);
-                        let apart = |last: Option<usize>, cycles: u32| last.is_none_or(|last| at - last >= cycles as usize);
-                        prop_assert!(apart(last_up, down.rest()));
-                        prop_assert!(apart(last_down, down.cycles));
-                        if works {
-                            processes -= 1;
-                            last_down = Some(at);
-                            scaler.shrank();
-                        }
+                        prop_assert!(last_up.is_none_or(|last| at - last >= down.rest() as usize));
+                        prop_assert!(last_down.is_none_or(|last| at - last >= down.cycles as usize));
                     }
+                }
+                match step {
+                    Step::Up { .. } if works => {
+                        processes += 1;
+                        last_up = Some(at);
+                        scaler.grew();
+                    }
+                    Step::Down { .. } if works => {
+                        processes -= 1;
+                        last_down = Some(at);
+                        scaler.shrank();
+                    }
+                    _ => {}
                 }
             }
         }

@@ -10,7 +10,7 @@ use tocsin_script::{
 use tocsin_server::Context;
 use tocsin_server::blocklist::pattern;
 
-use super::written::{Operand, Operation, two_avps};
+use super::written::{Avp, Operand, Operation, two_avps};
 
 /// How long a pattern of `fm` may be, in bytes: to match takes time in the product of both lengths at worst.
 const PATTERN_LIMIT: usize = 256;
@@ -133,6 +133,49 @@ impl Check {
     }
 }
 
+/// A call of `avp_op()`.
+struct Calculation {
+    source: Avp,
+    /// Where the results go, if not in place of the numbers.
+    destination: Option<Avp>,
+    operation: Operation,
+    calculate: Calculate,
+}
+
+impl Calculation {
+    /// `false` if there is no result.
+    fn run(&self, cx: &mut Context) -> bool {
+        let Some(operand) = self.operation.operand.now(cx).to_int() else { return false };
+        let numbers_wanted = if self.operation.flags.has(b'g') { usize::MAX } else { 1 };
+        let values = self.source.all(cx);
+        let numbers = values.iter().enumerate().filter_map(|(nth, value)| match value {
+            Value::Int(number) => Some((nth, *number)),
+            _ => None,
+        });
+        let (mut any, mut removed) = (false, 0);
+        for (nth, number) in numbers.take(numbers_wanted) {
+            if let Some(result) = (self.calculate)(number, operand) {
+                any = true;
+                removed += usize::from(self.put(cx, nth - removed, Value::Int(result)));
+            }
+        }
+        any
+    }
+
+    /// Puts a result in place of the number at `at`, or into the destination. `true` if the number was removed.
+    fn put(&self, cx: &mut Context, at: usize, result: Value) -> bool {
+        let Some(destination) = &self.destination else {
+            self.source.replace(cx, at, result);
+            return false;
+        };
+        let removes = destination.push(cx, result) && self.operation.flags.has(b'd');
+        if removes {
+            self.source.remove(cx, at);
+        }
+        removes
+    }
+}
+
 /// The result of a calculation; `None` if it has none.
 type Calculate = fn(i64, i64) -> Option<i64>;
 
@@ -141,34 +184,8 @@ fn calculate() -> Function<Context> {
         let (source, destination, _) = two_avps(site, 0, b"")?;
         let operation = Operation::read(site, 1, b"gd")?;
         let calculate = calculation(&operation)?;
-        let (all, removes) = (operation.flags.has(b'g'), operation.flags.has(b'd'));
-        let call: Call<Context> = Rc::new(move |cx, _| {
-            let Some(operand) = operation.operand.now(cx).to_int() else { return false.into() };
-            let values = source.all(cx);
-            let (mut any, mut shift) = (false, 0_isize);
-            for (nth, value) in values.iter().enumerate() {
-                let Value::Int(number) = value else { continue };
-                if let Some(result) = calculate(*number, operand) {
-                    any = true;
-                    let at = nth.saturating_add_signed(shift);
-                    let moves = match &destination {
-                        None => {
-                            source.replace(cx, at, Value::Int(result));
-                            false
-                        }
-                        Some(destination) => destination.push(cx, Value::Int(result)) && removes,
-                    };
-                    if moves {
-                        source.remove(cx, at);
-                        shift -= 1;
-                    }
-                }
-                if !all {
-                    break;
-                }
-            }
-            any.into()
-        });
+        let calculation = Calculation { source, destination, operation, calculate };
+        let call: Call<Context> = Rc::new(move |cx, _| calculation.run(cx).into());
         Ok(call)
     })
     .doc(

@@ -3,7 +3,9 @@
 
 use std::rc::Rc;
 
-use tocsin_script::{ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Part, Routes, Site, Value};
+use tocsin_script::{
+    ArgError, Bytes, Call, Function, Outcome, Param, ParamKind, Part, Routes, Site, Substitution, Value,
+};
 use tocsin_server::Context;
 
 use super::written::{Avp, Flags, avp_with_flags, two_avps};
@@ -100,32 +102,49 @@ fn subst() -> Function<Context> {
     Function::new("avp_subst", SUBST, Routes::ANY, |site| {
         let (source, destination, flags) = two_avps(site, 0, b"gd")?;
         let substitution = site.substitution(1).ok_or_else(|| ArgError::at(1, "a substitution is needed"))?;
-        let call: Call<Context> = Rc::new(move |cx, _| {
-            let values = source.all(cx);
-            let (mut any, mut removed, mut pushed) = (false, 0, 0);
-            for (nth, value) in values.iter().enumerate() {
-                let Value::Str(text) = value else { continue };
-                if let Some(new) = substitution.replaced(cx, text) {
-                    any = true;
-                    if destination.is_none() || flags.has(b'd') {
-                        source.remove(cx, nth - removed + pushed);
-                        removed += 1;
-                    }
-                    let to = destination.as_ref().unwrap_or(&source);
-                    pushed += usize::from(to.push(cx, Value::Str(new)) && destination.is_none());
-                }
-                if !flags.has(b'g') {
-                    break;
-                }
-            }
-            outcome(any)
-        });
+        let replacement = Replacement { source, destination, flags, substitution };
+        let call: Call<Context> = Rc::new(move |cx, _| outcome(replacement.run(cx)));
         Ok(call)
     })
     .doc(
         "Replaces what an expression matches in the newest text of an AVP, and puts the result in its place or into \
          another AVP: `$avp(a)/$avp(b)/flags`. Flags: `g` all texts, `d` the source is removed. 1: done; -1: no match.",
     )
+}
+
+/// A call of `avp_subst()`.
+struct Replacement {
+    source: Avp,
+    /// Where the new texts go, if not in place of the old ones.
+    destination: Option<Avp>,
+    flags: Flags,
+    substitution: Rc<Substitution<Context>>,
+}
+
+impl Replacement {
+    /// `false` if no text matches.
+    fn run(&self, cx: &mut Context) -> bool {
+        let texts_wanted = if self.flags.has(b'g') { usize::MAX } else { 1 };
+        let removes = self.destination.is_none() || self.flags.has(b'd');
+        let to = self.destination.as_ref().unwrap_or(&self.source);
+        let values = self.source.all(cx);
+        let texts = values.iter().enumerate().filter_map(|(nth, value)| match value {
+            Value::Str(text) => Some((nth, text)),
+            _ => None,
+        });
+        let (mut any, mut removed, mut pushed) = (false, 0, 0);
+        for (nth, text) in texts.take(texts_wanted) {
+            let Some(new) = self.substitution.replaced(cx, text) else { continue };
+            any = true;
+            if removes {
+                self.source.remove(cx, nth - removed + pushed);
+                removed += 1;
+            }
+            // A new value stands before all that an AVP has.
+            pushed += usize::from(to.push(cx, Value::Str(new)) && self.destination.is_none());
+        }
+        any
+    }
 }
 
 fn shuffle() -> Function<Context> {

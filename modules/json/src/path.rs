@@ -47,17 +47,15 @@ impl Path {
         match sub {
             SubName::Literal(text) => reader.text(text)?,
             SubName::Dynamic(bound) => reader.variable(bound)?,
-            SubName::Format(format) => match &**format {
-                Expr::Format(parts) => {
-                    for part in parts {
-                        match part {
-                            Part::Text(text) => reader.text(text)?,
-                            Part::Variable(bound) => reader.variable(bound)?,
-                        }
+            SubName::Format(format) => {
+                let Expr::Format(parts) = &**format else { return Err(malformed()) };
+                for part in parts {
+                    match part {
+                        Part::Text(text) => reader.text(text)?,
+                        Part::Variable(bound) => reader.variable(bound)?,
                     }
                 }
-                _ => return Err(malformed()),
-            },
+            }
         }
         reader.finish()
     }

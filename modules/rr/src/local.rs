@@ -12,55 +12,53 @@ use tocsin_sip::{Message, UriRef};
 use super::loose::{came_strict, first_route, is_own, last_route};
 
 pub(super) fn functions() -> Vec<Function<Context>> {
+    vec![check_route_param(), is_direction()]
+}
+
+fn check_route_param() -> Function<Context> {
     const EXPRESSION: &[Param] = &[Param::required("expression", ParamKind::Regex)];
+    Function::new("check_route_param", EXPRESSION, Routes::REQUEST, |site| {
+        let fixed = site.regex(0);
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let Some(params) = params(cx) else { return false.into() };
+            let made = match (&fixed, &arguments[0]) {
+                (None, Value::Str(pattern)) => compile_made_regex(pattern)
+                    .inspect_err(|problem| tracing::error!("check_route_param: {problem}"))
+                    .ok(),
+                _ => None,
+            };
+            fixed.as_ref().or(made.as_ref()).is_some_and(|expression| expression.is_match(params)).into()
+        });
+        Ok(call)
+    })
+    .doc(
+        "Checks whether the parameters that this server put into Record-Route match an expression. 1: they do; -1: \
+         they do not, or there are none.",
+    )
+}
+
+fn is_direction() -> Function<Context> {
     const DIRECTION: &[Param] = &[Param::required("direction", ParamKind::Str)];
-    vec![
-        Function::new("check_route_param", EXPRESSION, Routes::REQUEST, |site| {
-            let fixed = site.regex(0);
-            let call: Call<Context> = Rc::new(move |cx, arguments| {
-                let Some(params) = params(cx) else { return false.into() };
-                match (&fixed, &arguments[0]) {
-                    (Some(expression), _) => expression.is_match(params).into(),
-                    (None, Value::Str(pattern)) => match compile_made_regex(pattern) {
-                        Ok(expression) => expression.is_match(params).into(),
-                        Err(problem) => {
-                            tracing::error!("check_route_param: {problem}");
-                            false.into()
-                        }
-                    },
-                    _ => false.into(),
-                }
-            });
-            Ok(call)
-        })
-        .doc(
-            "Tells whether the parameters that this server put into Record-Route match an expression. 1: \
-             they do; -1: they do not, or there are none.",
-        ),
-        Function::new("is_direction", DIRECTION, Routes::REQUEST, |site| {
-            let fixed = site.constant_str(0).map(|text| direction(text)).transpose()?;
-            let call: Call<Context> = Rc::new(move |cx, arguments| {
-                let wanted = match (fixed, &arguments[0]) {
-                    (Some(wanted), _) => Ok(wanted),
-                    (None, Value::Str(text)) => direction(text),
-                    _ => direction(b""),
-                };
-                match wanted {
-                    Ok(wanted) => (flow(&cx.message, params(cx).unwrap_or_default()) == wanted).into(),
-                    Err(_) => {
-                        tracing::error!("is_direction: neither `upstream` nor `downstream` was asked for");
-                        false.into()
-                    }
-                }
-            });
-            Ok(call)
-        })
-        .doc(
-            "Tells whether a request within a dialog goes `downstream`, from the caller to the callee, or \
-             `upstream`; what cannot be known counts as downstream. 1: it goes the way that is asked for; -1: it \
-             does not.",
-        ),
-    ]
+    Function::new("is_direction", DIRECTION, Routes::REQUEST, |site| {
+        let fixed = site.constant_str(0).map(|text| direction(text)).transpose()?;
+        let call: Call<Context> = Rc::new(move |cx, arguments| {
+            let wanted = match (fixed, &arguments[0]) {
+                (Some(wanted), _) => Ok(wanted),
+                (None, Value::Str(text)) => direction(text),
+                _ => direction(b""),
+            };
+            let Ok(wanted) = wanted else {
+                tracing::error!("is_direction: neither `upstream` nor `downstream` was asked for");
+                return false.into();
+            };
+            (flow(&cx.message, params(cx).unwrap_or_default()) == wanted).into()
+        });
+        Ok(call)
+    })
+    .doc(
+        "Checks whether a request within a dialog goes `downstream`, from the caller to the callee, or `upstream`; \
+         when the direction is unknown, it counts as downstream. 1: the request goes the given way; -1: it does not.",
+    )
 }
 
 /// `$rr_params`.

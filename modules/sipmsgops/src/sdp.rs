@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use regex::bytes::Regex;
 use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Routes, Value, compile_made_regex};
 use tocsin_server::Context;
 use tocsin_sip::{ContentTypeRef, HeaderName, Message};
@@ -126,29 +127,17 @@ fn by_name(name: &'static str, routes: Routes, change: Change) -> Function<Conte
 /// What is done with the streams that are wanted.
 type StreamAct = fn(&mut Description<'_>, &dyn Fn(&Stream<'_>) -> bool) -> (bool, bool);
 
-/// A function whose arguments are expressions: for the media type of streams, and for their transport. `act` tells whether it
-/// is true, and whether the description changed.
+/// A function whose arguments are expressions: for the media type of streams, and for their transport. `act`
+/// returns whether the function is true, and whether the description changed.
 fn by_stream(name: &'static str, routes: Routes, act: StreamAct) -> Function<Context> {
     const EXPRESSIONS: &[Param] =
         &[Param::required("regexp", ParamKind::Regex), Param::optional("regexp2", ParamKind::Regex)];
     Function::new(name, EXPRESSIONS, routes, move |site| {
         let fixed = [site.regex(0), site.regex(1)];
         let call: Call<Context> = Rc::new(move |cx, arguments| {
-            let mut expressions = [const { None }; 2];
-            for (at, expression) in expressions.iter_mut().enumerate() {
-                *expression = match (&fixed[at], &arguments[at]) {
-                    (Some(fixed), _) => Some(fixed.clone()),
-                    (None, Value::Null) => None,
-                    (None, pattern) => match compile_made_regex(&pattern.to_bytes().unwrap_or_default()) {
-                        Ok(made) => Some(made),
-                        Err(_) => {
-                            tracing::error!("{name}: not a regular expression");
-                            return Outcome::FALSE;
-                        }
-                    },
-                };
-            }
-            let [media, transport] = expressions;
+            let expression = |at: usize| optional_expression(name, fixed[at].as_ref(), &arguments[at]);
+            let Ok(media) = expression(0) else { return Outcome::FALSE };
+            let Ok(transport) = expression(1) else { return Outcome::FALSE };
             let wanted = |stream: &Stream<'_>| {
                 media.as_ref().is_some_and(|media| media.is_match(stream.kind()))
                     && transport.as_ref().is_none_or(|transport| transport.is_match(stream.transport()))
@@ -159,7 +148,27 @@ fn by_stream(name: &'static str, routes: Routes, act: StreamAct) -> Function<Con
     })
 }
 
-/// A function whose argument is an expression. `act` tells whether it is true, and whether the description changed.
+/// The expression that a script gives, `None` where it gives none. An error once it is logged that there is no such
+/// expression.
+fn optional_expression(name: &str, fixed: Option<&Regex>, argument: &Value) -> Result<Option<Regex>, Logged> {
+    match (fixed, argument) {
+        (Some(fixed), _) => Ok(Some(fixed.clone())),
+        (None, Value::Null) => Ok(None),
+        (None, pattern) => {
+            let made = compile_made_regex(&pattern.to_bytes().unwrap_or_default());
+            made.map(Some).map_err(|_| {
+                tracing::error!("{name}: not a regular expression");
+                Logged
+            })
+        }
+    }
+}
+
+/// What went wrong is in the log.
+struct Logged;
+
+/// A function whose argument is an expression. `act` returns whether the function is true, and whether the description
+/// changed.
 fn by_expression(
     name: &'static str,
     routes: Routes,

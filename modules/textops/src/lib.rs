@@ -7,6 +7,7 @@ mod pattern;
 use std::ops::Range;
 use std::rc::Rc;
 
+use regex::bytes::Regex;
 use tocsin_script::{
     Bytes, Call, Function, ModuleSpec, Outcome, Param, ParamKind, Routes, Substitution, Value, WriteError,
 };
@@ -105,21 +106,8 @@ fn replacements() -> Vec<Function<Context>> {
             let pattern = Pattern::new(site)?;
             let call: Call<Context> = Rc::new(move |cx, arguments| {
                 let text = arguments[1].as_str().unwrap_or_default();
-                pattern
-                    .now(&arguments[0])
-                    .is_some_and(|regex| {
-                        let most = if change == Change::ReplaceAll { MATCHES_LIMIT } else { 1 };
-                        let range = scope.range(&cx.message);
-                        let start = range.start;
-                        let found = regex.find_iter(&cx.message.bytes()[range]).take(most);
-                        let places: Vec<_> =
-                            found.map(|found| start + found.start()..start + found.end()).collect();
-                        for place in &places {
-                            apply(cx, place.clone(), text, change);
-                        }
-                        !places.is_empty()
-                    })
-                    .into()
+                let regex = pattern.now(&arguments[0]);
+                regex.is_some_and(|regex| change_matches(cx, &regex, scope, text, change)).into()
             });
             Ok(call)
         })
@@ -145,6 +133,19 @@ fn replacements() -> Vec<Function<Context>> {
         replace("replace_body_atonce", body, Change::ReplaceAll)
             .doc("The same as replace_body_all(). 1: done; -1: not found."),
     ]
+}
+
+/// Does to the matches what `change` says. `false` if there is none.
+fn change_matches(cx: &mut Context, regex: &Regex, scope: Scope, text: &[u8], change: Change) -> bool {
+    let most = if change == Change::ReplaceAll { MATCHES_LIMIT } else { 1 };
+    let range = scope.range(&cx.message);
+    let start = range.start;
+    let found = regex.find_iter(&cx.message.bytes()[range]).take(most);
+    let places: Vec<_> = found.map(|found| start + found.start()..start + found.end()).collect();
+    for place in &places {
+        apply(cx, place.clone(), text, change);
+    }
+    !places.is_empty()
 }
 
 fn apply(cx: &mut Context, place: Range<usize>, text: &[u8], change: Change) {

@@ -108,14 +108,11 @@ pub(super) fn carry_out(
         at += 1;
         match action {
             Action::Failed { branch, status, local } => {
-                doing.observe(t, Stage::Failed, status, |t| {
-                    let reply = t.branches.get(branch.index()).filter(|_| !local).map(|b| &b.reply);
-                    reply.map_or_else(Vec::new, |reply| reply.to_vec())
-                });
-                if t.failure_route.route(&worker.server.script().program).is_some() {
-                    doing.after.failed = Some(Failed { branch, status, is_local: local });
-                } else {
-                    t.machine.conclude(now, actions);
+                doing.observe(t, Stage::Failed, status, |t| reply_of(t, branch, local));
+                let failed = Failed { branch, status, is_local: local };
+                match t.failure_route.route(&worker.server.script().program) {
+                    Some(_) => doing.after.failed = Some(failed),
+                    None => t.machine.conclude(now, actions),
                 }
             }
             Action::FailOver(branch) => doing.after.failing_over.push(branch),
@@ -133,6 +130,12 @@ pub(super) fn carry_out(
         edit.set_deadline(t.machine.deadline());
     }
     doing.after
+}
+
+/// The reply of a branch, empty if it was made here.
+fn reply_of(t: &Transaction, branch: BranchId, local: bool) -> Vec<u8> {
+    let received = t.branches.get(branch.index()).filter(|_| !local);
+    received.map_or_else(Vec::new, |branch| branch.reply.to_vec())
 }
 
 struct Doing<'a> {

@@ -136,30 +136,36 @@ fn stopping(
     let termination = termination.try_clone()?;
     let asked = Watch::new(termination.as_fd())?;
     let watching = tokio::task::spawn_local(async move {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                readable = asked.readable() => {
-                    if let Ok(readable) = readable {
-                        readable.drained();
-                    }
-                    if termination.asked() {
-                        return Stop::Asked;
-                    }
-                }
-                _ = second.tick() => {
-                    logging::tell_floods();
-                    worker.server.registered.databases.close_idle();
-                    worker.safe_point();
-                    if worker.is_full() && !may_go_on(worker) {
-                        return Stop::Full;
-                    }
-                }
-            }
+        tokio::select! {
+            () = termination_asked(&termination, &asked) => Stop::Asked,
+            () = full(worker) => Stop::Full,
         }
     });
-    // A watcher that is gone can no longer tell: ending is the safe side.
+    // Without the task nothing would notice a request to end: ending is the safe side.
     Ok(async move { watching.await.unwrap_or(Stop::Asked) })
+}
+
+/// Ends when this process is asked to end.
+async fn termination_asked(termination: &Termination, asked: &Watch) {
+    while !termination.asked() {
+        if let Ok(readable) = asked.readable().await {
+            readable.drained();
+        }
+    }
+}
+
+/// Ends when this process has no room left in its private memory; does its work of every second meanwhile.
+async fn full(worker: &'static Worker) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        logging::tell_floods();
+        worker.server.registered.databases.close_idle();
+        worker.safe_point();
+        if worker.is_full() && !may_go_on(worker) {
+            return;
+        }
+    }
 }
 
 /// A process over its private budget makes room for a fresh one: it goes on until that one serves beside it, if there can be

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tocsin_process::Termination;
-use tocsin_script::{RouteKind, Verdict};
+use tocsin_script::{RouteId, RouteKind, Verdict};
 
 use super::{Stop, running};
 use crate::run::run;
@@ -101,7 +101,8 @@ fn jobs(worker: &'static Worker, siblings: &Rc<[u16]>) {
     }
 }
 
-/// Nor do timer routes. They run until another version of the script is in force; returns this one's number.
+/// Timer routes, which belong to no shard either. They run until another version of the script is in force; returns this
+/// one's number.
 fn routes_of(worker: &'static Worker, siblings: &Rc<[u16]>) -> u32 {
     let script = worker.server.script();
     let version = script.version;
@@ -112,16 +113,18 @@ fn routes_of(worker: &'static Worker, siblings: &Rc<[u16]>) -> u32 {
             piece: place + worker.server.registered.jobs.len(),
             period: Duration::from_secs(u64::from(seconds.max(1))),
             take: move |turn| worker.server.turns.take_route(place, version, turn),
-            work: move || {
-                if let Some(mut cx) = worker.idle_context() {
-                    cx.route = RouteKind::Timer;
-                    run(cx, route, |_, _: Verdict| {});
-                }
-            },
+            work: move || run_timer_route(worker, route),
         };
         tokio::task::spawn_local(work.repeat(move || worker.server.script().version == version));
     }
     version
+}
+
+fn run_timer_route(worker: &'static Worker, route: RouteId) {
+    if let Some(mut cx) = worker.idle_context() {
+        cx.route = RouteKind::Timer;
+        run(cx, route, |_, _: Verdict| {});
+    }
 }
 
 /// Work that is due every so often.

@@ -52,32 +52,44 @@ impl Receiver {
 
     /// The next event.
     pub(crate) async fn next(&mut self) -> io::Result<Heard> {
-        loop {
-            match self {
-                Self::Datagrams(socket) => {
-                    let mut bytes = vec![0; 65_536];
-                    let length = socket.recv(&mut bytes).await?;
-                    bytes.truncate(length);
-                    if let Ok((value, _)) = parse_prefix(&bytes, Limits::default()) {
-                        return Ok((bytes, value));
-                    }
-                }
-                Self::Stream { listener, connection } => match connection {
-                    None => {
-                        let (stream, _) = listener.accept().await?;
-                        *connection = Some(Connection { stream, bytes: Vec::new(), heard: VecDeque::new() });
-                    }
-                    Some(open) => match open.next().await {
-                        Some(heard) => return Ok(heard),
-                        None => *connection = None,
-                    },
-                },
-            }
+        match self {
+            Self::Datagrams(socket) => next_datagram(socket).await,
+            Self::Stream { listener, connection } => next_on_stream(listener, connection).await,
         }
     }
 }
 
+/// The event in the next datagram that has one.
+async fn next_datagram(socket: &UdpSocket) -> io::Result<Heard> {
+    loop {
+        let mut bytes = vec![0; 65_536];
+        let length = socket.recv(&mut bytes).await?;
+        bytes.truncate(length);
+        if let Ok((value, _)) = parse_prefix(&bytes, Limits::default()) {
+            return Ok((bytes, value));
+        }
+    }
+}
+
+/// The next event on the open connection, or on the next one once that has ended.
+async fn next_on_stream(listener: &TcpListener, connection: &mut Option<Connection>) -> io::Result<Heard> {
+    loop {
+        let open = match connection {
+            Some(open) => open,
+            None => connection.insert(Connection::new(listener.accept().await?.0)),
+        };
+        if let Some(heard) = open.next().await {
+            return Ok(heard);
+        }
+        *connection = None;
+    }
+}
+
 impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, bytes: Vec::new(), heard: VecDeque::new() }
+    }
+
     /// The next event; nothing when the connection has ended.
     async fn next(&mut self) -> Option<Heard> {
         loop {

@@ -74,16 +74,7 @@ pub(crate) fn topic(topic: &str) {
             scope.spawn(|| {
                 while let Some(file) = take(&queue) {
                     let name = format!("{topic}/{}", stem(&file));
-                    let outcome = play(&file);
-                    let failure = match (not_yet.get(&name), outcome) {
-                        (None, Err(difference)) => Some(format!("{name}: {difference}")),
-                        (Some(_), Ok(())) => Some(format!("{name}: passes now: remove it from not-yet.toml")),
-                        (Some(reason), Err(_)) => {
-                            eprintln!("{name}: not yet: {reason}");
-                            None
-                        }
-                        (None, Ok(())) => None,
-                    };
+                    let failure = failure(&name, not_yet.get(&name), play(&file));
                     failures.lock().unwrap().extend(failure);
                 }
             });
@@ -91,6 +82,19 @@ pub(crate) fn topic(topic: &str) {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} cases differ\n\n{}\n", failures.len(), failures.join("\n\n"));
+}
+
+/// What is wrong with the outcome of a case; `not_yet` is why it was not expected to pass.
+fn failure(name: &str, not_yet: Option<&String>, outcome: Result<(), String>) -> Option<String> {
+    match (not_yet, outcome) {
+        (None, Err(difference)) => Some(format!("{name}: {difference}")),
+        (Some(_), Ok(())) => Some(format!("{name}: passes now: remove it from not-yet.toml")),
+        (Some(reason), Err(_)) => {
+            eprintln!("{name}: not yet: {reason}");
+            None
+        }
+        (None, Ok(())) => None,
+    }
 }
 
 /// Every folder is a topic with a test, every file a case, and what is not yet there is known.

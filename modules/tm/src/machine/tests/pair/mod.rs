@@ -129,21 +129,24 @@ impl World {
         match call.kind {
             Kind::Invite => {
                 assert!(self.caller.has_final(), "the caller waits for ever");
-                for callee in &self.callees {
-                    match callee.sent() {
-                        Some(200) => {
-                            let is_late = self.proxy.has_failed(callee.branch);
-                            assert!(is_late || self.caller.has_answer_of(callee.branch), "an answer is lost");
-                        }
-                        Some(_) => assert!(callee.is_acknowledged() || !rfc, "a failure is not acknowledged"),
-                        None => assert!(callee.is_silent(), "a callee rings for ever"),
-                    }
-                }
+                self.callees.iter().for_each(|callee| self.check_callee(callee, rfc));
             }
             Kind::NonInvite => {
                 let soon = self.proxy.answered_at().is_some_and(|time| time <= 8_000);
                 assert!(self.caller.has_final() || !soon || !rfc, "the reply is lost");
             }
+        }
+    }
+
+    /// What must be true of a callee; `rfc` says whether the proxy keeps a transaction for as long as RFC 3261 asks.
+    fn check_callee(&self, callee: &Callee, rfc: bool) {
+        match callee.sent() {
+            Some(200) => {
+                let is_late = self.proxy.has_failed(callee.branch);
+                assert!(is_late || self.caller.has_answer_of(callee.branch), "an answer is lost");
+            }
+            Some(_) => assert!(callee.is_acknowledged() || !rfc, "a failure is not acknowledged"),
+            None => assert!(callee.is_silent(), "a callee rings for ever"),
         }
     }
 }
