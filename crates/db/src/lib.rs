@@ -9,14 +9,27 @@
 //!
 //! This crate raises no event and counts nothing: the caller hands over an [`Observer`], which hears of each query
 //! that ended and of each connection lost and recovered.
+//!
+//! The features `mysql` and `sqlite` bring the kinds of database. Without both there is none to connect to, and `sqlx` is
+//! left out.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "mysql", feature = "sqlite")),
+    expect(dead_code, reason = "what serves a kind of database that this build has not")
+)]
 
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+mod answers;
 mod breaker;
 mod connection;
 mod error;
 mod limits;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod observer;
 mod pool;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod statement;
 mod url;
 mod value;

@@ -17,9 +17,12 @@ mod batch;
 pub mod connections;
 pub mod locate;
 mod mailbox;
+#[cfg(not(feature = "tls"))]
+pub mod no_tls;
 mod resolve;
 mod spread;
 pub mod stream;
+#[cfg(feature = "tls")]
 pub mod tls;
 mod udp;
 mod watch;
@@ -28,6 +31,8 @@ pub mod websocket;
 pub use address::{AddressError, Hop, Protocol, interface_addresses, split_host_port};
 pub use batch::{BATCH, DATAGRAM_MAX, Inbox, Outbox, Sent};
 pub use mailbox::{MAILBOX_MESSAGE_MAX, Mailbox, MailboxMessage, TooLong};
+#[cfg(not(feature = "tls"))]
+pub use no_tls as tls;
 pub use resolve::{ResolveError, Resolver, ResolverOptions};
 pub use udp::{OpenError, UdpGroup};
 pub use watch::{Readable, Watch};

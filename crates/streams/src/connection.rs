@@ -8,11 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tocsin_net::Protocol;
 use tocsin_net::connections::{ConnectionId, Own, View, marks};
 use tocsin_net::stream::{self, KeepAlive};
-use tocsin_net::tls::{Facts, Session};
+use tocsin_net::tls::{Facts, ServerConfig, Session};
 use tocsin_net::websocket::Offer;
 use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
 use tocsin_net::connections::TlsIdentity;
+use tocsin_net::tls::{ClientConfig, ServerConfig, ServerName};
 
 /// A TLS layer: it knows the TLS domains, and which of them a connection belongs to.
 pub trait Security {

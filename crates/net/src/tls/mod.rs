@@ -17,12 +17,14 @@ mod verdict;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, CommonState, ServerConfig, SignatureScheme};
+use rustls::{CommonState, SignatureScheme};
 
 use flow::{Flow, Word};
+
+pub use rustls::pki_types::ServerName;
+pub use rustls::{ClientConfig, ServerConfig};
 
 pub use error::{PENDING_LIMIT, SEND_LIMIT, TlsError};
 pub use facts::Facts;

@@ -3,8 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use tocsin_net::tls::{Progress, Session, TlsError};
+use tocsin_net::tls::{Progress, ServerConfig, Session, TlsError};
 use tocsin_net::websocket::Offer;
 
 use super::moment::Moment;
