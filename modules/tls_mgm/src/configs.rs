@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::files::{BadFile, Material};
 use super::parameters::{CRL_DIR, Domain, Side};
-use super::verifier::{OfClients, OfServers, Trust};
+use super::verifier::{ClientVerifier, ServerVerifier, Trust};
 
 /// Sessions of one server domain that one process keeps for clients to resume (RFC 8446 section 2.2).
 const RESUMABLE_SESSIONS: usize = 512;
@@ -59,7 +59,7 @@ fn server(
         .map_err(|cause| BadFile::new("ciphers_list", cause.to_string()))?;
     let builder = if domain.verify {
         let trust = trust(domain, material)?;
-        let verifier = OfClients::new(&trust, domain.require, provider);
+        let verifier = ClientVerifier::new(&trust, domain.require, provider);
         builder.with_client_cert_verifier(Arc::new(
             verifier.map_err(|cause| bad_lists(domain, cause.to_string()))?,
         ))
@@ -87,7 +87,7 @@ fn client(
     provider: &Arc<CryptoProvider>,
 ) -> Result<ClientConfig, BadFile> {
     let trust = trust(domain, material)?;
-    let verifier = OfServers::new(&trust, domain.verify, provider)
+    let verifier = ServerVerifier::new(&trust, domain.verify, provider)
         .map_err(|cause| bad_lists(domain, cause.to_string()))?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&domain.versions)

@@ -20,8 +20,8 @@ use tocsin_net::tls::Verdict;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-/// Names of issuers that a client is told at the most; with more it has to choose without.
-const HINT_LIMIT: usize = 64;
+/// The most names of issuers that are sent to a client; with more it has to choose without them.
+const MAX_HINTS: usize = 64;
 
 /// Who is trusted, and who no more.
 #[derive(Debug)]
@@ -32,87 +32,71 @@ pub(super) struct Trust {
     pub(super) check_all: bool,
 }
 
-/// What both directions have in common.
+/// Checks certificates. `Chain` is what checks their issuers.
 #[derive(Debug)]
-struct Judge {
+pub(super) struct Verifier<Chain: ?Sized> {
     roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// `None` when nobody is trusted.
+    chain: Option<Arc<Chain>>,
+    /// Whether the handshake fails without a good certificate.
+    enforced: bool,
+    /// The issuers that clients may choose from.
+    hints: Vec<DistinguishedName>,
 }
 
 /// Checks the certificates of clients.
-#[derive(Debug)]
-pub(super) struct OfClients {
-    judge: Judge,
-    /// None when nobody is trusted.
-    chain: Option<Arc<dyn ClientCertVerifier>>,
-    hints: Vec<DistinguishedName>,
-    required: bool,
-}
+pub(super) type ClientVerifier = Verifier<dyn ClientCertVerifier>;
 
 /// Checks the certificates of servers.
-#[derive(Debug)]
-pub(super) struct OfServers {
-    judge: Judge,
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    enforced: bool,
+pub(super) type ServerVerifier = Verifier<WebPkiServerVerifier>;
+
+/// What checks the chain, of the type `$verifier`: both have the same builder under different names.
+macro_rules! chain {
+    ($verifier:ty, $trust:expr, $provider:expr) => {
+        if $trust.roots.is_empty() {
+            None
+        } else {
+            let builder =
+                <$verifier>::builder_with_provider(Arc::clone(&$trust.roots), Arc::clone($provider))
+                    .with_crls($trust.revoked.iter().cloned())
+                    .enforce_revocation_expiration();
+            let builder = match $trust.check_all {
+                true => builder,
+                false => builder.only_check_end_entity_revocation(),
+            };
+            Some(builder.build()?)
+        }
+    };
 }
 
-impl OfClients {
+impl ClientVerifier {
     pub(super) fn new(
         trust: &Trust,
         required: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let judge = Judge::new(trust, provider);
-        let chain = match trust.roots.is_empty() {
-            true => None,
-            false => {
-                let mut builder = WebPkiClientVerifier::builder_with_provider(
-                    Arc::clone(&trust.roots),
-                    Arc::clone(provider),
-                )
-                .with_crls(trust.revoked.iter().cloned())
-                .enforce_revocation_expiration();
-                if !trust.check_all {
-                    builder = builder.only_check_end_entity_revocation();
-                }
-                Some(builder.build()?)
-            }
-        };
-        let hints = if trust.roots.len() > HINT_LIMIT { Vec::new() } else { trust.roots.subjects() };
-        Ok(Self { judge, chain, hints, required })
+        let hints = if trust.roots.len() > MAX_HINTS { Vec::new() } else { trust.roots.subjects() };
+        let chain = chain!(WebPkiClientVerifier, trust, provider);
+        Ok(Self { hints, ..Verifier::with(chain, trust, required, provider) })
     }
 }
 
-impl OfServers {
+impl ServerVerifier {
     pub(super) fn new(
         trust: &Trust,
         enforced: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let judge = Judge::new(trust, provider);
-        let chain = match trust.roots.is_empty() {
-            true => None,
-            false => {
-                let mut builder = WebPkiServerVerifier::builder_with_provider(
-                    Arc::clone(&trust.roots),
-                    Arc::clone(provider),
-                )
-                .with_crls(trust.revoked.iter().cloned())
-                .enforce_revocation_expiration();
-                if !trust.check_all {
-                    builder = builder.only_check_end_entity_revocation();
-                }
-                Some(builder.build()?)
-            }
-        };
-        Ok(Self { judge, chain, enforced })
+        let chain = chain!(WebPkiServerVerifier, trust, provider);
+        Ok(Self::with(chain, trust, enforced, provider))
     }
 }
 
-impl Judge {
-    fn new(trust: &Trust, provider: &CryptoProvider) -> Self {
-        Self { roots: Arc::clone(&trust.roots), algorithms: provider.signature_verification_algorithms }
+impl<Chain: ?Sized> Verifier<Chain> {
+    fn with(chain: Option<Arc<Chain>>, trust: &Trust, enforced: bool, provider: &CryptoProvider) -> Self {
+        let algorithms = provider.signature_verification_algorithms;
+        Self { roots: Arc::clone(&trust.roots), algorithms, chain, enforced, hints: Vec::new() }
     }
 
     /// Notes what the check of a chain came to. The result that is left is what counts if the check is enforced.
@@ -172,9 +156,36 @@ fn verdict(judged: &Result<(), Error>, peer: &CertificateDer<'_>) -> Verdict {
     }
 }
 
-impl ClientCertVerifier for OfClients {
+/// How signatures are checked, which is the same for both sides.
+macro_rules! signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
+}
+
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        self.enforced
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -191,33 +202,13 @@ impl ClientCertVerifier for OfClients {
             None => Err(CertificateError::UnknownIssuer.into()),
             Some(chain) => chain.verify_client_cert(end_entity, intermediates, now).map(|_| ()),
         };
-        self.judge.judge(chain, end_entity, now).map(|()| ClientCertVerified::assertion())
+        self.judge(chain, end_entity, now).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.judge.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.judge.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.algorithms.supported_schemes()
-    }
+    signatures!();
 }
 
-impl ServerCertVerifier for OfServers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -237,31 +228,11 @@ impl ServerCertVerifier for OfServers {
                 Err(cause) => Err(cause),
             },
         };
-        match self.judge.judge(chain, end_entity, now) {
+        match self.judge(chain, end_entity, now) {
             Err(cause) if self.enforced => Err(cause),
             _ => Ok(ServerCertVerified::assertion()),
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.judge.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.judge.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.algorithms.supported_schemes()
-    }
+    signatures!();
 }
