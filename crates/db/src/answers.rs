@@ -14,7 +14,7 @@ use crate::statement::Statement;
 use crate::value::{Rows, Value};
 
 /// Prepared statements that a connection keeps.
-pub(crate) const STATEMENTS_KEPT: usize = 64;
+pub(crate) const MAX_STATEMENTS: usize = 64;
 
 /// A statement with its values, as `sqlx` takes it. The query types of MySQL and SQLite take the same values, but are different.
 macro_rules! query {

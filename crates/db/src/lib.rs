@@ -36,11 +36,11 @@ mod value;
 
 pub use error::QueryError;
 pub use limits::{
-    BACKOFF_FIRST, BACKOFF_LONGEST, BUSY_TIMEOUT, CONNECT_TIMEOUT, CONNECT_TRIES, CONNECTIONS, IDLE_TIME,
-    Limits, PROBE_AFTER, QUERY_BUDGET, RESULT_BYTES, RESULT_ROWS, WAITING_QUERIES,
+    BACKOFF_FIRST, BACKOFF_LONGEST, BUSY_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIME, Limits, MAX_CONNECT_TRIES,
+    MAX_CONNECTIONS, MAX_RESULT_BYTES, MAX_RESULT_ROWS, MAX_WAITING_QUERIES, PROBE_AFTER, QUERY_BUDGET,
 };
 pub use observer::{Finished, Observer, Source, Unobserved};
 pub use pool::Pool;
-pub use statement::{Condition, Delete, Insert, NAME_LIMIT, Select, Update, is_name};
-pub use url::{Scheme, URL_LIMIT, Url, UrlError};
+pub use statement::{Condition, Delete, Insert, MAX_NAME_BYTES, Select, Update, is_name};
+pub use url::{MAX_URL_BYTES, Scheme, Url, UrlError};
 pub use value::{Rows, Value};

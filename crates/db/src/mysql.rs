@@ -7,7 +7,7 @@ use sqlx::mysql::types::MySqlTime;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlQueryResult, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySql, Row, TypeInfo, ValueRef};
 
-use crate::answers::{STATEMENTS_KEPT, collect, has_columns, query, shown, text_or_blob};
+use crate::answers::{MAX_STATEMENTS, collect, has_columns, query, shown, text_or_blob};
 use crate::connection::Failure;
 use crate::limits::Limits;
 use crate::statement::Statement;
@@ -57,7 +57,7 @@ fn mysql_options(place: &Mysql) -> MySqlConnectOptions {
         .username(&place.user)
         .database(&place.database)
         .ssl_mode(MySqlSslMode::Disabled)
-        .statement_cache_capacity(STATEMENTS_KEPT)
+        .statement_cache_capacity(MAX_STATEMENTS)
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteQueryResult, SqliteRow};
 use sqlx::{ConnectOptions, Executor, Row, Sqlite, TypeInfo, ValueRef};
 
-use crate::answers::{STATEMENTS_KEPT, collect, has_columns, query, shown, text_or_blob};
+use crate::answers::{MAX_STATEMENTS, collect, has_columns, query, shown, text_or_blob};
 use crate::connection::Failure;
 use crate::limits::Limits;
 use crate::statement::Statement;
@@ -34,7 +34,7 @@ impl SqliteFile {
             .filename(path)
             .create_if_missing(false)
             .busy_timeout(limits.busy_timeout)
-            .statement_cache_capacity(STATEMENTS_KEPT)
+            .statement_cache_capacity(MAX_STATEMENTS)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(|cause| shown(&cause))?;
         let unwanted = Arc::new(AtomicBool::new(false));

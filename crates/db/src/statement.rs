@@ -7,7 +7,7 @@ use crate::url::Scheme;
 use crate::value::Value;
 
 /// Bytes of the name of a table or column.
-pub const NAME_LIMIT: usize = 64;
+pub const MAX_NAME_BYTES: usize = 64;
 
 /// What a row has to fulfil: all conditions of a statement, together.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,10 +153,10 @@ impl Statement {
     }
 }
 
-/// Whether this can be the name of a table or column in a statement: 1 to [`NAME_LIMIT`] letters, digits, `_`, `$` and `-`.
+/// Whether this can be the name of a table or column in a statement: 1 to [`MAX_NAME_BYTES`] letters, digits, `_`, `$` and `-`.
 pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
-    !name.is_empty() && name.len() <= NAME_LIMIT && name.bytes().all(fits)
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(fits)
 }
 
 struct Writer {
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_of_their_quotes() {
-        for bad in ["", "a`b", "a\"b", "a b", "a;", "é", &"x".repeat(NAME_LIMIT + 1)] {
+        for bad in ["", "a`b", "a\"b", "a b", "a;", "é", &"x".repeat(MAX_NAME_BYTES + 1)] {
             let delete = Delete { table: bad, conditions: &[] };
             let problem = Statement::delete(&delete, Scheme::Mysql).unwrap_err();
             assert_eq!(problem, QueryError::BadName(bad.to_owned()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// The longest URL.
-pub const URL_LIMIT: usize = 1024;
+pub const MAX_URL_BYTES: usize = 1024;
 
 /// Which kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,8 @@ pub enum UrlError {
     /// Something behind `?` that is not known.
     #[error("has a parameter that is not known: unix_socket=/path is, after `?`")]
     Parameter,
-    /// Longer than [`URL_LIMIT`].
-    #[error("is longer than {URL_LIMIT} bytes")]
+    /// Longer than [`MAX_URL_BYTES`].
+    #[error("is longer than {MAX_URL_BYTES} bytes")]
     TooLong,
 }
 
@@ -92,7 +92,7 @@ impl Url {
     /// # Errors
     /// A [`UrlError`] that says what would be right.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        if text.len() > URL_LIMIT {
+        if text.len() > MAX_URL_BYTES {
             return Err(UrlError::TooLong);
         }
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
@@ -272,7 +272,7 @@ mod tests {
         ] {
             assert_eq!(Url::parse(text).err(), Some(problem), "{text}");
         }
-        assert_eq!(Url::parse(&"x".repeat(URL_LIMIT + 1)), Err(UrlError::TooLong));
+        assert_eq!(Url::parse(&"x".repeat(MAX_URL_BYTES + 1)), Err(UrlError::TooLong));
     }
 
     proptest! {

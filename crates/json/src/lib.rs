@@ -11,6 +11,6 @@ mod parse;
 mod value;
 mod write;
 
-pub use parse::{DEPTH_LIMIT, Error, ErrorKind, Limits, parse, parse_prefix};
+pub use parse::{Error, ErrorKind, Limits, MAX_DEPTH, parse, parse_prefix};
 pub use value::{Text, Value};
 pub use write::{write_integer, write_string};

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::{Text, Value};
 
 /// How deep arrays and objects may nest, unless [`Limits`] says otherwise.
-pub const DEPTH_LIMIT: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 
 /// What a text may ask for before it is refused. Its length is limited by its reader.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: DEPTH_LIMIT, values: usize::MAX }
+        Self { depth: MAX_DEPTH, values: usize::MAX }
     }
 }
 
@@ -378,11 +378,8 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |depth| [vec![b'['; depth], vec![b']'; depth]].concat();
-        assert!(read(&nested(DEPTH_LIMIT)).is_ok());
-        assert_eq!(
-            read(&nested(DEPTH_LIMIT + 1)),
-            Err(Error { offset: DEPTH_LIMIT, kind: ErrorKind::Depth })
-        );
+        assert!(read(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(read(&nested(MAX_DEPTH + 1)), Err(Error { offset: MAX_DEPTH, kind: ErrorKind::Depth }));
         // Brackets side by side are not deep.
         assert!(read(b"[[],[],[],{\"a\":[]},[[]]]").is_ok());
     }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many bytes an answer may have.
-pub const ANSWER_LIMIT: usize = 16 << 20;
+pub const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// Where mi_fifo writes replies, unless its `reply_dir` is another folder.
 const REPLY_DIR: &str = "/tmp";
@@ -162,7 +162,7 @@ async fn over_http(host: &str, path: &str, request: Vec<u8>) -> Result<Vec<u8>, 
         .map_err(|e| strange(&e))?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(|e| strange(&e))?;
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         Ok(body.map_err(|e| strange(&e))?.to_bytes().to_vec())
     };
     tokio::pin!(asking, connection);
@@ -246,7 +246,7 @@ impl ReplyFifo {
             Ok(0) => Ok(None),
             Ok(length) => {
                 answer.truncate(length);
-                (&mut self.receiver).take(ANSWER_LIMIT as u64).read_to_end(&mut answer).await?;
+                (&mut self.receiver).take(MAX_ANSWER_BYTES as u64).read_to_end(&mut answer).await?;
                 Ok(Some(answer))
             }
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),

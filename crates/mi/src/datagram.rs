@@ -19,13 +19,13 @@ use crate::jsonrpc::{Answer, Progress, Response, Style, begin};
 use crate::{MiError, Registry};
 
 /// How many bytes a request may have; the rest of a longer one is cut off by the socket.
-pub const REQUEST_LIMIT: usize = 64 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// How many bytes of reply a UDP datagram carries (IPv4).
-pub const UDP_REPLY_LIMIT: usize = 65_507;
+pub const MAX_UDP_REPLY_BYTES: usize = 65_507;
 
 /// How many requests may be waiting for a command or for a reader; beyond, a request is refused.
-pub const WAITING_LIMIT: usize = 256;
+pub const MAX_WAITING: usize = 256;
 
 /// How long a UNIX client may take to make room for its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -119,8 +119,8 @@ impl Datagrams for UnixSocket {
 
 async fn serve<D: Datagrams>(socket: D, registry: Rc<Registry>, style: Style) -> io::Result<()> {
     let socket = Rc::new(socket);
-    let under_way = Arc::new(Semaphore::new(WAITING_LIMIT));
-    let mut bytes = vec![0; REQUEST_LIMIT];
+    let under_way = Arc::new(Semaphore::new(MAX_WAITING));
+    let mut bytes = vec![0; MAX_REQUEST_BYTES];
     loop {
         let (length, client) = match socket.receive(&mut bytes).await {
             Ok(received) => received,
@@ -134,7 +134,7 @@ async fn serve<D: Datagrams>(socket: D, registry: Rc<Registry>, style: Style) ->
             continue;
         }
         let Ok(permit) = Arc::clone(&under_way).try_acquire_owned() else {
-            tracing::error!("MI datagram: refused a request, {WAITING_LIMIT} are under way");
+            tracing::error!("MI datagram: refused a request, {MAX_WAITING} are under way");
             continue;
         };
         let progress = begin(&registry, &bytes[..length]);
@@ -167,7 +167,7 @@ async fn reply<D: Datagrams>(socket: &D, answer: Answer, to: &D::Client, style: 
 /// The reply's text, or that of an error where it is more than a datagram carries.
 fn fitting(response: Response, style: Style) -> Vec<u8> {
     let text = response.to_bytes(style);
-    if text.len() <= UDP_REPLY_LIMIT {
+    if text.len() <= MAX_UDP_REPLY_BYTES {
         return text;
     }
     let error = MiError::server_error(format!("Reply of {} bytes is too large for a datagram", text.len()));

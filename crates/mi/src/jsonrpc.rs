@@ -11,11 +11,11 @@ use tocsin_json::{Limits, Value, parse_prefix};
 use crate::{MiError, Outcome, Printed, Registry, Reply};
 
 /// How many JSON values a request may have, those within others included.
-pub const VALUE_LIMIT: usize = 65_536;
+pub const MAX_VALUES: usize = 65_536;
 
 /// What a request's JSON may ask for.
 pub(crate) fn limits() -> Limits {
-    Limits { values: VALUE_LIMIT, ..Limits::default() }
+    Limits { values: MAX_VALUES, ..Limits::default() }
 }
 
 /// How replies are printed: `pretty_printing` of the transport.
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_request_of_too_many_values_is_no_request() {
-        let params = vec!["0"; VALUE_LIMIT].join(",");
+        let params = vec!["0"; MAX_VALUES].join(",");
         let text = format!(r#"{{"jsonrpc":"2.0","method":"echo","params":[{params}],"id":1}}"#);
         assert_eq!(answered(&text), Answer::NotJson);
     }

@@ -9,7 +9,7 @@ use std::ptr;
 /// Datagrams taken by one system call at the most.
 pub const BATCH: usize = 8;
 /// The longest datagram that is read, in bytes; UDP itself allows no more.
-pub const DATAGRAM_MAX: usize = 65_535;
+pub const MAX_DATAGRAM_BYTES: usize = 65_535;
 
 /// Where received datagrams land. Buffers are owned by the messages made of them and come back when a message is
 /// done, so a message that waits for something keeps its bytes without a copy.
@@ -35,12 +35,12 @@ impl Inbox {
     /// [`BATCH`] means that the queue is empty now.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         while self.spare.len() < BATCH {
-            self.spare.push(Vec::with_capacity(DATAGRAM_MAX));
+            self.spare.push(Vec::with_capacity(MAX_DATAGRAM_BYTES));
         }
         let mut names = [const { mem::MaybeUninit::<libc::sockaddr_storage>::uninit() }; BATCH];
         let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
             iov_base: self.spare[i].as_mut_ptr().cast(),
-            iov_len: self.spare[i].capacity().min(DATAGRAM_MAX),
+            iov_len: self.spare[i].capacity().min(MAX_DATAGRAM_BYTES),
         });
         let mut heads: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
             header(names[i].as_mut_ptr(), size_of::<libc::sockaddr_storage>(), &raw mut parts[i])
@@ -84,12 +84,12 @@ impl Inbox {
 
     /// An empty buffer for the longest datagram, for another way of receiving.
     pub fn lend(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(DATAGRAM_MAX))
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(MAX_DATAGRAM_BYTES))
     }
 
     /// Takes back the buffer of a message that is done.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < BATCH && buffer.capacity() >= DATAGRAM_MAX {
+        if self.spare.len() < BATCH && buffer.capacity() >= MAX_DATAGRAM_BYTES {
             buffer.clear();
             self.spare.push(buffer);
         }

@@ -29,8 +29,8 @@ mod watch;
 pub mod websocket;
 
 pub use address::{AddressError, Hop, Protocol, interface_addresses, split_host_port};
-pub use batch::{BATCH, DATAGRAM_MAX, Inbox, Outbox, Sent};
-pub use mailbox::{MAILBOX_MESSAGE_MAX, Mailbox, MailboxMessage, TooLong};
+pub use batch::{BATCH, Inbox, MAX_DATAGRAM_BYTES, Outbox, Sent};
+pub use mailbox::{MAX_MAILBOX_MESSAGE_BYTES, Mailbox, MailboxMessage, TooLong};
 #[cfg(not(feature = "tls"))]
 pub use no_tls as tls;
 pub use resolve::{ResolveError, Resolver, ResolverOptions};

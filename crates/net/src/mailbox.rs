@@ -14,13 +14,13 @@ use socket2::SockRef;
 use thiserror::Error;
 
 /// The longest message, in bytes: a SIP message of the longest kind, and what is said about it.
-pub const MAILBOX_MESSAGE_MAX: usize = 70_000;
+pub const MAX_MAILBOX_MESSAGE_BYTES: usize = 70_000;
 /// Bytes that the kernel is asked to hold for one mailbox.
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// A message is longer than [`MAILBOX_MESSAGE_MAX`]; nobody could read all of it.
+/// A message is longer than [`MAX_MAILBOX_MESSAGE_BYTES`]; nobody could read all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a message of {length} bytes is too long for a mailbox ({MAILBOX_MESSAGE_MAX})")]
+#[error("a message of {length} bytes is too long for a mailbox ({MAX_MAILBOX_MESSAGE_BYTES})")]
 pub struct TooLong {
     /// Its length in bytes.
     pub length: usize,
@@ -63,10 +63,10 @@ impl Mailbox {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] for a full box, or when more descriptors are on their way than the system allows: later
-    /// it may go. [`io::ErrorKind::InvalidInput`] with [`TooLong`] for a message longer than [`MAILBOX_MESSAGE_MAX`].
+    /// it may go. [`io::ErrorKind::InvalidInput`] with [`TooLong`] for a message longer than [`MAX_MAILBOX_MESSAGE_BYTES`].
     pub fn post(&self, parts: &[&[u8]], enclosed: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let length = parts.iter().map(|part| part.len()).sum();
-        if length > MAILBOX_MESSAGE_MAX {
+        if length > MAX_MAILBOX_MESSAGE_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, TooLong { length }));
         }
         let slices: smallvec::SmallVec<[IoSlice<'_>; 4]> =
@@ -83,7 +83,7 @@ impl Mailbox {
         }
     }
 
-    /// Takes the next message; `None` when the box is empty. `buffer` is overwritten; [`MAILBOX_MESSAGE_MAX`] bytes hold any.
+    /// Takes the next message; `None` when the box is empty. `buffer` is overwritten; [`MAX_MAILBOX_MESSAGE_BYTES`] bytes hold any.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] when the message is longer than `buffer`: it is lost.
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn letters_keep_their_bounds_and_order() {
         let mailbox = Mailbox::open().unwrap();
-        let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+        let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
         assert!(mailbox.take(&mut buffer).unwrap().is_none());
         mailbox.post(&[b"ab", b"c"], None).unwrap();
         mailbox.post(&[&[7; 65_600]], None).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_letter_stays_until_what_it_says_is_done() {
         let mailbox = Mailbox::open().unwrap();
-        let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+        let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
         assert_eq!(mailbox.look(&mut buffer).unwrap(), None);
         mailbox.post(&[b"first"], None).unwrap();
         mailbox.post(&[b"second"], None).unwrap();
@@ -226,17 +226,20 @@ mod tests {
     #[test]
     fn a_letter_is_read_whole_or_not_posted() {
         let mailbox = Mailbox::open().unwrap();
-        let refused = mailbox.post(&[&[1; MAILBOX_MESSAGE_MAX], b"x"], None).unwrap_err();
+        let refused = mailbox.post(&[&[1; MAX_MAILBOX_MESSAGE_BYTES], b"x"], None).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(
             refused.get_ref().and_then(|cause| cause.downcast_ref()),
-            Some(&TooLong { length: MAILBOX_MESSAGE_MAX + 1 })
+            Some(&TooLong { length: MAX_MAILBOX_MESSAGE_BYTES + 1 })
         );
         assert!(mailbox.is_empty().unwrap());
-        mailbox.post(&[&[1; MAILBOX_MESSAGE_MAX]], None).unwrap();
+        mailbox.post(&[&[1; MAX_MAILBOX_MESSAGE_BYTES]], None).unwrap();
         assert!(!mailbox.is_empty().unwrap());
         assert_eq!(mailbox.look(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(mailbox.look(&mut vec![0; MAILBOX_MESSAGE_MAX]).unwrap(), Some(MAILBOX_MESSAGE_MAX));
+        assert_eq!(
+            mailbox.look(&mut vec![0; MAX_MAILBOX_MESSAGE_BYTES]).unwrap(),
+            Some(MAX_MAILBOX_MESSAGE_BYTES)
+        );
         assert_eq!(mailbox.take(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(mailbox.is_empty().unwrap());
     }
@@ -247,6 +250,6 @@ mod tests {
         let message = vec![0; 60_000];
         let refused = (0..10_000).find_map(|_| mailbox.post(&[&message], None).err()).unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
-        assert!(mailbox.take(&mut vec![0; MAILBOX_MESSAGE_MAX]).unwrap().is_some());
+        assert!(mailbox.take(&mut vec![0; MAX_MAILBOX_MESSAGE_BYTES]).unwrap().is_some());
     }
 }

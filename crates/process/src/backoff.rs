@@ -7,7 +7,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Wait after the first short life; it doubles with each one that follows.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Short lives in a row after which the slot is given up.
 const GIVE_UP_AFTER: u32 = 10;
 
@@ -36,7 +36,7 @@ impl Backoff {
         self.short_lives += 1;
         match self.short_lives {
             GIVE_UP_AFTER.. => Decision::GiveUp,
-            n => Decision::ForkAfter(FIRST_WAIT.saturating_mul(1 << (n - 1)).min(LONGEST_WAIT)),
+            n => Decision::ForkAfter(FIRST_WAIT.saturating_mul(1 << (n - 1)).min(MAX_WAIT)),
         }
     }
 }
@@ -59,7 +59,7 @@ mod tests {
         let waits: Vec<_> = (0..GIVE_UP_AFTER).map(|_| slot.ended(Duration::from_millis(3))).collect();
         assert_eq!(waits[0], Decision::ForkAfter(Duration::from_millis(50)));
         assert_eq!(waits[1], Decision::ForkAfter(Duration::from_millis(100)));
-        assert_eq!(waits[8], Decision::ForkAfter(LONGEST_WAIT));
+        assert_eq!(waits[8], Decision::ForkAfter(MAX_WAIT));
         assert_eq!(waits[9], Decision::GiveUp);
     }
 

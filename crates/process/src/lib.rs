@@ -30,7 +30,7 @@ pub use meter::{Meter, has_private_change, private_bytes, set_private_budget, ta
 pub use mimalloc::MiMalloc as Mimalloc;
 pub use plan::{Group, Kind, Member, Plan, capacity};
 pub use reap::{Cause, Exit};
-pub use scaling::{CYCLES_LIMIT, Profile, Scaler, Shrink, Standing, Step};
+pub use scaling::{MAX_CYCLES, Profile, Scaler, Shrink, Standing, Step};
 pub use signals::{Termination, terminations};
 pub use supervisor::{Change, Ending, Family, REPLACE_ME, Supervisor};
 pub use system::{ask_to_end, raise_open_files};

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// The most cycles that a profile may look back.
-pub const CYCLES_LIMIT: u32 = 1_000;
+pub const MAX_CYCLES: u32 = 1_000;
 /// A group does not shrink for so many times the cycles of its profile's `scale down` after it has grown.
 const REST: u32 = 10;
 

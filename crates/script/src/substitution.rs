@@ -17,7 +17,7 @@ const MAX_SUBSTITUTION_TIME: Duration = Duration::from_millis(500);
 /// Matches between two looks at the clock.
 const LOOK_EVERY: u32 = 64;
 /// What passes between two looks counts at most so much: the process may have been stopped.
-const LONGEST_STEP_MS: u64 = 100;
+const MAX_STEP_MS: u64 = 100;
 
 /// What to replace, and by what: `/expression/replacement/flags`.
 pub struct Substitution<C> {
@@ -61,7 +61,7 @@ impl Watch {
         }
         let now = host.now_ms();
         if self.matches > LOOK_EVERY {
-            self.ran_ms += now.saturating_sub(self.looked_at).min(LONGEST_STEP_MS);
+            self.ran_ms += now.saturating_sub(self.looked_at).min(MAX_STEP_MS);
         }
         self.looked_at = now;
         if Duration::from_millis(self.ran_ms) <= MAX_SUBSTITUTION_TIME {

@@ -13,7 +13,7 @@ use crate::source::Place;
 use crate::value::{Bytes, Value};
 
 /// How many regular expressions made at run time are kept compiled. One takes some KiB, and about 640 at the most.
-const CACHED_PATTERNS: usize = 16;
+const MAX_CACHED_PATTERNS: usize = 16;
 /// A buffer larger than this is given back after a format string.
 const KEPT_SCRATCH_BYTES: usize = 64 << 10;
 
@@ -79,7 +79,7 @@ impl ScriptVars {
     /// The compiled form of a pattern made at run time, if it is one.
     pub(crate) fn pattern(&mut self, pattern: &Bytes) -> Option<&Regex> {
         if !self.patterns.contains_key(pattern) {
-            if self.patterns.len() >= CACHED_PATTERNS {
+            if self.patterns.len() >= MAX_CACHED_PATTERNS {
                 self.patterns.clear();
             }
             self.patterns.insert(pattern.clone(), ere::compile_made(pattern).ok());

@@ -5,7 +5,7 @@
 use tocsin_script::{Bytes, Value};
 
 /// Values that one message may carry at the most; an assignment beyond it is refused.
-pub const AVP_LIMIT: usize = 1024;
+pub const MAX_AVPS: usize = 1024;
 
 /// Begins the names of values that belong to one branch; its number follows.
 const OF_BRANCH: u8 = 0;
@@ -17,7 +17,7 @@ pub struct Avps(Vec<(Bytes, Value)>);
 impl Avps {
     /// Puts a value in front of the others of `name`. `false` when the limit is reached.
     pub fn push(&mut self, name: &[u8], value: Value) -> bool {
-        let fits = self.0.len() < AVP_LIMIT;
+        let fits = self.0.len() < MAX_AVPS;
         if fits {
             self.0.push((Bytes::new(name), value));
         }
@@ -26,7 +26,7 @@ impl Avps {
 
     /// Puts a value behind the others of `name`. `false` when the limit is reached.
     pub fn append(&mut self, name: &[u8], value: Value) -> bool {
-        let fits = self.0.len() < AVP_LIMIT;
+        let fits = self.0.len() < MAX_AVPS;
         if fits {
             self.0.insert(0, (Bytes::new(name), value));
         }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn there_is_a_limit() {
         let mut avps = Avps::default();
-        assert!((0..AVP_LIMIT).all(|_| avps.push(b"a", Value::Null)));
+        assert!((0..MAX_AVPS).all(|_| avps.push(b"a", Value::Null)));
         assert!(!avps.push(b"a", Value::Null));
     }
 }

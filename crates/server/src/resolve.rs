@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Instant;
 
 use tocsin_net::Protocol;
-use tocsin_net::locate::{HOP_LIMIT, Hops, NoHop, Options, Protocols, Question};
+use tocsin_net::locate::{Hops, MAX_HOPS, NoHop, Options, Protocols, Question};
 use tocsin_script::{Bytes, Outcome, Resume, Waiting};
 
 use crate::context::Context;
@@ -38,7 +38,7 @@ pub async fn hops(worker: &'static Worker, name: &ServiceName, most: usize) -> H
 /// How many hops a request of `cx` has use for: one will do if it is never sent to another.
 pub fn wanted_hops(cx: &Context, fails_over: bool) -> usize {
     // The first may be blocked.
-    if fails_over || cx.blocklists != 0 { HOP_LIMIT } else { 1 }
+    if fails_over || cx.blocklists != 0 { MAX_HOPS } else { 1 }
 }
 
 /// The address of `host`, for what is not SIP. `None` when it has none; that is logged.

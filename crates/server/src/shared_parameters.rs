@@ -7,11 +7,11 @@ use tocsin_script::{ModParam, Value};
 use crate::stream_options::{MAX_CHUNKS, MAX_POSTPONED, PATIENCE, RESOURCE, StreamOptions};
 
 /// The longest time-out: an hour. More is a mistake of units.
-const LONGEST_MS: i64 = 3_600_000;
+const MAX_TIME_MS: i64 = 3_600_000;
 /// The most reads of one message, and the most messages that wait for one connection.
-const MOST_CHUNKS: i64 = 65_535;
+const MAX_CHUNKS_PARAMETER: i64 = 65_535;
 /// Bytes of the resource of a WebSocket.
-const RESOURCE_LIMIT: usize = 1024;
+const MAX_RESOURCE_BYTES: usize = 1024;
 /// Milliseconds for which a process of OpenSIPS waits for a connection at the most.
 const BLOCKING_MS: i64 = 100;
 
@@ -56,7 +56,7 @@ pub const fn time_limit(name: &'static str, doc: &'static str) -> ModParam {
 
 /// A time that is not zero.
 pub const fn milliseconds(name: &'static str, default: i64, doc: &'static str) -> ModParam {
-    ModParam::number(name, default, doc).within(1, LONGEST_MS, "milliseconds")
+    ModParam::number(name, default, doc).within(1, MAX_TIME_MS, "milliseconds")
 }
 
 /// How long a connection may take nothing of what is sent.
@@ -70,7 +70,7 @@ pub const fn send_timeout(name: &'static str) -> ModParam {
 /// The reads in which a message may arrive.
 pub const fn max_chunks(name: &'static str) -> ModParam {
     ModParam::number(name, MAX_CHUNKS as i64, "The most reads in which one message may arrive.")
-        .within(1, MOST_CHUNKS, "reads")
+        .within(1, MAX_CHUNKS_PARAMETER, "reads")
         .without_effect("the core parameter tcp_max_msg_time bounds a slow message instead")
 }
 
@@ -95,13 +95,13 @@ pub const fn asynchronous(name: &'static str) -> ModParam {
 /// How many messages wait for a connection.
 pub const fn max_postponed(name: &'static str) -> ModParam {
     let doc = "The most messages that may wait for one connection to open; one more is not sent.";
-    ModParam::number(name, MAX_POSTPONED as i64, doc).within(1, MOST_CHUNKS, "messages")
+    ModParam::number(name, MAX_POSTPONED as i64, doc).within(1, MAX_CHUNKS_PARAMETER, "messages")
 }
 
 /// How long a process of OpenSIPS waits for a connection before the rest is left to another one.
 pub const fn blocking_time(name: &'static str, doc: &'static str) -> ModParam {
     ModParam::number(name, BLOCKING_MS, doc)
-        .within(0, LONGEST_MS, "milliseconds")
+        .within(0, MAX_TIME_MS, "milliseconds")
         .without_effect("a process does not wait for a connection, it serves other messages meanwhile")
 }
 
@@ -140,7 +140,7 @@ pub const EXEC_QUERY_THRESHOLD: ModParam = ModParam::number(
 fn is_path(value: &Value) -> Result<(), String> {
     let path = value.as_str().map_or(&b""[..], |path| path);
     let fits = path.starts_with(b"/")
-        && path.len() <= RESOURCE_LIMIT
+        && path.len() <= MAX_RESOURCE_BYTES
         && path.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#');
     if fits { Ok(()) } else { Err(format!("`{}` is no path: give one such as /sip", path.escape_ascii())) }
 }

@@ -12,9 +12,9 @@ use crate::databases::QueryReports;
 use crate::events;
 
 /// Bytes of SQL that an event tells; the rest is cut off.
-const TEXT_LIMIT: usize = 60_000;
+const MAX_SQL_BYTES: usize = 60_000;
 /// Bytes of SQL that a line of the log about a failure shows.
-const EXCERPT_LIMIT: usize = 256;
+const MAX_EXCERPT_BYTES: usize = 256;
 /// Time between two lines of the log about queries that were not even sent.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -89,7 +89,7 @@ impl fmt::Display for Complaint<'_> {
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = &self.0[..self.0.len().min(EXCERPT_LIMIT)];
+        let shown = &self.0[..self.0.len().min(MAX_EXCERPT_BYTES)];
         let more = if shown.len() < self.0.len() { "..." } else { "" };
         write!(f, "{}{more}", shown.escape_ascii())
     }
@@ -106,7 +106,7 @@ impl<'a> Slow<'a> {
             Source::Asynchronous => names.asynchronous,
             Source::Prepared => names.prepared,
         };
-        let end = finished.text.floor_char_boundary(TEXT_LIMIT);
+        let end = finished.text.floor_char_boundary(MAX_SQL_BYTES);
         Some(Self { source, micros, text: Cow::Borrowed(&finished.text[..end]) })
     }
 }
@@ -152,14 +152,14 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_between_two_characters() {
-        let text = "é".repeat(TEXT_LIMIT);
+        let text = "é".repeat(MAX_SQL_BYTES);
         let slow = Slow::new(NAMES, 1, &finished(Source::Plain, 2, &text)).unwrap();
-        assert!(slow.text.len() <= TEXT_LIMIT && slow.text.len() > TEXT_LIMIT - 2);
+        assert!(slow.text.len() <= MAX_SQL_BYTES && slow.text.len() > MAX_SQL_BYTES - 2);
     }
 
     #[test]
     fn a_failure_is_one_line_with_its_place_and_the_beginning_of_its_text() {
-        let text = format!("SELECT '\r\né', '{}'", "x".repeat(EXCERPT_LIMIT));
+        let text = format!("SELECT '\r\né', '{}'", "x".repeat(MAX_EXCERPT_BYTES));
         let error = QueryError::Lost("gone".into());
         let line = complaint(&Finished { error: Some(&error), ..finished(Source::Plain, 0, &text) }).unwrap();
         let line = line.to_string();

@@ -5,9 +5,9 @@
 //! is idle makes a turn a second; if it makes none, it was stopped.
 
 /// Milliseconds without a turn after which a busy process counts as stalled.
-const BUSY_LIMIT: u64 = 1_000;
+const MAX_BUSY_MS: u64 = 1_000;
 /// Milliseconds without a turn after which an idle process counts as stalled: it makes one each second.
-const IDLE_LIMIT: u64 = 3_000;
+const MAX_IDLE_MS: u64 = 3_000;
 
 /// What is known of one process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,7 +36,7 @@ impl Stall {
             *self = Self { pid, turns, since: now, stalled: false };
             return back;
         }
-        let limit = if is_idle { IDLE_LIMIT } else { BUSY_LIMIT };
+        let limit = if is_idle { MAX_IDLE_MS } else { MAX_BUSY_MS };
         let gone = now.saturating_sub(self.since);
         if self.stalled || pid == 0 || gone < limit {
             return None;

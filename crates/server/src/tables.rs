@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Milliseconds from one try in vain to the next; doubled each time.
 const FIRST_WAIT_MS: u64 = 1_000;
 /// The longest such time.
-const LONGEST_WAIT_MS: u64 = 30_000;
+const MAX_WAIT_MS: u64 = 30_000;
 
 /// A table of a database.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl Tries {
     fn in_vain(&self, now: u64) -> u64 {
         let wait = self.wait.get();
         self.next.set(now + wait);
-        self.wait.set((wait * 2).min(LONGEST_WAIT_MS));
+        self.wait.set((wait * 2).min(MAX_WAIT_MS));
         wait
     }
 }

@@ -10,7 +10,7 @@ use tocsin_sip::{Scheme, Transport, UriRef};
 use crate::sockets::SocketId;
 
 /// Destinations of one request, the first included (OpenSIPS's MAX_BRANCHES).
-pub const BRANCH_LIMIT: usize = 12;
+pub const MAX_BRANCHES: usize = 12;
 
 /// One destination of a request.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Targets {
 impl Targets {
     /// Appends a branch. `false` when there are as many as there may be.
     pub fn append(&mut self, branch: Target) -> bool {
-        let fits = self.others.len() + 1 < BRANCH_LIMIT;
+        let fits = self.others.len() + 1 < MAX_BRANCHES;
         if fits {
             self.others.push(branch);
         }

@@ -22,10 +22,10 @@ use crate::sockets::{Endpoint, SocketId};
 use tocsin_streams::WorkerStreams;
 
 /// Messages whose script may wait at one time in one process; further ones are refused with 503.
-pub const WAITING_LIMIT: usize = 10_000;
+pub const MAX_WAITING: usize = 10_000;
 /// Private memory, in percent of its budget (`-M`), from which on no further message may wait: 503 as well. What is left
 /// is for the messages that do not wait, so that the process need not be replaced.
-pub const WAITING_PERCENT: u8 = 85;
+pub const MAX_WAITING_PERCENT: u8 = 85;
 
 /// A message for routes that run for none: OpenSIPS uses one of the same shape.
 const IDLE_MESSAGE: &[u8] = b"DUMMY sip:user@dummy.com SIP/2.0\r\n\
@@ -167,13 +167,13 @@ impl Worker {
 
     /// Whether the number of tasks allows another one.
     pub fn has_room(&self) -> bool {
-        self.waiting.get() < WAITING_LIMIT
+        self.waiting.get() < MAX_WAITING
     }
 
     /// Whether another request may wait: both its number and the memory that all of them take are limited.
     pub fn may_wait(&self) -> bool {
         let used = percentage(tocsin_process::private_bytes(), self.server.settings.private_bytes);
-        let may = self.has_room() && used < WAITING_PERCENT;
+        let may = self.has_room() && used < MAX_WAITING_PERCENT;
         if !may && self.is_due(&self.told_crowded) {
             tracing::warn!(
                 "requests that have to wait are answered with 503: {} wait, and private memory is at {used} % of its \

@@ -23,7 +23,7 @@ const LEAST_CHUNKS: u64 = 16;
 /// One chunk in this many is kept for repairs.
 const RESERVE_SHARE: u64 = 32;
 /// Most bytes kept for repairs.
-const RESERVE_MAX: u64 = 8 << 20;
+const MAX_RESERVE_BYTES: u64 = 8 << 20;
 /// Most bytes kept for what operators need while the arena is full: [`Map::create_vital`](crate::Map::create_vital).
 pub const VITAL_BYTES: u64 = 64 << 10;
 /// At most one chunk in this many is kept for it.
@@ -457,7 +457,7 @@ impl Plan {
         if chunks < LEAST_CHUNKS {
             return refused(no_room(bytes));
         }
-        let reserve = (chunks / RESERVE_SHARE).min(RESERVE_MAX / chunk).max(1) as usize;
+        let reserve = (chunks / RESERVE_SHARE).min(MAX_RESERVE_BYTES / chunk).max(1) as usize;
         Ok(Self {
             bytes,
             page,

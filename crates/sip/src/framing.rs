@@ -14,10 +14,10 @@ use thiserror::Error;
 
 /// Bytes of a start line, its line end included, that a stream may send: a Request-URI of the greatest length
 /// fits many times.
-pub const START_LINE_MAX: usize = 8_192;
+pub const MAX_START_LINE_BYTES: usize = 8_192;
 
 /// Bytes of a method. What goes on longer without a space is no request; the longest in RFC 4475 has 43.
-const METHOD_MAX: usize = 128;
+const MAX_METHOD_BYTES: usize = 128;
 
 /// What the bytes at hand begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum Unframable {
     /// A first line that is neither a request line nor a status line of SIP.
     #[error("no SIP start line")]
     StartLine,
-    /// A start line beyond [`START_LINE_MAX`].
+    /// A start line beyond [`MAX_START_LINE_BYTES`].
     #[error("SIP start line too long")]
     StartLineTooLong,
     /// A line end without carriage return: others may not see the end of a line there.
@@ -176,14 +176,14 @@ impl Framer {
     /// Checks what there is of the start line; where it ends, if it does.
     fn start_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Unframable> {
         let is_status = first_word(bytes)?;
-        let window = &bytes[..bytes.len().min(START_LINE_MAX)];
+        let window = &bytes[..bytes.len().min(MAX_START_LINE_BYTES)];
         let unread = window.get(self.searched..).unwrap_or_default();
         let plain = unread.iter().position(|&byte| is_control(byte)).unwrap_or(unread.len());
         self.searched += plain;
         match unread[plain..] {
             [b'\r', b'\n', ..] => {}
             [b'\n', ..] => return Err(Unframable::BareLineFeed),
-            [] | [b'\r'] if window.len() == START_LINE_MAX => return Err(Unframable::StartLineTooLong),
+            [] | [b'\r'] if window.len() == MAX_START_LINE_BYTES => return Err(Unframable::StartLineTooLong),
             [] | [b'\r'] => return Ok(None),
             _ => return Err(Unframable::Binary),
         }
@@ -281,9 +281,9 @@ fn first_word(bytes: &[u8]) -> Result<bool, Unframable> {
     if bytes.first() == Some(&TLS_HANDSHAKE) {
         return Err(Unframable::Tls);
     }
-    let word = bytes.iter().take(METHOD_MAX + 1).position(|&byte| !is(byte, TOKEN));
+    let word = bytes.iter().take(MAX_METHOD_BYTES + 1).position(|&byte| !is(byte, TOKEN));
     match word.map(|length| (length, bytes[length])) {
-        None if bytes.len() > METHOD_MAX => Err(Unframable::StartLine),
+        None if bytes.len() > MAX_METHOD_BYTES => Err(Unframable::StartLine),
         None => Ok(false),
         Some((1.., b' ')) => Ok(false),
         Some((3, b'/')) if bytes[..3].eq_ignore_ascii_case(b"SIP") => Ok(true),

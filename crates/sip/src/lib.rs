@@ -42,7 +42,7 @@ pub use credentials::DigestRef;
 pub use cseq::{CSEQ_END, CSeqRef};
 pub use edits::Edits;
 pub use error::ParseError;
-pub use framing::{Frame, Framer, START_LINE_MAX, Unframable, frame, is_between_messages};
+pub use framing::{Frame, Framer, MAX_START_LINE_BYTES, Unframable, frame, is_between_messages};
 pub use grammar::{host_address, unfold, unquote};
 pub use header_name::HeaderName;
 pub use hop::{ack_into, answer_ack_into, cancel_into};

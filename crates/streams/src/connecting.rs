@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::connection::Connection;
 use super::end::End;
-use super::output::WAITING_BYTES;
+use super::output::MAX_WAITING_BYTES;
 use super::pending::{PendingGuard, PendingTable};
 use crate::flow::BranchRef;
 use crate::local::Local;
@@ -101,7 +101,7 @@ impl Connecting {
     ) -> Result<(), Option<BranchRef>> {
         let messages = &mut self.pending_connect.borrow_mut().messages;
         let bytes: usize = messages.iter().map(|(message, _)| message.len()).sum();
-        if messages.len() >= self.most as usize || bytes + message.len() > WAITING_BYTES {
+        if messages.len() >= self.most as usize || bytes + message.len() > MAX_WAITING_BYTES {
             if !self.is_full.replace(true) {
                 tracing::warn!(
                     "{} messages wait for a connection to open: further ones are not sent",

@@ -13,7 +13,7 @@ const HEAD: usize = 40;
 /// Where the number of a message stands.
 const NUMBER_AT: usize = 32;
 /// The longest name in a message.
-const NAME_MAX: usize = 1_024;
+const MAX_NAME_BYTES: usize = 1_024;
 
 /// A message between TCP main and the TCP workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,9 +247,9 @@ impl Head {
     }
 }
 
-/// A text with its length before it; one beyond [`NAME_MAX`] is left out, as no name is that long.
+/// A text with its length before it; one beyond [`MAX_NAME_BYTES`] is left out, as no name is that long.
 fn text(out: &mut Vec<u8>, text: &str) {
-    let text = if text.len() > NAME_MAX { "" } else { text };
+    let text = if text.len() > MAX_NAME_BYTES { "" } else { text };
     out.extend_from_slice(&(text.len() as u16).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// Connections of one process that may wait for their peers to end them too. Their rows are free by then, so that no limit
 /// of connections counts them.
-const LINGERING_MOST: usize = 64;
+const MAX_LINGERING: usize = 64;
 
 /// The places of one process.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Place {
 impl Lingering {
     /// A place, if one is free: without one a connection closes at once.
     pub(super) fn take(&self) -> Option<Place> {
-        if self.taken.get() >= LINGERING_MOST {
+        if self.taken.get() >= MAX_LINGERING {
             return None;
         }
         self.taken.set(self.taken.get() + 1);
@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn there_are_so_many_places_and_no_more() {
         let lingering = Lingering::default();
-        let mut places: Vec<_> = std::iter::from_fn(|| lingering.take()).take(LINGERING_MOST + 1).collect();
-        assert_eq!(places.len(), LINGERING_MOST);
+        let mut places: Vec<_> = std::iter::from_fn(|| lingering.take()).take(MAX_LINGERING + 1).collect();
+        assert_eq!(places.len(), MAX_LINGERING);
         places.pop();
         assert!(lingering.take().is_some());
-        assert_eq!(lingering.taken.get(), LINGERING_MOST - 1);
+        assert_eq!(lingering.taken.get(), MAX_LINGERING - 1);
     }
 }

@@ -8,7 +8,7 @@ use super::pending::PendingGuard;
 use crate::flow::BranchRef;
 
 /// Bytes that may wait for the peer to take them, or for the connection to open.
-pub(super) const WAITING_BYTES: usize = 512 * 1024;
+pub(super) const MAX_WAITING_BYTES: usize = 512 * 1024;
 
 /// Written bytes that are kept before the others are moved to the front.
 const PAST_BYTES: usize = 64 * 1024;
@@ -58,7 +58,7 @@ impl Output {
     /// Lets a message wait for the handshakes. `false`: `most` wait already, or too many bytes.
     pub(super) fn hold(&mut self, message: Vec<u8>, branch_ref: Option<BranchRef>, most: u32) -> bool {
         let bytes: usize = self.held.iter().map(|(message, _)| message.len()).sum();
-        let fits = self.held.len() < most as usize && bytes + message.len() <= WAITING_BYTES;
+        let fits = self.held.len() < most as usize && bytes + message.len() <= MAX_WAITING_BYTES;
         if fits {
             self.held.push_back((message, branch_ref));
         }
@@ -128,7 +128,7 @@ impl Output {
 
     /// Whether more waits than may.
     pub(super) fn is_over(&self) -> bool {
-        self.bytes.len() - self.written > WAITING_BYTES
+        self.bytes.len() - self.written > MAX_WAITING_BYTES
     }
 
     /// The kernel took `count` bytes at `now`.
@@ -193,8 +193,8 @@ mod tests {
         assert!(output.hold(vec![0; 100], None, 2) && output.hold(vec![0; 100], None, 2));
         assert!(!output.hold(vec![0; 100], None, 2));
         let mut output = Output::default();
-        assert!(!output.hold(vec![0; WAITING_BYTES + 1], None, 2));
-        output.bytes().extend(vec![0; WAITING_BYTES + 1]);
+        assert!(!output.hold(vec![0; MAX_WAITING_BYTES + 1], None, 2));
+        output.bytes().extend(vec![0; MAX_WAITING_BYTES + 1]);
         assert!(output.is_over());
         output.took(1, 5);
         assert!(!output.is_over());

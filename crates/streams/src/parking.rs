@@ -10,11 +10,11 @@ use crate::flow::{BranchRef, Flow};
 use crate::security::TlsSelection;
 
 /// Messages that may wait in a process.
-const MESSAGES_MOST: usize = 4096;
+const MAX_MESSAGES: usize = 4096;
 /// Their bytes.
-const BYTES_MOST: usize = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 /// Milliseconds that one may wait.
-const WAIT_MOST_MS: u64 = 5000;
+const MAX_WAIT_MS: u64 = 5000;
 
 /// A message that waits.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Parking {
     /// Lets a message wait. Gives its branch back when there are too many.
     pub(super) fn enter(&self, message: Parked) -> Result<(), Option<BranchRef>> {
         let bytes = self.bytes.get() + message.bytes.len();
-        if self.messages.get() >= MESSAGES_MOST || bytes > BYTES_MOST {
+        if self.messages.get() >= MAX_MESSAGES || bytes > MAX_BYTES {
             return Err(message.branch_ref());
         }
         self.messages.set(self.messages.get() + 1);
@@ -81,7 +81,7 @@ impl Parking {
         let mut places = self.places.borrow_mut();
         let mut late = Vec::new();
         places.retain(|_, messages| {
-            late.extend(messages.extract_if(.., |message| message.since + WAIT_MOST_MS < now));
+            late.extend(messages.extract_if(.., |message| message.since + MAX_WAIT_MS < now));
             !messages.is_empty()
         });
         self.left(&late);
@@ -128,8 +128,8 @@ mod tests {
         let parking = Parking::default();
         parking.enter(message(1, 10, 5)).unwrap();
         parking.enter(message(1, 11, 5)).unwrap();
-        assert_eq!(times(&parking.leave_late(10 + WAIT_MOST_MS)), [0; 0]);
-        assert_eq!(times(&parking.leave_late(11 + WAIT_MOST_MS)), [10]);
+        assert_eq!(times(&parking.leave_late(10 + MAX_WAIT_MS)), [0; 0]);
+        assert_eq!(times(&parking.leave_late(11 + MAX_WAIT_MS)), [10]);
         assert_eq!(times(&parking.leave(ConnectionId::from_number(1))), [11]);
         assert_eq!((parking.messages.get(), parking.bytes.get()), (0, 0));
     }
@@ -137,10 +137,10 @@ mod tests {
     #[test]
     fn they_are_bounded_in_number_and_bytes() {
         let parking = Parking::default();
-        (0..MESSAGES_MOST as u64).for_each(|n| parking.enter(message(n, 0, 1)).unwrap());
+        (0..MAX_MESSAGES as u64).for_each(|n| parking.enter(message(n, 0, 1)).unwrap());
         assert!(parking.enter(message(1, 0, 1)).is_err());
         parking.leave(ConnectionId::from_number(1));
-        assert!(parking.enter(message(1, 0, BYTES_MOST)).is_err());
+        assert!(parking.enter(message(1, 0, MAX_BYTES)).is_err());
         assert!(parking.enter(message(1, 0, 1)).is_ok());
     }
 }

@@ -16,7 +16,7 @@ use super::shared::SharedConnections;
 use crate::flow::BranchRef;
 
 /// Bytes of messages that may wait in a process for full mailboxes to empty.
-const WAITING_BYTES: usize = 8 << 20;
+const MAX_WAITING_BYTES: usize = 8 << 20;
 /// Time between two tries to post them.
 pub(super) const POST_AGAIN: Duration = Duration::from_millis(5);
 
@@ -136,7 +136,7 @@ impl SendQueue {
 
     fn keep(&self, to: Destination, message: QueuedMessage) -> Posted {
         let bytes = self.bytes.get() + message.bytes.len();
-        if bytes > WAITING_BYTES {
+        if bytes > MAX_WAITING_BYTES {
             tracing::error!("{to} does not read its messages: one is given up");
             return Posted::Refused;
         }
@@ -206,7 +206,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::rc::Weak;
 
-    use tocsin_net::{MAILBOX_MESSAGE_MAX, TooLong};
+    use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, TooLong};
 
     use super::*;
 
@@ -261,11 +261,11 @@ mod tests {
 
     #[test]
     fn letters_that_wait_are_bounded_in_bytes() {
-        let mailbox = Mailbox::with_room(MAILBOX_MESSAGE_MAX).unwrap();
+        let mailbox = Mailbox::with_room(MAX_MAILBOX_MESSAGE_BYTES).unwrap();
         let send_queue = SendQueue::default();
-        let long = || QueuedMessage::new(vec![0; MAILBOX_MESSAGE_MAX], None, None);
+        let long = || QueuedMessage::new(vec![0; MAX_MAILBOX_MESSAGE_BYTES], None, None);
         let refused = (0..1000).find(|_| send_queue.post_into(&mailbox, TO, long()) == Posted::Refused);
-        let most = WAITING_BYTES / MAILBOX_MESSAGE_MAX;
+        let most = MAX_WAITING_BYTES / MAX_MAILBOX_MESSAGE_BYTES;
         assert!(refused.is_some_and(|count| (most..most + 10).contains(&count)), "{refused:?}");
     }
 
@@ -273,7 +273,7 @@ mod tests {
     fn a_letter_that_is_too_long_does_not_wait() {
         let mailbox = Mailbox::open().unwrap();
         let send_queue = SendQueue::default();
-        let long = QueuedMessage::new(vec![0; MAILBOX_MESSAGE_MAX + 1], None, None);
+        let long = QueuedMessage::new(vec![0; MAX_MAILBOX_MESSAGE_BYTES + 1], None, None);
         let cause = post(&mailbox, &long).unwrap_err();
         assert!(cause.downcast::<TooLong>().is_ok());
         assert_eq!(send_queue.post_into(&mailbox, TO, long), Posted::Refused);

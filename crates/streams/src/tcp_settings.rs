@@ -12,9 +12,9 @@ const OUTGOING_SHARE: u32 = 16;
 /// Connections that this server opens for which there is room at the least.
 const OUTGOING_LEAST: u32 = 32;
 /// The most connections that are accepted; each may need a descriptor in the process that accepts.
-pub const MOST_CONNECTIONS: u32 = ROWS - ROWS / OUTGOING_SHARE;
+pub const MAX_CONNECTIONS: u32 = ROWS - ROWS / OUTGOING_SHARE;
 /// The most connections there can be.
-const ROWS: u32 = tocsin_net::connections::ROWS_MAX as u32;
+const ROWS: u32 = tocsin_net::connections::MAX_ROWS as u32;
 
 /// The `tcp_*` globals, with their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ mod tests {
         };
         assert_eq!(tcp.rows(), 2048 + 128);
         assert_eq!(rows(&mut tcp, 1), 33);
-        assert!(rows(&mut tcp, MOST_CONNECTIONS) <= ROWS as usize);
+        assert!(rows(&mut tcp, MAX_CONNECTIONS) <= ROWS as usize);
     }
 
     #[test]

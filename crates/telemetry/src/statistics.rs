@@ -13,7 +13,7 @@ use tocsin_shm::{Arena, ArenaFull, Counters};
 use crate::statistic_row::StatRow;
 
 /// How many different names one request may give.
-pub const NAME_LIMIT: usize = 4096;
+pub const MAX_NAMES: usize = 4096;
 
 /// A registered counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +262,7 @@ impl<'a> Wanted<'a> {
         Self { all: Some(0), names: 1, ..Self::default() }
     }
 
-    /// What these names stand for. `None` when there are more different ones than [`NAME_LIMIT`].
+    /// What these names stand for. `None` when there are more different ones than [`MAX_NAMES`].
     pub fn named(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut wanted = Self::default();
         names.into_iter().all(|name| wanted.add(name)).then_some(wanted)
@@ -281,7 +281,7 @@ impl<'a> Wanted<'a> {
             None => *self.anywhere.entry(wanted).or_insert(rank),
         };
         self.names += usize::from(known == rank);
-        self.names <= NAME_LIMIT
+        self.names <= MAX_NAMES
     }
 
     /// Whether something of the group may have been asked for.
@@ -367,11 +367,11 @@ mod tests {
 
     #[test]
     fn different_names_have_a_limit() {
-        let names: Vec<String> = (0..=NAME_LIMIT).map(|n| n.to_string()).collect();
+        let names: Vec<String> = (0..=MAX_NAMES).map(|n| n.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(Wanted::named(names.iter().copied()).is_none());
         assert!(
-            Wanted::named(names[..NAME_LIMIT].iter().copied().chain(names[..9].iter().copied())).is_some()
+            Wanted::named(names[..MAX_NAMES].iter().copied().chain(names[..9].iter().copied())).is_some()
         );
     }
 

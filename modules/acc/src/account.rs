@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tocsin_script::{Bytes, Value};
-use tocsin_server::avps::AVP_LIMIT;
+use tocsin_server::avps::MAX_AVPS;
 use tocsin_server::notes::Notes;
 use tocsin_server::time;
 
@@ -11,7 +11,7 @@ use tocsin_server::time;
 pub(crate) const MAX_FIELDS: usize = 30;
 /// Legs of one call. All values of all of them find room in the notes of a request.
 pub(crate) const MAX_LEGS: usize = 32;
-const _: () = assert!(MAX_FIELDS * (MAX_LEGS + 1) + 3 <= AVP_LIMIT);
+const _: () = assert!(MAX_FIELDS * (MAX_LEGS + 1) + 3 <= MAX_AVPS);
 
 /// Where reports go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

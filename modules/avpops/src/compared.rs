@@ -13,9 +13,9 @@ use tocsin_server::blocklist::pattern;
 use super::written::{Avp, Operand, Operation, two_avps};
 
 /// How long a pattern of `fm` may be, in bytes: to match takes time in the product of both lengths at worst.
-const PATTERN_LIMIT: usize = 256;
+const MAX_PATTERN_BYTES: usize = 256;
 /// The most values of one variable that are compared.
-const VALUES_LIMIT: i64 = 1024;
+const MAX_VALUES: i64 = 1024;
 
 const NAME_AND_OPERATION: &[Param] =
     &[Param::required("name", ParamKind::Parts), Param::required("op_value", ParamKind::Parts)];
@@ -53,7 +53,7 @@ fn check() -> Function<Context> {
                 return check.holds(&value, &wanted, any_case).into();
             }
             let single = variable.is_single(cx);
-            let most = if single { 1 } else { VALUES_LIMIT };
+            let most = if single { 1 } else { MAX_VALUES };
             let mut values = (0..most).map(|nth| variable.read_at(cx, Index::Nth(nth)));
             let mut present = values.by_ref().take_while(|value| !value.is_null());
             present.any(|value| check.holds(&value, &wanted, any_case)).into()
@@ -121,7 +121,7 @@ impl Check {
                     }
                 }
             }
-            (Self::Pattern, Value::Str(text), Value::Str(wanted)) if wanted.len() <= PATTERN_LIMIT => {
+            (Self::Pattern, Value::Str(text), Value::Str(wanted)) if wanted.len() <= MAX_PATTERN_BYTES => {
                 if any_case {
                     pattern::matches(&wanted.to_ascii_lowercase(), &text.to_ascii_lowercase())
                 } else {

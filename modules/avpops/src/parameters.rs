@@ -66,9 +66,9 @@ pub(super) const NAMES: &[ModParam] = &[
 ];
 
 /// How many databases there may be.
-const URL_LIMIT: usize = 64;
+const MAX_URLS: usize = 64;
 /// How many schemes there may be.
-const SCHEME_LIMIT: usize = 64;
+const MAX_SCHEMES: usize = 64;
 
 /// The databases, by the numbers that the script knows them by.
 #[derive(Debug, Default)]
@@ -87,8 +87,8 @@ impl Urls {
             if urls.find(number).is_some() {
                 return Err(asker.wrong(format!("there is a URL with the number {number} already")));
             }
-            if urls.0.len() == URL_LIMIT {
-                return Err(asker.wrong(format!("there can be no more than {URL_LIMIT}")));
+            if urls.0.len() == MAX_URLS {
+                return Err(asker.wrong(format!("there can be no more than {MAX_URLS}")));
             }
             let database = databases.want(asker, &String::from_utf8_lossy(url))?;
             urls.0.push((number, database));
@@ -138,8 +138,8 @@ impl Store {
             if schemes.iter().any(|known| known.name == scheme.name) {
                 return Err(asker.wrong(format!("there is a scheme `{}` already", scheme.name)));
             }
-            if schemes.len() == SCHEME_LIMIT {
-                return Err(asker.wrong(format!("there can be no more than {SCHEME_LIMIT}")));
+            if schemes.len() == MAX_SCHEMES {
+                return Err(asker.wrong(format!("there can be no more than {MAX_SCHEMES}")));
             }
             schemes.push(scheme);
         }

@@ -7,7 +7,7 @@ use tocsin_script::{
 };
 use tocsin_server::Context;
 use tocsin_server::core::{set_host, set_next_hop, set_uri, set_user};
-use tocsin_server::target::{BRANCH_LIMIT, Target};
+use tocsin_server::target::{MAX_BRANCHES, Target};
 
 /// Where a value goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn push(cx: &mut Context, destination: Destination, source: &Bound<Context>, all
         return put(cx, destination, &value);
     }
     let read = |nth| source.read_at(cx, Index::Nth(nth));
-    let values: Vec<_> = (0..BRANCH_LIMIT as i64).map(read).take_while(|value| !value.is_null()).collect();
+    let values: Vec<_> = (0..MAX_BRANCHES as i64).map(read).take_while(|value| !value.is_null()).collect();
     let Some((first, others)) = values.split_first() else { return false };
     if !put(cx, destination, first) {
         return false;

@@ -9,9 +9,9 @@ use tocsin_shm::{
 };
 
 /// How long a key may be, in bytes.
-pub(super) const KEY_LIMIT: usize = 1024;
+pub(super) const MAX_KEY_BYTES: usize = 1024;
 /// How long a value may be, in bytes.
-pub(super) const VALUE_LIMIT: usize = 64 << 10;
+pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 
 const SHARDS: usize = 8;
 /// The part of the arena that the chains of one collection may take at most: one in so many bytes.
@@ -139,8 +139,8 @@ impl Matching {
 impl Cache for Collection {
     fn store(&self, key: &[u8], value: &[u8], lifetime: Option<u32>) -> Result<(), CacheError> {
         check_key(key)?;
-        if value.len() > VALUE_LIMIT {
-            return Err(CacheError::Value(VALUE_LIMIT));
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(CacheError::Value(MAX_VALUE_BYTES));
         }
         let until = until(lifetime);
         let build = |alloc: Alloc| -> Result<_, Full> {
@@ -207,7 +207,7 @@ impl Stored {
 }
 
 fn check_key(key: &[u8]) -> Result<(), CacheError> {
-    if (1..=KEY_LIMIT).contains(&key.len()) { Ok(()) } else { Err(CacheError::Key(KEY_LIMIT)) }
+    if (1..=MAX_KEY_BYTES).contains(&key.len()) { Ok(()) } else { Err(CacheError::Key(MAX_KEY_BYTES)) }
 }
 
 /// When the time of what is stored now is over.
@@ -293,9 +293,12 @@ mod tests {
     #[test]
     fn limits_and_a_full_memory_are_answers() {
         let all = collection();
-        assert_eq!(all.store(b"", b"x", None), Err(CacheError::Key(KEY_LIMIT)));
-        assert_eq!(all.store(&[b'k'; KEY_LIMIT + 1], b"x", None), Err(CacheError::Key(KEY_LIMIT)));
-        assert_eq!(all.store(b"k", &vec![0; VALUE_LIMIT + 1], None), Err(CacheError::Value(VALUE_LIMIT)));
+        assert_eq!(all.store(b"", b"x", None), Err(CacheError::Key(MAX_KEY_BYTES)));
+        assert_eq!(all.store(&[b'k'; MAX_KEY_BYTES + 1], b"x", None), Err(CacheError::Key(MAX_KEY_BYTES)));
+        assert_eq!(
+            all.store(b"k", &vec![0; MAX_VALUE_BYTES + 1], None),
+            Err(CacheError::Value(MAX_VALUE_BYTES))
+        );
         let value = vec![b'x'; 60_000];
         let stored = (0..500).take_while(|n: &i32| all.store(&n.to_be_bytes(), &value, None).is_ok()).count();
         assert!((20..500).contains(&stored), "{stored}");

@@ -20,11 +20,11 @@ use self::urls::{DEFAULT, Sizes, collection_of};
 /// The module's name.
 const NAME: &str = "cachedb_local";
 /// The most collections.
-const COLLECTION_LIMIT: usize = 64;
+const MAX_COLLECTIONS: usize = 64;
 /// Bytes of keys and values that `cache_fetch_chunk` shows.
-const CHUNK_BYTES: usize = 1 << 20;
+const MAX_CHUNK_BYTES: usize = 1 << 20;
 /// How long a pattern for keys may be, in bytes: each key costs time in the product of both lengths at worst.
-const GLOB_LIMIT: usize = 256;
+const MAX_GLOB_BYTES: usize = 256;
 
 const CACHEDB_URL: ModParam = ModParam::text(
     "cachedb_url",
@@ -101,8 +101,8 @@ impl Module for CachedbLocal {
         for line in setup.parameters.every(&CACHE_COLLECTIONS).filter_map(Value::to_bytes) {
             sizes.read(&line).map_err(|problem| wrong(CACHE_COLLECTIONS, problem))?;
         }
-        if sizes.0.len() > COLLECTION_LIMIT {
-            return Err(wrong(CACHE_COLLECTIONS, format!("more than {COLLECTION_LIMIT} collections")));
+        if sizes.0.len() > MAX_COLLECTIONS {
+            return Err(wrong(CACHE_COLLECTIONS, format!("more than {MAX_COLLECTIONS} collections")));
         }
         let mut collections = Vec::new();
         for (name, exponent) in &sizes.0 {
@@ -160,8 +160,8 @@ const COMMANDS: &[CommandRow] = &[
 
 fn glob(params: &Params) -> Result<Vec<u8>, MiError> {
     let glob = params.text("glob")?.into_owned();
-    if glob.len() > GLOB_LIMIT {
-        return Err(MiError::invalid_params(format!("A pattern has at most {GLOB_LIMIT} bytes")));
+    if glob.len() > MAX_GLOB_BYTES {
+        return Err(MiError::invalid_params(format!("A pattern has at most {MAX_GLOB_BYTES} bytes")));
     }
     Ok(glob)
 }
@@ -186,7 +186,7 @@ fn collection_named(server: &'static Server, params: &Params) -> Result<&'static
 
 /// What matches, as far as there is room; others have their turn after each shard.
 async fn fetch_chunk(collection: &Collection, glob: &[u8]) -> Answer {
-    let (mut found, mut pauses) = (Matching::new(CHUNK_BYTES), Room::new(0));
+    let (mut found, mut pauses) = (Matching::new(MAX_CHUNK_BYTES), Room::new(0));
     for shard in 0..collection.shards() {
         collection.matching(shard, glob, &mut found);
         pauses.did(PIECE).await;
@@ -215,8 +215,8 @@ fn remove_chunk() -> Function<Context> {
                 tracing::error!("cache_remove_chunk: there is no collection `{}`", name.escape_ascii());
                 return Outcome::FALSE;
             };
-            if glob.len() > GLOB_LIMIT {
-                tracing::error!("cache_remove_chunk: a pattern has at most {GLOB_LIMIT} bytes");
+            if glob.len() > MAX_GLOB_BYTES {
+                tracing::error!("cache_remove_chunk: a pattern has at most {MAX_GLOB_BYTES} bytes");
                 return Outcome::FALSE;
             }
             for shard in 0..collection.shards() {

@@ -5,9 +5,9 @@ pub(super) const DEFAULT: &str = "default";
 /// The usual size of a collection: 2 to the power of this many chains.
 const DEFAULT_EXPONENT: u32 = 9;
 /// The largest exponent that may be given.
-const MOST_EXPONENT: u32 = 32;
+const MAX_EXPONENT: u32 = 32;
 /// How long the name of a collection may be, in bytes.
-const NAME_LIMIT: usize = 128;
+const MAX_NAME_BYTES: usize = 128;
 
 /// The collections and their sizes: 2 to the power of that many chains.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,15 +28,15 @@ impl Sizes {
             // a collection that a cluster would share
             let name = name.trim();
             let name = name.strip_suffix("/r").unwrap_or(name);
-            if name.is_empty() || name.len() > NAME_LIMIT {
-                return Err(format!("`{part}`: a collection has a name of 1 to {NAME_LIMIT} bytes"));
+            if name.is_empty() || name.len() > MAX_NAME_BYTES {
+                return Err(format!("`{part}`: a collection has a name of 1 to {MAX_NAME_BYTES} bytes"));
             }
-            let size = size.map(|size| size.trim().parse().ok().filter(|size| *size <= MOST_EXPONENT));
+            let size = size.map(|size| size.trim().parse().ok().filter(|size| *size <= MAX_EXPONENT));
             let size = match size {
                 None => DEFAULT_EXPONENT,
                 Some(Some(size)) => size,
                 Some(None) => {
-                    return Err(format!("`{part}`: a size is an exponent from 0 to {MOST_EXPONENT}"));
+                    return Err(format!("`{part}`: a size is an exponent from 0 to {MAX_EXPONENT}"));
                 }
             };
             self.0.retain(|(known, _)| known != name);

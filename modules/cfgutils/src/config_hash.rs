@@ -17,7 +17,7 @@ pub(super) const HASH_FILE: ModParam = ModParam::text(
 .unset("no hash is kept");
 
 /// The largest file of which a hash is made.
-const FILE_LIMIT: u64 = 16 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The file, and its hash at the start.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl ConfigHash {
 
 fn hash(file: &str) -> std::io::Result<String> {
     let mut text = Vec::new();
-    std::fs::File::open(file)?.take(FILE_LIMIT).read_to_end(&mut text)?;
+    std::fs::File::open(file)?.take(MAX_FILE_BYTES).read_to_end(&mut text)?;
     Ok(Md5::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

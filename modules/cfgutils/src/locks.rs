@@ -12,14 +12,14 @@ use tocsin_server::{Context, Server};
 use tocsin_shm::{Alloc, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe, identity, monotonic_millis};
 
 /// How long the key of a lock may be, in bytes.
-const KEY_LIMIT: usize = 1024;
+const MAX_KEY_BYTES: usize = 1024;
 /// How many locks may be held at once.
-const HELD_LIMIT: usize = 10_000;
+const MAX_HELD: usize = 10_000;
 /// How long a script waits for a lock, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
 /// Between two looks at a lock that is held.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
-const LONGEST_LOOK: Duration = Duration::from_millis(20);
+const MAX_LOOK: Duration = Duration::from_millis(20);
 
 const SHARDS: usize = 8;
 const BUCKETS: usize = 64;
@@ -52,7 +52,7 @@ impl Locks {
 
     /// Takes a lock that is free, or whose holder has died.
     fn attempt(&self, key: &[u8], pid: u32, lives: impl FnOnce(u32) -> bool) -> Attempt {
-        if key.len() > KEY_LIMIT || self.0.len() >= HELD_LIMIT {
+        if key.len() > MAX_KEY_BYTES || self.0.len() >= MAX_HELD {
             return Attempt::Refused;
         }
         let build = |alloc: Alloc| -> Result<_, Full> {
@@ -170,7 +170,7 @@ fn wait(server: &'static Server, key: Bytes) -> Waiting<Context> {
         let mut look = FIRST_LOOK;
         let outcome = loop {
             tokio::time::sleep(look).await;
-            look = (look * 2).min(LONGEST_LOOK);
+            look = (look * 2).min(MAX_LOOK);
             match attempt(server, &key) {
                 Attempt::Held if monotonic_millis() < until => {}
                 outcome => break outcome,
@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn keys_and_their_number_have_limits() {
         let locks = locks();
-        assert_eq!(locks.attempt(&[b'x'; KEY_LIMIT + 1], 1, |_| true), Attempt::Refused);
-        for nth in 0..HELD_LIMIT {
+        assert_eq!(locks.attempt(&[b'x'; MAX_KEY_BYTES + 1], 1, |_| true), Attempt::Refused);
+        for nth in 0..MAX_HELD {
             assert_eq!(locks.attempt(nth.to_string().as_bytes(), 1, |_| true), Attempt::Taken);
         }
         assert_eq!(locks.attempt(b"more", 1, |_| true), Attempt::Refused);

@@ -22,11 +22,11 @@ pub(super) const SHVSET: ModParam = ModParam::text(
 .check(is_setting);
 
 /// How many shared variables there may be.
-const SHARED_VARIABLE_LIMIT: usize = 10_000;
+const MAX_SHARED_VARIABLES: usize = 10_000;
 /// How long the name of one may be, in bytes.
-const SHARED_NAME_LIMIT: usize = 256;
+const MAX_SHARED_NAME_BYTES: usize = 256;
 /// How long the text in one may be, in bytes.
-const SHARED_TEXT_LIMIT: usize = 64 << 10;
+const MAX_SHARED_TEXT_BYTES: usize = 64 << 10;
 
 const SHARDS: usize = 4;
 const BUCKETS: usize = 64;
@@ -63,17 +63,17 @@ impl SharedVariables {
     }
 
     fn write(&self, name: &[u8], value: &Value) -> Result<(), WriteError> {
-        if name.is_empty() || name.len() > SHARED_NAME_LIMIT {
+        if name.is_empty() || name.len() > MAX_SHARED_NAME_BYTES {
             return Err(refused("a shared variable needs a name of at most 256 bytes"));
         }
-        if value.as_str().is_some_and(|text| text.len() > SHARED_TEXT_LIMIT) {
+        if value.as_str().is_some_and(|text| text.len() > MAX_SHARED_TEXT_BYTES) {
             return Err(refused("a shared variable holds at most 64 KiB"));
         }
         if value.is_null() {
             self.0.remove(name, |_| ());
             return Ok(());
         }
-        if self.0.len() >= SHARED_VARIABLE_LIMIT && !self.0.contains(name) {
+        if self.0.len() >= MAX_SHARED_VARIABLES && !self.0.contains(name) {
             return Err(refused("there are 10,000 shared variables: no more may be made"));
         }
         let build = |alloc: Alloc| -> Result<_, Full> {
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn names_and_texts_have_a_limit() {
         let all = variables();
-        let long = vec![b'x'; SHARED_TEXT_LIMIT + 1];
+        let long = vec![b'x'; MAX_SHARED_TEXT_BYTES + 1];
         assert!(all.write(b"", &Value::Int(1)).is_err());
         assert!(all.write(&long, &Value::Int(1)).is_err());
         assert!(all.write(b"x", &Value::Str(Bytes::new(&long))).is_err());

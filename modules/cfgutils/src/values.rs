@@ -8,7 +8,7 @@ use tocsin_script::{
 use tocsin_server::{Context, time};
 
 /// The most values of one variable that are looked at.
-const VALUES_LIMIT: i64 = 65_536;
+const MAX_VALUES: i64 = 65_536;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     vec![count(), select_weight(), delta(), accurate_time()]
@@ -37,7 +37,7 @@ fn write<const N: usize>(
 /// The values of a variable, in order.
 fn values(cx: &mut Context, variable: &Bound<Context>) -> Vec<Value> {
     let read = |nth| variable.read_at(cx, Index::Nth(nth));
-    (0..VALUES_LIMIT).map(read).take_while(|value| !value.is_null()).collect()
+    (0..MAX_VALUES).map(read).take_while(|value| !value.is_null()).collect()
 }
 
 fn count() -> Function<Context> {

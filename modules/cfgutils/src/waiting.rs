@@ -7,7 +7,7 @@ use tocsin_script::{Call, Function, Outcome, Param, ParamKind, Resume, Routes, V
 use tocsin_server::Context;
 
 /// The longest that one call may wait; more is cut to it.
-const SLEEP_LIMIT: Duration = Duration::from_secs(3600);
+const MAX_SLEEP: Duration = Duration::from_secs(3600);
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     vec![
@@ -40,7 +40,7 @@ fn waiting(name: &'static str, unit: fn(u64) -> Duration) -> Function<Context> {
 /// What is no number is no time.
 fn time(value: &Value, unit: fn(u64) -> Duration) -> Duration {
     let number = value.to_int().and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
-    unit(number).min(SLEEP_LIMIT)
+    unit(number).min(MAX_SLEEP)
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
         for none in [Value::Null, Value::Int(-1), Value::from("soon")] {
             assert_eq!(seconds(none), Duration::ZERO);
         }
-        assert_eq!(seconds(Value::Int(i64::MAX)), SLEEP_LIMIT);
+        assert_eq!(seconds(Value::Int(i64::MAX)), MAX_SLEEP);
         assert_eq!(time(&Value::Int(1500), Duration::from_micros), Duration::from_micros(1500));
     }
 }

@@ -1,6 +1,6 @@
 //! The parameters (manual, db_mysql).
 
-use tocsin_db::{CONNECT_TIMEOUT, CONNECT_TRIES, Limits};
+use tocsin_db::{CONNECT_TIMEOUT, Limits, MAX_CONNECT_TRIES};
 use tocsin_script::ModParam;
 use tocsin_server::module::Parameters;
 use tocsin_server::shared_parameters::EXEC_QUERY_THRESHOLD;
@@ -13,13 +13,13 @@ const TIMEOUT_INTERVAL: ModParam = ModParam::number(
     CONNECT_TIMEOUT.as_secs() as i64,
     "How long opening a connection may take; a query may take three times as long.",
 )
-.within(1, LONGEST_TIMEOUT, "seconds");
+.within(1, MAX_TIMEOUT_S, "seconds");
 const MAX_DB_QUERIES: ModParam =
     ModParam::number("max_db_queries", 2, "How often a query is sent when its connection breaks.")
         .without_effect("a query is sent once, as it may have had its effect when its connection broke");
 const MAX_DB_RETRIES: ModParam = ModParam::number(
     "max_db_retries",
-    CONNECT_TRIES as i64,
+    MAX_CONNECT_TRIES as i64,
     "How often opening a connection is tried for one query, 1 to 100. Another number counts as the default, with a \
      warning.",
 );
@@ -43,9 +43,9 @@ pub(super) const NAMES: &[ModParam] =
     &[EXEC_QUERY_THRESHOLD, TIMEOUT_INTERVAL, MAX_DB_QUERIES, MAX_DB_RETRIES, PS_MAX_COL_SIZE, USE_TLS];
 
 /// Seconds of `timeout_interval` at the most.
-const LONGEST_TIMEOUT: i64 = 3600;
+const MAX_TIMEOUT_S: i64 = 3600;
 /// Tries of each kind at the most.
-const MOST_TRIES: i64 = 100;
+const MAX_TRIES: i64 = 100;
 /// A query may take as many times `timeout_interval`, as the manual says.
 const INTERVALS_OF_A_QUERY: u32 = 3;
 
@@ -75,11 +75,11 @@ impl Settings {
 /// A value that makes no sense is the default, as the manual says.
 fn tries(given: &Parameters, row: &ModParam) -> u32 {
     let number = given.int(row);
-    if (1..=MOST_TRIES).contains(&number) {
+    if (1..=MAX_TRIES).contains(&number) {
         return number as u32;
     }
     let default = Parameters::default().int(row);
-    tracing::warn!("modparam {}:{}: {number} is not from 1 to {MOST_TRIES}; it is {default}", NAME, row.name);
+    tracing::warn!("modparam {}:{}: {number} is not from 1 to {MAX_TRIES}; it is {default}", NAME, row.name);
     default as u32
 }
 

@@ -17,7 +17,7 @@ pub struct DbSqlite;
 
 const NAME: &str = "db_sqlite";
 /// Milliseconds of `busy_timeout` at the most.
-const LONGEST_WAIT: i64 = 60_000;
+const MAX_WAIT_MS: i64 = 60_000;
 const ALLOC_LIMIT: ModParam =
     ModParam::number("alloc_limit", 10, "How many rows there is room for when a result is read.")
         .within(1, i64::MAX, "rows")
@@ -37,7 +37,7 @@ const BUSY: ModParam = ModParam::number(
     BUSY_TIMEOUT.as_millis() as i64,
     "How long a query waits for a lock of another connection on the file.",
 )
-.within(0, LONGEST_WAIT, "milliseconds");
+.within(0, MAX_WAIT_MS, "milliseconds");
 
 const PARAMETERS: &[ModParam] = &[ALLOC_LIMIT, LOAD_EXTENSION, BUSY, EXEC_QUERY_THRESHOLD];
 

@@ -8,9 +8,9 @@ use tocsin_json::{Limits, Value as Json};
 use tocsin_script::{Bytes, Value};
 
 /// How many members an array or object may have.
-pub(super) const MEMBERS_LIMIT: usize = 65_536;
+pub(super) const MAX_MEMBERS: usize = 65_536;
 /// How many values one text may hold.
-const VALUES_LIMIT: usize = 65_536;
+const MAX_VALUES: usize = 65_536;
 
 /// A value that may lie in several places.
 pub(super) type Shared = Rc<RefCell<Node>>;
@@ -41,7 +41,7 @@ pub(super) enum Place {
 impl Node {
     /// Reads a text. Whole numbers beyond 32 bits become strings if `quote` is on.
     pub(super) fn parse(text: &[u8], quote: bool) -> Result<Self, tocsin_json::Error> {
-        let limits = Limits { values: VALUES_LIMIT, ..Limits::default() };
+        let limits = Limits { values: MAX_VALUES, ..Limits::default() };
         tocsin_json::parse(text, limits).map(|value| Self::new(value, quote))
     }
 
@@ -91,14 +91,14 @@ impl Node {
     pub(super) fn set(&mut self, place: &Place, value: Option<Shared>) -> Result<(), &'static str> {
         match (self, place, value) {
             (Self::Object(members), Place::Key(key), Some(value)) => {
-                if members.len() >= MEMBERS_LIMIT {
+                if members.len() >= MAX_MEMBERS {
                     return Err("the object has too many members");
                 }
                 put(members, key.clone(), value);
             }
             (Self::Object(members), Place::Key(key), None) => members.retain(|(known, _)| known != key),
             (Self::Array(elements), Place::End, Some(value)) => {
-                if elements.len() >= MEMBERS_LIMIT {
+                if elements.len() >= MAX_MEMBERS {
                     return Err("the array has too many elements");
                 }
                 elements.push(value);

@@ -5,7 +5,7 @@ use tocsin_script::MAX_STRING_BYTES;
 use super::node::{Node, Shared};
 
 /// How deep values are printed. Links can make them deeper than any text that is read.
-const PRINT_DEPTH_LIMIT: usize = 128;
+const MAX_PRINT_DEPTH: usize = 128;
 
 /// The look of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Printer {
         members: &[T],
         mut print: impl FnMut(&mut Self, &T) -> Option<()>,
     ) -> Option<()> {
-        if self.depth == PRINT_DEPTH_LIMIT {
+        if self.depth == MAX_PRINT_DEPTH {
             return None;
         }
         self.depth += 1;
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_too_deep_or_too_long_has_no_text() {
         let mut chain = shared(Node::Null);
-        for _ in 0..PRINT_DEPTH_LIMIT {
+        for _ in 0..MAX_PRINT_DEPTH {
             chain = shared(Node::Array(vec![chain]));
         }
         assert!(print(&chain.borrow(), Style::Compact).is_some());

@@ -18,7 +18,7 @@ use super::path::{Listed, Path, Way};
 use super::print::{Style, print};
 
 /// How many values with a name one process keeps.
-const NAMES_LIMIT: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// The values of this process, by name.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Documents {
         }
         let mut roots = self.roots.borrow_mut();
         match value {
-            Some(_) if roots.len() >= NAMES_LIMIT && !roots.contains_key(&way.name) => {
+            Some(_) if roots.len() >= MAX_NAMES && !roots.contains_key(&way.name) => {
                 return Err(refused("there are 10,000 JSON values: no more may be made"));
             }
             Some(value) => drop(roots.insert(way.name.clone(), value)),

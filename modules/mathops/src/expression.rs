@@ -4,7 +4,7 @@
 use super::number;
 
 /// How deep parentheses and functions may be nested.
-pub(super) const NESTING_LIMIT: usize = 64;
+pub(super) const MAX_NESTING: usize = 64;
 
 /// A function of one number.
 type Unary = fn(f64) -> f64;
@@ -89,7 +89,7 @@ impl Reader<'_> {
             self.rest = &self.rest[length..];
             return Some(value);
         }
-        if self.depth == NESTING_LIMIT {
+        if self.depth == MAX_NESTING {
             return None;
         }
         self.depth += 1;
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn nesting_is_limited() {
         let nested = |depth: usize| format!("{}1{}", "(".repeat(depth), ")".repeat(depth));
-        assert_eq!(evaluate(nested(NESTING_LIMIT).as_bytes()), Some(1.0));
-        assert_eq!(evaluate(nested(NESTING_LIMIT + 1).as_bytes()), None);
+        assert_eq!(evaluate(nested(MAX_NESTING).as_bytes()), Some(1.0));
+        assert_eq!(evaluate(nested(MAX_NESTING + 1).as_bytes()), None);
         assert_eq!(evaluate("sin ".repeat(100_000).as_bytes()), None);
     }
 }

@@ -14,14 +14,14 @@ use tocsin_script::{
 use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 
-use number::DECIMALS_LIMIT;
+use number::MAX_DECIMALS;
 
 const DECIMAL_DIGITS: ModParam = ModParam::number(
     "decimal_digits",
     6,
     "How many decimals results that are texts have.",
 )
-.within(0, DECIMALS_LIMIT, "decimals");
+.within(0, MAX_DECIMALS, "decimals");
 
 /// `decimal_digits`.
 #[derive(Debug, Clone, Copy)]

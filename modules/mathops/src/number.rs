@@ -1,7 +1,7 @@
 //! Numbers as C reads and prints them: what stands at the beginning of a text, and a fixed count of decimals.
 
 /// The most decimals that are printed.
-pub(super) const DECIMALS_LIMIT: i64 = 100;
+pub(super) const MAX_DECIMALS: i64 = 100;
 
 /// The number at the beginning of `text` and its length in bytes: decimal digits with a point and an exponent, or
 /// hexadecimal digits after `0x`. `None` if there are no digits.
@@ -51,7 +51,7 @@ pub(super) fn leading(text: &[u8]) -> f64 {
 
 /// With so many decimals; six if the count is below 0.
 pub(super) fn fixed(value: f64, decimals: i64) -> String {
-    let decimals = if decimals < 0 { 6 } else { decimals.min(DECIMALS_LIMIT) as usize };
+    let decimals = if decimals < 0 { 6 } else { decimals.min(MAX_DECIMALS) as usize };
     format!("{value:.decimals$}")
 }
 
@@ -64,7 +64,7 @@ pub(super) fn whole(value: f64) -> i64 {
 
 /// Rounded to so many decimals, halves away from 0; left as it is if the count is below 0.
 pub(super) fn round(value: f64, decimals: i64) -> f64 {
-    scaled(value, i32::try_from(decimals.min(DECIMALS_LIMIT)).ok().filter(|decimals| *decimals >= 0))
+    scaled(value, i32::try_from(decimals.min(MAX_DECIMALS)).ok().filter(|decimals| *decimals >= 0))
 }
 
 /// Rounded to so many significant figures.
@@ -72,7 +72,7 @@ pub(super) fn round_figures(value: f64, figures: i64) -> f64 {
     if value == 0.0 {
         return value;
     }
-    let figures = figures.clamp(0, DECIMALS_LIMIT) as i32;
+    let figures = figures.clamp(0, MAX_DECIMALS) as i32;
     scaled(value, Some(figures - value.abs().log10().ceil() as i32))
 }
 

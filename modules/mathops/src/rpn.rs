@@ -3,14 +3,14 @@
 use super::number;
 
 /// How many numbers may lie on the stack.
-pub(super) const STACK_LIMIT: usize = 256;
+pub(super) const MAX_STACK: usize = 256;
 
 /// The value of an expression: the one number that is left. OpenSIPS 3.4 has no `log10` here, whatever its manual says. `None` if it is no expression, or not a number.
 pub(super) fn evaluate(text: &[u8]) -> Option<f64> {
     let mut stack = Vec::new();
     for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         apply(word, &mut stack)?;
-        if stack.len() > STACK_LIMIT {
+        if stack.len() > MAX_STACK {
             return None;
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_stack_is_limited() {
         let sum = |count: usize| format!("{}{}", "1 ".repeat(count), "+ ".repeat(count - 1));
-        assert_eq!(evaluate(sum(STACK_LIMIT).as_bytes()), Some(STACK_LIMIT as f64));
-        assert_eq!(evaluate(sum(STACK_LIMIT + 1).as_bytes()), None);
+        assert_eq!(evaluate(sum(MAX_STACK).as_bytes()), Some(MAX_STACK as f64));
+        assert_eq!(evaluate(sum(MAX_STACK + 1).as_bytes()), None);
     }
 }

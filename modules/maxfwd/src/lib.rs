@@ -12,12 +12,12 @@ use tocsin_sip::{Edits, HeaderName, Message};
 
 const MAX_LIMIT: ModParam = ModParam::number(
     "max_limit",
-    HOPS_LIMIT,
+    MAX_HOPS,
     "The most hops that a request may leave with; a larger Max-Forwards is cut to it.",
 )
-.within(1, HOPS_LIMIT, "hops");
+.within(1, MAX_HOPS, "hops");
 /// The most hops that a function or parameter takes.
-const HOPS_LIMIT: i64 = 256;
+const MAX_HOPS: i64 = 256;
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ fn functions() -> Vec<Function<Context>> {
             check_hops(site)?;
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 let Limit(limit) = *cx.server().state::<Limit>();
-                let wanted = hops(arguments[0].to_int().unwrap_or(HOPS_LIMIT));
+                let wanted = hops(arguments[0].to_int().unwrap_or(MAX_HOPS));
                 Outcome::Done(process(&cx.message, &mut cx.edits, wanted, limit))
             });
             Ok(call)
@@ -72,15 +72,15 @@ fn functions() -> Vec<Function<Context>> {
 /// A number that is written in the script has to be one of hops, and not 0.
 fn check_hops(site: &Site<'_, Context>) -> Result<(), ArgError> {
     match site.constant_int(0) {
-        Some(hops) if !(1..=HOPS_LIMIT).contains(&hops) => {
-            Err(ArgError::at(0, format!("hops are 1 to {HOPS_LIMIT}")))
+        Some(hops) if !(1..=MAX_HOPS).contains(&hops) => {
+            Err(ArgError::at(0, format!("hops are 1 to {MAX_HOPS}")))
         }
         _ => Ok(()),
     }
 }
 
 fn hops(number: i64) -> u16 {
-    number.clamp(0, HOPS_LIMIT) as u16
+    number.clamp(0, MAX_HOPS) as u16
 }
 
 /// What Max-Forwards says.

@@ -23,7 +23,7 @@ use tocsin_server::{Context, Worker, commands};
 use tocsin_mi_fifo::files;
 
 /// How many processes `children_count` may ask for.
-pub const CHILDREN_LIMIT: i64 = 32;
+pub const MAX_CHILDREN: i64 = 32;
 
 const SOCKET_NAME: ModParam = ModParam::text(
     "socket_name",
@@ -33,7 +33,7 @@ const SOCKET_NAME: ModParam = ModParam::text(
 .unset("the server does not start");
 const CHILDREN_COUNT: ModParam =
     ModParam::number("children_count", 1, "How many processes serve the socket.")
-        .within(1, CHILDREN_LIMIT, "processes")
+        .within(1, MAX_CHILDREN, "processes")
         .in_quotes_too();
 const UNIX_SOCKET_MODE: ModParam =
     files::mode_row("unix_socket_mode", "The permissions of the UNIX socket, in octal digits.");

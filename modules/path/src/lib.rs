@@ -18,7 +18,7 @@ use tocsin_sip::{HeaderName, UriRef};
 use self::entry::{Entry, noted_received};
 
 /// The longest user that an entry may have, in bytes.
-const USER_LIMIT: usize = 256;
+const MAX_USER_BYTES: usize = 256;
 
 const USE_RECEIVED: ModParam = ModParam::switch(
     "use_received",
@@ -83,8 +83,8 @@ fn function(name: &'static str, notes_received: bool) -> Function<Context> {
     Function::new(name, USER, Routes::REQUEST, move |_| {
         let call: Call<Context> = Rc::new(move |cx, arguments| {
             let user = as_text(&arguments[0]).filter(|user| !user.is_empty());
-            if user.as_ref().is_some_and(|user| user.len() > USER_LIMIT) {
-                tracing::error!("{name}: the user is longer than {USER_LIMIT} bytes");
+            if user.as_ref().is_some_and(|user| user.len() > MAX_USER_BYTES) {
+                tracing::error!("{name}: the user is longer than {MAX_USER_BYTES} bytes");
                 return false.into();
             }
             add(cx, user.as_deref(), notes_received);

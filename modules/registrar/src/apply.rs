@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use tocsin_usrloc::{Bindings, Contact, same_uri};
 
 /// Contacts that one AOR may have, whatever `max_contacts` says.
-pub(super) const CONTACT_LIMIT: usize = 256;
+pub(super) const MAX_CONTACTS_OF_AOR: usize = 256;
 
 /// When a contact is the same as one that is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,8 +204,8 @@ fn remove_all(
 /// first: the least preferred, or the oldest where `desc_time_order` is set; then those that the request names first.
 fn make_room(bindings: &mut Bindings<'_>, common: &Contact<'_>, rules: &Rules) -> Result<(), Refusal> {
     let most = match rules.max_contacts {
-        0 => CONTACT_LIMIT,
-        most => CONTACT_LIMIT.min(most as usize),
+        0 => MAX_CONTACTS_OF_AOR,
+        most => MAX_CONTACTS_OF_AOR.min(most as usize),
     };
     while bindings.contacts().len() > most {
         if !rules.force {
@@ -466,7 +466,7 @@ mod tests {
         let one = Rules { max_contacts: 1, force: true, ..rules() };
         assert_eq!(apply(&mut bindings, &registration("c4", 1, &many), &one), Ok(()));
         assert_eq!(bindings.contacts().iter().map(|c| c.uri).collect::<Vec<_>>(), [b"sip:e"]);
-        let uris: Vec<String> = (0..=CONTACT_LIMIT).map(|n| format!("sip:{n}")).collect();
+        let uris: Vec<String> = (0..=MAX_CONTACTS_OF_AOR).map(|n| format!("sip:{n}")).collect();
         let flood: Vec<_> = uris.iter().map(|uri| wanted(uri, 60)).collect();
         let mut bindings = Bindings::new([], Order::Preference);
         assert_eq!(

@@ -64,9 +64,9 @@ const EXPIRES_MAX_DEVIATION: ModParam = ModParam::number(
     "The most by which the lifetime of a contact is lengthened or shortened at random, so that devices that came together \
      do not come together again; 0 is not at all.",
 )
-.within(-LONGEST_DEVIATION, LONGEST_DEVIATION, "seconds");
+.within(-MAX_DEVIATION_S, MAX_DEVIATION_S, "seconds");
 /// A day: more has no use.
-const LONGEST_DEVIATION: i64 = 86_400;
+const MAX_DEVIATION_S: i64 = 86_400;
 const RETRY_AFTER: ModParam = natural(
     "retry_after",
     0,

@@ -7,7 +7,7 @@ use tocsin_script::Bytes;
 use tocsin_server::sockets::SocketId;
 use tocsin_sip::{HeaderName, Message, NameAddrRef, unescape, unfold};
 
-use super::apply::{CONTACT_LIMIT, Registration, Wanted};
+use super::apply::{MAX_CONTACTS_OF_AOR, Registration, Wanted};
 use super::flags::{PathMode, SaveFlags};
 use super::flow::Flow;
 use super::parameters::Settings;
@@ -121,7 +121,7 @@ pub(super) fn read<'a>(
     }
     for contact in message.contacts() {
         let contact = contact.map_err(|_| Refusal::Contact)?;
-        if registration.contacts.len() == CONTACT_LIMIT {
+        if registration.contacts.len() == MAX_CONTACTS_OF_AOR {
             return Err(Refusal::TooManyContacts);
         }
         if only.is_some_and(|only| !same_uri(only, contact.uri_text())) {

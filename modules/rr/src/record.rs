@@ -16,7 +16,7 @@ use super::settings::Settings;
 /// Under this name the message keeps parameters that wait for a Record-Route to come. No script can write it.
 const WAITING: &[u8] = b"\0rr";
 /// The longest text of parameters that one Record-Route may carry.
-const PARAMS_LIMIT: usize = 512;
+const MAX_PARAMS_BYTES: usize = 512;
 
 /// A header field under construction.
 type Text = SmallVec<[u8; 160]>;
@@ -208,13 +208,13 @@ fn gathered(cx: &Context, own: &[u8]) -> Result<Text, NotAdded> {
         params.extend_from_slice(waiting);
     }
     params.extend_from_slice(own);
-    if params.len() > PARAMS_LIMIT { Err(NotAdded::BadParams) } else { Ok(params) }
+    if params.len() > MAX_PARAMS_BYTES { Err(NotAdded::BadParams) } else { Ok(params) }
 }
 
 /// Only what may stand in a URI, and does not end it.
 fn check(text: &[u8]) -> Result<(), NotAdded> {
     let fits = |byte: &u8| (0x21..0x7f).contains(byte) && !matches!(byte, b'<' | b'>' | b'"' | b'?');
-    if text.len() <= PARAMS_LIMIT && text.iter().all(fits) { Ok(()) } else { Err(NotAdded::BadParams) }
+    if text.len() <= MAX_PARAMS_BYTES && text.iter().all(fits) { Ok(()) } else { Err(NotAdded::BadParams) }
 }
 
 fn names_us(cx: &Context, preset: &[u8]) -> bool {
@@ -380,7 +380,7 @@ mod tests {
         for bad in [";x>", ";x\r\ny: z", ";x y", ";\"", ";a?b", ";\u{e9}"] {
             assert_eq!(check(bad.as_bytes()), Err(NotAdded::BadParams), "{bad}");
         }
-        assert_eq!(check(&[b'a'; PARAMS_LIMIT + 1]), Err(NotAdded::BadParams));
+        assert_eq!(check(&[b'a'; MAX_PARAMS_BYTES + 1]), Err(NotAdded::BadParams));
         assert_eq!(check(b";nat=yes;did=1f2.a"), Ok(()));
     }
 

@@ -14,7 +14,7 @@ use tocsin_sip::{Edits, HeaderName, HeaderRef, Message};
 use super::function::{Arguments, MESSAGES, function};
 
 /// The longest text of header lines that one message may keep for its answer.
-const REPLY_LINES_LIMIT: usize = 16 << 10;
+const MAX_REPLY_LINES_BYTES: usize = 16 << 10;
 
 pub(super) fn functions() -> Vec<Function<Context>> {
     const TEXT: &[Param] = &[Param::required("txt", ParamKind::Str)];
@@ -187,7 +187,7 @@ fn append_uri(cx: &mut Context, arguments: &Arguments<'_>) -> bool {
 }
 
 fn append_to_reply(lines: &mut Vec<u8>, text: &[u8]) -> bool {
-    if !are_lines(text) || lines.len() + text.len() > REPLY_LINES_LIMIT {
+    if !are_lines(text) || lines.len() + text.len() > MAX_REPLY_LINES_BYTES {
         return false;
     }
     let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -288,7 +288,7 @@ mod tests {
         assert!(append_to_reply(&mut lines, b"A: b") && append_to_reply(&mut lines, b"C: d\n"));
         assert!(append_to_reply(&mut lines, b"E: f\r\n") && !append_to_reply(&mut lines, b"\r\n"));
         assert_eq!(lines, b"A: b\r\nC: d\r\nE: f\r\n");
-        assert!(!append_to_reply(&mut lines, &[&b"A: "[..], &[b'x'; REPLY_LINES_LIMIT]].concat()));
+        assert!(!append_to_reply(&mut lines, &[&b"A: "[..], &[b'x'; MAX_REPLY_LINES_BYTES]].concat()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tocsin_server::statistics::Kept;
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe, Sweep};
 
-use super::refusal::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
+use super::refusal::{MAX_NAME_BYTES, MAX_STATISTICS, NotCounted};
 
 const SHARDS: usize = 4;
 const BUCKETS: usize = 64;
@@ -49,10 +49,10 @@ impl Counted {
     }
 
     fn insert(&self, name: &str, entry: Entry) -> Result<bool, NotCounted> {
-        if name.is_empty() || name.len() > NAME_LIMIT {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(NotCounted::Name);
         }
-        if self.0.len() >= COUNT_LIMIT && !self.0.contains(name.as_bytes()) {
+        if self.0.len() >= MAX_STATISTICS && !self.0.contains(name.as_bytes()) {
             return Err(NotCounted::TooMany);
         }
         let build = |alloc: Alloc| -> Result<_, Full> {
@@ -105,14 +105,14 @@ mod tests {
         let expected = [("a", 3, true), ("fixed", 4, false), ("z", 0, true)];
         assert_eq!(seen, expected.map(|(name, value, can_reset)| (name.to_owned(), value, can_reset)));
         assert_eq!(group.add("", 1), Err(NotCounted::Name));
-        assert_eq!(group.add(&"x".repeat(NAME_LIMIT + 1), 1), Err(NotCounted::Name));
+        assert_eq!(group.add(&"x".repeat(MAX_NAME_BYTES + 1), 1), Err(NotCounted::Name));
     }
 
     #[test]
     fn a_group_has_a_limit() {
         let arena = Arena::create(&ArenaOptions { bytes: 16 << 20, boot_bytes: 1 << 20 }).unwrap();
         let group = Counted::create(arena).unwrap();
-        (0..COUNT_LIMIT).for_each(|n| group.add(&n.to_string(), 1).unwrap());
+        (0..MAX_STATISTICS).for_each(|n| group.add(&n.to_string(), 1).unwrap());
         assert_eq!(group.add("more", 1), Err(NotCounted::TooMany));
         assert_eq!(group.add("0", 1), Ok(()));
     }

@@ -7,7 +7,7 @@ use tocsin_script::Bytes;
 use tocsin_server::statistics::{Statistics, Wanted};
 
 /// How many walks a process has under way.
-const ITERATORS_LIMIT: usize = 256;
+const MAX_ITERATORS: usize = 256;
 
 /// The walks under way, by name.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Iterators {
         let names = readings.iter().rev().filter_map(|reading| reading.name.strip_prefix(&prefix));
         let names: Vec<_> = names.map(str::to_owned).collect();
         let mut walks = self.0.borrow_mut();
-        if names.is_empty() || walks.len() >= ITERATORS_LIMIT && !walks.contains_key(name) {
+        if names.is_empty() || walks.len() >= MAX_ITERATORS && !walks.contains_key(name) {
             walks.remove(name);
             return false;
         }

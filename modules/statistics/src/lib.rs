@@ -35,7 +35,7 @@ const OF_SCRIPT: StatRow = StatRow::of_script(
 );
 const DYNAMIC: &str = "dynamic";
 /// How many groups and profiles there may be.
-const GROUPS_LIMIT: usize = 64;
+const MAX_GROUPS: usize = 64;
 
 const VARIABLE: ModParam = ModParam::text(
     "variable",
@@ -125,8 +125,8 @@ fn group_names(setup: &Setup<'_>) -> Result<Vec<String>, SetupError> {
                 names.push(name.to_owned());
             }
         }
-        if names.len() > GROUPS_LIMIT {
-            let problem = format!("more than {GROUPS_LIMIT} groups");
+        if names.len() > MAX_GROUPS {
+            let problem = format!("more than {MAX_GROUPS} groups");
             return Err(SetupError::Value { module: NAME, name: STAT_GROUPS.name, nth, problem });
         }
     }

@@ -7,12 +7,12 @@ use tocsin_shm::{
     monotonic_millis,
 };
 
-use super::refusal::{COUNT_LIMIT, NAME_LIMIT, NotCounted};
+use super::refusal::{MAX_NAME_BYTES, MAX_STATISTICS, NotCounted};
 
 /// The most slots of a window.
-const SLOTS_LIMIT: u32 = 3600;
+const MAX_SLOTS: u32 = 3600;
 /// The longest window, in seconds: 30 days.
-const WINDOW_LIMIT: u32 = 30 * 24 * 3600;
+const MAX_WINDOW_S: u32 = 30 * 24 * 3600;
 const SHARDS: usize = 4;
 const MAX_BUCKETS: u32 = 1024;
 
@@ -42,7 +42,7 @@ impl Profile {
     pub(super) fn read(line: &str) -> Result<Self, String> {
         let (name, rest) = line.split_once(':').unwrap_or((line, ""));
         let name = name.trim();
-        if name.is_empty() || name.len() > NAME_LIMIT {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(format!("`{line}` is not written as `name: attribute=value ...`"));
         }
         let (mut algorithm, mut group, mut factor) = (Algorithm::Accumulate, name, 100);
@@ -63,14 +63,14 @@ impl Profile {
                     };
                 }
                 "group" if !value.is_empty() => group = value,
-                "window" => window = number(WINDOW_LIMIT)?,
-                "slots" => slots = Some(number(SLOTS_LIMIT)?),
+                "window" => window = number(MAX_WINDOW_S)?,
+                "slots" => slots = Some(number(MAX_SLOTS)?),
                 "hash_size" => buckets = number(MAX_BUCKETS)?,
                 "percentage_factor" => factor = number(i32::MAX as u32)?.into(),
                 _ => return Err(format!("`{part}` is no attribute of a profile")),
             }
         }
-        let slots = slots.unwrap_or(window.min(SLOTS_LIMIT));
+        let slots = slots.unwrap_or(window.min(MAX_SLOTS));
         let slot_millis = (u64::from(window) * 1000 / u64::from(slots)).max(1);
         let (name, group) = (name.to_owned(), group.to_owned());
         Ok(Self { name, group, algorithm, buckets, slots, slot_millis, factor })
@@ -111,7 +111,7 @@ impl Series {
     }
 
     fn add_at(&self, name: &str, value: i64, now: u64) -> Result<(), NotCounted> {
-        if name.is_empty() || name.len() > NAME_LIMIT {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(NotCounted::Name);
         }
         let number = now / self.profile.slot_millis;
@@ -120,7 +120,7 @@ impl Series {
             if noted.is_some() {
                 return Ok(());
             }
-            if self.all.len() >= COUNT_LIMIT {
+            if self.all.len() >= MAX_STATISTICS {
                 return Err(NotCounted::TooMany);
             }
             let build = |alloc: Alloc| -> Result<_, Full> {

@@ -19,7 +19,7 @@ use tocsin_script::ModuleSpec;
 use tocsin_server::module::{CommandRow, Management, Module, Setup, SetupError};
 use tocsin_server::{Context, Server, tables};
 
-pub use self::parameters::RULE_LIMIT;
+pub use self::parameters::MAX_RULES;
 use self::parameters::{NAME, PARAMETERS};
 use self::paths::Paths;
 use self::source::Source;
@@ -108,7 +108,7 @@ mod tests {
     use tocsin_server::tcp_profile::{Opening, TcpProfile};
     use tocsin_server::worker::Worker;
 
-    use super::{RULE_LIMIT, State};
+    use super::{MAX_RULES, State};
     use tocsin_testbench::{Bench, TestBed};
 
     /// The modules that the configurations here load.
@@ -187,10 +187,10 @@ mod tests {
     fn many_rules_find_room() {
         let folder = tempfile::tempdir().unwrap();
         let row = |at: usize| format!("{at}:any:10.{}.{}.0/24:0:{at}\n", at / 256, at % 256);
-        write(folder.path(), &(0..RULE_LIMIT).map(row).collect::<String>());
+        write(folder.path(), &(0..MAX_RULES).map(row).collect::<String>());
         let bench = start(folder.path()).unwrap();
         assert_eq!(lifetime(bench.worker.server, "10.15.255.9:1"), 4095);
-        write(folder.path(), &(0..=RULE_LIMIT).map(row).collect::<String>());
+        write(folder.path(), &(0..=MAX_RULES).map(row).collect::<String>());
         assert!(format!("{:?}", reload(bench.worker).unwrap_err()).contains("4097 rows"));
     }
 

@@ -3,7 +3,7 @@
 use tocsin_script::ModParam;
 
 /// Rows that the table may have.
-pub const RULE_LIMIT: usize = 4096;
+pub const MAX_RULES: usize = 4096;
 
 pub(super) const NAME: &str = "tcp_mgm";
 

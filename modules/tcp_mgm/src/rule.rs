@@ -12,7 +12,7 @@ const FOREIGN: &[&str] = &[
     "udp", "sctp", "bin", "bins", "hep_tcp", "hep_tls", "hep_udp", "smpp", "smpps", "msrp", "msrps", "ipsec",
 ];
 /// The largest number of seconds: a year, as for the globals.
-const MOST_SECONDS: u32 = 365 * 24 * 3600;
+const MAX_SECONDS: u32 = 365 * 24 * 3600;
 
 /// Which connections, and what is in force for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ShmSafe, ShmClone)]
@@ -77,8 +77,8 @@ impl Rule {
             local_port: port("local_port")?,
             priority: value("priority").map_or(Ok(0), priority)?,
             connect_timeout: time("connect_timeout", u32::MAX)?.map(|ms| Duration::from_millis(ms.into())),
-            lifetime: number("con_lifetime", MOST_SECONDS)?.map(seconds),
-            max_message_time: time("msg_read_timeout", MOST_SECONDS)?.map(seconds),
+            lifetime: number("con_lifetime", MAX_SECONDS)?.map(seconds),
+            max_message_time: time("msg_read_timeout", MAX_SECONDS)?.map(seconds),
             threshold_us: number("send_threshold", u32::MAX)?.map(u64::from),
             no_new_connection: switch("no_new_conn")?,
             aliases: number("alias_mode", 2)?.map(|mode| match mode {

@@ -8,9 +8,9 @@ use tocsin_server::databases::{Asker, Databases};
 use tocsin_server::module::{Parameters, SetupError};
 use tocsin_server::tables::{self, Table};
 
-use super::parameters::{COLUMNS, DB_TABLE, DB_URL, NAME, RULE_LIMIT};
+use super::parameters::{COLUMNS, DB_TABLE, DB_URL, MAX_RULES, NAME};
 use super::rule::Rule;
-use super::text_table::{TABLE_LIMIT, TextTable};
+use super::text_table::{MAX_TABLE_BYTES, TextTable};
 
 /// A source of rules.
 #[derive(Debug)]
@@ -113,16 +113,16 @@ impl Source {
 }
 
 fn fits(rows: usize) -> Result<(), String> {
-    if rows > RULE_LIMIT { Err(format!("{rows} rows: there may be {RULE_LIMIT}")) } else { Ok(()) }
+    if rows > MAX_RULES { Err(format!("{rows} rows: there may be {MAX_RULES}")) } else { Ok(()) }
 }
 
 fn content(file: &Path) -> Result<String, String> {
     let mut content = String::new();
     let file = std::fs::File::open(file).map_err(|cause| cause.to_string())?;
     // One byte more tells a file that is too large.
-    file.take(TABLE_LIMIT as u64 + 1).read_to_string(&mut content).map_err(|cause| cause.to_string())?;
-    if content.len() > TABLE_LIMIT {
-        return Err(format!("the file is larger than {TABLE_LIMIT} bytes"));
+    file.take(MAX_TABLE_BYTES as u64 + 1).read_to_string(&mut content).map_err(|cause| cause.to_string())?;
+    if content.len() > MAX_TABLE_BYTES {
+        return Err(format!("the file is larger than {MAX_TABLE_BYTES} bytes"));
     }
     Ok(content)
 }

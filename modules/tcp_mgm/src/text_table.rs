@@ -2,7 +2,7 @@
 //! "db_text", "Internal format of a db_text table").
 
 /// Bytes that the file of a table may have.
-pub(super) const TABLE_LIMIT: usize = 1 << 20;
+pub(super) const MAX_TABLE_BYTES: usize = 1 << 20;
 
 /// A table, read whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

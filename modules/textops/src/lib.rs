@@ -20,7 +20,7 @@ use tocsin_sip::Message;
 use pattern::Pattern;
 
 /// The most matches that one call replaces.
-const MATCHES_LIMIT: usize = 1000;
+const MAX_MATCHES: usize = 1000;
 
 /// Where the functions may be called.
 const MESSAGES: Routes = Routes::REQUEST
@@ -137,7 +137,7 @@ fn replacements() -> Vec<Function<Context>> {
 
 /// Does to the matches what `change` says. `false` if there is none.
 fn change_matches(cx: &mut Context, regex: &Regex, scope: Scope, text: &[u8], change: Change) -> bool {
-    let most = if change == Change::ReplaceAll { MATCHES_LIMIT } else { 1 };
+    let most = if change == Change::ReplaceAll { MAX_MATCHES } else { 1 };
     let range = scope.range(&cx.message);
     let start = range.start;
     let found = regex.find_iter(&cx.message.bytes()[range]).take(most);
@@ -205,7 +205,7 @@ fn in_message(cx: &mut Context, substitution: &Substitution<Context>, scope: Sco
     let start = range.start;
     let text = Bytes::new(&cx.message.bytes()[range]);
     let replacements = substitution.replacements(cx, &text);
-    for replacement in replacements.iter().take(MATCHES_LIMIT) {
+    for replacement in replacements.iter().take(MAX_MATCHES) {
         let place = start + replacement.place.start..start + replacement.place.end;
         cx.edits.replace_text(&cx.message, place, &replacement.text);
     }

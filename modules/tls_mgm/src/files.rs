@@ -8,9 +8,9 @@ use std::rc::Rc;
 use super::parameters::{Domain, Place, Side};
 
 /// How large one file may be, in bytes.
-pub(super) const FILE_LIMIT: u64 = 2 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 2 << 20;
 /// How many files one directory may have.
-const DIRECTORY_LIMIT: usize = 4096;
+const MAX_DIRECTORY_FILES: usize = 4096;
 
 /// What the files of one domain say. The text of a file that several domains name is there once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,11 +85,11 @@ fn read(path: &Path) -> Result<Rc<[u8]>, String> {
         return Err("not a file".to_owned());
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes)).map_err(text)?;
+    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(text)?;
     match bytes.len() as u64 {
         0 => Err("the file is empty".to_owned()),
-        1..=FILE_LIMIT => Ok(bytes.into()),
-        _ => Err(format!("the file has more than {FILE_LIMIT} bytes")),
+        1..=MAX_FILE_BYTES => Ok(bytes.into()),
+        _ => Err(format!("the file has more than {MAX_FILE_BYTES} bytes")),
     }
 }
 
@@ -103,8 +103,8 @@ fn read_directory(place: &Place, wanted: impl Fn(&str) -> bool) -> Result<Vec<Rc
         if name.to_str().is_some_and(&wanted) {
             names.push(name);
         }
-        if names.len() > DIRECTORY_LIMIT {
-            return Err(failed(format!("more than {DIRECTORY_LIMIT} files in it")));
+        if names.len() > MAX_DIRECTORY_FILES {
+            return Err(failed(format!("more than {MAX_DIRECTORY_FILES} files in it")));
         }
     }
     names.sort();
@@ -142,7 +142,7 @@ mod tests {
         assert!(read(Path::new("/no/such/file")).is_err());
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(read(empty.path()), Err("the file is empty".to_owned()));
-        empty.as_file().set_len(FILE_LIMIT + 1).unwrap();
+        empty.as_file().set_len(MAX_FILE_BYTES + 1).unwrap();
         assert!(read(empty.path()).unwrap_err().contains("more than"));
     }
 }

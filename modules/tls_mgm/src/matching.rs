@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use tocsin_server::blocklist::pattern;
 
 /// How many filters one parameter may have.
-const FILTER_LIMIT: usize = 256;
+const MAX_FILTER_BYTES: usize = 256;
 /// How long one filter may be, in bytes.
 const FILTER_BYTES: usize = 255;
 
@@ -132,8 +132,8 @@ fn elements(list: &str) -> Result<impl Iterator<Item = &str>, String> {
     let elements = list.split(',').map(str::trim).filter(|text| !text.is_empty());
     match elements.clone().count() {
         0 => Err("the list is empty: write * for all".to_owned()),
-        1..=FILTER_LIMIT => Ok(elements),
-        _ => Err(format!("more than {FILTER_LIMIT} filters in one list")),
+        1..=MAX_FILTER_BYTES => Ok(elements),
+        _ => Err(format!("more than {MAX_FILTER_BYTES} filters in one list")),
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
         for list in ["", "a b", "sip:a", "ä.de"] {
             assert!(NameFilter::read_list(list).is_err(), "{list}");
         }
-        assert!(NameFilter::read_list(&"a,".repeat(FILTER_LIMIT + 1)).is_err());
+        assert!(NameFilter::read_list(&"a,".repeat(MAX_FILTER_BYTES + 1)).is_err());
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::matching::{AddressFilter, Filters, NameFilter};
 pub(super) const MODULE: &str = "tls_mgm";
 
 /// How many TLS domains there may be.
-pub(super) const DOMAIN_LIMIT: usize = 1024;
+pub(super) const MAX_DOMAINS: usize = 1024;
 /// How long the name of one may be, in bytes.
-pub(super) const NAME_LIMIT: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 
 pub(super) const SERVER_DOMAIN: ModParam = ModParam::text(
     "server_domain",
@@ -176,8 +176,8 @@ fn domain_name(value: &Value) -> Result<(), String> {
             MATCH_IP_ADDRESS.name, MATCH_SIP_DOMAIN.name
         ));
     }
-    if name.len() > NAME_LIMIT {
-        return Err(format!("a name has {NAME_LIMIT} bytes at the most"));
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!("a name has {MAX_NAME_BYTES} bytes at the most"));
     }
     Ok(())
 }
@@ -186,7 +186,7 @@ fn domain_name(value: &Value) -> Result<(), String> {
 pub(super) fn is_name_in_table(value: &Value) -> Result<(), String> {
     let name = plain(value);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_$-".contains(&byte);
-    if name.is_empty() || name.len() > tocsin_db::NAME_LIMIT || !name.bytes().all(is_plain) {
+    if name.is_empty() || name.len() > tocsin_db::MAX_NAME_BYTES || !name.bytes().all(is_plain) {
         return Err(format!("`{name}` cannot be the name of a table or column"));
     }
     Ok(())

@@ -17,7 +17,7 @@ use super::files::Material;
 use super::parameters::Side;
 
 /// How much all domains may have together, in bytes.
-pub(super) const RECORD_LIMIT: usize = 16 << 20;
+pub(super) const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// The one key.
 const KEY: &[u8] = b"domains";
@@ -45,7 +45,7 @@ pub(super) struct Published {
 pub(super) enum PublishError {
     #[error("shared memory is full: start with a larger -m")]
     Full,
-    #[error("certificates, keys and lists of all TLS domains have more than {RECORD_LIMIT} bytes")]
+    #[error("certificates, keys and lists of all TLS domains have more than {MAX_RECORD_BYTES} bytes")]
     TooLarge,
 }
 
@@ -66,7 +66,7 @@ impl Published {
     /// Puts `content` in force. Returns the number of the edition that it replaces.
     pub(super) fn publish(&self, content: &Content) -> Result<u64, PublishError> {
         let bytes = encode(content);
-        if bytes.len() > RECORD_LIMIT {
+        if bytes.len() > MAX_RECORD_BYTES {
             return Err(PublishError::TooLarge);
         }
         let build = |alloc| -> Result<_, Full> {

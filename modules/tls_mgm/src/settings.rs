@@ -7,7 +7,7 @@ use tocsin_server::databases::Databases;
 use tocsin_server::module::{Parameters, SetupError};
 
 use super::parameters::{
-    CLIENT_DOMAIN, CLIENT_SIP_DOMAIN_AVP, CLIENT_TLS_DOMAIN_AVP, DB_TABLE, DB_URL, DOMAIN_LIMIT, Domain,
+    CLIENT_DOMAIN, CLIENT_SIP_DOMAIN_AVP, CLIENT_TLS_DOMAIN_AVP, DB_TABLE, DB_URL, Domain, MAX_DOMAINS,
     MODULE, OF_DOMAINS, OfDomain, SERVER_DOMAIN, Side, TLS_LIBRARY, plain,
 };
 use super::table::{COLUMNS, Table};
@@ -89,8 +89,8 @@ fn define(domains: &mut Vec<Domain>, side: Side, name: String) -> Result<(), Set
     if domains.iter().any(|known| known.name == name) {
         return Err(wrong(format!("there is a TLS domain `{name}` already")));
     }
-    if domains.len() == DOMAIN_LIMIT {
-        return Err(wrong(format!("more than {DOMAIN_LIMIT} TLS domains")));
+    if domains.len() == MAX_DOMAINS {
+        return Err(wrong(format!("more than {MAX_DOMAINS} TLS domains")));
     }
     domains.push(Domain::new(name, side).map_err(wrong)?);
     Ok(())

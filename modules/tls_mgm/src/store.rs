@@ -21,7 +21,7 @@ use super::configs::Config;
 use super::definition::Definition;
 use super::files::{BadFile, Material};
 use super::matching::choose;
-use super::parameters::{DOMAIN_LIMIT, Domain, Side};
+use super::parameters::{Domain, MAX_DOMAINS, Side};
 use super::record::{Content, PublishError, Published};
 use super::settings::Settings;
 use super::table::Table;
@@ -127,8 +127,8 @@ impl Store {
     ) -> Result<Vec<(Definition, Material)>, LoadError> {
         let domains = table.read(server).await.map_err(LoadError::Table)?;
         let own = &self.settings.domains;
-        if own.len() + domains.len() > DOMAIN_LIMIT {
-            return Err(LoadError::Table(format!("more than {DOMAIN_LIMIT} TLS domains")));
+        if own.len() + domains.len() > MAX_DOMAINS {
+            return Err(LoadError::Table(format!("more than {MAX_DOMAINS} TLS domains")));
         }
         let mut loaded = Vec::with_capacity(domains.len());
         for domain in &domains {

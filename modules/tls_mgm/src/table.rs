@@ -13,11 +13,11 @@ use tocsin_server::tables;
 
 use super::definition::Definition;
 use super::parameters::{
-    CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DB_TABLE, DB_URL, DH_PARAMS,
-    DOMAIN_LIMIT, Domain, EC_CURVE, MATCH_IP_ADDRESS, MATCH_SIP_DOMAIN, MODULE, NAME_LIMIT, OF_DOMAINS,
+    CA_DIR, CA_LIST, CERTIFICATE, CIPHERS_LIST, CRL_CHECK_ALL, CRL_DIR, DB_TABLE, DB_URL, DH_PARAMS, Domain,
+    EC_CURVE, MATCH_IP_ADDRESS, MATCH_SIP_DOMAIN, MAX_DOMAINS, MAX_NAME_BYTES, MODULE, OF_DOMAINS,
     PRIVATE_KEY, REQUIRE_CERT, Side, TLS_METHOD, VERIFY_CERT, is_name_in_table,
 };
-use super::record::RECORD_LIMIT;
+use super::record::MAX_RECORD_BYTES;
 
 /// The column that says the side: 1 for clients, 2 for servers. No parameter gives it another name.
 const TYPE: &str = "type";
@@ -162,8 +162,8 @@ impl Table {
         let keys = [self.domain_column(), TYPE];
         let all =
             self.select(server, &Select { table: &self.name, columns: &keys, ..Select::default() }).await?;
-        if all.len() > DOMAIN_LIMIT {
-            return Err(format!("{} rows: there may be {DOMAIN_LIMIT} TLS domains", all.len()));
+        if all.len() > MAX_DOMAINS {
+            return Err(format!("{} rows: there may be {MAX_DOMAINS} TLS domains", all.len()));
         }
         let mut texts = Texts::default();
         let mut domains: Vec<Domain> = Vec::with_capacity(all.len());
@@ -225,8 +225,8 @@ impl Table {
     ) -> Result<Domain, String> {
         let column = self.domain_column();
         let name = value(column).map(Value::to_string).unwrap_or_default();
-        if name.is_empty() || name.len() > NAME_LIMIT {
-            return Err(format!("{column}: a name has 1 to {NAME_LIMIT} bytes"));
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            return Err(format!("{column}: a name has 1 to {MAX_NAME_BYTES} bytes"));
         }
         let side = match value(TYPE).map(Value::to_string).as_deref() {
             Some("1") => Side::Client,
@@ -273,8 +273,8 @@ impl Texts {
             return Ok(Rc::clone(known));
         }
         self.bytes += text.len();
-        if self.bytes > RECORD_LIMIT {
-            return Err(format!("with it, the domains have more than {RECORD_LIMIT} bytes"));
+        if self.bytes > MAX_RECORD_BYTES {
+            return Err(format!("with it, the domains have more than {MAX_RECORD_BYTES} bytes"));
         }
         let text: Rc<[u8]> = text.into();
         self.known.insert(Rc::clone(&text));
@@ -420,7 +420,7 @@ mod tests {
         let mut texts = Texts::default();
         let [first, second] = ["a", "a"].map(|text| texts.keep(text.as_bytes()).unwrap());
         assert!(Rc::ptr_eq(&first, &second));
-        assert!(texts.keep(&vec![b'x'; RECORD_LIMIT - 1]).is_ok());
+        assert!(texts.keep(&vec![b'x'; MAX_RECORD_BYTES - 1]).is_ok());
         assert!(texts.keep(b"a").is_ok() && texts.keep(b"b").is_err());
     }
 

@@ -11,7 +11,7 @@ use super::bindings::Change;
 use super::table::Committed;
 
 /// Domains that a configuration may use.
-pub const DOMAIN_LIMIT: usize = 64;
+pub const MAX_DOMAINS: usize = 64;
 
 /// A domain that was registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,10 +25,10 @@ use tocsin_server::module::{Management, Module, Setup, SetupError};
 pub use bindings::{Bindings, Change, Order};
 pub use contact::{ALL_METHODS, Contact, Contacts, PERMANENT, TooLong, method_bit, same_uri};
 use domain::REGISTERED;
-pub use domain::{DOMAIN_LIMIT, DomainId};
+pub use domain::{DomainId, MAX_DOMAINS};
 pub use locations::{Locations, until_settled};
 pub use parameters::Settings;
-pub use table::{CommitError, Draft, RECORD_LIMIT};
+pub use table::{CommitError, Draft, MAX_RECORD_BYTES};
 
 use table::Table;
 

@@ -10,7 +10,7 @@ use tocsin_shm::{Arena, Millis};
 
 use super::bindings::Bindings;
 use super::contact::{Contact, Contacts};
-use super::domain::{DOMAIN_LIMIT, Domain, DomainId};
+use super::domain::{Domain, DomainId, MAX_DOMAINS};
 use super::events::Events;
 use super::parameters::Settings;
 use super::table::{CommitError, Committed, Draft, Table};
@@ -40,7 +40,7 @@ impl Locations {
     /// Registers a domain, or finds the one of that name. To be called while modules start.
     ///
     /// # Errors
-    /// No room in shared memory, or [`DOMAIN_LIMIT`] is reached.
+    /// No room in shared memory, or [`MAX_DOMAINS`] is reached.
     pub fn register_domain(
         &self,
         name: &str,
@@ -51,8 +51,8 @@ impl Locations {
             return Ok(known);
         }
         let mut domains = self.domains.borrow_mut();
-        if domains.len() == DOMAIN_LIMIT {
-            return Err(SetupError::Other(format!("more than {DOMAIN_LIMIT} location domains")));
+        if domains.len() == MAX_DOMAINS {
+            return Err(SetupError::Other(format!("more than {MAX_DOMAINS} location domains")));
         }
         domains.push(Domain::register(name.to_owned().leak(), arena, statistics)?);
         Ok(DomainId(domains.len() as u8 - 1))

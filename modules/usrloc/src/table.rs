@@ -20,11 +20,11 @@ const BYTES_PER_SHARD: u64 = 1 << 20;
 /// Shared memory for which there is one chain more, in bytes.
 const BYTES_PER_CHAIN: u64 = 4 << 10;
 /// Bytes that the bindings of one AOR may take.
-pub const RECORD_LIMIT: usize = 256 << 10;
+pub const MAX_RECORD_BYTES: usize = 256 << 10;
 /// How long after its deadline a record is looked at again, should the process that took it up die, in milliseconds.
 const SECOND_LOOK: Millis = 1000;
 /// Records that one call to [`Table::due`] names at the most.
-const DUE_LIMIT: usize = 256;
+const MAX_DUE: usize = 256;
 
 /// Domain and AOR: one byte, then the AOR.
 pub(super) type Key = SmallVec<[u8; 72]>;
@@ -67,8 +67,8 @@ pub enum CommitError {
     /// The shared memory is full.
     #[error("shared memory is full")]
     Full,
-    /// They are larger than [`RECORD_LIMIT`], or one text is longer than can be.
-    #[error("the bindings of the address are too large: at most {RECORD_LIMIT} bytes")]
+    /// They are larger than [`MAX_RECORD_BYTES`], or one text is longer than can be.
+    #[error("the bindings of the address are too large: at most {MAX_RECORD_BYTES} bytes")]
     TooLarge,
 }
 
@@ -154,7 +154,7 @@ impl Table {
         }
         let mut record = Vec::with_capacity(draft.record.len() + 256);
         contacts.iter().try_for_each(|contact| encode(contact, &mut record))?;
-        if record.len() > RECORD_LIMIT {
+        if record.len() > MAX_RECORD_BYTES {
             return Err(CommitError::TooLarge);
         }
         let mut claimed = false;
@@ -180,7 +180,7 @@ impl Table {
     /// they are committed before.
     pub(super) fn due(&self, shard: usize, now: Millis) -> Vec<Key> {
         let mut due = Vec::new();
-        self.map.expire(shard, now, DUE_LIMIT, |key, _, edit| {
+        self.map.expire(shard, now, MAX_DUE, |key, _, edit| {
             edit.set_deadline(Some(now + SECOND_LOOK));
             due.push(Key::from_slice(key));
         });

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tocsin_json::{DEPTH_LIMIT, ErrorKind, Limits, Value, parse, parse_prefix};
+use tocsin_json::{MAX_DEPTH, ErrorKind, Limits, Value, parse, parse_prefix};
 
 fuzz_target!(|bytes: &[u8]| {
     let few = parse(bytes, Limits { values: 20, ..Limits::default() });
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(whole) => assert_eq!(whole, value),
         Err(error) => assert!(error.kind == ErrorKind::Trailing && error.offset <= bytes.len()),
     }
-    assert!(depth(&value) <= DEPTH_LIMIT);
+    assert!(depth(&value) <= MAX_DEPTH);
     let mut compact = Vec::new();
     value.write_compact(&mut compact);
     let again = parse(&compact, Limits::default());

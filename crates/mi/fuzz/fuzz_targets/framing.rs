@@ -11,7 +11,7 @@ mod framing;
 /// What the source names of its crate.
 mod jsonrpc {
     pub(crate) fn limits() -> tocsin_json::Limits {
-        tocsin_json::Limits { values: tocsin_mi::jsonrpc::VALUE_LIMIT, ..tocsin_json::Limits::default() }
+        tocsin_json::Limits { values: tocsin_mi::jsonrpc::MAX_VALUES, ..tocsin_json::Limits::default() }
     }
 }
 
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
             frames += 1;
             assert!(frames <= stream.len() + 1, "it goes on for ever");
             if let framing::Frame::Request { reply: Some(reply), .. } = frame {
-                assert!(reply.len() <= framing::REPLY_NAME_LIMIT && !reply.contains('/'));
+                assert!(reply.len() <= framing::MAX_REPLY_NAME_BYTES && !reply.contains('/'));
             }
         }
     }

@@ -9,10 +9,10 @@ use tocsin_json::{ErrorKind, Value, parse_prefix};
 use crate::jsonrpc;
 
 /// How many bytes a request may have, its reply name included.
-pub const REQUEST_LIMIT: usize = 128 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 128 * 1024;
 
 /// How many bytes the name of a reply FIFO may have.
-pub const REPLY_NAME_LIMIT: usize = 255;
+pub const MAX_REPLY_NAME_BYTES: usize = 255;
 
 /// What was found in the stream.
 #[derive(Debug, PartialEq)]
@@ -73,9 +73,9 @@ impl Framer {
     fn request(&mut self) -> Option<Frame> {
         let after_colon = &self.bytes[1..];
         let Some(length) =
-            after_colon.iter().take(REPLY_NAME_LIMIT + 1).position(|byte| b":\n".contains(byte))
+            after_colon.iter().take(MAX_REPLY_NAME_BYTES + 1).position(|byte| b":\n".contains(byte))
         else {
-            return (after_colon.len() > REPLY_NAME_LIMIT)
+            return (after_colon.len() > MAX_REPLY_NAME_BYTES)
                 .then(|| self.skip("name of the reply FIFO is too long"));
         };
         if after_colon[length] == b'\n' {
@@ -108,7 +108,7 @@ impl Framer {
             self.bytes.drain(..start + line + 1);
             return Some(Frame::Skipped("command is incomplete"));
         }
-        (self.bytes.len() > REQUEST_LIMIT).then(|| self.skip("request is too long"))
+        (self.bytes.len() > MAX_REQUEST_BYTES).then(|| self.skip("request is too long"))
     }
 
     fn skip(&mut self, why: &'static str) -> Frame {
@@ -129,7 +129,7 @@ impl Framer {
 fn begins_request(bytes: &[u8]) -> bool {
     let Some((b':', rest)) = bytes.split_first() else { return false };
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
-    let length = rest.iter().take(REPLY_NAME_LIMIT).take_while(|byte| is_plain(byte)).count();
+    let length = rest.iter().take(MAX_REPLY_NAME_BYTES).take_while(|byte| is_plain(byte)).count();
     rest[length..].starts_with(b":{")
 }
 
@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn limits() {
-        let long_name = [b":".as_slice(), &[b'n'; REPLY_NAME_LIMIT + 1], b":{}\n:ok:{}\n"].concat();
+        let long_name = [b":".as_slice(), &[b'n'; MAX_REPLY_NAME_BYTES + 1], b":{}\n:ok:{}\n"].concat();
         assert_eq!(frames(&[&long_name]), [Err("name of the reply FIFO is too long"), request("ok", "{}")]);
-        let long_text = [b":r:\"".as_slice(), &[b'x'; REQUEST_LIMIT]].concat();
+        let long_text = [b":r:\"".as_slice(), &[b'x'; MAX_REQUEST_BYTES]].concat();
         assert_eq!(
             frames(&[&long_text, b"\"\n", b":ok:{}\n"]),
             [Err("request is too long"), request("ok", "{}")]
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_half_request_of_another_writer_swallows_nothing() {
-        let long = [b":r:\"".as_slice(), &[b'x'; REQUEST_LIMIT]].concat();
+        let long = [b":r:\"".as_slice(), &[b'x'; MAX_REQUEST_BYTES]].concat();
         for half in [":r:{\"a\":\"", ":r:{\"a\"", ":r:[1,", ":r", ":", "noise", ":r:not json"] {
             let found = frames(&[half.as_bytes(), b":ok:{}\n", b":ok:{\"b\":1}"]);
             assert_eq!(found.len(), 3, "{half}: {found:?}");

@@ -17,8 +17,8 @@ use nix::sys::stat::Mode;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, timeout_at};
 
-pub use framing::{REPLY_NAME_LIMIT, REQUEST_LIMIT};
-pub use replies::{REPLY_TIMEOUT, WAITING_BYTES, WAITING_LIMIT};
+pub use framing::{MAX_REPLY_NAME_BYTES, MAX_REQUEST_BYTES};
+pub use replies::{MAX_WAITING, MAX_WAITING_BYTES, REPLY_TIMEOUT};
 
 use crate::Registry;
 use crate::jsonrpc::{Answer, Progress, Response, Style, begin_value};

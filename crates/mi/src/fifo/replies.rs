@@ -19,10 +19,10 @@ use tokio::time::{sleep, timeout};
 use crate::seldom::Seldom;
 
 /// How many replies may be waiting for their readers; beyond, a reply is dropped.
-pub const WAITING_LIMIT: usize = 64;
+pub const MAX_WAITING: usize = 64;
 
 /// How many bytes they may have together; one alone may have more.
-pub const WAITING_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a client may take to open its FIFO and to read its reply.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ impl Replies {
         let mut waiting = self.waiting.borrow_mut();
         let replies = waiting.values().map(VecDeque::len).sum::<usize>();
         let bytes = waiting.values().flatten().map(|reply| reply.len()).sum::<usize>();
-        if replies >= WAITING_LIMIT || replies > 0 && bytes + reply.len() > WAITING_BYTES {
+        if replies >= MAX_WAITING || replies > 0 && bytes + reply.len() > MAX_WAITING_BYTES {
             // A client that reads already is not held up by those that do not.
             let path = self.folder.join(&name);
             if waiting.contains_key(&name) || !written_at_once(&path, &reply) {

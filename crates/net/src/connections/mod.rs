@@ -22,7 +22,7 @@ pub use key::TlsIdentity;
 /// Low bits of an ID that say which row it is.
 const ROW_BITS: u32 = 20;
 /// The most rows there can be.
-pub const ROWS_MAX: usize = 1 << ROW_BITS;
+pub const MAX_ROWS: usize = 1 << ROW_BITS;
 
 /// One connection in the life of the server: its row, and how many connections had that row before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ShmSafe, ShmClone)]
@@ -48,7 +48,7 @@ impl ConnectionId {
     }
 
     fn row(self) -> usize {
-        (self.0 & (ROWS_MAX as u64 - 1)) as usize
+        (self.0 & (MAX_ROWS as u64 - 1)) as usize
     }
 }
 
@@ -261,7 +261,7 @@ impl Connections {
             served: AtomicU64::new(0),
         };
         Ok(Self {
-            rows: arena.boot_array(most.clamp(1, ROWS_MAX), empty)?,
+            rows: arena.boot_array(most.clamp(1, MAX_ROWS), empty)?,
             next: &arena.boot_array(1, |_| AtomicU64::new(0))?[0],
             by_key: Map::create(
                 arena,

@@ -21,9 +21,9 @@ use crate::{Hop, Protocol};
 
 pub use ask::LOCATE_BUDGET;
 pub use protocols::Protocols;
-pub use search::{HOP_LIMIT, LOOKUP_LIMIT};
+pub use search::{MAX_HOPS, MAX_LOOKUPS};
 
-/// Where one request may go, the best first. Never more than [`HOP_LIMIT`].
+/// Where one request may go, the best first. Never more than [`MAX_HOPS`].
 pub type Hops = SmallVec<[Hop; 2]>;
 
 /// What a URI says of where it leads.
@@ -50,7 +50,7 @@ pub struct Options {
     pub ipv4: bool,
     /// Ask for IPv6 addresses of a name that has no IPv4 ones (manual, `dns_try_ipv6`).
     pub ipv6: bool,
-    /// Hops that are wanted: the search ends with so many, [`HOP_LIMIT`] at the most. 1 when nobody will fail over.
+    /// Hops that are wanted: the search ends with so many, [`MAX_HOPS`] at the most. 1 when nobody will fail over.
     pub hops: usize,
 }
 
@@ -62,7 +62,7 @@ impl Default for Options {
             naptr: true,
             ipv4: true,
             ipv6: false,
-            hops: HOP_LIMIT,
+            hops: MAX_HOPS,
         }
     }
 }

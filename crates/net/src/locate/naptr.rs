@@ -5,7 +5,7 @@ use super::Protocols;
 use crate::Protocol;
 
 /// NAPTR records of one answer that are looked at.
-pub(super) const NAPTR_LIMIT: usize = 32;
+pub(super) const MAX_NAPTR_RECORDS: usize = 32;
 
 /// One NAPTR record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) struct Offer {
 /// The records that lead to one of the `usable` protocols, the domain's favourite first. For a `sips:` URI they must
 /// also be secure.
 pub(super) fn offers(mut records: Vec<Naptr>, usable: Protocols, secure: bool) -> Vec<Offer> {
-    records.truncate(NAPTR_LIMIT);
+    records.truncate(MAX_NAPTR_RECORDS);
     records.sort_by_key(|record| (record.order, record.preference));
     let offer = |record: Naptr| {
         let (protocol, then) = (record.protocol?, record.then?);

@@ -14,9 +14,9 @@ use super::{Hops, NoHop, Options, Protocols, Question};
 use crate::{Hop, Protocol};
 
 /// Look-ups that one question may cost.
-pub const LOOKUP_LIMIT: usize = 8;
+pub const MAX_LOOKUPS: usize = 8;
 /// The most hops that one question is answered with.
-pub const HOP_LIMIT: usize = 16;
+pub const MAX_HOPS: usize = 16;
 
 /// Protocols for which a domain without NAPTR records is asked, in our order (RFC 3263 section 4.1).
 const SERVICES: [Protocol; 3] = [Protocol::Udp, Protocol::Tcp, Protocol::Tls];
@@ -135,7 +135,7 @@ impl Search {
 
     /// What to look up next; `None` when the search is over.
     pub(super) fn next(&mut self) -> Option<Lookup<'_>> {
-        if self.lookups == LOOKUP_LIMIT || self.hops.len() >= self.options.hops.min(HOP_LIMIT) {
+        if self.lookups == MAX_LOOKUPS || self.hops.len() >= self.options.hops.min(MAX_HOPS) {
             return None;
         }
         loop {
@@ -204,7 +204,7 @@ impl Search {
         if let Some(Step::Addresses { end: own, .. }) = self.steps.first_mut() {
             *own = end(favourite);
         }
-        self.steps.extend(offers.into_iter().take(LOOKUP_LIMIT).rev().map(|offer| match offer.then {
+        self.steps.extend(offers.into_iter().take(MAX_LOOKUPS).rev().map(|offer| match offer.then {
             Then::Srv => Step::Srv { name: offer.name, protocol: offer.protocol },
             Then::Address => {
                 Step::Addresses { name: offer.name, end: end(offer.protocol), when: When::Nothing }
@@ -222,7 +222,7 @@ impl Search {
         self.has_services |= !records.is_empty();
         srv::order(&mut records, |sum| pick(&mut self.random, sum));
         let record = self.first_record();
-        let targets = records.into_iter().filter(|target| !target.refuses()).take(LOOKUP_LIMIT);
+        let targets = records.into_iter().filter(|target| !target.refuses()).take(MAX_LOOKUPS);
         let steps: SmallVec<[Step; 4]> = targets
             .map(|srv| Step::Addresses {
                 name: srv.target,
@@ -236,7 +236,7 @@ impl Search {
     fn take(&mut self, found: &[IpAddr], end: End) {
         for ip in found {
             let hop = Hop { protocol: end.protocol, to: SocketAddr::new(*ip, end.port) };
-            if self.hops.len() < self.options.hops.min(HOP_LIMIT) && !self.hops.contains(&hop) {
+            if self.hops.len() < self.options.hops.min(MAX_HOPS) && !self.hops.contains(&hop) {
                 self.hops.push(hop);
             }
         }

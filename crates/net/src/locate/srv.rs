@@ -1,7 +1,7 @@
 //! SRV records, and the order in which their targets are tried (RFC 2782).
 
 /// SRV records of one answer that are looked at. The order of more is not worth its time.
-pub(super) const SRV_LIMIT: usize = 32;
+pub(super) const MAX_SRV_RECORDS: usize = 32;
 
 /// One SRV record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Srv {
 /// Puts the records into the order in which they are tried: by priority, and by weight within one. `pick(sum)` answers
 /// with a number from 0 to `sum`, both included.
 pub(super) fn order(records: &mut Vec<Srv>, mut pick: impl FnMut(u32) -> u32) {
-    records.truncate(SRV_LIMIT);
+    records.truncate(MAX_SRV_RECORDS);
     // Weightless records of a priority come first, as the RFC arranges them, so that they have a small chance.
     records.sort_by_key(|record| (record.priority, record.weight != 0));
     let mut rest = records.as_mut_slice();
@@ -100,14 +100,14 @@ mod tests {
     fn a_flood_of_records_is_cut() {
         let mut records: Vec<Srv> = (0..5000).map(|_| srv(1, u16::MAX, "a.")).collect();
         order(&mut records, |sum| sum / 2);
-        assert_eq!(records.len(), SRV_LIMIT);
+        assert_eq!(records.len(), MAX_SRV_RECORDS);
     }
 
     proptest! {
         #[test]
         fn an_order_loses_nothing(
-            weights in proptest::collection::vec((0u16..4, 0u16..5), 0..SRV_LIMIT),
-            numbers in proptest::collection::vec(any::<u32>(), SRV_LIMIT),
+            weights in proptest::collection::vec((0u16..4, 0u16..5), 0..MAX_SRV_RECORDS),
+            numbers in proptest::collection::vec(any::<u32>(), MAX_SRV_RECORDS),
         ) {
             let mut records: Vec<Srv> =
                 weights.iter().enumerate().map(|(n, (p, w))| srv(*p, *w, &n.to_string())).collect();

@@ -326,7 +326,7 @@ proptest! {
     /// Whatever a hostile name server says, and in whatever order.
     #[test]
     fn a_search_is_bounded(
-        answers in prop::collection::vec(any_answer(), LOOKUP_LIMIT),
+        answers in prop::collection::vec(any_answer(), MAX_LOOKUPS),
         (secure, naptr, ipv4, ipv6) in any::<(bool, bool, bool, bool)>(),
         random in any::<u64>(),
     ) {
@@ -339,7 +339,7 @@ proptest! {
             search.answer(answers.next().unwrap());
         }
         let hops = search.into_hops();
-        prop_assert!(hops.len() <= HOP_LIMIT);
+        prop_assert!(hops.len() <= MAX_HOPS);
         prop_assert!(hops.iter().all(|hop| !secure || hop.protocol.is_secure()));
     }
 }

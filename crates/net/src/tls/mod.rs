@@ -26,7 +26,7 @@ use flow::{Flow, Word};
 pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
 
-pub use error::{PENDING_LIMIT, SEND_LIMIT, TlsError};
+pub use error::{MAX_PENDING_BYTES, MAX_SEND_BYTES, TlsError};
 pub use facts::Facts;
 pub use suite::{SUITES, Suite};
 pub use verdict::Verdict;
@@ -161,7 +161,7 @@ impl Session {
     /// # Errors
     /// The session is not open, or it is too much; nothing was appended.
     pub fn send(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
-        if plaintext.len() > SEND_LIMIT {
+        if plaintext.len() > MAX_SEND_BYTES {
             return Err(TlsError::SendLimit);
         }
         self.write(Word::Plaintext(plaintext), out)
@@ -272,7 +272,7 @@ impl Session {
             verdict => self.verdict = verdict,
         }
         flowed?;
-        if self.pending.len() > PENDING_LIMIT {
+        if self.pending.len() > MAX_PENDING_BYTES {
             return Err(TlsError::PendingLimit);
         }
         let was_open = self.open;
@@ -346,7 +346,7 @@ fn read_hello(
 }
 
 fn append(pending: &mut Vec<u8>, bytes: &[u8]) -> Result<(), TlsError> {
-    if pending.len() + bytes.len() > PENDING_LIMIT {
+    if pending.len() + bytes.len() > MAX_PENDING_BYTES {
         return Err(TlsError::PendingLimit);
     }
     pending.extend_from_slice(bytes);

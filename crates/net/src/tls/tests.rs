@@ -176,12 +176,12 @@ fn nothing_is_said_before_the_session_is_open() {
 #[test]
 fn too_much_at_once_is_refused() {
     let mut pair = Pair::open(&TLS13);
-    let much = vec![0; SEND_LIMIT + 1];
+    let much = vec![0; MAX_SEND_BYTES + 1];
     assert!(matches!(pair.client.send(&much, &mut pair.to_server), Err(TlsError::SendLimit)));
     assert!(pair.to_server.is_empty());
     pair.client.send(&much[1..], &mut pair.to_server).unwrap();
     pair.settle(usize::MAX);
-    assert_eq!(pair.server_reads.len(), SEND_LIMIT);
+    assert_eq!(pair.server_reads.len(), MAX_SEND_BYTES);
 }
 
 #[test]

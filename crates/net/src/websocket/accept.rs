@@ -5,10 +5,10 @@ use httparse::{Header, Status};
 use thiserror::Error;
 
 /// Bytes of the request that opens a connection, to the empty line at its end.
-pub const REQUEST_MAX: usize = 8_192;
+pub const MAX_REQUEST_BYTES: usize = 8_192;
 
 /// Header fields of that request.
-const HEADERS_MAX: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// What is asked of a request beyond the RFCs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Refusal {
     /// No HTTP, or a head that breaks its rules.
     #[error("malformed HTTP request")]
     Malformed,
-    /// Longer than [`REQUEST_MAX`], or with more header fields than are read.
+    /// Longer than [`MAX_REQUEST_BYTES`], or with more header fields than are read.
     #[error("HTTP request too long")]
     TooLong,
     /// A method other than GET.
@@ -132,12 +132,12 @@ impl Refusal {
 /// # Errors
 /// [`Refusal`], for a wrong byte or one too many as soon as it is there.
 pub fn read_request<'a>(bytes: &'a [u8], rules: &Rules<'_>) -> Result<Option<Request<'a>>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let window = &bytes[..bytes.len().min(REQUEST_MAX)];
+    let window = &bytes[..bytes.len().min(MAX_REQUEST_BYTES)];
     let length = match head.parse(window) {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if window.len() == REQUEST_MAX => return Err(Refusal::TooLong),
+        Ok(Status::Partial) if window.len() == MAX_REQUEST_BYTES => return Err(Refusal::TooLong),
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLong),
         Err(httparse::Error::Version) => return Err(Refusal::HttpVersion),
@@ -307,10 +307,10 @@ mod tests {
 
     #[test]
     fn a_request_without_an_end_is_refused_at_its_limit() {
-        let long = format!("{}X: {}", GOOD.strip_suffix("\r\n").unwrap(), "x".repeat(REQUEST_MAX));
-        assert_eq!(read(&long[..REQUEST_MAX - 1]), Ok(None));
-        assert_eq!(read(&long[..REQUEST_MAX]), Err(Refusal::TooLong));
-        let many = format!("{}{}\r\n", GOOD.strip_suffix("\r\n").unwrap(), "X: y\r\n".repeat(HEADERS_MAX));
+        let long = format!("{}X: {}", GOOD.strip_suffix("\r\n").unwrap(), "x".repeat(MAX_REQUEST_BYTES));
+        assert_eq!(read(&long[..MAX_REQUEST_BYTES - 1]), Ok(None));
+        assert_eq!(read(&long[..MAX_REQUEST_BYTES]), Err(Refusal::TooLong));
+        let many = format!("{}{}\r\n", GOOD.strip_suffix("\r\n").unwrap(), "X: y\r\n".repeat(MAX_HEADERS));
         assert_eq!(read(&many), Err(Refusal::TooLong));
         assert_eq!(read("OPTIONS sip:a SIP/2.0\r\n"), Err(Refusal::HttpVersion));
         assert_eq!(read("\x16\x03\x01"), Err(Refusal::Malformed));

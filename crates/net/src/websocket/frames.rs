@@ -6,10 +6,10 @@ use thiserror::Error;
 
 /// Frames of one message. A message of 64 KiB in pieces of one Ethernet frame has 45; without an end to empty
 /// ones a message would never be too long.
-const FRAGMENTS_MAX: u32 = 1_024;
+const MAX_FRAGMENTS: u32 = 1_024;
 
 /// Payload bytes of a control frame (RFC 6455 section 5.5).
-pub(super) const CONTROL_MAX: usize = 125;
+pub(super) const MAX_CONTROL_BYTES: usize = 125;
 
 /// Who sends the frames that are read: a client masks them, a server must not (RFC 6455 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ impl Decoder {
         if head.payload > self.longest.saturating_sub(before) {
             return Err(Violation::TooLong);
         }
-        if fragments < FRAGMENTS_MAX { Ok(()) } else { Err(Violation::TooManyFragments) }
+        if fragments < MAX_FRAGMENTS { Ok(()) } else { Err(Violation::TooManyFragments) }
     }
 
     fn fragment(&mut self, head: &Head, payload: &[u8]) -> Result<Event, Violation> {
@@ -285,7 +285,7 @@ impl Head {
             (Sender::Client, false) => return Err(Violation::Unmasked),
             (Sender::Server, true) => return Err(Violation::Masked),
         };
-        if opcode.is_control() && !(is_last && usize::from(short) <= CONTROL_MAX) {
+        if opcode.is_control() && !(is_last && usize::from(short) <= MAX_CONTROL_BYTES) {
             return Err(Violation::Control);
         }
         let (extended, least) = match short {

@@ -12,7 +12,7 @@ mod mask;
 mod offer;
 mod write;
 
-pub use accept::{REQUEST_MAX, Refusal, Request, Rules, read_request};
+pub use accept::{MAX_REQUEST_BYTES, Refusal, Request, Rules, read_request};
 pub use frames::{Decoded, Decoder, Event, Payload, Sender, Violation};
 pub use offer::{AnswerError, NotWritable, Offer};
 pub use write::{write_close, write_message, write_ping, write_pong};

@@ -5,10 +5,10 @@ use httparse::Status;
 use thiserror::Error;
 
 /// Bytes of the answer, to the empty line at its end.
-const ANSWER_MAX: usize = 8_192;
+const MAX_ANSWER_BYTES: usize = 8_192;
 
 /// Header fields of the answer.
-const HEADERS_MAX: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// What one connection is opened with: writes the request, knows the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,12 +93,12 @@ impl Offer {
     /// # Errors
     /// [`AnswerError`], for a wrong byte or one too many as soon as it is there.
     pub fn read_answer(&self, bytes: &[u8]) -> Result<Option<usize>, AnswerError> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
-        let window = &bytes[..bytes.len().min(ANSWER_MAX)];
+        let window = &bytes[..bytes.len().min(MAX_ANSWER_BYTES)];
         let length = match head.parse(window) {
             Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) if window.len() == ANSWER_MAX => return Err(AnswerError::TooLong),
+            Ok(Status::Partial) if window.len() == MAX_ANSWER_BYTES => return Err(AnswerError::TooLong),
             Ok(Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(AnswerError::TooLong),
             Err(_) => return Err(AnswerError::Malformed),

@@ -1,6 +1,6 @@
 //! Writing frames (RFC 6455 section 5.2). A client masks each with a fresh random key, a server does not.
 
-use super::frames::CONTROL_MAX;
+use super::frames::MAX_CONTROL_BYTES;
 use super::mask::mask;
 
 /// The bit of the only, or the last, frame of a message.
@@ -17,25 +17,25 @@ pub fn write_message(out: &mut Vec<u8>, message: &[u8], key: Option<[u8; 4]>) {
 
 /// Appends a close frame with a code (RFC 6455 section 7.4) and what of the reason fits.
 pub fn write_close(out: &mut Vec<u8>, code: u16, reason: &str, key: Option<[u8; 4]>) {
-    let fits = reason.floor_char_boundary(CONTROL_MAX - 2);
+    let fits = reason.floor_char_boundary(MAX_CONTROL_BYTES - 2);
     write(out, 8, &[&code.to_be_bytes(), &reason.as_bytes()[..fits]], key);
 }
 
 /// Appends a ping with what of the payload fits into 125 bytes.
 pub fn write_ping(out: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>) {
-    write(out, 9, &[&payload[..payload.len().min(CONTROL_MAX)]], key);
+    write(out, 9, &[&payload[..payload.len().min(MAX_CONTROL_BYTES)]], key);
 }
 
 /// Appends the answer to a ping with what of its payload fits into 125 bytes: all of it.
 pub fn write_pong(out: &mut Vec<u8>, payload: &[u8], key: Option<[u8; 4]>) {
-    write(out, 10, &[&payload[..payload.len().min(CONTROL_MAX)]], key);
+    write(out, 10, &[&payload[..payload.len().min(MAX_CONTROL_BYTES)]], key);
 }
 
 fn write(out: &mut Vec<u8>, opcode: u8, payload: &[&[u8]], key: Option<[u8; 4]>) {
     /// Bytes of the longest head.
-    const HEAD_MAX: usize = 14;
+    const MAX_HEAD_BYTES: usize = 14;
     let length = payload.iter().map(|part| part.len()).sum::<usize>();
-    out.reserve(HEAD_MAX + length);
+    out.reserve(MAX_HEAD_BYTES + length);
     out.push(LAST | opcode);
     let masked = if key.is_some() { MASKED } else { 0 };
     match (u8::try_from(length), u16::try_from(length)) {

@@ -11,9 +11,9 @@ use crate::tree::{Spanned, Tree};
 use crate::value::Bytes;
 
 /// The most processes that a profile may ask for, as `-n` does.
-const PROCESSES_MOST: u32 = 1024;
+const MAX_PROCESSES: u32 = 1024;
 /// The most cycles that a profile may look back.
-const CYCLES_MOST: u32 = 1_000;
+const MAX_CYCLES: u32 = 1_000;
 
 const YES: &[&str] = &["yes", "true", "on", "enable"];
 const NO: &[&str] = &["no", "false", "off", "disable"];
@@ -115,13 +115,12 @@ impl Parser<'_> {
         let name = name.node;
         let braced = self.accept("{");
         self.keywords(&["scale", "up", "to"])?;
-        let (most, up_percent, up_cycles) = self.scaling(1..=PROCESSES_MOST)?;
+        let (most, up_percent, up_cycles) = self.scaling(1..=MAX_PROCESSES)?;
         let up_window = match self.accept_word("within") {
             true => {
-                let what =
-                    format!("the cycles of `within` are {up_cycles} (those of `for`) to {CYCLES_MOST}");
+                let what = format!("the cycles of `within` are {up_cycles} (those of `for`) to {MAX_CYCLES}");
                 let window =
-                    self.count_within("a number of cycles expected", up_cycles..=CYCLES_MOST, &what)?;
+                    self.count_within("a number of cycles expected", up_cycles..=MAX_CYCLES, &what)?;
                 self.accept_word("cycles");
                 window
             }
@@ -147,8 +146,8 @@ impl Parser<'_> {
         let percent = self.count_within("a percentage expected", 1..=100, what)?;
         self.expect("%")?;
         self.keywords(&["for"])?;
-        let what = format!("a profile looks at 1 to {CYCLES_MOST} cycles");
-        let cycles = self.count_within("a number of cycles expected", 1..=CYCLES_MOST, &what)?;
+        let what = format!("a profile looks at 1 to {MAX_CYCLES} cycles");
+        let cycles = self.count_within("a number of cycles expected", 1..=MAX_CYCLES, &what)?;
         self.keywords(&["cycles"])?;
         Ok((processes, percent, cycles))
     }

@@ -97,13 +97,13 @@ fn binary(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Bytes of the longest address of IPv4.
-const LONGEST_V4: usize = 15;
+const MAX_V4_BYTES: usize = 15;
 
 /// The text OpenSIPS gives for an address.
 pub(super) fn written(address: IpAddr) -> Bytes {
     match address {
         IpAddr::V4(_) => {
-            let mut text = Vec::with_capacity(LONGEST_V4);
+            let mut text = Vec::with_capacity(MAX_V4_BYTES);
             tocsin_sip::write_address(address, &mut text);
             Bytes::from(text)
         }

@@ -10,7 +10,7 @@ pub const DEFAULT_MAX_STRETCH: Duration = Duration::from_secs(2);
 pub(super) const LOOK_EVERY: u64 = 16;
 /// Time between two looks counts at most this much: more than that passes while the process itself stands still, because
 /// it was stopped or others have the processor.
-const LONGEST_STEP_MS: u64 = 500;
+const MAX_STEP_MS: u64 = 500;
 
 /// The stretch of script that a process is in. A script that runs within a function of another one belongs to it.
 struct Stretch {
@@ -55,7 +55,7 @@ impl Drop for Running {
 pub(super) fn look(now_ms: u64) -> Duration {
     STRETCH.with(|stretch| {
         let step = stretch.looked_at.replace(Some(now_ms)).map_or(0, |before| now_ms.saturating_sub(before));
-        let ran = stretch.ran_ms.get() + step.min(LONGEST_STEP_MS);
+        let ran = stretch.ran_ms.get() + step.min(MAX_STEP_MS);
         stretch.ran_ms.set(ran);
         Duration::from_millis(ran)
     })

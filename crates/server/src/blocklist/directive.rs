@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::rule::{Rule, RuleError};
 
 /// Rules that one line may have.
-pub const RULE_LIMIT: usize = 1024;
+pub const MAX_RULES: usize = 1024;
 
 /// What a list may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum DirectiveError {
     #[error("`{0}`: rules stand in parentheses, with commas between them, and one pair of braces around all")]
     Braces(String),
     /// There are too many rules.
-    #[error("a list has {RULE_LIMIT} rules at most")]
+    #[error("a list has {MAX_RULES} rules at most")]
     TooMany,
     /// One rule is wrong.
     #[error(transparent)]
@@ -104,7 +104,7 @@ fn all_rules(text: &str) -> Result<Vec<Rule>, DirectiveError> {
     let mut rest = inner.strip_suffix('}').ok_or_else(braces)?.trim();
     let mut rules = Vec::new();
     while !rest.is_empty() {
-        if rules.len() == RULE_LIMIT {
+        if rules.len() == MAX_RULES {
             return Err(DirectiveError::TooMany);
         }
         let end = rule_end(rest).ok_or_else(braces)?;
@@ -170,7 +170,7 @@ mod tests {
         assert!(matches!(error("x:{(any, 10.0.0.1),}"), DirectiveError::Braces(_)));
         assert!(matches!(error("x:{10.0.0.1}"), DirectiveError::Braces(_)));
         assert!(matches!(error("x:{(any, here)}"), DirectiveError::Rule(RuleError::Network(_))));
-        let many = vec!["(10.0.0.1)"; RULE_LIMIT + 1].join(",");
+        let many = vec!["(10.0.0.1)"; MAX_RULES + 1].join(",");
         assert_eq!(error(&format!("x:{{{many}}}")), DirectiveError::TooMany);
     }
 

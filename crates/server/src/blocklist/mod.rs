@@ -16,14 +16,14 @@ use thiserror::Error;
 use tocsin_net::Hop;
 use tocsin_shm::{Arena, ArenaFull, Millis, Sweep};
 
-pub use directive::{Definition, DirectiveError, ListFlags, RULE_LIMIT};
+pub use directive::{Definition, DirectiveError, ListFlags, MAX_RULES};
 pub use learned::{ADDRESS_RULES, WIDE_RULES};
-pub use rule::{Network, PATTERN_LIMIT, Probe, Rule, RuleError, Scope, protocol};
+pub use rule::{MAX_PATTERN_BYTES, Network, Probe, Rule, RuleError, Scope, protocol};
 
 use learned::Learned;
 
 /// Lists that a server may have: bits of the word that a message carries.
-pub const LIST_LIMIT: usize = 32;
+pub const MAX_LISTS: usize = 32;
 /// The list of destinations that did not answer.
 pub const DNS_LIST: &str = "dns";
 /// How long a destination that did not answer is left alone, in milliseconds (manual, `disable_dns_blacklist`).
@@ -41,7 +41,7 @@ pub enum BlocklistError {
     #[error("there are two blocklists `{0}`")]
     Twice(String),
     /// More lists than a message can name.
-    #[error("there are more than {LIST_LIMIT} blocklists")]
+    #[error("there are more than {MAX_LISTS} blocklists")]
     Lists,
     /// The list is as it was written.
     #[error("the blocklist `{0}` is readonly: define it as `{0}/expire` to change it while the server runs")]
@@ -230,7 +230,7 @@ impl Blocklists {
             return Err(BlocklistError::Twice(name));
         }
         let at = u8::try_from(self.lists.len()).unwrap_or(u8::MAX);
-        if usize::from(at) >= LIST_LIMIT {
+        if usize::from(at) >= MAX_LISTS {
             return Err(BlocklistError::Lists);
         }
         self.defaults |= u32::from(flags.default) << at;

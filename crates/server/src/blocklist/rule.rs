@@ -11,7 +11,7 @@ use tocsin_shm::{ShmClone, ShmSafe};
 use super::pattern;
 
 /// The longest pattern, in bytes.
-pub const PATTERN_LIMIT: usize = 256;
+pub const MAX_PATTERN_BYTES: usize = 256;
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub enum RuleError {
     #[error("`{0}` is not a port: give 1 to 65535, or 0 for any")]
     Port(String),
     /// The pattern is too long.
-    #[error("a pattern has {PATTERN_LIMIT} bytes at most, this one has {0}")]
+    #[error("a pattern has {MAX_PATTERN_BYTES} bytes at most, this one has {0}")]
     Pattern(usize),
     /// Too many or too few parts.
     #[error("`{0}` is not a rule: write ([proto,] ip[/mask] [, port [, \"pattern\"]])")]
@@ -105,7 +105,7 @@ impl Rule {
         if parts.next().is_some() {
             return Err(shape());
         }
-        if pattern.len() > PATTERN_LIMIT {
+        if pattern.len() > MAX_PATTERN_BYTES {
             return Err(RuleError::Pattern(pattern.len()));
         }
         Ok(Self { scope: Scope { negated: negated != negated_address, protocol, network, port }, pattern })

@@ -130,8 +130,8 @@ fn an_operator_asks_which_list_it_was() {
 fn lists_and_rules_are_bounded() {
     let line = |n: usize| Definition::parse(&format!("l{n}:10.0.0.1")).unwrap();
     let many = |n: usize| Blocklists::create(arena(), (0..n).map(line).collect(), false).err();
-    assert_eq!(many(LIST_LIMIT), None);
-    assert_eq!(many(LIST_LIMIT + 1), Some(BlocklistError::Lists));
+    assert_eq!(many(MAX_LISTS), None);
+    assert_eq!(many(MAX_LISTS + 1), Some(BlocklistError::Lists));
     let twice = Blocklists::create(arena(), vec![line(1), line(1)], false).err();
     assert_eq!(twice, Some(BlocklistError::Twice("l1".into())));
     let lists = lists(&["dyn/expire"], false);

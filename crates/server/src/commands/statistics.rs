@@ -7,7 +7,7 @@ use tocsin_mi::{MiError, Params};
 
 use crate::module::CommandRow;
 use crate::server::Server;
-use crate::statistics::{NAME_LIMIT, Reading, Wanted};
+use crate::statistics::{MAX_NAMES, Reading, Wanted};
 
 pub(super) const COMMANDS: &[CommandRow] = &[
     CommandRow::new(
@@ -65,7 +65,7 @@ fn names(params: &Params) -> Result<Vec<Cow<'_, str>>, MiError> {
 
 fn named<'a>(names: &'a [Cow<'_, str>]) -> Result<Wanted<'a>, MiError> {
     Wanted::named(names.iter().map(|name| &**name)).ok_or_else(|| {
-        MiError::invalid_params(format!("More than {NAME_LIMIT} names in parameter 'statistics'"))
+        MiError::invalid_params(format!("More than {MAX_NAMES} names in parameter 'statistics'"))
     })
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tocsin_script::{Bytes, Call, Function, Param, ParamKind, Routes, Value};
 
 use super::values::as_text;
-use crate::blocklist::{Network, PATTERN_LIMIT, Probe, Rule, RuleError, Scope, protocol};
+use crate::blocklist::{MAX_PATTERN_BYTES, Network, Probe, Rule, RuleError, Scope, protocol};
 use crate::context::Context;
 use crate::time::now_ms;
 
@@ -151,7 +151,7 @@ fn rule(arguments: &[Value], pattern: &Bytes) -> Result<Rule, RuleError> {
         None => None,
         Some(name) => protocol(&name.lossy())?,
     };
-    if pattern.len() > PATTERN_LIMIT {
+    if pattern.len() > MAX_PATTERN_BYTES {
         return Err(RuleError::Pattern(pattern.len()));
     }
     Ok(Rule { scope: Scope { negated, protocol, network, port }, pattern: pattern[..].into() })

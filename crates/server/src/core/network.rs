@@ -147,10 +147,10 @@ impl Accessor<Context> for Argument {
 }
 
 /// Bytes of the longest address of IPv4.
-const LONGEST_V4: usize = 15;
+const MAX_V4_BYTES: usize = 15;
 
 fn printed(address: IpAddr) -> Value {
-    let mut text = Vec::with_capacity(LONGEST_V4);
+    let mut text = Vec::with_capacity(MAX_V4_BYTES);
     tocsin_sip::write_address(address, &mut text);
     Value::Str(Bytes::from(text))
 }

@@ -10,7 +10,7 @@ use crate::uri_text::UriText;
 use std::rc::Rc;
 
 /// The longest URI that a script may make (OpenSIPS's MAX_URI_SIZE).
-const URI_LIMIT: usize = 1024;
+const MAX_URI_BYTES: usize = 1024;
 
 pub(super) fn variables() -> Vec<Variable<Context>> {
     [request_uri(), next_hop(), original()].into_iter().flatten().collect()
@@ -284,7 +284,7 @@ pub fn set_next_hop(cx: &mut Context, value: &Value) -> Result<(), WriteError> {
 
 /// Whether it may become part of a message: whether it is a URI is seen when it is sent.
 pub(crate) fn check(uri: &[u8]) -> Result<(), WriteError> {
-    if uri.len() > URI_LIMIT {
+    if uri.len() > MAX_URI_BYTES {
         return Err(refused("a URI has at most 1,024 bytes"));
     }
     if uri.iter().any(u8::is_ascii_control) {

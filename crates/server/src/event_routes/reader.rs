@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tocsin_event::ParamValue;
-use tocsin_net::{MAILBOX_MESSAGE_MAX, Watch};
+use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, Watch};
 use tocsin_script::{Bytes, NamedParams, RouteKind, Value};
 use tocsin_shm::SlotState;
 
@@ -29,7 +29,7 @@ pub(crate) async fn serve(worker: &'static Worker) -> std::io::Result<()> {
         tokio::time::sleep(FULL).await;
     }
     let wake_fd = Watch::new(seat.mailbox.wake_fd())?;
-    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+    let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     loop {
         let readable = wake_fd.readable().await?;
         if read_some(worker, seat, &mut buffer)? {
@@ -80,7 +80,7 @@ fn forward(routes: &EventRoutes, from: &Seat, home: usize) {
     if !matches!(from.mailbox.is_empty(), Ok(false)) {
         return;
     }
-    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+    let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     while let Ok(Some(length)) = from.mailbox.look(&mut buffer) {
         let Some(other) = routes.serving(home) else { return };
         if other.mailbox.post(&[&buffer[..length]], None).is_err() || from.mailbox.discard().is_err() {

@@ -33,7 +33,7 @@ pub(crate) use follow::{catch_up, follow};
 pub use versions::{Versions, VersionsError};
 
 /// How long a process may take to prepare a new version, or to take it: it must come back to its loop for that.
-const PROCESS_LIMIT: Duration = Duration::from_secs(5);
+const MAX_PROCESS_TIME: Duration = Duration::from_secs(5);
 /// Time between two looks at how far the processes are.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -165,7 +165,7 @@ async fn await_all(
     version: u32,
     is_there: impl Fn(Progress) -> bool,
 ) -> Result<(), (String, &'static str)> {
-    let deadline = Instant::now() + PROCESS_LIMIT;
+    let deadline = Instant::now() + MAX_PROCESS_TIME;
     let named = |slot: &Slot| format!("process {} ({})", slot.pid.load(Relaxed), slot.description());
     loop {
         // The supervisor takes the new version when it looks next: it runs no script.

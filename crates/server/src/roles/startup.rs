@@ -10,7 +10,7 @@ use crate::run::run;
 use crate::worker::Worker;
 
 /// How long workers wait for the startup route to end.
-const STARTUP_LIMIT: Duration = Duration::from_secs(30);
+const MAX_STARTUP_TIME: Duration = Duration::from_secs(30);
 
 /// The first of all processes that serve messages runs the startup route; the others wait until it has ended.
 pub(super) async fn run_or_await(worker: &'static Worker) {
@@ -27,12 +27,12 @@ pub(super) async fn run_or_await(worker: &'static Worker) {
     {
         run(cx, route, |_, _: Verdict| started.store(1, Release));
     }
-    let deadline = tokio::time::Instant::now() + STARTUP_LIMIT;
+    let deadline = tokio::time::Instant::now() + MAX_STARTUP_TIME;
     while started.load(Acquire) == 0 {
         if tokio::time::Instant::now() > deadline {
             tracing::warn!(
                 "the startup route has not ended within {} s: serving begins",
-                STARTUP_LIMIT.as_secs()
+                MAX_STARTUP_TIME.as_secs()
             );
             return;
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tocsin_net::{MAILBOX_MESSAGE_MAX, Mailbox, Watch};
+use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::{Stop, running};
@@ -29,7 +29,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     };
     super::startup::run_or_await(worker).await;
     let wake_fd = Watch::new(mailbox.wake_fd())?;
-    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+    let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
     worker.streams().tell_orphans();

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tocsin_net::connections::{Claim, ConnectionId, OwnerId, TlsIdentity, View, marks};
-use tocsin_net::{MAILBOX_MESSAGE_MAX, Mailbox, Watch};
+use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, Mailbox, Watch};
 use tocsin_process::Termination;
 
 use super::tcp_source::Source;
@@ -25,20 +25,20 @@ const ACCEPTS_IN_A_ROW: usize = 64;
 /// Messages read before new connections get their turn.
 const MESSAGES_IN_A_ROW: usize = 64;
 /// Connections that may wait for room in the mailbox of the worker that is the least behind: more wait in the kernel.
-const ON_THE_WAY_MOST: usize = 256;
+const MAX_ON_THE_WAY: usize = 256;
 /// How long nothing is accepted when the system has no descriptors left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// How long nothing is accepted when no worker serves, or all are behind: connections wait in the kernel.
 const OUT_OF_WORKERS: Duration = Duration::from_millis(10);
 /// Percent of its private memory from which on a worker gets no more connections: one that is over its budget is replaced,
 /// and those over TLS would go with it.
-const FULL_PERCENT: u64 = 75;
+const MAX_FULL_PERCENT: u64 = 75;
 /// Duplicates that may wait for room in the mailbox of the worker that is to keep them: further ones go a second later.
 const HELD_AT_ONCE: usize = 64;
 /// Time between two looks at new connections: one that stays for two of them gets a holder.
 const LOOK_AT_NEW: Duration = Duration::from_millis(250);
 /// Owners that may die in a row while they serve a message of a connection, until it is closed.
-const DEATHS_MOST: u32 = 3;
+const MAX_DEATHS: u32 = 3;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let shared = &worker.server.network.shared;
@@ -56,7 +56,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let mut stop = std::pin::pin!(stop);
     let mut second = super::each_second();
     let mut look = super::each(LOOK_AT_NEW);
-    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+    let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     running(worker);
     loop {
         // What is rare comes first: messages may never stop coming.
@@ -280,7 +280,7 @@ impl Acceptor {
 
     /// The worker for a new connection; `None` when it is better to wait.
     fn choose_for_new(&self) -> Option<OwnerId> {
-        self.choose(None).filter(|owner| self.behind(*owner) < ON_THE_WAY_MOST)
+        self.choose(None).filter(|owner| self.behind(*owner) < MAX_ON_THE_WAY)
     }
 
     /// The worker with the fewest connections, other than `not`; those that are behind with their messages after the others,
@@ -305,7 +305,7 @@ impl Acceptor {
     /// Whether the worker has too little private memory left for more connections.
     fn is_full(&self, owner: OwnerId) -> bool {
         let server = self.worker.server;
-        let most = server.settings.private_bytes / 100 * FULL_PERCENT;
+        let most = server.settings.private_bytes / 100 * MAX_FULL_PERCENT;
         server.network.shared.private_bytes(server.table, owner.index) >= most
     }
 
@@ -481,7 +481,7 @@ impl Acceptor {
         let deaths = connections.own(view.id).map_or(0, |own| own.deaths());
         if !self.can_move(view) {
             self.bury(view.id, &End::WorkerEnded);
-        } else if deaths >= DEATHS_MOST {
+        } else if deaths >= MAX_DEATHS {
             tracing::error!(
                 "connection with {}:{} is closed: {deaths} workers died over a message of it",
                 view.protocol.name(),

@@ -9,7 +9,7 @@ use tocsin_shm::ShmSafe;
 /// Cycles whose loads are kept to be shown.
 pub const CYCLES_SHOWN: usize = 10;
 /// Steps that are kept until they are reported, which takes a tenth of a second.
-const STEPS_KEPT: usize = 16;
+const MAX_STEPS: usize = 16;
 
 /// Words that the supervisor writes once a cycle. Each stands for itself: a reader may see some of this cycle and some of
 /// the last.
@@ -25,7 +25,7 @@ pub struct History {
     /// Steps so far; those that were reported; a ring of the latest.
     steps: AtomicU64,
     reported: AtomicU64,
-    done: [[AtomicU64; 2]; STEPS_KEPT],
+    done: [[AtomicU64; 2]; MAX_STEPS],
 }
 
 /// A step that a group has made.
@@ -117,7 +117,7 @@ impl History {
     /// Notes a step, to be reported. Only the supervisor does; it takes no locks, as it is who frees those of the dead.
     pub(crate) fn step(&self, done: &Done) {
         let number = self.steps.load(Relaxed);
-        let place = &self.done[number as usize % STEPS_KEPT];
+        let place = &self.done[number as usize % MAX_STEPS];
         place.iter().zip(done.words()).for_each(|(word, value)| word.store(value, Relaxed));
         self.steps.store(number + 1, Release);
     }
@@ -128,7 +128,7 @@ impl History {
         if number >= self.steps.load(Acquire) {
             return None;
         }
-        let [first, second] = &self.done[number as usize % STEPS_KEPT];
+        let [first, second] = &self.done[number as usize % MAX_STEPS];
         let done = Done::from_words([first.load(Relaxed), second.load(Relaxed)]);
         self.reported.compare_exchange(number, number + 1, AcqRel, Relaxed).ok().map(|_| done)
     }

@@ -20,7 +20,7 @@ pub(crate) use cycles::{Cycles, report};
 pub(crate) use explain::explain;
 pub use history::{CYCLES_SHOWN, Cycle, History};
 pub(crate) use idle_options::idle_options;
-pub(crate) use profiles::CYCLE_MOST;
+pub(crate) use profiles::MAX_CYCLE_S;
 pub use profiles::ScalingSettings;
 
 use crate::sockets::Sockets;

@@ -4,7 +4,7 @@ use tocsin_process::{Profile, Shrink};
 use tocsin_script::{ProfileSpec, SocketOption, SocketSpec};
 
 /// The longest cycle, in seconds: as far back as the load of a process is known by the second.
-pub(crate) const CYCLE_MOST: u32 = 60;
+pub(crate) const MAX_CYCLE_S: u32 = 60;
 
 /// `auto_scaling_cycle`, `auto_scaling_profile`, and the profiles of groups that are no sockets.
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ use crate::declared::{Kind, number, set, text, truth};
 /// Where a name server listens when `dns_server` gives no port.
 const DNS_PORT: u16 = 53;
 /// The longest `dns_retr_time`, in seconds: a question is given up before.
-const LONGEST_TRY: i64 = 60;
+const MAX_TRY_S: i64 = 60;
 /// The most tries and servers that can be asked for.
 const MOST: i64 = 32;
 /// The most answers that can be kept.
-const MOST_ANSWERS: i64 = 1 << 20;
+const MAX_ANSWERS: i64 = 1 << 20;
 
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::new(
@@ -53,7 +53,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "dns_retr_time",
-        Kind::number(1, LONGEST_TRY, "seconds"),
+        Kind::number(1, MAX_TRY_S, "seconds"),
         Unset("as /etc/resolv.conf says"),
         "Time to wait for an answer before the question is asked again. A whole question ends after 5 seconds in any case.",
         Sets(|settings, value| {
@@ -76,7 +76,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "dns_cache_size",
-        Kind::number(0, MOST_ANSWERS, "answers"),
+        Kind::number(0, MAX_ANSWERS, "answers"),
         Number(0),
         "Answers that a process keeps for as long as they are valid; 0 asks every question. OpenSIPS has no such parameter.",
         Sets(|settings, value| set(&mut settings.dns.resolver.cached_answers, number(value))),

@@ -6,7 +6,7 @@ use super::values::Parameter;
 use crate::declared::DefaultValue::{Number, Unset};
 use crate::declared::Effect::Sets;
 use crate::declared::{Kind, number};
-use crate::scaling::CYCLE_MOST;
+use crate::scaling::MAX_CYCLE_S;
 
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::new(
@@ -24,7 +24,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "auto_scaling_cycle",
-        Kind::number(1, CYCLE_MOST as i64, "seconds"),
+        Kind::number(1, MAX_CYCLE_S as i64, "seconds"),
         Number(1),
         "Seconds between two looks at the load of the scaled groups.",
         Sets(|settings, value| {

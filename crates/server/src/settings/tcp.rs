@@ -9,12 +9,12 @@ use super::values::{Parameter, Settings};
 use crate::declared::DefaultValue::{Number, Switch, Unset};
 use crate::declared::Effect::Sets;
 use crate::declared::{Kind, number, set, text, truth};
-use crate::tcp_settings::{Keepalive, MOST_CONNECTIONS};
+use crate::tcp_settings::{Keepalive, MAX_CONNECTIONS};
 
 /// `tcp_workers` at the most, as on the command line.
-const MOST_WORKERS: u32 = 1024;
+const MAX_WORKERS: u32 = 1024;
 /// The longest time that a time-out or a lifetime may be set to, in seconds: a year. More is a mistake of units.
-const LONGEST_S: i64 = 365 * 24 * 3600;
+const MAX_TIME_S: i64 = 365 * 24 * 3600;
 /// The kernel's limits on keep-alive: seconds before and between probes, and the number of them.
 const KEEPALIVE_SECONDS: i64 = 32_767;
 const KEEPALIVE_PROBES: i64 = 127;
@@ -22,7 +22,7 @@ const KEEPALIVE_PROBES: i64 = 127;
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::new(
         "tcp_workers",
-        Kind::Workers { least: 1, most: MOST_WORKERS },
+        Kind::Workers { least: 1, most: MAX_WORKERS },
         Number(8),
         "Processes that serve connections, of all stream protocols together. -N wins.",
         Sets(|settings, value| {
@@ -33,14 +33,14 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "tcp_max_connections",
-        Kind::number(1, MOST_CONNECTIONS as i64, "connections"),
+        Kind::number(1, MAX_CONNECTIONS as i64, "connections"),
         Number(2048),
         "Accepted connections at one time; further ones are refused. Those that the server opens are not among them.",
         Sets(|settings, value| set(&mut settings.tcp.max_connections, number(value))),
     ),
     Parameter::new(
         "tcp_max_connections_per_source",
-        Kind::number(0, MOST_CONNECTIONS as i64, "connections"),
+        Kind::number(0, MAX_CONNECTIONS as i64, "connections"),
         Number(0),
         "Accepted connections of one remote address (of IPv6, of one /64) at one time; 0 is no limit. OpenSIPS has no such \
          parameter.",
@@ -55,7 +55,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "tcp_connect_timeout",
-        Kind::number(1, LONGEST_S * 1000, "milliseconds"),
+        Kind::number(1, MAX_TIME_S * 1000, "milliseconds"),
         Unset("4000; 100 for a protocol whose asynchronous mode is off"),
         "Time for a connection that the server opens to be established.",
         Sets(|settings, value| {
@@ -64,14 +64,14 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     Parameter::new(
         "tcp_connection_lifetime",
-        Kind::number(0, LONGEST_S, "seconds"),
+        Kind::number(0, MAX_TIME_S, "seconds"),
         Number(120),
         "Time without traffic after which a connection is closed; 0 closes it as soon as it is found idle.",
         Sets(|settings, value| set(&mut settings.tcp.lifetime, seconds(value))),
     ),
     Parameter::new(
         "tcp_max_msg_time",
-        Kind::number(1, LONGEST_S, "seconds"),
+        Kind::number(1, MAX_TIME_S, "seconds"),
         Number(4),
         "Time for a message to arrive whole, from its first byte on; the connection of a slower one is closed.",
         Sets(|settings, value| set(&mut settings.tcp.max_message_time, seconds(value))),
@@ -184,7 +184,7 @@ mod tests {
             ("tcp_max_connections", -5),
             ("tcp_max_connections", 0),
             ("tcp_max_connections", 1 << 32),
-            ("tcp_max_connections", i64::from(MOST_CONNECTIONS) + 1),
+            ("tcp_max_connections", i64::from(MAX_CONNECTIONS) + 1),
             ("tcp_max_connections_per_source", i64::MAX),
             ("tcp_max_msg_time", 0),
             ("tcp_keepcount", 128),

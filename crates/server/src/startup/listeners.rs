@@ -13,7 +13,7 @@ use crate::sockets::{Alias, Endpoint, Listener, SocketId, Sockets};
 use crate::stream_options::StreamOptionsByProtocol;
 
 /// The most `socket=` addresses.
-const LISTENER_LIMIT: usize = 256;
+const MAX_LISTENERS: usize = 256;
 
 /// The protocol that a socket names; UDP if it names none.
 pub(super) fn protocol_of(spec: &SocketSpec) -> Result<Protocol, StartError> {
@@ -54,8 +54,8 @@ pub(super) fn open_sockets(
         let (first, last) = spec.ports.unwrap_or((unnamed, unnamed));
         for ip in addresses(&spec.host).map_err(|problem| StartError::Socket(shown.clone(), problem))? {
             for port in first..=last {
-                if listeners.len() == LISTENER_LIMIT {
-                    return Err(StartError::Socket(shown, format!("more than {LISTENER_LIMIT} addresses")));
+                if listeners.len() == MAX_LISTENERS {
+                    return Err(StartError::Socket(shown, format!("more than {MAX_LISTENERS} addresses")));
                 }
                 listeners.push(open(
                     listeners.len(),

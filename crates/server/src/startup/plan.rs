@@ -9,7 +9,7 @@ use crate::settings::{Settings, SocketSetting};
 use crate::sockets::Sockets;
 
 /// Processes that modules may have, all together.
-const MODULE_PROCESSES: usize = 64;
+const MAX_MODULE_PROCESSES: usize = 64;
 
 /// The most processes this server will have.
 pub(super) fn slots(settings: &Settings) -> u16 {
@@ -17,7 +17,7 @@ pub(super) fn slots(settings: &Settings) -> u16 {
     // A wildcard address becomes one listener for each interface.
     let tcp = 1 + capacity(settings.tcp.workers, settings.scaling.tcp.as_ref());
     let timers = capacity(settings.timer_workers, settings.scaling.timer.as_ref());
-    let all = 1 + udp * 8 + tcp + timers + 1 + MODULE_PROCESSES;
+    let all = 1 + udp * 8 + tcp + timers + 1 + MAX_MODULE_PROCESSES;
     u16::try_from(all).unwrap_or(u16::MAX)
 }
 
@@ -50,7 +50,9 @@ pub(super) fn plan(
     groups.push(group.scaled(settings.scaling.timer.as_ref()));
     let plan = Plan { groups };
     if plan.slots() > usize::from(slots) {
-        return Err(StartError::Events(format!("modules ask for more than {MODULE_PROCESSES} processes")));
+        return Err(StartError::Events(format!(
+            "modules ask for more than {MAX_MODULE_PROCESSES} processes"
+        )));
     }
     Ok(plan)
 }

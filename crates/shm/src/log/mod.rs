@@ -23,7 +23,7 @@ const RECORD_SHARE: u64 = 4;
 const LEAST_RECORDS: usize = 8;
 const LEAST_BYTES: usize = 1 << 10;
 /// Most bytes of a record, whatever the size of the log.
-const RECORD_MAX: u64 = 1 << 20;
+const MAX_RECORD_BYTES: u64 = 1 << 20;
 /// A slot that is not writing.
 const NONE: u64 = u64::MAX;
 
@@ -154,7 +154,7 @@ impl Log {
             descriptors,
             bytes,
             intents,
-            most: (size as u64 / RECORD_SHARE).min(RECORD_MAX),
+            most: (size as u64 / RECORD_SHARE).min(MAX_RECORD_BYTES),
         })?;
         Ok(Self { rings })
     }

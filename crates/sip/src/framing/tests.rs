@@ -189,11 +189,11 @@ fn a_start_line_without_an_end_is_refused_at_its_limit() {
     assert_eq!(of(&method[..128]), Ok(Frame::Incomplete));
     assert_eq!(of(&method), Err(Unframable::StartLine));
     assert_eq!(of(format!("{} sip:a", &method[..128])), Ok(Frame::Incomplete));
-    let line = format!("INVITE sip:{}", "a".repeat(START_LINE_MAX));
-    assert_eq!(of(&line[..START_LINE_MAX - 1]), Ok(Frame::Incomplete));
-    assert_eq!(of(&line[..START_LINE_MAX]), Err(Unframable::StartLineTooLong));
-    let fits = format!("INVITE sip:{} SIP/2.0\r\n", "a".repeat(START_LINE_MAX - 21));
-    assert_eq!(fits.len(), START_LINE_MAX);
+    let line = format!("INVITE sip:{}", "a".repeat(MAX_START_LINE_BYTES));
+    assert_eq!(of(&line[..MAX_START_LINE_BYTES - 1]), Ok(Frame::Incomplete));
+    assert_eq!(of(&line[..MAX_START_LINE_BYTES]), Err(Unframable::StartLineTooLong));
+    let fits = format!("INVITE sip:{} SIP/2.0\r\n", "a".repeat(MAX_START_LINE_BYTES - 21));
+    assert_eq!(fits.len(), MAX_START_LINE_BYTES);
     assert_eq!(of(&fits), Ok(Frame::Incomplete));
     assert_eq!(of(fits.replacen("sip:", "sip:a", 1)), Err(Unframable::StartLineTooLong));
 }

@@ -11,7 +11,7 @@ use crate::end::End;
 pub(super) const TAKE_FROM: usize = 16 * 1024;
 
 /// Messages and keep-alives of one look that are served before other connections get their turn.
-pub(super) const CUTS_IN_A_ROW: u32 = 64;
+pub(super) const MAX_CUTS_IN_A_ROW: u32 = 64;
 
 impl Machine {
     /// How bytes are read at this moment. Plain ones are looked at, and taken once they are served: a successor finds what
@@ -83,7 +83,7 @@ impl Machine {
             return self.end_turn(false, now, steps);
         }
         // What came before the last word, or before a record that is broken, counts: it is served in the same turn.
-        if self.input.pieces >= CUTS_IN_A_ROW && self.input.ends_as.is_none() {
+        if self.input.pieces >= MAX_CUTS_IN_A_ROW && self.input.ends_as.is_none() {
             return self.end_turn(true, now, steps);
         }
         self.input.pieces += 1;

@@ -30,7 +30,7 @@ use crate::tcp_profile::AliasMode;
 use tocsin_telemetry::time::now_ms;
 
 /// Looks, one each second, after which a connection that never came is given up.
-const LOOKS_MOST: u32 = 2;
+const MAX_LOOKS: u32 = 2;
 /// The same in a process that leaves: what it let go is its own until TCP main has found somebody.
 const LOOKS_MOST_LEAVING: u32 = 30;
 
@@ -243,7 +243,7 @@ impl WorkerStreams {
         if !self.has_read_all.take() && !is_read() {
             return;
         }
-        let most = if self.is_leaving.get() { LOOKS_MOST_LEAVING } else { LOOKS_MOST };
+        let most = if self.is_leaving.get() { LOOKS_MOST_LEAVING } else { MAX_LOOKS };
         let is_kept = |id| self.kept.borrow().contains_key(&id);
         let before = self.missed.take();
         for view in connections.all().filter(|view| view.owner == me && !is_kept(view.id)) {

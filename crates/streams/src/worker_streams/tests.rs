@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tocsin_event::{EventOptions, Events};
 use tocsin_net::connections::{Claim, ConnectionId, OwnerId, TlsIdentity, marks};
-use tocsin_net::{MAILBOX_MESSAGE_MAX, Protocol, stream};
+use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, Protocol, stream};
 use tocsin_shm::{Arena, ArenaOptions, ProcessTable};
 use tocsin_telemetry::statistics::Statistics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -225,7 +225,7 @@ async fn expect(client: &mut TcpStream, numbers: std::ops::Range<usize>) {
 
 /// The next message in the mailbox of TCP main, by its name, and what is enclosed.
 fn at_main(network: &Network) -> Option<(&'static str, ConnectionId, Option<OwnedFd>)> {
-    let mut buffer = vec![0; MAILBOX_MESSAGE_MAX];
+    let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     let message = network.shared.main.take(&mut buffer).unwrap()?;
     let (name, id) = match ControlMessage::read(&buffer[..message.length]).unwrap() {
         ControlMessage::Opened { id } => ("opened", id),

@@ -17,9 +17,9 @@ use super::output::{write, write_untold};
 use crate::time::coarse_ms;
 
 /// Lines of one place that a process writes in a second; those beyond are counted.
-pub const LINES_A_SECOND: u32 = 20;
+pub const MAX_LINES_A_SECOND: u32 = 20;
 /// Places whose lines a process counts at one time; the one that was counted for the longest time makes room.
-pub const PLACES: usize = 64;
+pub const MAX_PLACES: usize = 64;
 /// Bytes of a line that are repeated with the number of those that follow it.
 const QUOTED: usize = 256;
 
@@ -149,9 +149,9 @@ impl Floods {
             reports.extend(row.report());
             *row = Row::new(place, now_ms);
         }
-        if row.written < LINES_A_SECOND {
+        if row.written < MAX_LINES_A_SECOND {
             row.written += 1;
-            return if row.written == LINES_A_SECOND { Admission::Last } else { Admission::Written };
+            return if row.written == MAX_LINES_A_SECOND { Admission::Last } else { Admission::Written };
         }
         row.counted += 1;
         row.is_told &= is_told;
@@ -159,11 +159,11 @@ impl Floods {
     }
 
     fn add(&mut self, place: Place, now_ms: u64, reports: &mut Vec<Report>) -> usize {
-        if self.rows.len() < PLACES {
+        if self.rows.len() < MAX_PLACES {
             self.rows.push(Row::new(place, now_ms));
             return self.rows.len() - 1;
         }
-        let oldest = (0..PLACES).min_by_key(|at| self.rows[*at].since_ms).unwrap_or(0);
+        let oldest = (0..MAX_PLACES).min_by_key(|at| self.rows[*at].since_ms).unwrap_or(0);
         reports.extend(self.rows[oldest].report());
         self.rows[oldest] = Row::new(place, now_ms);
         oldest
@@ -272,7 +272,7 @@ mod tests {
             let (_, reports) = come(&mut floods, key, 25, key);
             told += reports.iter().map(|(_, number)| number).sum::<u64>();
         }
-        assert_eq!(floods.rows.len(), PLACES);
+        assert_eq!(floods.rows.len(), MAX_PLACES);
         let mut reports = Vec::new();
         floods.take_due(u64::MAX, &mut reports);
         told += reports.iter().map(|report| report.counted).sum::<u64>();

@@ -25,7 +25,7 @@ pub use control::{
 };
 pub use event::{tell_lines, tell_no_lines, untold};
 pub use facility::Facility;
-pub use flood::{LINES_A_SECOND, PLACES, limit_floods, tell_floods, tell_last_floods};
+pub use flood::{MAX_LINES_A_SECOND, MAX_PLACES, limit_floods, tell_floods, tell_last_floods};
 pub use level::Level;
 pub use line::first_line;
 pub use output::{LogSettings, repeat_at, start, started};

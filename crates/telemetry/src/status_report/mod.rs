@@ -21,16 +21,16 @@ use crate::events;
 use crate::time::unix_seconds;
 use shared::Shared;
 
-pub use shared::IDENTIFIER_LIMIT;
+pub use shared::MAX_IDENTIFIERS;
 
 /// The most bytes of the name of a group or an identifier.
-pub const NAME_LIMIT: usize = 128;
+pub const MAX_NAME_BYTES: usize = 128;
 /// The most bytes of details and of the text of a report; the rest is cut off.
-pub const TEXT_LIMIT: usize = 1024;
+pub const MAX_TEXT_BYTES: usize = 1024;
 /// Reports that an identifier keeps, unless it asks for another number; the oldest goes first.
-pub const REPORTS_KEPT: u16 = 100;
+pub const MAX_REPORTS: u16 = 100;
 /// The most reports that an identifier may ask for.
-pub const REPORTS_LIMIT: u16 = 1000;
+pub const MAX_REPORTS_CONFIGURED: u16 = 1000;
 /// The identifier that a group alone stands for.
 pub const MAIN: &str = "main";
 /// The name that stands for all identifiers of a group.
@@ -70,7 +70,7 @@ pub struct Identifier<'a> {
 
 impl Identifier<'_> {
     /// The identifier of a group that needs only one: ready from the start.
-    pub const MAIN: Self = Self { name: MAIN, status: 1, details: "", reports: REPORTS_KEPT };
+    pub const MAIN: Self = Self { name: MAIN, status: 1, details: "", reports: MAX_REPORTS };
 }
 
 /// Why a group or an identifier cannot be made.
@@ -81,14 +81,14 @@ pub enum StatusError {
     Twice(String),
     /// A name that cannot be asked for.
     #[error(
-        "`{0}` is no name of a status/report group or identifier: 1 to {NAME_LIMIT} bytes, and not `all`"
+        "`{0}` is no name of a status/report group or identifier: 1 to {MAX_NAME_BYTES} bytes, and not `all`"
     )]
     Name(String),
     /// More than there may be.
-    #[error("there are more than {IDENTIFIER_LIMIT} status/report groups or identifiers")]
+    #[error("there are more than {MAX_IDENTIFIERS} status/report groups or identifiers")]
     TooMany,
     /// More reports than there may be.
-    #[error("{0} reports are too many to keep: 1 to {REPORTS_LIMIT}")]
+    #[error("{0} reports are too many to keep: 1 to {MAX_REPORTS_CONFIGURED}")]
     Reports(u16),
     /// The shared memory is full.
     #[error("the shared memory is too small: start with a larger -m")]
@@ -157,7 +157,7 @@ impl StatusReports {
             return Err(StatusError::Twice(name.to_owned()));
         }
         let reports = identifier.reports;
-        if !(1..=REPORTS_LIMIT).contains(&reports) {
+        if !(1..=MAX_REPORTS_CONFIGURED).contains(&reports) {
             return Err(StatusError::Reports(reports));
         }
         let id = next(self.identifiers.len())?;
@@ -257,12 +257,12 @@ impl StatusReports {
 }
 
 fn checked(name: &str) -> Result<&str, StatusError> {
-    let fits = (1..=NAME_LIMIT).contains(&name.len()) && name.as_bytes() != ALL;
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.as_bytes() != ALL;
     if fits { Ok(name) } else { Err(StatusError::Name(name.to_owned())) }
 }
 
 fn next(used: usize) -> Result<u16, StatusError> {
-    u16::try_from(used).ok().filter(|_| used < IDENTIFIER_LIMIT).ok_or(StatusError::TooMany)
+    u16::try_from(used).ok().filter(|_| used < MAX_IDENTIFIERS).ok_or(StatusError::TooMany)
 }
 
 /// A status as it is kept.
@@ -270,12 +270,12 @@ fn stored(status: i32) -> i32 {
     if status == 0 { 1 } else { status }
 }
 
-/// At most [`TEXT_LIMIT`] bytes, without a piece of a character at the end.
+/// At most [`MAX_TEXT_BYTES`] bytes, without a piece of a character at the end.
 fn cut(text: &[u8]) -> &[u8] {
-    if text.len() <= TEXT_LIMIT {
+    if text.len() <= MAX_TEXT_BYTES {
         return text;
     }
     let is_inside = |at: &usize| text[*at] & 0xc0 == 0x80;
-    let end = (TEXT_LIMIT - 3..=TEXT_LIMIT).rev().find(|at| !is_inside(at)).unwrap_or(TEXT_LIMIT);
+    let end = (MAX_TEXT_BYTES - 3..=MAX_TEXT_BYTES).rev().find(|at| !is_inside(at)).unwrap_or(MAX_TEXT_BYTES);
     &text[..end]
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 use tocsin_shm::{Alloc, Arena, ArenaFull, Full, Map, MapOptions, ShmBytes, ShmClone, ShmSafe, Sweep};
 
 /// The most identifiers, of all groups together.
-pub const IDENTIFIER_LIMIT: usize = 1024;
+pub const MAX_IDENTIFIERS: usize = 1024;
 
 /// The status of an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Shared {
         let states = MapOptions { name: "statuses", shards: 1, buckets: 64 };
         let reports = MapOptions { name: "reports", shards: 4, buckets: 256 };
         Ok(Self {
-            words: arena.boot_array(IDENTIFIER_LIMIT, |_| Words::default())?,
+            words: arena.boot_array(MAX_IDENTIFIERS, |_| Words::default())?,
             states: Map::create(arena, &states)?,
             reports: Map::create(arena, &reports)?,
         })

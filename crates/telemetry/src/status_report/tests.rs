@@ -92,13 +92,13 @@ fn names_and_numbers_have_bounds() {
     let twice = |name: &str| Err(StatusError::Twice(name.to_owned()));
     assert_eq!(status.group("Core", Owner::Script), twice("Core").map(GroupId));
     assert_eq!(status.identifier(alarms, &Identifier::MAIN), twice("main").map(IdentifierId));
-    for name in ["", "all", &"x".repeat(NAME_LIMIT + 1)] {
+    for name in ["", "all", &"x".repeat(MAX_NAME_BYTES + 1)] {
         assert_eq!(status.group(name, Owner::Script), Err(StatusError::Name(name.to_owned())));
     }
-    let greedy = Identifier { name: "x", reports: REPORTS_LIMIT + 1, ..Identifier::MAIN };
-    assert_eq!(status.identifier(alarms, &greedy), Err(StatusError::Reports(REPORTS_LIMIT + 1)));
+    let greedy = Identifier { name: "x", reports: MAX_REPORTS_CONFIGURED + 1, ..Identifier::MAIN };
+    assert_eq!(status.identifier(alarms, &greedy), Err(StatusError::Reports(MAX_REPORTS_CONFIGURED + 1)));
     // `core` and `alarms` are there.
-    for n in 2..IDENTIFIER_LIMIT {
+    for n in 2..MAX_IDENTIFIERS {
         status.group(&format!("g{n}"), Owner::Server).unwrap();
     }
     assert_eq!(status.group("one more", Owner::Server), Err(StatusError::TooMany));
@@ -128,19 +128,19 @@ fn a_death_in_the_middle_costs_details_and_no_status() {
 #[test]
 fn long_texts_are_cut_between_characters() {
     let (status, _, main) = with_alarms();
-    let long = "é".repeat(TEXT_LIMIT);
+    let long = "é".repeat(MAX_TEXT_BYTES);
     status.set(main, 2, Some(format!("x{long}").as_bytes()));
     let details = String::from_utf8(status.state(main).details.unwrap()).unwrap();
-    assert_eq!(details.len(), TEXT_LIMIT - 1);
+    assert_eq!(details.len(), MAX_TEXT_BYTES - 1);
     status.report(main, long.as_bytes()).unwrap();
-    assert_eq!(texts(&status, main)[0].len(), TEXT_LIMIT);
+    assert_eq!(texts(&status, main)[0].len(), MAX_TEXT_BYTES);
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_cut_to_the_limit(bytes in proptest::collection::vec(any::<u8>(), 0..TEXT_LIMIT + 8)) {
+    fn any_bytes_are_cut_to_the_limit(bytes in proptest::collection::vec(any::<u8>(), 0..MAX_TEXT_BYTES + 8)) {
         let kept = cut(&bytes);
-        prop_assert!(bytes.starts_with(kept) && kept.len() <= TEXT_LIMIT);
-        prop_assert!(kept.len() == bytes.len().min(TEXT_LIMIT) || kept.len() >= TEXT_LIMIT - 3);
+        prop_assert!(bytes.starts_with(kept) && kept.len() <= MAX_TEXT_BYTES);
+        prop_assert!(kept.len() == bytes.len().min(MAX_TEXT_BYTES) || kept.len() >= MAX_TEXT_BYTES - 3);
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Bytes of one text that are waited for.
-const TEXT_LIMIT: usize = 1 << 20;
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// An event: its bytes as they came, and what they say.
 pub(crate) type Heard = (Vec<u8>, Value);
@@ -98,7 +98,7 @@ impl Connection {
             }
             // Cancelled while it reads, it has read nothing.
             let read = self.stream.read_buf(&mut self.bytes).await.ok()?;
-            if read == 0 || !self.cut() || self.bytes.len() > TEXT_LIMIT {
+            if read == 0 || !self.cut() || self.bytes.len() > MAX_TEXT_BYTES {
                 return None;
             }
         }

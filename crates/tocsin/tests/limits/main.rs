@@ -8,7 +8,7 @@
 //!
 //! | in the table | what it is |
 //! |---|---|
-//! | `net::LETTER_MAX`, `mi::fifo::{REQUEST_LIMIT, PART_TIMEOUT}` | a constant of a crate or module, in a file of the path named |
+//! | `net::MAX_MAILBOX_MESSAGE_BYTES`, `mi::fifo::{MAX_REQUEST_BYTES, PART_TIMEOUT}` | a constant of a crate or module, in a file of the path named |
 //! | `LINES` (`event/src/courier.rs`) | a constant of that file, below `crates` unless it begins with `modules` |
 //! | `sip::Limits::uri`, `streams::TcpSettings::lifetime` | a field of a type, as its `DEFAULT` or its `Default` sets it |
 
@@ -86,21 +86,21 @@ fn a_row_that_drifted_is_found() {
         let text = format!("| limit | value | named | when it is reached |\n|---|---|---|---|\n{line}\n");
         check(&rows(&text)[0], &mut constants)
     };
-    assert_eq!(check("| depth | 32 | `json::DEPTH_LIMIT` | - |"), Ok(()));
-    assert_eq!(check("| depth | 32 | `DEPTH_LIMIT` (`json/src/parse.rs`) | - |"), Ok(()));
-    let cause = check("| depth | 33 | `json::DEPTH_LIMIT` | - |").unwrap_err();
-    assert_eq!(cause, "depth: says 33, but DEPTH_LIMIT (json/src/parse.rs) is 32");
+    assert_eq!(check("| depth | 32 | `json::MAX_DEPTH` | - |"), Ok(()));
+    assert_eq!(check("| depth | 32 | `MAX_DEPTH` (`json/src/parse.rs`) | - |"), Ok(()));
+    let cause = check("| depth | 33 | `json::MAX_DEPTH` | - |").unwrap_err();
+    assert_eq!(cause, "depth: says 33, but MAX_DEPTH (json/src/parse.rs) is 32");
     for drifted in [
-        "| depth | 32 KiB | `json::DEPTH_LIMIT` | - |",
-        "| depth | 32 s | `json::DEPTH_LIMIT` | - |",
-        "| depth | 32; 32 | `json::DEPTH_LIMIT` | - |",
-        "| depth | deep | `json::DEPTH_LIMIT` | - |",
+        "| depth | 32 KiB | `json::MAX_DEPTH` | - |",
+        "| depth | 32 s | `json::MAX_DEPTH` | - |",
+        "| depth | 32; 32 | `json::MAX_DEPTH` | - |",
+        "| depth | deep | `json::MAX_DEPTH` | - |",
         "| depth | 32 | `json::NO_SUCH_LIMIT` | - |",
-        "| depth | 32 | `nowhere::DEPTH_LIMIT` | - |",
-        "| depth | 32 | `DEPTH_LIMIT` (`json/src/lib.rs`) | - |",
-        "| depth | 32 | `DEPTH_LIMIT` | - |",
+        "| depth | 32 | `nowhere::MAX_DEPTH` | - |",
+        "| depth | 32 | `MAX_DEPTH` (`json/src/lib.rs`) | - |",
+        "| depth | 32 | `MAX_DEPTH` | - |",
         "| depth | 32 | in the code | - |",
-        "| request | 128 KiB | `mi::REQUEST_LIMIT` | two of them |",
+        "| request | 128 KiB | `mi::MAX_REQUEST_BYTES` | two of them |",
     ] {
         assert!(check(drifted).is_err(), "{drifted}");
     }

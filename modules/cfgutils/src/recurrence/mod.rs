@@ -13,9 +13,9 @@ use rule::Rule;
 use zone::Zone;
 
 /// How deep parentheses may be nested.
-const NESTING_LIMIT: usize = 16;
+const MAX_NESTING: usize = 16;
 /// How long an expression may be, in bytes.
-const LENGTH_LIMIT: usize = 4096;
+const MAX_BYTES: usize = 4096;
 
 pub(super) fn function() -> Function<Context> {
     const TIME: &[Param] =
@@ -46,7 +46,7 @@ pub(super) fn function() -> Function<Context> {
 
 /// Whether the moment, in seconds since 1970, is as the text says; `None` if it says nothing.
 fn holds(text: &str, moment: i64) -> Option<bool> {
-    if text.len() > LENGTH_LIMIT {
+    if text.len() > MAX_BYTES {
         return None;
     }
     let mut reader = Reader { rest: text, moment, depth: 0 };
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
             negated = !negated;
         }
         let holds = if self.take('(') {
-            if self.depth == NESTING_LIMIT {
+            if self.depth == MAX_NESTING {
                 return None;
             }
             self.depth += 1;

@@ -5,7 +5,7 @@ use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Wee
 use super::zone::Zone;
 
 /// How many days back a beginning may lie whose time is not over yet.
-const DAYS_BACK_LIMIT: u64 = 366;
+const MAX_DAYS_BACK: u64 = 366;
 
 /// How often it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Rule {
         if self.frequency == Frequency::Once {
             return Some(self.length.is_none_or(|length| now < self.start + length));
         }
-        let days = self.length.map_or(0, |length| length.num_days().max(0) as u64 + 1).min(DAYS_BACK_LIMIT);
+        let days = self.length.map_or(0, |length| length.num_days().max(0) as u64 + 1).min(MAX_DAYS_BACK);
         let mut day = now.date();
         for _ in 0..=days {
             if day < self.start.date() {

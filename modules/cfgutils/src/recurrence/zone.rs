@@ -9,9 +9,9 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 /// Where the system keeps its time zones.
 const FOLDER: &str = "/usr/share/zoneinfo";
 /// The largest file that is read.
-const FILE_LIMIT: u64 = 64 << 10;
+const MAX_FILE_BYTES: u64 = 64 << 10;
 /// How many zones a process keeps.
-const ZONES_LIMIT: usize = 64;
+const MAX_ZONES: usize = 64;
 
 thread_local! {
     /// The zones that were asked for, and those that are not there.
@@ -47,7 +47,7 @@ impl Zone {
                 return known.clone().map(Self::Named);
             }
             let table = read(&format!("{FOLDER}/{name}")).map(Rc::new);
-            if zones.len() < ZONES_LIMIT {
+            if zones.len() < MAX_ZONES {
                 zones.insert(name.to_owned(), table.clone());
             }
             table.map(Self::Named)
@@ -77,7 +77,7 @@ impl Table {
 }
 
 fn read(path: &str) -> Option<Table> {
-    if std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len() > FILE_LIMIT {
+    if std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len() > MAX_FILE_BYTES {
         return None;
     }
     parse(&std::fs::read(path).ok()?)
@@ -124,7 +124,7 @@ impl Header {
         let count = |nth: usize| {
             let bytes = part.get(20 + nth * 4..24 + nth * 4)?;
             let count = u32::from_be_bytes(bytes.try_into().ok()?) as usize;
-            (count as u64 <= FILE_LIMIT).then_some(count)
+            (count as u64 <= MAX_FILE_BYTES).then_some(count)
         };
         let (is_ut, is_std, leaps) = (count(0)?, count(1)?, count(2)?);
         Some(Self { is_ut, is_std, leaps, times: count(3)?, types: count(4)?, letters: count(5)? })

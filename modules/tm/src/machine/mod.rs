@@ -60,4 +60,4 @@ mod state;
 mod tests;
 
 pub use action::{Action, Actions, Refused};
-pub use state::{BranchId, CancelCause, Kind, LONGEST_TIMER, MAX_BRANCHES, Machine, Policy, Timers};
+pub use state::{BranchId, CancelCause, Kind, MAX_BRANCHES, MAX_TIMER_MS, Machine, Policy, Timers};

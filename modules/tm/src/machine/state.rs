@@ -16,9 +16,9 @@ pub enum Kind {
 }
 
 /// The longest duration a machine goes by, 12 hours in milliseconds: a longer one is taken for this one.
-pub const LONGEST_TIMER: u32 = 12 * 3_600_000;
+pub const MAX_TIMER_MS: u32 = 12 * 3_600_000;
 
-/// Durations in milliseconds, at most [`LONGEST_TIMER`]. A zero counts as the shortest time there is, one millisecond;
+/// Durations in milliseconds, at most [`MAX_TIMER_MS`]. A zero counts as the shortest time there is, one millisecond;
 /// `wait` and `t4` may be zero, which means not to linger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ShmSafe, ShmClone)]
 pub struct Timers {
@@ -49,7 +49,7 @@ impl Timers {
 
     /// 64·T1: how long a client retransmits, and so timers H and L, and the time a CANCEL is given.
     pub(super) fn client_lifetime(&self) -> u32 {
-        self.t1.saturating_mul(64).min(LONGEST_TIMER)
+        self.t1.saturating_mul(64).min(MAX_TIMER_MS)
     }
 }
 
@@ -241,7 +241,7 @@ impl Alarm {
 
     /// `delay` from now and never now, so that serving what is due comes to an end.
     pub(super) fn after(now: Tick, delay: u32) -> Self {
-        Alarm(now.saturating_add(delay.clamp(1, LONGEST_TIMER)).min(Self::LAST))
+        Alarm(now.saturating_add(delay.clamp(1, MAX_TIMER_MS)).min(Self::LAST))
     }
 
     pub(super) fn is_due(self, now: Tick) -> bool {

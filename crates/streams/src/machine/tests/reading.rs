@@ -1,6 +1,6 @@
 //! Looked at, served, taken; and what is read otherwise.
 
-use super::super::reading::{CUTS_IN_A_ROW, TAKE_FROM};
+use super::super::reading::{MAX_CUTS_IN_A_ROW, TAKE_FROM};
 use super::*;
 
 #[test]
@@ -98,7 +98,7 @@ fn what_was_taken_out_is_not_movable_while_it_is_served() {
 
 #[test]
 fn others_have_their_turn_after_many_pieces() {
-    let most = CUTS_IN_A_ROW as usize;
+    let most = MAX_CUTS_IN_A_ROW as usize;
     let mut open = Run::accepted(Protocol::Ws);
     open.arrive(UPGRADE);
     let plain = (Run::accepted(Protocol::Tcp), options(1).into_bytes());
@@ -116,7 +116,7 @@ fn bytes_that_were_taken_out_have_their_turns_too() {
     let long = request(&options_line(0), 20_000);
     let mut run = Run::accepted(Protocol::Tcp);
     run.arrive(&long[..18_000]);
-    let most = CUTS_IN_A_ROW as usize;
+    let most = MAX_CUTS_IN_A_ROW as usize;
     run.socket.queue = (long[18_000..].to_owned() + &options(1).repeat(most)).into_bytes();
     assert_eq!(run.read_once(), Turn::Again);
     assert_eq!((run.served().len(), run.machine.wants()), (most, Want::Nothing));

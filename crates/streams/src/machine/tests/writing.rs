@@ -1,7 +1,7 @@
 //! What is written, what waits, and what never leaves.
 
 use super::*;
-use crate::output::WAITING_BYTES;
+use crate::output::MAX_WAITING_BYTES;
 
 #[test]
 fn a_request_is_noted_as_left_right_behind_its_last_byte() {
@@ -25,7 +25,7 @@ fn a_request_is_noted_as_left_right_behind_its_last_byte() {
 fn what_a_peer_does_not_take_is_bounded() {
     let mut run = Run::accepted(Protocol::Tcp);
     run.socket.room = 10;
-    run.push(&"x".repeat(WAITING_BYTES), Some(1));
+    run.push(&"x".repeat(MAX_WAITING_BYTES), Some(1));
     run.flush();
     assert!(run.ask().is_some());
     run.push(&"x".repeat(100), Some(2));
