@@ -7,8 +7,7 @@ use futures_core::Stream;
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Column, Database, Either, Executor, Row, SqlSafeStr, Statement as _};
 
-use crate::connection::Failure;
-use crate::error::QueryError;
+use crate::error::{Failure, QueryError};
 use crate::limits::Limits;
 use crate::statement::Statement;
 use crate::value::{Rows, Value};

@@ -1,6 +1,6 @@
 //! One connection, and a statement run over it: the kinds of database that this build has.
 
-use crate::error::QueryError;
+use crate::error::Failure;
 use crate::limits::Limits;
 #[cfg(feature = "mysql")]
 use crate::mysql::MysqlConnection;
@@ -16,29 +16,6 @@ pub(crate) enum Connection {
     Mysql(MysqlConnection),
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteFile),
-}
-
-/// A statement that failed.
-pub(crate) struct Failure {
-    pub(crate) error: QueryError,
-    /// The connection can be used for the next one.
-    pub(crate) is_usable: bool,
-}
-
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
-impl Failure {
-    pub(crate) fn of_query(error: QueryError) -> Self {
-        Self { error, is_usable: true }
-    }
-
-    pub(crate) fn of_connection(error: QueryError) -> Self {
-        Self { error, is_usable: false }
-    }
-
-    #[cfg(feature = "mysql")]
-    pub(crate) fn is_code(&self, wanted: &str) -> bool {
-        matches!(&self.error, QueryError::Server { code, .. } if code == wanted)
-    }
 }
 
 impl Connection {

@@ -54,3 +54,26 @@ pub enum QueryError {
         problem: String,
     },
 }
+
+/// A statement that failed.
+pub(crate) struct Failure {
+    pub(crate) error: QueryError,
+    /// The connection can be used for the next one.
+    pub(crate) is_usable: bool,
+}
+
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+impl Failure {
+    pub(crate) fn of_query(error: QueryError) -> Self {
+        Self { error, is_usable: true }
+    }
+
+    pub(crate) fn of_connection(error: QueryError) -> Self {
+        Self { error, is_usable: false }
+    }
+
+    #[cfg(feature = "mysql")]
+    pub(crate) fn is_code(&self, wanted: &str) -> bool {
+        matches!(&self.error, QueryError::Server { code, .. } if code == wanted)
+    }
+}

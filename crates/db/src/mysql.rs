@@ -8,7 +8,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlQueryResult, MySqlR
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, MySql, Row, TypeInfo, ValueRef};
 
 use crate::answers::{MAX_STATEMENTS, collect, has_columns, query, shown, text_or_blob};
-use crate::connection::Failure;
+use crate::error::Failure;
 use crate::limits::Limits;
 use crate::statement::Statement;
 use crate::url::Mysql;

@@ -7,8 +7,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::breaker::Breaker;
-use crate::connection::{Connection, Failure};
-use crate::error::QueryError;
+use crate::connection::Connection;
+use crate::error::{Failure, QueryError};
 use crate::limits::Limits;
 use crate::observer::{Finished, Observer, Source};
 use crate::statement::{Delete, Insert, Select, Statement, Update};

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteQueryResult, Sq
 use sqlx::{ConnectOptions, Executor, Row, Sqlite, TypeInfo, ValueRef};
 
 use crate::answers::{MAX_STATEMENTS, collect, has_columns, query, shown, text_or_blob};
-use crate::connection::Failure;
+use crate::error::Failure;
 use crate::limits::Limits;
 use crate::statement::Statement;
 use crate::value::{Rows, Value};
