@@ -9,7 +9,7 @@ use tocsin_server::Context;
 use tocsin_server::module::{Module, Setup, SetupError};
 
 /// The most that `udp_rate` may be: what a fast network carries.
-const MOST_RATE: i64 = 1 << 20;
+const MAX_RATE: i64 = 1 << 20;
 
 const UDP_RATE: ModParam = ModParam::number(
     "udp_rate",
@@ -17,7 +17,7 @@ const UDP_RATE: ModParam = ModParam::number(
     "How much of its buffer a UDP subscriber is taken to read. A datagram costs its bytes and 768; what comes faster waits in \
      the queue of the subscriber. The manual does not have this parameter.",
 )
-.within(1, MOST_RATE, "KiB a millisecond");
+.within(1, MAX_RATE, "KiB a millisecond");
 
 /// The module.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_rate_is_within_bounds() {
         let given = |rate: i64| Parameters::checked(&[UDP_RATE], &[("udp_rate", Value::from(rate))]);
-        assert!(given(0).is_err() && given(MOST_RATE + 1).is_err());
+        assert!(given(0).is_err() && given(MAX_RATE + 1).is_err());
         assert_eq!(given(85).unwrap().int(&UDP_RATE), 85);
         assert_eq!(Parameters::default().int(&UDP_RATE), 20);
     }

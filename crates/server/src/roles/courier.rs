@@ -19,7 +19,7 @@ const LAST_EVENTS: Duration = Duration::from_millis(50);
 /// How long subscribers may take for what waits for them then. With the others less than the supervisor waits for all.
 const LAST_DELIVERIES: Duration = Duration::from_millis(800);
 /// Subscribers that are named because they did not get their last events.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let server = worker.server;
@@ -57,7 +57,7 @@ async fn last_deliveries(worker: &Worker) {
 }
 
 fn name_those_left(mut waiting: Vec<(String, u64)>) {
-    let others = waiting.split_off(waiting.len().min(NAMED));
+    let others = waiting.split_off(waiting.len().min(MAX_NAMED));
     for (socket, events) in waiting {
         tracing::error!("the server ends with {events} events for {socket} not delivered");
     }
