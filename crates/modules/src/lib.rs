@@ -22,6 +22,8 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(tocsin_db_sqlite::DbSqlite),
         Rc::new(tocsin_event_datagram::EventDatagram),
         Rc::new(tocsin_event_flatstore::EventFlatstore),
+        #[cfg(feature = "rabbitmq")]
+        Rc::new(tocsin_event_rabbitmq::EventRabbitmq),
         Rc::new(tocsin_event_route::EventRoute),
         Rc::new(tocsin_event_stream::EventStream),
         Rc::new(tocsin_httpd::Httpd),
