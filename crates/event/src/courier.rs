@@ -122,6 +122,8 @@ struct Follower {
 }
 
 struct Open {
+    /// What the log calls the socket: its text may have a password.
+    shown: String,
     outbox: Rc<Outbox>,
     task: JoinHandle<()>,
 }
@@ -142,7 +144,6 @@ struct Care {
 
 struct Leaving {
     since: Instant,
-    socket: String,
     open: Open,
 }
 
@@ -296,9 +297,9 @@ impl Courier {
             let follower = Follower { ledger, outbox, start, end, before: subscription.before.settled() };
             self.followers.entry(subscription.event).or_default().push(follower);
         }
-        for (socket, open) in before {
+        for open in before.into_values() {
             open.outbox.close();
-            self.leaving.push(Leaving { since: Instant::now(), socket, open });
+            self.leaving.push(Leaving { since: Instant::now(), open });
         }
     }
 
@@ -329,7 +330,7 @@ impl Courier {
         let Shared { own_ports, totals, .. } = self.shared;
         let outbox = Rc::new(Outbox::new(self.limits, Rc::clone(&self.budget), *own_ports, totals));
         let task = tokio::task::spawn_local(Rc::clone(&outbox).deliver(transport, address));
-        Some(Open { outbox, task })
+        Some(Open { shown: subscription.shown.clone(), outbox, task })
     }
 
     fn resolve(&self, subscription: &Subscription) -> Result<(Rc<dyn Transport>, Address), String> {
@@ -346,15 +347,15 @@ impl Courier {
     /// What is done once a second.
     fn sweep(&mut self) {
         let mut told = Told::default();
-        for (socket, open) in &self.outboxes {
-            told.tell(socket, &open.outbox);
+        for open in self.outboxes.values() {
+            told.tell(&open.shown, &open.outbox);
         }
-        self.leaving.retain(|Leaving { since, socket, open }| {
+        self.leaving.retain(|Leaving { since, open }| {
             let is_over = since.elapsed() >= DRAIN_TIME && !open.task.is_finished();
             if is_over {
                 open.outbox.give_up("the subscription ended and its subscriber did not take them in time");
             }
-            told.tell(socket, &open.outbox);
+            told.tell(&open.shown, &open.outbox);
             !is_over && !open.task.is_finished()
         });
         told.tell_rest();
