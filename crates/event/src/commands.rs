@@ -52,7 +52,8 @@ pub fn events_list(events: &Events) -> Value {
 pub struct Subscribing {
     event: EventId,
     address: Address,
-    expire: u32,
+    /// In seconds; none if it stays.
+    expire: Option<u32>,
 }
 
 impl Subscribing {
@@ -69,7 +70,7 @@ impl Subscribing {
     ) -> Result<Self, Refusal> {
         let negative =
             Refusal { data: Some("Negative expire value"), ..Refusal::new(-32602, "Invalid params") };
-        let expire = expire.map_or(Ok(DEFAULT_EXPIRE), u32::try_from).map_err(|_| negative)?;
+        let expire = expire.map(u32::try_from).transpose().map_err(|_| negative)?;
         let event = events.registry().wanted(event).ok_or_else(|| {
             tracing::error!("event_subscribe: invalid event name <{}>", event.escape_ascii());
             BAD_VALUE
@@ -78,7 +79,8 @@ impl Subscribing {
             tracing::error!("event_subscribe to {}: {error}", socket.escape_ascii());
             BAD_VALUE
         })?;
-        Ok(Self { event, address, expire })
+        let usual = (!transports.keeps_subscriptions(&address)).then_some(DEFAULT_EXPIRE);
+        Ok(Self { event, address, expire: expire.or(usual) })
     }
 
     /// The host name to resolve, if there is one.
@@ -95,7 +97,7 @@ impl Subscribing {
             Some(to) if self.address.unresolved().is_some() => self.address.resolved(to),
             _ => self.address,
         };
-        match events.subscribe(self.event, &address, Some(self.expire)) {
+        match events.subscribe(self.event, &address, self.expire) {
             Ok(()) => Ok("OK".into()),
             Err(error) => {
                 tracing::error!("event_subscribe to {}: {error}", address.shown);

@@ -64,6 +64,11 @@ pub trait Transport {
     /// Why this is not an address of that scheme.
     fn parse(&self, scheme: &'static str, address: &str) -> Result<Address, AddressError>;
 
+    /// Whether a client's subscription that names no time stays for good, where others end after an hour.
+    fn keeps_subscriptions(&self) -> bool {
+        false
+    }
+
     /// Opens the way to one subscriber, whose events are reported to `receipts`. Called in the courier, inside its runtime;
     /// does not wait.
     ///
@@ -197,6 +202,11 @@ impl Transports {
         };
         let (transport, scheme) = self.find(scheme).ok_or_else(|| AddressError::Scheme(scheme.into()))?;
         transport.parse(scheme, address)
+    }
+
+    /// Whether a client's subscription to `address` that names no time stays for good.
+    pub(crate) fn keeps_subscriptions(&self, address: &Address) -> bool {
+        self.find(address.scheme).is_some_and(|(transport, _)| transport.keeps_subscriptions())
     }
 
     /// The transport that serves `scheme`.

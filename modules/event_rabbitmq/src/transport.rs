@@ -40,6 +40,11 @@ impl Transport for RabbitMq {
         parse(scheme, address, self.options.use_tls).map(|(address, _)| address)
     }
 
+    // As OpenSIPS was recorded to do.
+    fn keeps_subscriptions(&self) -> bool {
+        true
+    }
+
     fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         let Endpoint::Socket(to) = address.endpoint else {
             return Err(io::Error::new(ErrorKind::InvalidInput, "host not resolved"));

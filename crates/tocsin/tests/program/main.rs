@@ -4,8 +4,8 @@
 //! kernel, so that tests run side by side; it waits for conditions, never for a time, and ends by asking its server to
 //! end, which it must do with status 0. What a failing test's server logged is printed with the failure.
 //!
-//! The tests need `sipp`, `openssl`, Kamailio, MariaDB, Chromium with the library SIP.js for its page, and a Python with the packages
-//! `opensips`, `opensipscli` and `websockets`. They never skip what they cannot find: `./test` installs it.
+//! The tests need `sipp`, `openssl`, Kamailio, MariaDB, RabbitMQ, Chromium with the library SIP.js for its page, and a Python with the
+//! packages `opensips`, `opensipscli`, `pika` and `websockets`. They never skip what they cannot find: `./test` installs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod accounting;
@@ -26,6 +26,7 @@ mod event_chains;
 mod event_delivery;
 mod event_ends;
 mod event_flatstore;
+mod event_rabbitmq;
 mod event_route;
 mod event_stream;
 mod events_tool;

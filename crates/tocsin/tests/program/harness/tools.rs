@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The Python that has the packages `opensips`, `opensipscli` and `websockets`: `TOCSIN_PYTHON`, or the project's own.
+/// The Python that has the packages `opensips`, `opensipscli`, `pika` and `websockets`: `TOCSIN_PYTHON`, or the project's own.
 pub(crate) fn python() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python");
     let python = std::env::var_os("TOCSIN_PYTHON").map_or(own, PathBuf::from);
-    let check = Command::new(&python).args(["-c", "import opensips, opensipscli, websockets"]).output();
+    let check = Command::new(&python).args(["-c", "import opensips, opensipscli, pika, websockets"]).output();
     assert!(
         check.is_ok_and(|output| output.status.success()),
-        "{} lacks one of the packages opensips, opensipscli and websockets: run ./test, which installs them",
+        "{} lacks one of the packages opensips, opensipscli, pika and websockets: run ./test, which installs them",
         python.display()
     );
     python
