@@ -11,7 +11,9 @@ pub(super) const NAME: &str = "event_rabbitmq";
 /// The most milliseconds that a parameter takes: a day.
 const LONGEST: i64 = 86_400_000;
 /// How long events wait for a broker, unless `max_age` says otherwise.
-const MAX_AGE: i64 = 60_000;
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// How long an attempt to connect may take, unless `connect_timeout` says otherwise.
+const CONNECT_TIME: Duration = Duration::from_millis(500);
 
 const HEARTBEAT: ModParam = ModParam::number(
     "heartbeat",
@@ -20,8 +22,11 @@ const HEARTBEAT: ModParam = ModParam::number(
      none.",
 )
 .within(0, u16::MAX as i64, "seconds");
-const CONNECT_TIMEOUT: ModParam =
-    milliseconds("connect_timeout", 500, "How long an attempt to connect to a broker may take.");
+const CONNECT_TIMEOUT: ModParam = milliseconds(
+    "connect_timeout",
+    CONNECT_TIME.as_millis() as i64,
+    "How long an attempt to connect to a broker may take.",
+);
 const USE_TLS: ModParam = ModParam::switch(
     "use_tls",
     false,
@@ -37,7 +42,7 @@ const TIMEOUT: ModParam = ModParam::number(
 // Not of OpenSIPS.
 const MAX_AGE_ROW: ModParam = ModParam::number(
     "max_age",
-    MAX_AGE,
+    MAX_AGE.as_millis() as i64,
     "How long an event waits while nothing can be published at its broker, before it is dropped. The manual does not have \
      this parameter.",
 )
