@@ -26,7 +26,7 @@ impl OwnListener {
     /// Whether what is sent to `address` comes here.
     pub(crate) fn is_at(&self, address: &Address) -> bool {
         match (self, &address.endpoint) {
-            (Self::Datagram(own), Endpoint::Socket(to)) => address.scheme != "tcp" && leads(*to, *own),
+            (Self::Datagram(own), Endpoint::Socket(to)) => address.scheme == "udp" && leads(*to, *own),
             (Self::Stream(own), Endpoint::Socket(to)) => address.scheme != "udp" && leads(*to, *own),
             (Self::Path(own), Endpoint::Path(to)) => is_same_file(own, to),
             _ => false,

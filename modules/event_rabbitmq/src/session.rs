@@ -113,17 +113,23 @@ impl Session {
                 Ok(())
             }
             (CHANNEL, AMQPClass::Basic(method)) if self.stage == Stage::Open => {
-                confirmations.push(match method {
-                    basic::AMQPMethod::Ack(ack) => {
-                        Confirmation { tag: ack.delivery_tag, multiple: ack.multiple, taken: true }
-                    }
-                    basic::AMQPMethod::Nack(nack) => {
-                        Confirmation { tag: nack.delivery_tag, multiple: nack.multiple, taken: false }
-                    }
-                    _ => return Err(out_of_turn()),
-                });
+                confirmations.push(self.confirmation(&method)?);
                 Ok(())
             }
+            _ => Err(out_of_turn()),
+        }
+    }
+
+    fn confirmation(&self, method: &basic::AMQPMethod) -> Result<Confirmation, Ended> {
+        let (tag, multiple, taken) = match method {
+            basic::AMQPMethod::Ack(ack) => (ack.delivery_tag, ack.multiple, true),
+            basic::AMQPMethod::Nack(nack) => (nack.delivery_tag, nack.multiple, false),
+            _ => return Err(out_of_turn()),
+        };
+        match (tag, multiple) {
+            // All messages so far.
+            (0, true) => Ok(Confirmation { tag: self.tag, multiple, taken }),
+            (tag, _) if tag <= self.tag => Ok(Confirmation { tag, multiple, taken }),
             _ => Err(out_of_turn()),
         }
     }
@@ -340,8 +346,13 @@ mod tests {
         talk.say_method(1, AMQPClass::Basic(ack)).unwrap();
         let nack = basic::AMQPMethod::Nack(basic::Nack { delivery_tag: 3, multiple: false, requeue: false });
         talk.say_method(1, AMQPClass::Basic(nack)).unwrap();
+        let all = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 0, multiple: true });
+        talk.say_method(1, AMQPClass::Basic(all)).unwrap();
         let confirmation = |tag, multiple, taken| Confirmation { tag, multiple, taken };
-        assert_eq!(talk.confirmations, [confirmation(2, true, true), confirmation(3, false, false)]);
+        let said = [confirmation(2, true, true), confirmation(3, false, false), confirmation(3, true, true)];
+        assert_eq!(talk.confirmations, said);
+        let unknown = basic::AMQPMethod::Ack(basic::Ack { delivery_tag: 4, multiple: true });
+        assert!(talk.say_method(1, AMQPClass::Basic(unknown)).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
     rabbit.py PORT take QUEUE COUNT                waits for so many messages; one JSON object a line
     rabbit.py PORT all QUEUE COUNT                 the same, until COUNT different bodies have come
     rabbit.py PORT lose EXCHANGE                   an exchange that no queue is bound to
+    rabbit.py PORT limit QUEUE COUNT               a queue that refuses messages when it has so many
 """
 
 import json
@@ -19,7 +20,7 @@ def main(port, action, *arguments):
     parameters = pika.ConnectionParameters("127.0.0.1", int(port), connection_attempts=40, retry_delay=0.25)
     connection = pika.BlockingConnection(parameters)
     channel = connection.channel()
-    {"declare": declare, "take": take, "all": take_all, "lose": lose}[action](channel, *arguments)
+    {"declare": declare, "take": take, "all": take_all, "lose": lose, "limit": limit}[action](channel, *arguments)
     connection.close()
 
 
@@ -32,6 +33,10 @@ def declare(channel, queue, exchange=None, key=None):
 
 def lose(channel, exchange):
     channel.exchange_declare(exchange, durable=True)
+
+
+def limit(channel, queue, count):
+    channel.queue_declare(queue, arguments={"x-max-length": int(count), "x-overflow": "reject-publish"})
 
 
 def take(channel, queue, count):

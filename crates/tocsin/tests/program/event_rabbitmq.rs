@@ -121,6 +121,19 @@ fn a_message_that_no_queue_wants_is_delivered_and_an_exchange_that_is_not_there_
 }
 
 #[test]
+fn what_the_broker_refuses_is_dropped() {
+    let (phone, broker) = (Phone::new(), RabbitMq::shared());
+    broker.limit("full", 1);
+    let server = setup("", &[format!("rabbitmq:127.0.0.1:{}/full", broker.port())]).start();
+    ask(&phone, &server, "vals");
+    assert_eq!(until_settled(&server, 1), (1, 0));
+    ask(&phone, &server, "vals");
+    assert_eq!(until_settled(&server, 2), (1, 1));
+    until_logged(&server, "the broker did not take it (basic.nack)");
+    server.stop();
+}
+
+#[test]
 fn a_login_that_is_refused_is_told() {
     let (phone, broker) = (Phone::new(), RabbitMq::shared());
     let socket = format!("rabbitmq:guest:wrong@127.0.0.1:{}/q", broker.port());

@@ -84,6 +84,11 @@ impl RabbitMq {
         self.client(&["lose", exchange]);
     }
 
+    /// Declares a queue that refuses messages when it has `count`.
+    pub(crate) fn limit(&self, queue: &str, count: usize) {
+        self.client(&["limit", queue, &count.to_string()]);
+    }
+
     /// Takes `count` messages out of a queue.
     pub(crate) fn take(&self, queue: &str, count: usize) -> Vec<Value> {
         self.client(&["take", queue, &count.to_string()])
