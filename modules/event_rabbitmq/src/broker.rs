@@ -111,7 +111,7 @@ impl Broker {
         while !self.link.has_unsent() {
             let is_first = !window.awaits_confirmation();
             while out.len() < UNSENT_BYTES
-                && window.publish(|event| self.session.publish(&plan.envelope, event.json(), &mut out))?
+                && window.publish(|event| self.session.publish(&plan.envelope, event.json(), &mut out))
             {
             }
             if out.is_empty() {

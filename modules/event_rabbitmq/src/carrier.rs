@@ -8,13 +8,13 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tocsin_event::{Event, Receipts};
+use tocsin_event::Receipts;
 use tocsin_shm::monotonic_micros;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::broker::{Broker, Plan};
 use super::ended::Ended;
+use super::inbox::Inbox;
 use super::window::Window;
 
 /// The pause after the first attempt that failed; it doubles with each further one.
@@ -22,27 +22,18 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// Carries the events of `batches` to the broker of `plan`, until nobody can send more.
-pub(super) async fn carry(
-    plan: Plan,
-    receipts: Rc<dyn Receipts>,
-    mut batches: mpsc::Receiver<Vec<Rc<Event>>>,
-) {
+/// Carries the events of `inbox` to the broker of `plan`, until nobody puts in more.
+pub(super) async fn carry(plan: Rc<Plan>, receipts: Rc<dyn Receipts>, inbox: Rc<Inbox>) {
     let mut carrier = Carrier { plan, window: Window::new(receipts), broker: None, trouble: None };
-    loop {
-        while carrier.window.has_room()
-            && let Ok(batch) = batches.try_recv()
-        {
-            carrier.window.take(batch);
+    while !inbox.is_closed() {
+        if carrier.window.has_room() {
+            carrier.window.take(inbox.take());
         }
         carrier.window.forget_closed();
         carrier.work().await;
-        // Cancelling any of these loses nothing.
+        // Cancelling either of these loses nothing.
         tokio::select! {
-            batch = batches.recv(), if carrier.window.has_room() => match batch {
-                Some(batch) => carrier.window.take(batch),
-                None => break,
-            },
+            () = inbox.changed() => {}
             () = carrier.ready() => {}
         }
     }
@@ -52,7 +43,7 @@ pub(super) async fn carry(
 }
 
 struct Carrier {
-    plan: Plan,
+    plan: Rc<Plan>,
     window: Window,
     broker: Option<Broker>,
     trouble: Option<Trouble>,
@@ -73,7 +64,8 @@ impl Carrier {
     async fn work(&mut self) {
         self.use_broker();
         if self.broker.is_none() && !self.window.is_empty() && self.is_time() {
-            match Broker::connect(&self.plan).await {
+            // On the heap, as most of the time no connection is being made.
+            match Box::pin(Broker::connect(&self.plan)).await {
                 Ok(broker) => {
                     self.broker = Some(broker);
                     self.use_broker();

@@ -3,6 +3,8 @@
 //! Only methods that a publisher may get are read; all others are refused before anything is made of them. Tables are not
 //! read at all: they nest as deep as their sender likes.
 
+use std::ops::Range;
+
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, gen_frame};
 use amq_protocol::protocol::basic::{AMQPProperties, Publish};
 use amq_protocol::protocol::{AMQPClass, basic, parse_class};
@@ -103,46 +105,47 @@ pub(super) fn write_method(channel: u16, class: AMQPClass, out: &mut Vec<u8>) ->
     write(&AMQPFrame::Method(channel, class), out)
 }
 
-/// Where a message goes, the same for all messages of a subscriber.
+/// What stands before the body of each message of a subscriber, but for its length.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    publish: AMQPFrame,
-    properties: AMQPProperties,
+    /// The frame that says where a message goes, and the one that says what it is.
+    frames: Box<[u8]>,
+    /// Where the length of the body stands.
+    length: Range<usize>,
 }
 
 impl Envelope {
-    pub(super) fn new(exchange: &str, routing_key: &str, persistent: bool) -> Self {
+    pub(super) fn new(exchange: &str, routing_key: &str, persistent: bool) -> Result<Self, Ended> {
         let publish = Publish {
             exchange: exchange.into(),
             routing_key: routing_key.into(),
             mandatory: false,
             immediate: false,
         };
+        let mut frames = Vec::new();
+        write_method(CHANNEL, AMQPClass::Basic(basic::AMQPMethod::Publish(publish)), &mut frames)?;
         let properties = AMQPProperties::default();
-        Self {
-            publish: AMQPFrame::Method(CHANNEL, AMQPClass::Basic(basic::AMQPMethod::Publish(publish))),
-            properties: if persistent { properties.with_delivery_mode(2) } else { properties },
-        }
+        let properties = if persistent { properties.with_delivery_mode(2) } else { properties };
+        // The class and the weight, two octets each, are before the length (section 4.2.6.1 of the specification).
+        let at = frames.len() + HEAD + 4;
+        let header = AMQPContentHeader { class_id: 60, body_size: 0, properties };
+        write(&AMQPFrame::Header(CHANNEL, header), &mut frames)?;
+        Ok(Self { frames: frames.into(), length: at..at + size_of::<u64>() })
     }
 
     /// Appends a message to `out`, in frames of at most `frame_limit` bytes.
-    pub(super) fn write(&self, body: &[u8], frame_limit: usize, out: &mut Vec<u8>) -> Result<(), Ended> {
-        write(&self.publish, out)?;
-        let header = AMQPContentHeader {
-            class_id: 60,
-            body_size: body.len() as u64,
-            properties: self.properties.clone(),
-        };
-        write(&AMQPFrame::Header(CHANNEL, header), out)?;
+    pub(super) fn write(&self, body: &[u8], frame_limit: usize, out: &mut Vec<u8>) {
+        let Range { start, end } = self.length;
+        out.extend_from_slice(&self.frames[..start]);
+        out.extend_from_slice(&(body.len() as u64).to_be_bytes());
+        out.extend_from_slice(&self.frames[end..]);
         for part in body.chunks(frame_limit - AROUND) {
-            // A body is copied once, not twice.
-            out.extend_from_slice(&[3]);
+            out.push(3);
             out.extend_from_slice(&CHANNEL.to_be_bytes());
             out.extend_from_slice(&(part.len() as u32).to_be_bytes());
             out.extend_from_slice(part);
             out.push(END);
         }
-        Ok(())
     }
 }
 
@@ -157,7 +160,7 @@ mod tests {
     fn recorded_rabbitmq_raw_the_bytes_of_a_message() {
         let body = br#"{"jsonrpc":"2.0","method":"E_TEST","params":{"n":1,"s":"two, \"q\" <x>&y","e":""}}"#;
         let mut out = Vec::new();
-        Envelope::new("", "q1", false).write(body, FRAME_LIMIT, &mut out).unwrap();
+        Envelope::new("", "q1", false).unwrap().write(body, FRAME_LIMIT, &mut out);
         let recorded = [
             b"\x01\x00\x01\x00\x00\x00\x0b\x00<\x00(\x00\x00\x00\x02q1\x00\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00R\x00\x00\xce\x03\x00\x01\x00\x00\x00R".as_slice(),
             body,
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn a_long_body_goes_in_parts() {
         let mut out = Vec::new();
-        Envelope::new("ex", "k", true).write(&[b'x'; 10_000], FRAME_LEAST, &mut out).unwrap();
+        Envelope::new("ex", "k", true).unwrap().write(&[b'x'; 10_000], FRAME_LEAST, &mut out);
         let (mut rest, mut sizes) = (out.as_slice(), Vec::new());
         while !rest.is_empty() {
             let (left, frame) = parse_frame(rest).unwrap();

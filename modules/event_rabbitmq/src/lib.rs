@@ -11,6 +11,7 @@ mod broker;
 mod carrier;
 mod ended;
 mod frames;
+mod inbox;
 mod link;
 mod options;
 mod session;

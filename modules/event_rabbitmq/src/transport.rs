@@ -5,18 +5,16 @@ use std::rc::Rc;
 
 use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 use tocsin_server::security::Security;
-use tokio::sync::mpsc;
 
 use super::broker::Plan;
 use super::carrier::carry;
 use super::frames::Envelope;
+use super::inbox::Inbox;
 use super::options::Options;
 use super::socket::parse;
 
 /// The scheme of its sockets.
 const SCHEME: &str = "rabbitmq";
-/// How many batches of events may be on their way to a subscriber's task, beside what it has.
-const BATCHES: usize = 2;
 
 /// Publishes at brokers.
 pub(super) struct RabbitMq {
@@ -51,29 +49,33 @@ impl Transport for RabbitMq {
         };
         let text = address.socket.split_once(':').map_or("", |(_, text)| text);
         let (_, target) = parse(SCHEME, text, self.options.use_tls).map_err(io::Error::other)?;
-        let plan = Plan {
+        let plan = Rc::new(Plan {
             to,
-            envelope: Envelope::new(&target.exchange, &target.routing_key, target.persistent),
+            envelope: Envelope::new(&target.exchange, &target.routing_key, target.persistent)
+                .map_err(io::Error::other)?,
             target,
             shown: address.shown.clone(),
             options: Rc::clone(&self.options),
             security: self.security.clone(),
-        };
-        let (batches, received) = mpsc::channel(BATCHES);
-        tokio::task::spawn_local(carry(plan, receipts, received));
-        Ok(Box::new(BrokerOutlet { batches }))
+        });
+        let inbox = Rc::new(Inbox::default());
+        tokio::task::spawn_local(carry(plan, receipts, Rc::clone(&inbox)));
+        Ok(Box::new(BrokerOutlet { inbox }))
     }
 }
 
 struct BrokerOutlet {
-    batches: mpsc::Sender<Vec<Rc<Event>>>,
+    inbox: Rc<Inbox>,
+}
+
+impl Drop for BrokerOutlet {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 impl Outlet for BrokerOutlet {
     fn send<'a>(&'a mut self, events: &'a [Rc<Event>]) -> Sending<'a> {
-        Box::pin(async move {
-            // The task ends only after its outlet.
-            let _ = self.batches.send(events.to_vec()).await;
-        })
+        Box::pin(self.inbox.put(events))
     }
 }

@@ -263,6 +263,22 @@ fn what_a_broker_that_is_never_there_does_not_take_is_dropped_and_holds_nobody_u
 }
 
 #[test]
+fn thousands_of_brokers_that_are_not_there_do_not_fill_the_courier() {
+    const GONE: i64 = 3_500;
+    let (phone, port) = (Phone::new(), free_tcp_port());
+    let server = setup(&parameter("max_age", 1000), &[]).start();
+    for number in 0..GONE {
+        server.subscribe("E_TEST", &format!("rabbitmq:127.0.0.1:{port}/q{number}"));
+    }
+    let courier = || server.ps().into_iter().find(|process| process.kind == "event courier").unwrap().pid;
+    let before = courier();
+    ask(&phone, &server, "none");
+    assert_eq!(until_settled(&server, GONE), (0, GONE));
+    assert_eq!(courier(), before, "{}", server.log());
+    server.stop();
+}
+
+#[test]
 fn nothing_is_lost_and_all_is_in_order_when_the_broker_stands_still_and_when_it_dies() {
     let (phone, mut broker) = (Phone::new(), RabbitMq::start());
     broker.declare("all");
