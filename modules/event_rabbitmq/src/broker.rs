@@ -18,7 +18,7 @@ use super::window::Window;
 /// How long the handshake of TLS and the login may take together.
 const LOGIN_TIME: Duration = Duration::from_secs(10);
 /// Bytes of messages that wait for the system to take them: further ones are written when they are gone.
-const UNSENT_BYTES: usize = 64 << 10;
+const MAX_UNSENT_BYTES: usize = 64 << 10;
 /// How often a broker that owes a confirmation is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a broker's host may not answer at all before the connection counts as broken.
@@ -110,7 +110,7 @@ impl Broker {
         let mut out = Vec::new();
         while !self.link.has_unsent() {
             let is_first = !window.awaits_confirmation();
-            while out.len() < UNSENT_BYTES
+            while out.len() < MAX_UNSENT_BYTES
                 && window.publish(|event| self.session.publish(&plan.envelope, event.json(), &mut out))
             {
             }

@@ -12,9 +12,9 @@ use amq_protocol::protocol::{AMQPClass, basic, parse_class};
 use super::ended::Ended;
 
 /// The largest frame that is taken and sent, with all that belongs to it.
-pub(super) const FRAME_LIMIT: usize = 131_072;
+pub(super) const MAX_FRAME_BYTES: usize = 131_072;
 /// The smallest that a broker must take (section 4.2.3 of the specification).
-pub(super) const FRAME_LEAST: usize = 4_096;
+pub(super) const MIN_FRAME_BYTES: usize = 4_096;
 /// The channel that events are published over.
 pub(super) const CHANNEL: u16 = 1;
 
@@ -46,7 +46,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Received, usize)>, Ended> {
     let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
     let [kind, channel_high, channel_low, length @ ..] = *head;
     let length = u32::from_be_bytes(length) as usize;
-    if length > FRAME_LIMIT - AROUND {
+    if length > MAX_FRAME_BYTES - AROUND {
         return Err(Ended::Protocol("the broker sent a frame that is too large"));
     }
     let (Some(payload), Some(end)) = (rest.get(..length), rest.get(length)) else { return Ok(None) };
@@ -160,7 +160,7 @@ mod tests {
     fn recorded_rabbitmq_raw_the_bytes_of_a_message() {
         let body = br#"{"jsonrpc":"2.0","method":"E_TEST","params":{"n":1,"s":"two, \"q\" <x>&y","e":""}}"#;
         let mut out = Vec::new();
-        Envelope::new("", "q1", false).unwrap().write(body, FRAME_LIMIT, &mut out);
+        Envelope::new("", "q1", false).unwrap().write(body, MAX_FRAME_BYTES, &mut out);
         let recorded = [
             b"\x01\x00\x01\x00\x00\x00\x0b\x00<\x00(\x00\x00\x00\x02q1\x00\xce\x02\x00\x01\x00\x00\x00\x0e\x00<\x00\x00\x00\x00\x00\x00\x00\x00\x00R\x00\x00\xce\x03\x00\x01\x00\x00\x00R".as_slice(),
             body,
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_long_body_goes_in_parts() {
         let mut out = Vec::new();
-        Envelope::new("ex", "k", true).unwrap().write(&[b'x'; 10_000], FRAME_LEAST, &mut out);
+        Envelope::new("ex", "k", true).unwrap().write(&[b'x'; 10_000], MIN_FRAME_BYTES, &mut out);
         let (mut rest, mut sizes) = (out.as_slice(), Vec::new());
         while !rest.is_empty() {
             let (left, frame) = parse_frame(rest).unwrap();
@@ -184,7 +184,7 @@ mod tests {
                 AMQPFrame::Method(CHANNEL, _) => {}
                 other => panic!("{other:?}"),
             }
-            assert!(rest.len() - left.len() <= FRAME_LEAST);
+            assert!(rest.len() - left.len() <= MIN_FRAME_BYTES);
             rest = left;
         }
         assert_eq!(sizes, [4088, 4088, 1824]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tocsin_net::stream::silence;
-use tocsin_net::tls::{SEND_LIMIT, Session};
+use tocsin_net::tls::{MAX_SEND_BYTES, Session};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::Duration;
 use super::ended::Ended;
 
 /// Reads before others have their turn.
-const READS_IN_A_ROW: usize = 16;
+const MAX_READS: usize = 16;
 /// Bytes of one read.
 const READ_BYTES: usize = 16 << 10;
 
@@ -63,7 +63,7 @@ impl Link {
         match &mut self.tls {
             None => self.out.extend_from_slice(bytes),
             Some(tls) => {
-                for part in bytes.chunks(SEND_LIMIT) {
+                for part in bytes.chunks(MAX_SEND_BYTES) {
                     tls.send(part, &mut self.out)?;
                 }
             }
@@ -93,7 +93,7 @@ impl Link {
     /// Appends what has come to `bytes`. False when the broker has closed.
     pub(super) fn read(&mut self, bytes: &mut Vec<u8>) -> Result<bool, Ended> {
         let mut buffer = [0; READ_BYTES];
-        for _ in 0..READS_IN_A_ROW {
+        for _ in 0..MAX_READS {
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Ok(false),
                 Ok(count) => self.take_in(&buffer[..count], bytes)?,

@@ -9,7 +9,7 @@ use tocsin_server::shared_parameters::milliseconds;
 /// The module's name.
 pub(super) const NAME: &str = "event_rabbitmq";
 /// The most milliseconds that a parameter takes: a day.
-const LONGEST: i64 = 86_400_000;
+const MAX_MILLIS: i64 = 86_400_000;
 /// How long events wait for a broker, unless `max_age` says otherwise.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// How long an attempt to connect may take, unless `connect_timeout` says otherwise.
@@ -38,7 +38,7 @@ const TIMEOUT: ModParam = ModParam::number(
     0,
     "How long a broker may take to confirm an event, before it is published again over a new connection. 0 for no limit.",
 )
-.within(0, LONGEST, "milliseconds");
+.within(0, MAX_MILLIS, "milliseconds");
 // Not of OpenSIPS.
 const MAX_AGE_ROW: ModParam = ModParam::number(
     "max_age",
@@ -46,7 +46,7 @@ const MAX_AGE_ROW: ModParam = ModParam::number(
     "How long an event waits while nothing can be published at its broker, before it is dropped. The manual does not have \
      this parameter.",
 )
-.within(1, LONGEST, "milliseconds");
+.within(1, MAX_MILLIS, "milliseconds");
 
 pub(super) const PARAMETERS: &[ModParam] = &[HEARTBEAT, CONNECT_TIMEOUT, USE_TLS, TIMEOUT, MAX_AGE_ROW];
 

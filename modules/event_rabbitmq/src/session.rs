@@ -8,7 +8,7 @@ use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, connection};
 use amq_protocol::types::{AMQPValue, FieldTable, LongString};
 
 use super::ended::Ended;
-use super::frames::{self, CHANNEL, Envelope, FRAME_LEAST, FRAME_LIMIT, Received};
+use super::frames::{self, CHANNEL, Envelope, MAX_FRAME_BYTES, MIN_FRAME_BYTES, Received};
 use super::socket::Target;
 
 /// Code of an end that is nobody's fault.
@@ -53,7 +53,7 @@ impl Session {
     /// A session that begins: `out` is for the broker. `heartbeat` in seconds.
     pub(super) fn begin(heartbeat: u16, out: &mut Vec<u8>) -> Result<Self, Ended> {
         frames::write(&AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1()), out)?;
-        Ok(Self { stage: Stage::Start, pending: Vec::new(), frame_limit: FRAME_LEAST, heartbeat, tag: 0 })
+        Ok(Self { stage: Stage::Start, pending: Vec::new(), frame_limit: MIN_FRAME_BYTES, heartbeat, tag: 0 })
     }
 
     /// Whether messages can be published.
@@ -156,7 +156,8 @@ impl Session {
             Method::Tune(tune) if self.stage == Stage::Tune => {
                 // 0 is for no limit.
                 let limit = Some(tune.frame_max as usize).filter(|limit| *limit > 0);
-                self.frame_limit = limit.map_or(FRAME_LIMIT, |limit| limit.clamp(FRAME_LEAST, FRAME_LIMIT));
+                self.frame_limit =
+                    limit.map_or(MAX_FRAME_BYTES, |limit| limit.clamp(MIN_FRAME_BYTES, MAX_FRAME_BYTES));
                 answer(Method::TuneOk(connection::TuneOk {
                     channel_max: tune.channel_max,
                     frame_max: self.frame_limit as u32,

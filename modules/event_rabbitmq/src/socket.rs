@@ -7,7 +7,7 @@ const DEFAULT_PORT: u16 = 5672;
 /// The name and the password of a user that is not named.
 const DEFAULT_USER: &str = "guest";
 /// Bytes of a short string of AMQP, the most that a name can have.
-const NAME_LIMIT: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// Where and how events are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Target {
 
     fn check(&self) -> Result<(), AddressError> {
         let names = [&self.user, &self.exchange, &self.routing_key];
-        if names.iter().any(|name| name.len() > NAME_LIMIT) {
+        if names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
             return Err(refused("a user, an exchange and a routing key have at most 255 bytes"));
         }
         if self.user.contains('\0') || self.password.contains('\0') {

@@ -12,7 +12,7 @@ use tocsin_event::{Event, Receipts};
 use super::session::Confirmation;
 
 /// Events of one subscriber that are published, or about to be, and not confirmed.
-pub(super) const EVENTS_LIMIT: usize = 1_024;
+pub(super) const MAX_UNCONFIRMED: usize = 1_024;
 
 /// The events, and whom to report to.
 pub(super) struct Window {
@@ -37,7 +37,7 @@ impl Window {
 
     /// Whether further events may come.
     pub(super) fn has_room(&self) -> bool {
-        self.entries.len() < EVENTS_LIMIT
+        self.entries.len() < MAX_UNCONFIRMED
     }
 
     /// Whether there are no events.
