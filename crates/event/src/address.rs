@@ -60,6 +60,8 @@ pub enum Endpoint {
     },
     /// A path of the file system.
     Path(PathBuf),
+    /// Several subscribers that are one: those whose addresses could be read.
+    Several(Vec<Address>),
     /// Something that only the transport understands; it reads it from the socket text.
     Text,
 }

@@ -28,13 +28,7 @@ use crate::ledger::{Ledger, Turn};
 use crate::outbox::{Budget, Limits, Outbox};
 use crate::registry::EventId;
 use crate::subscriptions::Subscription;
-use crate::transport::{Event, Transport, Transports};
-
-/// How many events may wait for one subscriber, unless [`CourierOptions`] says otherwise.
-pub const QUEUE_EVENTS: usize = 65_536;
-
-/// How many bytes of events may wait for one subscriber, unless [`CourierOptions`] says otherwise.
-pub const QUEUE_BYTES: usize = 64 << 20;
+use crate::transport::{Event, QUEUE_BYTES, QUEUE_EVENTS, Transport, Transports};
 
 /// One part of the process's memory in this many is for what waits for one subscriber.
 const QUEUE_SHARE: usize = 4;
@@ -161,6 +155,7 @@ impl Courier {
     ) -> io::Result<Self> {
         let shared = events.shared();
         shared.own_ports.close_all();
+        transports.know(events);
         let mut courier = Self {
             shared,
             transports,
@@ -341,7 +336,7 @@ impl Courier {
             Some(to) if address.unresolved().is_some() => address.resolved(to),
             _ => address,
         };
-        Ok((Rc::clone(transport), address))
+        Ok((transport, address))
     }
 
     /// What is done once a second.

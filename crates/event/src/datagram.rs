@@ -49,7 +49,7 @@ impl Transport for Datagram {
             Endpoint::Path(path) => {
                 Ok(Box::new(UnixOutlet { path: path.clone(), socket: RefCell::new(None), receipts }))
             }
-            Endpoint::Name { .. } | Endpoint::Text => {
+            Endpoint::Name { .. } | Endpoint::Several(_) | Endpoint::Text => {
                 Err(io::Error::new(ErrorKind::InvalidInput, "host not resolved"))
             }
         }

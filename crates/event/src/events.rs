@@ -252,7 +252,7 @@ impl Events {
         address: &Address,
         expire: Option<u32>,
     ) -> Result<(), SubscribeError> {
-        if self.own_listeners().iter().any(|listener| listener.is_at(address)) {
+        if self.is_own(address) {
             return Err(SubscribeError::Own);
         }
         let head = self.shared.log.head();
@@ -268,8 +268,10 @@ impl Events {
         debug_assert!(known.is_ok(), "told once");
     }
 
-    fn own_listeners(&self) -> &[OwnListener] {
-        self.shared.own_listeners.get().map_or(&[], Vec::as_slice)
+    /// Whether the server itself listens at `address`, or at a part of it.
+    pub(crate) fn is_own(&self, address: &Address) -> bool {
+        let own = self.shared.own_listeners.get().map_or(&[][..], Vec::as_slice);
+        own.iter().any(|listener| listener.is_at(address))
     }
 
     /// Raises the core event `event` under `id`: as [`Events::raise`].

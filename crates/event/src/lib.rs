@@ -38,7 +38,7 @@ pub use core_events::{
     CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
     ShmThreshold, SrStatusChanged, TcpDisconnect, Threshold,
 };
-pub use courier::{Courier, CourierOptions, QUEUE_BYTES, QUEUE_EVENTS};
+pub use courier::{Courier, CourierOptions};
 pub use datagram::{Datagram, parse_host_port};
 pub use depth::{DEPTH_LIMIT, Nested, depth, nest};
 pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError, SubscriptionCounts};
@@ -52,4 +52,7 @@ pub use subscriptions::{
     DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
 };
 pub use threshold::{Edge, Rule, SharedEdge, percentage};
-pub use transport::{Event, Outlet, Receipts, Sending, Sent, Transport, Transports};
+pub use transport::{
+    Event, Outlet, QUEUE_BYTES, QUEUE_EVENTS, Receipts, Resolver, Resolving, Sending, Sent, Transport,
+    Transports,
+};

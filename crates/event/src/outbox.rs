@@ -236,6 +236,10 @@ impl Receipts for Outbox {
         self.given_up.get()
     }
 
+    fn limits(&self) -> (usize, usize) {
+        (self.limits.events, self.limits.bytes)
+    }
+
     fn own_ports(&self) -> Option<OwnPorts> {
         Some(self.ports)
     }

@@ -29,6 +29,7 @@ impl OwnListener {
             (Self::Datagram(own), Endpoint::Socket(to)) => address.scheme == "udp" && leads(*to, *own),
             (Self::Stream(own), Endpoint::Socket(to)) => address.scheme != "udp" && leads(*to, *own),
             (Self::Path(own), Endpoint::Path(to)) => is_same_file(own, to),
+            (_, Endpoint::Several(parts)) => parts.iter().any(|part| self.is_at(part)),
             _ => false,
         }
     }

@@ -7,10 +7,12 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::address::{Address, AddressError, SOCKET_LIMIT};
+use crate::events::Events;
 use crate::own::OwnPorts;
 use crate::params::Params;
 use crate::registry::EventId;
@@ -49,7 +51,7 @@ use crate::render::write_event;
 ///     }
 /// }
 ///
-/// let mut transports = Transports::new();
+/// let transports = Transports::new();
 /// transports.add(Rc::new(Null));
 /// assert_eq!(transports.parse(b"null:anywhere")?.socket, "null:anywhere");
 /// # Ok::<(), AddressError>(())
@@ -76,6 +78,12 @@ pub trait Transport {
     /// What the system answered; the courier tries again at the next event.
     fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>>;
 }
+
+/// How many events may wait for one subscriber, unless [`crate::CourierOptions`] says otherwise.
+pub const QUEUE_EVENTS: usize = 65_536;
+
+/// How many bytes of events may wait for one subscriber, unless [`crate::CourierOptions`] says otherwise.
+pub const QUEUE_BYTES: usize = 64 << 20;
 
 /// The way to one subscriber.
 pub trait Outlet {
@@ -104,6 +112,11 @@ pub trait Receipts {
 
     /// Whether nobody waits for reports any more: what was not delivered may be forgotten.
     fn is_closed(&self) -> bool;
+
+    /// How many events, and bytes of them, may wait for the subscriber before new ones are dropped.
+    fn limits(&self) -> (usize, usize) {
+        (QUEUE_EVENTS, QUEUE_BYTES)
+    }
 
     /// Where the ports of the courier's own connections are noted, if anybody wants to know.
     fn own_ports(&self) -> Option<OwnPorts> {
@@ -170,11 +183,25 @@ impl Receipts for Sent {
     }
 }
 
-/// The transports of this server.
+/// The transports of this server. A copy refers to the same list, so that a transport that delivers over others finds those
+/// that are put in after it.
 #[derive(Clone, Default)]
 pub struct Transports {
-    list: Vec<Rc<dyn Transport>>,
+    shared: Rc<Shared>,
 }
+
+#[derive(Default)]
+struct Shared {
+    list: RefCell<Vec<Rc<dyn Transport>>>,
+    resolver: OnceCell<Resolver>,
+    events: OnceCell<Events>,
+}
+
+/// Resolves host names in the courier: none if there is no such host.
+pub type Resolver = Box<dyn Fn(String, u16) -> Resolving>;
+
+/// The future of a [`Resolver`].
+pub type Resolving = Pin<Box<dyn Future<Output = Option<SocketAddr>>>>;
 
 impl Transports {
     /// No transport yet.
@@ -183,8 +210,8 @@ impl Transports {
     }
 
     /// Puts one in. Where two serve the same scheme the first counts.
-    pub fn add(&mut self, transport: Rc<dyn Transport>) {
-        self.list.push(transport);
+    pub fn add(&self, transport: Rc<dyn Transport>) {
+        self.shared.list.borrow_mut().push(transport);
     }
 
     /// Reads the text of a subscriber's socket. Schemes are compared exactly, in lower case; an absolute path stands for
@@ -210,11 +237,44 @@ impl Transports {
     }
 
     /// The transport that serves `scheme`.
-    pub(crate) fn find(&self, scheme: &str) -> Option<(&Rc<dyn Transport>, &'static str)> {
-        self.list.iter().find_map(|transport| {
+    pub(crate) fn find(&self, scheme: &str) -> Option<(Rc<dyn Transport>, &'static str)> {
+        self.shared.list.borrow().iter().find_map(|transport| {
             let scheme = *transport.schemes().iter().find(|&&served| served == scheme)?;
-            Some((transport, scheme))
+            Some((Rc::clone(transport), scheme))
         })
+    }
+
+    /// Learns how host names are resolved. To be called once, in the courier's process.
+    pub fn resolve_with(&self, resolver: Resolver) {
+        let known = self.shared.resolver.set(resolver);
+        debug_assert!(known.is_ok(), "called once");
+    }
+
+    /// Learns whose transports they are.
+    pub(crate) fn know(&self, events: Events) {
+        // A second courier of the same process, in a test, has the same events.
+        let _ = self.shared.events.set(events);
+    }
+
+    /// Opens the way to one subscriber, for a transport that delivers over others: as [`Transport::open`], but resolves a
+    /// host name first.
+    ///
+    /// # Errors
+    /// There is no such host, the server itself listens there, or what the system answered.
+    pub async fn open(&self, address: Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
+        let address = match (address.unresolved(), self.shared.resolver.get()) {
+            (Some((host, port)), Some(resolver)) => {
+                let found = resolver(host.to_owned(), port).await;
+                let found = found.ok_or_else(|| io::Error::other("its host name cannot be resolved"))?;
+                address.resolved(found)
+            }
+            _ => address,
+        };
+        if self.shared.events.get().is_some_and(|events| events.is_own(&address)) {
+            return Err(io::Error::other("the server itself listens there"));
+        }
+        let (transport, _) = self.find(address.scheme).ok_or(io::ErrorKind::Unsupported)?;
+        transport.open(&address, receipts)
     }
 }
 
@@ -256,7 +316,7 @@ impl Event {
     }
 
     /// About how many bytes it holds in a queue.
-    pub(crate) fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         size_of::<Self>() + 2 * self.params.len() + 64
     }
 }
@@ -284,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_scheme_chooses_the_transport() {
-        let mut transports = Transports::new();
+        let transports = Transports::new();
         transports.add(Rc::new(Any));
         assert_eq!(transports.parse(b"other:a:b").unwrap().socket, "other:a:b");
         assert_eq!(transports.parse(b"any:").unwrap().socket, "any:");

@@ -48,7 +48,7 @@ impl Interface {
             events.registry().publish(name.as_bytes()).unwrap();
         }
         events.registry().publish_last().unwrap();
-        let mut transports = Transports::new();
+        let transports = Transports::new();
         transports.add(transport);
         let courier = run(events, &transports, &wake, options);
         Self { events, transports, wake, courier }

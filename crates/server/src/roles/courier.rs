@@ -26,6 +26,9 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     logging::tell_no_lines();
     let wake = server.wake.try_clone()?;
     let options = CourierOptions::for_process(server.settings.private_bytes);
+    server.registered.transports.resolve_with(Box::new(move |host, port| {
+        Box::pin(async move { crate::resolve::address(worker, &host, port).await })
+    }));
     let courier = Courier::new(server.events, server.registered.transports.clone(), wake, options)?;
     running(worker);
     let mut delivery = std::pin::pin!(courier.run());

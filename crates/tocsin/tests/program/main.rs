@@ -29,6 +29,7 @@ mod event_flatstore;
 mod event_rabbitmq;
 mod event_route;
 mod event_stream;
+mod event_virtual;
 mod events_tool;
 mod gruu;
 mod harness;
