@@ -17,6 +17,7 @@ mod core_events;
 mod courier;
 mod datagram;
 mod depth;
+mod dial;
 mod events;
 mod ledger;
 mod line;
@@ -41,6 +42,7 @@ pub use core_events::{
 pub use courier::{Courier, CourierOptions};
 pub use datagram::{Datagram, parse_host_port};
 pub use depth::{DEPTH_LIMIT, Nested, depth, nest};
+pub use dial::{OwnPort, dial};
 pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError, SubscriptionCounts};
 pub use own::{OwnListener, OwnPorts};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};

@@ -21,18 +21,18 @@
 //! time, too.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tocsin_net::stream::{in_flight, send_window, silence, unacknowledged};
 use tocsin_shm::monotonic_micros;
 use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use crate::own::OwnPorts;
+use crate::dial::{OwnPort, dial};
 use crate::window::{Document, Ending, Progress, Restart, Share, Window};
 
 /// The pause after the first attempt that failed; it doubles with each further one.
@@ -132,7 +132,7 @@ struct Connection {
     closed: Option<Instant>,
     /// The most that the other end's system had room for.
     room: u64,
-    port: Option<(OwnPorts, u16)>,
+    _port: OwnPort,
 }
 
 impl Connection {
@@ -158,14 +158,6 @@ impl Connection {
         let is_closed = self.closed.is_some() || error.kind() == ErrorKind::BrokenPipe;
         let is_answer = in_flight(&self.stream) != Some(0);
         if is_closed && is_answer { Ending::Unclear } else { Ending::Reset }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some((ports, port)) = self.port {
-            ports.close(port);
-        }
     }
 }
 
@@ -348,32 +340,8 @@ impl Line {
     }
 
     async fn open(&self) -> io::Result<Connection> {
-        let (socket, any) = match self.to {
-            SocketAddr::V4(_) => (TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
-            SocketAddr::V6(_) => (TcpSocket::new_v6()?, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
-        };
-        let ports = self.window.own_ports();
-        let mut noted = None;
-        if let Some(ports) = ports {
-            // Known before anybody can accept it.
-            socket.bind(any)?;
-            let port = socket.local_addr()?.port();
-            ports.open(port, self.to);
-            noted = Some((ports, port));
-        }
-        let connected = timeout(self.patience, socket.connect(self.to)).await;
-        match connected.map_err(io::Error::from).flatten() {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                Ok(Connection { stream, written: 0, closed: None, room: 0, port: noted })
-            }
-            Err(error) => {
-                if let Some((ports, port)) = noted {
-                    ports.close(port);
-                }
-                Err(error)
-            }
-        }
+        let (stream, port) = dial(self.to, self.window.own_ports(), self.patience).await?;
+        Ok(Connection { stream, written: 0, closed: None, room: 0, _port: port })
     }
 
     fn failed(&mut self, attempt: u64, error: &io::Error) {

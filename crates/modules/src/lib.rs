@@ -27,6 +27,7 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         Rc::new(tocsin_event_route::EventRoute),
         Rc::new(tocsin_event_stream::EventStream),
         Rc::new(tocsin_event_virtual::EventVirtual),
+        Rc::new(tocsin_event_xmlrpc::EventXmlrpc),
         Rc::new(tocsin_httpd::Httpd),
         Rc::new(tocsin_json_module::JsonModule),
         Rc::new(tocsin_mathops::Mathops),

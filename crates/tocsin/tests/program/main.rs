@@ -30,6 +30,7 @@ mod event_rabbitmq;
 mod event_route;
 mod event_stream;
 mod event_virtual;
+mod event_xmlrpc;
 mod events_tool;
 mod gruu;
 mod harness;

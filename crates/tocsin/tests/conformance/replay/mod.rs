@@ -30,6 +30,7 @@
 //! | `rename PATH PATH` | gives a file in the server's folder another name |
 //! | `connect NAME tcp\|tls\|ws\|wss PORT` | opens a connection; its near port is `<port:NAME>` |
 //! | `accept NAME tcp:PORT` | takes a connection that the server opened; its far port is `<port:NAME>` |
+//! | `say tcp:PORT` | bytes for the server, over the connection of a subscriber that was read last: all lines without a delimiter |
 //! | `hangup tcp:PORT` | closes the connections that were opened to a subscriber |
 //! | `write NAME` | a message, lines joined by CR LF |
 //! | `status NAME CODE` | the next message on a connection is a response with this code |

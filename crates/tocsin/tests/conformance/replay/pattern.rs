@@ -214,7 +214,9 @@ fn placeholder(text: &str) -> Option<(&str, Option<&str>, usize)> {
     let inner = text.strip_prefix('<')?;
     let inner = &inner[..inner.find('>')?];
     let (kind, argument) = inner.split_once(':').map_or((inner, None), |(kind, name)| (kind, Some(name)));
-    KINDS.contains(&kind).then_some((kind, argument, inner.len() + 2))
+    // An XML-RPC call has elements of that name.
+    let is_element = (kind, argument) == ("value", None);
+    (KINDS.contains(&kind) && !is_element).then_some((kind, argument, inner.len() + 2))
 }
 
 /// The byte that an escape stands for, and how long it is.

@@ -122,6 +122,11 @@ impl Stage {
             "expect" => self.expect(part),
             "log" => self.read_log(part),
             "file" => self.compare_file(part),
+            "say" => {
+                let bytes = part.joined().fill(&mut self.known)?;
+                let receiver = self.receivers.get_mut(part.argument(0)?).ok_or("of nobody")?;
+                receiver.say(&bytes).then_some(()).ok_or_else(|| "cannot be said".to_owned())
+            }
             "hangup" => {
                 self.receivers.get_mut(part.argument(0)?).ok_or("of nobody")?.hang_up();
                 Ok(())

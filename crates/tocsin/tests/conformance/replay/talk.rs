@@ -31,6 +31,8 @@ pub(crate) enum Receiver {
 pub(crate) struct Stream {
     listener: TcpListener,
     connections: Vec<TcpStream>,
+    /// The connection that was read last.
+    last: usize,
 }
 
 impl Receiver {
@@ -45,7 +47,7 @@ impl Receiver {
     pub(crate) fn tcp() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        Self::Tcp(Stream { listener, connections: Vec::new() })
+        Self::Tcp(Stream { listener, connections: Vec::new(), last: 0 })
     }
 
     /// Its port, if it has one.
@@ -83,6 +85,12 @@ impl Receiver {
         }
     }
 
+    /// Answers over the connection that was read last. False if there is none.
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> bool {
+        let Self::Tcp(Stream { connections, last, .. }) = self else { return false };
+        connections.get_mut(*last).is_some_and(|connection| connection.write_all(bytes).is_ok())
+    }
+
     /// The next connection that is opened to it.
     pub(crate) fn accept(&mut self, patience: Duration) -> Option<TcpStream> {
         let Self::Tcp(stream) = self else { return None };
@@ -110,10 +118,13 @@ impl Stream {
         let deadline = Instant::now() + patience;
         loop {
             self.accept(Duration::ZERO);
-            for connection in &mut self.connections {
+            for (at, connection) in self.connections.iter_mut().enumerate() {
                 connection.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
                 match connection.read(bytes) {
-                    Ok(length) if length > 0 => return Ok(length),
+                    Ok(length) if length > 0 => {
+                        self.last = at;
+                        return Ok(length);
+                    }
                     _ => {}
                 }
             }
