@@ -13,6 +13,7 @@ pub mod commands;
 
 mod account;
 mod address;
+mod attempts;
 mod core_events;
 mod courier;
 mod datagram;
@@ -27,7 +28,9 @@ mod pace;
 mod params;
 mod passed;
 mod registry;
+mod reliable;
 mod render;
+mod requests;
 mod stream;
 mod subscriptions;
 mod threshold;
@@ -35,6 +38,7 @@ mod transport;
 mod window;
 
 pub use address::{Address, AddressError, Endpoint, SOCKET_LIMIT};
+pub use attempts::Attempts;
 pub use core_events::{
     CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
     ShmThreshold, SrStatusChanged, TcpDisconnect, Threshold,
@@ -48,7 +52,7 @@ pub use own::{OwnListener, OwnPorts};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
 pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};
 pub use registry::{EVENT_LIMIT, EventId, NAME_LIMIT, PublishError, Registry};
-pub use render::{write_call, write_event};
+pub use render::{write_call, write_event, write_request};
 pub use stream::{PATIENCE, Stream, StreamOptions};
 pub use subscriptions::{
     DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,

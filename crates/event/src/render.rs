@@ -21,6 +21,24 @@ pub fn write_call(method: &[u8], first: Option<(&[u8], &[u8])>, params: Params<'
     out.push(b'}');
 }
 
+/// The same as a request that wants an answer: with this id in front.
+pub fn write_request(
+    id: i64,
+    method: &[u8],
+    first: Option<(&[u8], &[u8])>,
+    params: Params<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"id\":");
+    write_integer(id, out);
+    let begin = out.len();
+    write_call(method, first, params, out);
+    // In place of the brace that a call begins with.
+    if let Some(brace) = out.get_mut(begin) {
+        *brace = b',';
+    }
+}
+
 /// Appends `,"params":...`, or nothing when there are none.
 fn write_params(before: Option<(&[u8], &[u8])>, params: Params<'_>, out: &mut Vec<u8>) {
     let mut iter = params.iter().peekable();

@@ -1,7 +1,7 @@
 //! The stream transport: `tcp:host:port[/method]`, JSON texts one after the other over a connection.
 //!
 //! All subscriptions to one host and port share one connection, whatever their methods. With a method in the address,
-//! that is what the texts call, and not the name of the event.
+//! that is what the texts call, and not the name of the event. In reliable mode they are requests, and each is answered.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,9 +15,10 @@ use tokio::sync::{Notify, mpsc};
 use crate::address::{Address, AddressError, Endpoint};
 use crate::datagram::parse_host_port;
 use crate::line::carry;
-use crate::render::write_call;
+use crate::reliable;
+use crate::render::{write_call, write_request};
 use crate::transport::{Event, Outlet, Receipts, Sending, Transport};
-use crate::window::{Document, Share};
+use crate::window::{Document, Share, request_id};
 
 /// How long a subscriber may take to be connected to, unless [`StreamOptions`] says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,11 +34,13 @@ pub struct StreamOptions {
     pub patience: Duration,
     /// The name of a parameter that carries the name of the event, before the event's own; none if there is no name.
     pub event_param: Option<Vec<u8>>,
+    /// Whether each event is a request, and delivered when the subscriber has answered it.
+    pub reliable: bool,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { patience: PATIENCE, event_param: None }
+        Self { patience: PATIENCE, event_param: None, reliable: false }
     }
 }
 
@@ -77,8 +80,12 @@ impl Stream {
         let (line, batches) = mpsc::channel(BATCHES);
         let gone = Rc::new(Notify::new());
         lines.insert(to, SharedLine { batches: line.downgrade(), gone: Rc::clone(&gone) });
-        let share = self.share.clone();
-        tokio::task::spawn_local(carry(to, self.options.patience, share, batches, Rc::clone(&gone)));
+        let patience = self.options.patience;
+        if self.options.reliable {
+            tokio::task::spawn_local(reliable::carry(to, patience, batches, Rc::clone(&gone)));
+        } else {
+            tokio::task::spawn_local(carry(to, patience, self.share.clone(), batches, Rc::clone(&gone)));
+        }
         (line, gone)
     }
 }
@@ -137,6 +144,13 @@ impl Outlet for StreamOutlet {
 impl StreamOutlet {
     fn document(&self, event: &Rc<Event>) -> Document {
         let event_param = self.options.event_param.as_deref();
+        if self.options.reliable {
+            let method = self.method.as_deref().map_or(&*event.name, str::as_bytes);
+            let first = event_param.map(|name| (name, &*event.name));
+            let mut text = Vec::new();
+            write_request(request_id(event), method, first, event.params(), &mut text);
+            return Document::own(text, event, &self.receipts);
+        }
         if self.method.is_none() && event_param.is_none() {
             return Document::plain(event, &self.receipts);
         }
@@ -309,7 +323,8 @@ mod tests {
         in_runtime(async {
             let (first, place) = listener().await;
             drop(first);
-            let stream = Stream::new(StreamOptions { patience: PATIENCE * 30, event_param: None });
+            let stream =
+                Stream::new(StreamOptions { patience: PATIENCE * 30, event_param: None, reliable: false });
             let mut outlet = outlet(&stream, &place);
             let events = [event(1), event(2)];
             let sending = outlet.send(&events);
@@ -331,7 +346,7 @@ mod tests {
             let (first, place) = listener().await;
             drop(first);
             let patience = Duration::from_millis(120);
-            let stream = Stream::new(StreamOptions { patience, event_param: None });
+            let stream = Stream::new(StreamOptions { patience, event_param: None, reliable: false });
             let mut outlet = outlet(&stream, &place);
             assert_eq!(outlet.send(&[event(1), event(2)]).await, (0, 2));
             let why = outlet.sent.error().unwrap();
@@ -416,6 +431,36 @@ mod tests {
             let first = 200_000 - rest.matches("E_TEST").count() as i64;
             let expected: String = (first..200_000).map(|number| text("E_TEST", number)).collect();
             assert!(rest == expected, "the second connection begins with a whole text");
+        });
+    }
+
+    #[test]
+    fn in_reliable_mode_an_event_is_delivered_when_it_is_answered() {
+        in_runtime(async {
+            let (listener, place) = listener().await;
+            let stream = Stream::new(StreamOptions { reliable: true, ..StreamOptions::default() });
+            let mut way = outlet(&stream, &place);
+            let request = |number: i64| text("E_TEST", number).replacen('{', r#"{"id":2,"#, 1);
+            let answering = async {
+                let (mut first, _) = listener.accept().await.unwrap();
+                expect(&mut first, &request(1)).await;
+                // It ends without an answer: the request goes again.
+                drop(first);
+                let (mut second, _) = listener.accept().await.unwrap();
+                expect(&mut second, &request(1)).await;
+                second.write_all(br#"{"id":7,"result":1}{"jsonrpc":"2.0","id":2,"error":{}}"#).await.unwrap();
+                second
+            };
+            let events = [event(1)];
+            let (sent, mut second) = tokio::join!(way.send(&events), answering);
+            assert_eq!(sent, (1, 0));
+            let answering = async {
+                expect(&mut second, &request(2)).await;
+                second.write_all(b"not json at all").await.unwrap();
+                assert_eq!(second.read(&mut [0; 8]).await.unwrap(), 0, "that ends the connection");
+            };
+            let events = [event(2)];
+            assert_eq!(tokio::join!(way.send(&events), answering).0, (0, 1));
         });
     }
 }

@@ -36,6 +36,8 @@ pub(crate) const MOST_TRIES: u8 = 3;
 /// One text for a subscriber.
 pub(crate) struct Document {
     text: Text,
+    /// What a request for its event is known by.
+    id: i64,
     /// When its event was raised, in microseconds of the monotonic clock.
     raised: u64,
     /// Who wants to know what becomes of it.
@@ -46,6 +48,12 @@ pub(crate) struct Document {
     end: u64,
     /// Over how many connections it was acknowledged.
     tries: u8,
+}
+
+/// The id of a request for an event: its number, so that a subscriber knows one that comes twice.
+pub(crate) fn request_id(event: &Event) -> i64 {
+    // Not 0, which some take for none.
+    i64::try_from(event.number).map_or(i64::MAX, |number| number.saturating_add(1))
 }
 
 enum Text {
@@ -65,10 +73,30 @@ impl Document {
     }
 
     fn new(text: Text, event: &Event, receipts: &Rc<dyn Receipts>) -> Self {
-        Self { text, raised: event.time, receipts: Rc::clone(receipts), reported: false, end: 0, tries: 0 }
+        Self {
+            text,
+            id: request_id(event),
+            raised: event.time,
+            receipts: Rc::clone(receipts),
+            reported: false,
+            end: 0,
+            tries: 0,
+        }
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+
+    pub(crate) fn raised(&self) -> u64 {
+        self.raised
+    }
+
+    pub(crate) fn receipts(&self) -> &Rc<dyn Receipts> {
+        &self.receipts
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.text {
             Text::Event(event) => event.json(),
             Text::Own(text) => text,

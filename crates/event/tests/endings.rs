@@ -68,7 +68,7 @@ impl Subscriber {
 
     fn at(listener: TcpListener) -> Self {
         let patience = PATIENCE;
-        let stream = Stream::new(StreamOptions { patience, event_param: None });
+        let stream = Stream::new(StreamOptions { patience, event_param: None, reliable: false });
         let interface = Interface::start_with(&["E_ONE"], CourierOptions::default(), Rc::new(stream));
         interface.subscribe("E_ONE", &format!("tcp:{}", listener.local_addr().unwrap()), None);
         Self { interface, listener, raised: 1000..1000 }
@@ -326,7 +326,8 @@ fn silence(stream: &TcpStream) {
 fn a_subscriber_whose_host_is_silent_is_noticed() {
     in_runtime(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = StreamOptions { patience: Duration::from_millis(100), event_param: None };
+        let options =
+            StreamOptions { patience: Duration::from_millis(100), event_param: None, reliable: false };
         let interface =
             Interface::start_with(&["E_ONE"], CourierOptions::default(), Rc::new(Stream::new(options)));
         interface.subscribe("E_ONE", &format!("tcp:{}", listener.local_addr().unwrap()), None);

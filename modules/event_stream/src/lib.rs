@@ -12,20 +12,13 @@ use tocsin_server::shared_parameters::milliseconds;
 const RELIABLE_MODE: ModParam = ModParam::switch(
     "reliable_mode",
     false,
-    "Whether subscribers must answer each event. Only 0 is possible so far.",
-)
-.check(|value| match tocsin_script::is_on(value) {
-    Some(true) => {
-        Err("this version sends events as notifications only and takes no answers: take the line out \
-                 or set it to 0"
-            .to_owned())
-    }
-    _ => Ok(()),
-});
+    "Whether each event is a request, which is delivered when the subscriber has answered it, and not a notification.",
+);
 const TIMEOUT: ModParam = milliseconds(
     "timeout",
     PATIENCE.as_millis() as i64,
-    "How long an attempt to connect to a subscriber may take, and how long events wait for a connection.",
+    "How long an attempt to connect to a subscriber may take, how long events wait for a connection, and in reliable mode how \
+     long the next answer may take.",
 );
 const EVENT_PARAM: ModParam = ModParam::text(
     "event_param",
@@ -53,7 +46,7 @@ impl Module for EventStream {
 
 fn options(given: &Parameters) -> StreamOptions {
     let event_param = given.last(&EVENT_PARAM).and_then(Value::as_str).map(<[u8]>::to_vec);
-    StreamOptions { patience: given.millis(&TIMEOUT), event_param }
+    StreamOptions { patience: given.millis(&TIMEOUT), event_param, reliable: given.on(&RELIABLE_MODE) }
 }
 
 #[cfg(test)]
@@ -72,13 +65,8 @@ mod tests {
         assert_eq!((options.patience, options.event_param), (Duration::from_secs(1), None));
         assert_eq!(given("timeout", 200).unwrap().patience, Duration::from_millis(200));
         assert_eq!(given("event_param", "name").unwrap().event_param.unwrap(), b"name");
-        given("reliable_mode", 0).unwrap();
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused_with_the_way_out() {
-        let refused = given("reliable_mode", "yes").unwrap_err();
-        assert!(refused.starts_with("reliable_mode: this version sends"), "{refused}");
+        assert!(!options.reliable && !given("reliable_mode", 0).unwrap().reliable);
+        assert!(given("reliable_mode", "yes").unwrap().reliable);
         assert!(given("timeout", 0).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
+use tocsin_event::{Address, AddressError, Attempts, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 use tocsin_shm::monotonic_micros;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,12 +16,6 @@ use super::connection::{Connection, Failure};
 
 /// How long events wait for a server that cannot be reached, before those raised before the last attempt are dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The pause after the first attempt that failed; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Delivers to `xmlrpc:` sockets.
 pub(crate) struct Xmlrpc {
@@ -56,7 +50,7 @@ impl Transport for Xmlrpc {
             method: method.into(),
             with_structs: self.with_structs,
             connection: None,
-            trouble: None,
+            attempts: Attempts::new(PATIENCE),
             receipts,
         }))
     }
@@ -69,26 +63,8 @@ struct XmlrpcOutlet {
     method: Box<str>,
     with_structs: bool,
     connection: Option<Connection>,
-    trouble: Option<Trouble>,
+    attempts: Attempts,
     receipts: Rc<dyn Receipts>,
-}
-
-/// What is known while the server cannot be reached.
-struct Trouble {
-    since: Instant,
-    /// When the last attempt began, in microseconds of the monotonic clock.
-    attempt: u64,
-    /// When to try again.
-    again: Instant,
-    pause: Duration,
-    why: String,
-}
-
-impl Trouble {
-    /// Whether an event that was raised then has waited long enough.
-    fn is_over(&self, raised: u64) -> bool {
-        self.since.elapsed() >= PATIENCE && raised <= self.attempt
-    }
 }
 
 impl Outlet for XmlrpcOutlet {
@@ -106,24 +82,22 @@ impl XmlrpcOutlet {
     async fn deliver(&mut self, event: &Event) -> io::Result<()> {
         let body = Bytes::from(write_call(&self.method, event, self.with_structs));
         loop {
-            if let Some(trouble) = &self.trouble {
-                if trouble.is_over(event.time) {
-                    return Err(io::Error::new(ErrorKind::NotConnected, trouble.why.clone()));
-                }
-                sleep_until(trouble.again).await;
+            if let Some((raised, why)) = self.attempts.over(Instant::now())
+                && event.time <= raised
+            {
+                return Err(why);
+            }
+            if let Some(again) = self.attempts.again() {
+                sleep_until(again).await;
             }
             let attempt = monotonic_micros();
-            match self.call(&body).await {
-                Ok(()) => {
-                    self.trouble = None;
-                    return Ok(());
-                }
-                Err(Failure::Final(why)) => {
-                    self.trouble = None;
-                    return Err(io::Error::other(why));
-                }
-                Err(broken @ Failure::Broken(..)) => self.failed(attempt, broken.to_string()),
+            let result = self.call(&body).await;
+            if let Err(broken @ Failure::Broken(..)) = &result {
+                self.attempts.failed(attempt, Instant::now(), ErrorKind::NotConnected, broken.to_string());
+                continue;
             }
+            self.attempts.succeeded();
+            return result.map_err(|why| io::Error::other(why.to_string()));
         }
     }
 
@@ -143,16 +117,5 @@ impl XmlrpcOutlet {
         let is_kept = connection.call(&self.authority, &self.path, body.clone()).await?;
         self.connection = Some(connection).filter(|_| is_kept);
         Ok(())
-    }
-
-    fn failed(&mut self, attempt: u64, why: String) {
-        let now = Instant::now();
-        let before =
-            self.trouble.take().map(|trouble| (trouble.since, (trouble.pause * 2).min(LONGEST_PAUSE)));
-        let (since, pause) = before.unwrap_or((now, FIRST_PAUSE));
-        // The last attempt that counts is at the end of the patience, not long after it.
-        let end = since + PATIENCE;
-        let again = if now < end { (now + pause).min(end) } else { now + pause };
-        self.trouble = Some(Trouble { since, attempt, again, pause, why });
     }
 }

@@ -1,6 +1,6 @@
 //! Events over TCP: the recorded bytes, one connection a subscriber, and nobody who waits for a dead one.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
@@ -180,16 +180,77 @@ fn recorded_stream_sockets() {
     server.stop();
 }
 
+/// Reads requests and answers each, the last of a connection only if there is nothing behind it: until `last` is answered,
+/// or `count` were. Returns the values of those that were answered.
+fn answer(stream: &mut TcpStream, count: usize, last: i64) -> Vec<i64> {
+    let mut texts = serde_json::Deserializer::from_reader(stream.try_clone().unwrap()).into_iter::<Value>();
+    let mut answered = Vec::new();
+    while answered.len() < count && answered.last() != Some(&last) {
+        let Some(Ok(request)) = texts.next() else { break };
+        let text = json!({"jsonrpc": "2.0", "result": 8, "id": request["id"]}).to_string();
+        if stream.write_all(text.as_bytes()).is_err() {
+            break;
+        }
+        answered.push(request["params"][0].as_i64().unwrap());
+    }
+    answered
+}
+
 #[test]
-fn reliable_mode_is_refused_at_the_start() {
-    let parameter = "modparam(\"event_stream\", \"reliable_mode\", 1)\n";
-    let ended = setup(parameter, &["udp:127.0.0.1:9"]).run_to_end();
-    assert_ne!(ended.status, 0);
-    assert!(
-        ended.stderr.contains("parameter <reliable_mode> of module <event_stream>: this version"),
-        "{}",
-        ended.stderr
+fn in_reliable_mode_none_is_lost_whoever_dies() {
+    const MANY: i64 = 2000;
+    let (phone, subscriber) = (Phone::new(), Listening::new());
+    let parameter = "modparam(\"event_stream\", \"reliable_mode\", 1)\n\
+                     modparam(\"event_stream\", \"timeout\", 20000)\nmax_while_loops=100000";
+    let server = setup(parameter, &[&subscriber.name()]).start();
+    ask(&phone, &server, "many");
+    let mut seen = Vec::new();
+    for round in 0.. {
+        // It dies with requests unread and unanswered, and now and then the courier does.
+        let answered = answer(&mut subscriber.accept(), 300, MANY - 1);
+        let is_over = answered.last() == Some(&(MANY - 1));
+        seen.extend(answered);
+        if is_over {
+            break;
+        }
+        if round % 3 == 1 {
+            server.kill("event courier");
+        }
+    }
+    // The next is expected, or one that came before.
+    let mut expected = 0;
+    for number in seen {
+        assert!(number <= expected, "{number} came before {expected}");
+        expected = expected.max(number + 1);
+    }
+    assert_eq!(expected, MANY);
+    until("all are answered", || (server.statistic("events:delivered") == MANY).then_some(()));
+    assert_eq!(
+        ["dropped", "lost", "waiting"].map(|name| server.statistic(&format!("events:{name}"))),
+        [0, 0, 0]
     );
+    server.stop();
+}
+
+#[test]
+fn in_reliable_mode_what_is_not_answered_is_dropped() {
+    let (phone, subscriber) = (Phone::new(), Listening::new());
+    let parameter = "modparam(\"event_stream\", \"reliable_mode\", \"yes\")\n\
+                     modparam(\"event_stream\", \"event_param\", \"name\")\n\
+                     modparam(\"event_stream\", \"timeout\", 100)";
+    let server = setup(parameter, &[&format!("{}/take", subscriber.name())]).start();
+    ask(&phone, &server, "unnamed1");
+    let mut stream = subscriber.accept();
+    let mut texts = serde_json::Deserializer::from_reader(stream.try_clone().unwrap()).into_iter::<Value>();
+    let request = texts.next().unwrap().unwrap();
+    assert_eq!(request["params"], json!({"name": "E_TEST", "only": -5}));
+    assert_eq!((&request["method"], request["id"].is_i64()), (&json!("take"), true));
+    stream.write_all(b"{\"jsonrpc\":\"2.0\",\"result\":8,\"id\":-1}").unwrap();
+    until("it is dropped", || (server.statistic("events:dropped") == 1).then_some(()));
+    // The connection stays.
+    ask(&phone, &server, "none");
+    assert_ne!(texts.next().unwrap().unwrap()["id"], request["id"]);
+    server.stop();
 }
 
 #[test]
@@ -221,7 +282,6 @@ fn dead_and_blocked_subscribers_cost_no_other_one_an_event() {
 
 #[test]
 fn what_a_subscriber_sends_is_ignored_and_its_end_noticed() {
-    use std::io::Write as _;
     let (phone, subscriber) = (Phone::new(), Listening::new());
     let server = setup("", &[&subscriber.name()]).start();
     ask(&phone, &server, "none");
