@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// How many bytes the text of a subscriber's socket may have.
-pub const SOCKET_LIMIT: usize = 512;
+pub const MAX_SOCKET_BYTES: usize = 512;
 
 /// Where a subscriber is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub enum AddressError {
     /// There is no colon after the scheme.
     #[error("no address after the scheme; a socket is written as scheme:address")]
     NoAddress,
-    /// The socket text is longer than [`SOCKET_LIMIT`] or not UTF-8.
-    #[error("socket text is longer than {SOCKET_LIMIT} bytes or not UTF-8")]
+    /// The socket text is longer than [`MAX_SOCKET_BYTES`] or not UTF-8.
+    #[error("socket text is longer than {MAX_SOCKET_BYTES} bytes or not UTF-8")]
     Text,
     /// No transport serves that scheme.
     #[error("no loaded module delivers to `{0}:`")]

@@ -17,7 +17,7 @@ use crate::pace::{BYTES_PER_MS, Pacer};
 use crate::transport::{Event, Outlet, Receipts, Sending, Transport};
 
 /// How many bytes the path of a UNIX socket may have: all of `sun_path`.
-const PATH_LIMIT: usize = 108;
+const MAX_PATH_BYTES: usize = 108;
 
 /// How many datagrams are sent before others have their turn.
 const TURN: usize = 64;
@@ -107,7 +107,7 @@ fn is_host_name(host: &str) -> bool {
 }
 
 fn parse_path(scheme: &'static str, path: &str) -> Result<Address, AddressError> {
-    if path.is_empty() || path.len() > PATH_LIMIT || path.contains('\0') {
+    if path.is_empty() || path.len() > MAX_PATH_BYTES || path.contains('\0') {
         return Err(AddressError::Path);
     }
     Ok(Address::new(scheme, path, Endpoint::Path(PathBuf::from(path))))

@@ -1,14 +1,14 @@
 //! How deep events lie in each other: an event route may raise events, whose routes may raise events.
 //!
 //! An event that was raised for no other one has the depth 0; what its route raises, or what is raised for what that does,
-//! has 1, and so on. An event route that raises its own event would never end; beyond [`DEPTH_LIMIT`] nothing is raised.
+//! has 1, and so on. An event route that raises its own event would never end; beyond [`MAX_DEPTH`] nothing is raised.
 //! The depth travels with the event, and belongs to the process while the route runs.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// How deep events may lie in each other.
-pub const DEPTH_LIMIT: u8 = 10;
+pub const MAX_DEPTH: u8 = 10;
 
 /// Time between two lines of the log about events that lie too deep.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(crate) fn tell_too_deep(name: &[u8]) {
     if TOLD.get().is_none_or(|told| told.elapsed() >= TELL_EVERY) {
         TOLD.set(Some(Instant::now()));
         tracing::error!(
-            "{} is not raised: event routes raise events for each other more than {DEPTH_LIMIT} deep",
+            "{} is not raised: event routes raise events for each other more than {MAX_DEPTH} deep",
             name.escape_ascii()
         );
     }

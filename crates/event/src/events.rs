@@ -17,11 +17,11 @@ use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_mi
 use crate::account::{Account, Accounts, Balance, Picture};
 use crate::address::Address;
 use crate::core_events::CoreEvent;
-use crate::depth::{DEPTH_LIMIT, depth, tell_too_deep};
+use crate::depth::{MAX_DEPTH, depth, tell_too_deep};
 use crate::own::{OwnListener, OwnPorts};
-use crate::params::{PARAMS_LIMIT, ParamsWriter};
-use crate::registry::{EVENT_LIMIT, EventId, PublishError, Registry, Slot};
-use crate::subscriptions::{Owner, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions};
+use crate::params::{MAX_PARAMS_BYTES, ParamsWriter};
+use crate::registry::{EventId, MAX_EVENTS, PublishError, Registry, Slot};
+use crate::subscriptions::{MAX_SUBSCRIPTIONS, Owner, SubscribeError, Subscription, Subscriptions};
 
 /// The sizes of the tables of the Event Interface.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,8 @@ impl EventOptions {
     pub fn for_arena(bytes: u64, slots: u16) -> Self {
         let part = |of: u64, least: u64, most: u64| 1_usize << (bytes / of).clamp(least, most).ilog2();
         Self {
-            events: EVENT_LIMIT,
-            subscriptions: part(BYTES_PER_SUBSCRIPTION, 64, SUBSCRIPTION_LIMIT as u64),
+            events: MAX_EVENTS,
+            subscriptions: part(BYTES_PER_SUBSCRIPTION, 64, MAX_SUBSCRIPTIONS as u64),
             log_records: part(LOG_RECORDS_SHARE * LOG_RECORD_BYTES, 512, MAX_LOG_RECORDS),
             log_bytes: part(LOG_BYTES_SHARE, 64 << 10, MAX_LOG_BYTES),
             slots,
@@ -53,7 +53,7 @@ impl EventOptions {
     }
 }
 
-/// An arena has room for a subscription for each so many bytes, up to [`SUBSCRIPTION_LIMIT`].
+/// An arena has room for a subscription for each so many bytes, up to [`MAX_SUBSCRIPTIONS`].
 const BYTES_PER_SUBSCRIPTION: u64 = 4096;
 /// One part of the arena in this many is for the parameters in the log.
 const LOG_BYTES_SHARE: u64 = 32;
@@ -84,9 +84,9 @@ pub enum Raised {
     Unheard,
     /// It is in the event log under this number, and on its way.
     Logged(u64),
-    /// Its parameters take more than [`PARAMS_LIMIT`] bytes, or more than the log takes; it is counted and gone.
+    /// Its parameters take more than [`MAX_PARAMS_BYTES`] bytes, or more than the log takes; it is counted and gone.
     TooLarge,
-    /// Event routes raise it for each other too deep ([`crate::DEPTH_LIMIT`]); it is counted and gone.
+    /// Event routes raise it for each other too deep ([`crate::MAX_DEPTH`]); it is counted and gone.
     TooDeep,
 }
 
@@ -381,7 +381,7 @@ impl Events {
 
     #[cold]
     fn append(&self, id: EventId, write: impl FnOnce(&mut ParamsWriter<'_>)) -> Raised {
-        if depth() > DEPTH_LIMIT {
+        if depth() > MAX_DEPTH {
             self.shared.totals.too_deep.fetch_add(1, Relaxed);
             tell_too_deep(&self.shared.registry.name(id).unwrap_or_default());
             return Raised::TooDeep;
@@ -389,7 +389,7 @@ impl Events {
         BUFFER.with(|buffer| match buffer.try_borrow_mut() {
             Ok(mut bytes) => {
                 bytes.clear();
-                bytes.reserve_exact(PARAMS_LIMIT);
+                bytes.reserve_exact(MAX_PARAMS_BYTES);
                 self.append_with(&mut bytes, id, write)
             }
             // Raised by what writes the parameters of another one.

@@ -37,7 +37,7 @@ mod threshold;
 mod transport;
 mod window;
 
-pub use address::{Address, AddressError, Endpoint, SOCKET_LIMIT};
+pub use address::{Address, AddressError, Endpoint, MAX_SOCKET_BYTES};
 pub use attempts::Attempts;
 pub use core_events::{
     CORE_EVENTS, CoreEvent, Description, Field, FieldKind, LogLine, PkgThreshold, ProcAutoScale, ProcExit,
@@ -45,17 +45,17 @@ pub use core_events::{
 };
 pub use courier::{Courier, CourierOptions};
 pub use datagram::{Datagram, parse_host_port};
-pub use depth::{DEPTH_LIMIT, Nested, depth, nest};
+pub use depth::{MAX_DEPTH, Nested, depth, nest};
 pub use dial::{OwnPort, dial};
 pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError, SubscriptionCounts};
 pub use own::{OwnListener, OwnPorts};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
-pub use params::{PARAMS_LIMIT, ParamValue, Params, ParamsWriter};
-pub use registry::{EVENT_LIMIT, EventId, NAME_LIMIT, PublishError, Registry};
+pub use params::{MAX_PARAMS_BYTES, ParamValue, Params, ParamsWriter};
+pub use registry::{EventId, MAX_EVENTS, MAX_NAME_BYTES, PublishError, Registry};
 pub use render::{write_call, write_event, write_request};
 pub use stream::{PATIENCE, Stream, StreamOptions};
 pub use subscriptions::{
-    DEFAULT_EXPIRE, Left, SUBSCRIPTION_LIMIT, SubscribeError, Subscription, Subscriptions,
+    DEFAULT_EXPIRE, Left, MAX_SUBSCRIPTIONS, SubscribeError, Subscription, Subscriptions,
 };
 pub use threshold::{Edge, Rule, SharedEdge, percentage};
 pub use transport::{

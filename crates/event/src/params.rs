@@ -4,7 +4,7 @@
 //! second pass. The same process image writes and reads them, so numbers are in the machine's byte order.
 
 /// How many bytes the parameters of one event may take in the log. A raise that needs more is refused and counted.
-pub const PARAMS_LIMIT: usize = 65_000;
+pub const MAX_PARAMS_BYTES: usize = 65_000;
 
 const NULL: u8 = 0;
 const INTEGER: u8 = 1;
@@ -30,7 +30,7 @@ pub struct ParamsWriter<'b> {
 }
 
 impl<'b> ParamsWriter<'b> {
-    /// A writer into `bytes`, which is emptied first and never grows beyond [`PARAMS_LIMIT`].
+    /// A writer into `bytes`, which is emptied first and never grows beyond [`MAX_PARAMS_BYTES`].
     pub fn new(bytes: &'b mut Vec<u8>) -> Self {
         bytes.clear();
         Self { bytes, too_large: false }
@@ -55,7 +55,7 @@ impl<'b> ParamsWriter<'b> {
             ParamValue::Str(text) => text.len().saturating_add(4),
         };
         let needed = body.saturating_add(1 + name.map_or(0, |name| 2 + name.len()));
-        if self.too_large || needed > PARAMS_LIMIT - self.bytes.len() {
+        if self.too_large || needed > MAX_PARAMS_BYTES - self.bytes.len() {
             self.too_large = true;
             return self;
         }
@@ -80,7 +80,7 @@ impl<'b> ParamsWriter<'b> {
         self
     }
 
-    /// What was written; `None` when it would have passed [`PARAMS_LIMIT`].
+    /// What was written; `None` when it would have passed [`MAX_PARAMS_BYTES`].
     pub fn finish(self) -> Option<&'b [u8]> {
         if self.too_large { None } else { Some(self.bytes) }
     }
@@ -177,12 +177,12 @@ mod tests {
         let mut bytes = Vec::new();
         let overhead = 1 + 4;
         let mut writer = ParamsWriter::new(&mut bytes);
-        writer.push(None, ParamValue::Str(&[b'x'; PARAMS_LIMIT][overhead..]));
-        assert_eq!(writer.finish().map(<[u8]>::len), Some(PARAMS_LIMIT));
+        writer.push(None, ParamValue::Str(&[b'x'; MAX_PARAMS_BYTES][overhead..]));
+        assert_eq!(writer.finish().map(<[u8]>::len), Some(MAX_PARAMS_BYTES));
 
         let mut writer = ParamsWriter::new(&mut bytes);
-        writer.push(None, ParamValue::Str(&[b'x'; PARAMS_LIMIT][overhead - 1..])).int("later", 1);
+        writer.push(None, ParamValue::Str(&[b'x'; MAX_PARAMS_BYTES][overhead - 1..])).int("later", 1);
         assert_eq!(writer.finish(), None);
-        assert!(bytes.len() <= PARAMS_LIMIT);
+        assert!(bytes.len() <= MAX_PARAMS_BYTES);
     }
 }

@@ -16,10 +16,10 @@ use tocsin_shm::ShmSafe;
 use crate::core_events::{CORE_EVENTS, CoreEvent, FIRST, LogLine, ProcExit};
 
 /// How many events may be published, unless the maker of the table says otherwise.
-pub const EVENT_LIMIT: usize = 256;
+pub const MAX_EVENTS: usize = 256;
 
 /// How many bytes the name of an event may have.
-pub const NAME_LIMIT: usize = 128;
+pub const MAX_NAME_BYTES: usize = 128;
 
 /// Bits of an event's index in the log: far more than there are events.
 const INDEX_BITS: u32 = 24;
@@ -64,8 +64,8 @@ pub enum PublishError {
     /// The table is full.
     #[error("no room for another event name; the limit of published events is reached")]
     Full,
-    /// The name is empty or longer than [`NAME_LIMIT`].
-    #[error("an event name must have 1 to {NAME_LIMIT} bytes")]
+    /// The name is empty or longer than [`MAX_NAME_BYTES`].
+    #[error("an event name must have 1 to {MAX_NAME_BYTES} bytes")]
     Name,
 }
 
@@ -105,7 +105,7 @@ impl Registry {
     /// # Errors
     /// The table is full, or the name is not one.
     pub fn publish(&self, name: &[u8]) -> Result<EventId, PublishError> {
-        if name.is_empty() || name.len() > NAME_LIMIT || name.contains(&0) {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(&0) {
             return Err(PublishError::Name);
         }
         let hash = hash(name);
@@ -190,7 +190,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-const NAME_WORDS: usize = NAME_LIMIT / 8;
+const NAME_WORDS: usize = MAX_NAME_BYTES / 8;
 
 /// One event in shared memory, on cache lines of its own: one that is raised often slows down no other. Names have no NUL,
 /// so their unused bytes are zero.
@@ -230,7 +230,7 @@ impl Slot {
             return None;
         }
         let mut name: Vec<u8> = self.name.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
-        name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(NAME_LIMIT));
+        name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(MAX_NAME_BYTES));
         Some(name)
     }
 }
@@ -287,12 +287,12 @@ pub(crate) mod tests {
     #[test]
     fn the_table_and_the_names_are_bounded() {
         let registry = registry(7);
-        let longest = [b'x'; NAME_LIMIT];
+        let longest = [b'x'; MAX_NAME_BYTES];
         assert_eq!(registry.publish(&longest).map(EventId::index), Ok(6));
         assert_eq!(registry.name(EventId(6)), Some(longest.to_vec()));
         assert_eq!(registry.publish(b"E_MORE"), Err(PublishError::Full));
         assert_eq!(registry.publish(b"E_CORE_THRESHOLD"), Ok(EventId::THRESHOLD));
-        for name in [&b""[..], b"a\0b", &[b'x'; NAME_LIMIT + 1]] {
+        for name in [&b""[..], b"a\0b", &[b'x'; MAX_NAME_BYTES + 1]] {
             assert_eq!(registry.publish(name), Err(PublishError::Name));
         }
     }

@@ -24,7 +24,7 @@ use crate::requests::Requests;
 use crate::window::Document;
 
 /// Bytes of one answer.
-const ANSWER_LIMIT: usize = 64 << 10;
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// Reads of answers before others have their turn.
 const READS_IN_A_ROW: usize = 16;
@@ -215,7 +215,7 @@ fn read_answers(bytes: &[u8], mut answered: impl FnMut(i64)) -> Option<usize> {
                     answered(id);
                 }
             }
-            Err(error) if error.kind == tocsin_json::ErrorKind::End && rest.len() <= ANSWER_LIMIT => {
+            Err(error) if error.kind == tocsin_json::ErrorKind::End && rest.len() <= MAX_ANSWER_BYTES => {
                 return Some(taken);
             }
             Err(_) => return None,
@@ -241,6 +241,6 @@ mod tests {
         for garbage in ["not json at all", "8", "[1]", "{]", "{\"a\":tru}"] {
             assert_eq!(read(garbage).0, None, "{garbage}");
         }
-        assert_eq!(read(&format!("{{\"a\":\"{}", "x".repeat(ANSWER_LIMIT))).0, None, "too long");
+        assert_eq!(read(&format!("{{\"a\":\"{}", "x".repeat(MAX_ANSWER_BYTES))).0, None, "too long");
     }
 }

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::own::OwnPorts;
 use crate::transport::Receipts;
-use crate::window::{Document, MOST_TRIES};
+use crate::window::{Document, MAX_TRIES};
 
 /// Requests that may wait for their answers over one connection.
-const MOST_OPEN: usize = 256;
+const MAX_OPEN: usize = 256;
 
 /// The requests, in the order in which they were given.
 pub(crate) struct Requests {
@@ -78,7 +78,7 @@ impl Requests {
 
     /// What is to be written next, if anything is.
     pub(crate) fn unwritten(&mut self) -> Option<&[u8]> {
-        if self.open >= MOST_OPEN {
+        if self.open >= MAX_OPEN {
             return None;
         }
         while self.list.get(self.next).is_some_and(|request| request.state != State::Waiting) {
@@ -147,7 +147,7 @@ impl Requests {
         for request in &mut self.list {
             if matches!(request.state, State::Sent(_)) {
                 request.tries += 1;
-                request.state = match request.tries < MOST_TRIES {
+                request.state = match request.tries < MAX_TRIES {
                     true => State::Waiting,
                     false => State::Dropped(
                         ErrorKind::ConnectionAborted,
@@ -332,8 +332,8 @@ mod tests {
     #[test]
     fn few_wait_for_answers_at_once() {
         let (sent, now) = (Rc::new(Sent::default()), Instant::now());
-        let mut requests = requests(MOST_OPEN as u64 + 5, &sent);
-        assert_eq!(write_all(&mut requests, now).len(), 3 * MOST_OPEN);
+        let mut requests = requests(MAX_OPEN as u64 + 5, &sent);
+        assert_eq!(write_all(&mut requests, now).len(), 3 * MAX_OPEN);
         requests.answer(3, now);
         assert_eq!(write_all(&mut requests, now).len(), 3);
     }

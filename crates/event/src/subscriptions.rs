@@ -19,7 +19,7 @@ use crate::address::Address;
 use crate::registry::{EventId, Registry};
 
 /// How many subscriptions there may be, unless the maker of the table says otherwise.
-pub const SUBSCRIPTION_LIMIT: usize = 4096;
+pub const MAX_SUBSCRIPTIONS: usize = 4096;
 
 /// How long a subscription lasts when the Management Interface is not told, in seconds.
 pub const DEFAULT_EXPIRE: u32 = 3600;

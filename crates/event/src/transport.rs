@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::address::{Address, AddressError, SOCKET_LIMIT};
+use crate::address::{Address, AddressError, MAX_SOCKET_BYTES};
 use crate::events::Events;
 use crate::own::OwnPorts;
 use crate::params::Params;
@@ -220,7 +220,7 @@ impl Transports {
     /// # Errors
     /// [`AddressError`] says what is wrong with it.
     pub fn parse(&self, socket: &[u8]) -> Result<Address, AddressError> {
-        let text = std::str::from_utf8(socket).ok().filter(|text| text.len() <= SOCKET_LIMIT);
+        let text = std::str::from_utf8(socket).ok().filter(|text| text.len() <= MAX_SOCKET_BYTES);
         let text = text.ok_or(AddressError::Text)?;
         // Some clients give the path of their UNIX socket and no scheme.
         let (scheme, address) = match text.strip_prefix('/') {
@@ -358,6 +358,6 @@ mod tests {
         ] {
             assert_eq!(transports.parse(text), Err(error));
         }
-        assert_eq!(transports.parse(&[b'a'; SOCKET_LIMIT + 1]), Err(AddressError::Text));
+        assert_eq!(transports.parse(&[b'a'; MAX_SOCKET_BYTES + 1]), Err(AddressError::Text));
     }
 }

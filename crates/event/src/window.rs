@@ -31,7 +31,7 @@ impl Share {
 
 /// Over how many connections a document is sent that was acknowledged each time, before a reset. A subscriber that takes
 /// one document and resets its connection would else never come to the next.
-pub(crate) const MOST_TRIES: u8 = 3;
+pub(crate) const MAX_TRIES: u8 = 3;
 
 /// One text for a subscriber.
 pub(crate) struct Document {
@@ -277,7 +277,7 @@ impl Window {
         self.bytes += std::mem::take(&mut self.kept);
         // Those in front were sent as often or more often than those behind.
         for at in (0..kept).rev() {
-            if self.documents[at].tries >= MOST_TRIES {
+            if self.documents[at].tries >= MAX_TRIES {
                 unconfirmed += self.doubt(true, at);
                 self.remove(at);
             }
@@ -397,7 +397,7 @@ mod tests {
     fn after_a_reset_the_last_ones_go_again_but_not_for_ever() {
         let sent = Rc::new(Sent::default());
         let mut window = window(&[3, 3, 3], &sent);
-        for _ in 1..MOST_TRIES {
+        for _ in 1..MAX_TRIES {
             window.written(9, 9);
             window.acknowledge(6);
             assert_eq!(window.restart(Ending::Reset, 0), Restart { repeats: true, unconfirmed: 0 });

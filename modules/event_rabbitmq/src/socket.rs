@@ -1,6 +1,6 @@
 //! The text of a subscriber's socket: `rabbitmq:[user[:password]@]host[:port]/[parameters?]routing_key`.
 
-use tocsin_event::{Address, AddressError, SOCKET_LIMIT, parse_host_port};
+use tocsin_event::{Address, AddressError, MAX_SOCKET_BYTES, parse_host_port};
 
 /// The port of a broker that is named without one.
 const DEFAULT_PORT: u16 = 5672;
@@ -64,7 +64,7 @@ pub(super) fn parse(scheme: &'static str, text: &str, tls: bool) -> Result<(Addr
     target.check()?;
     let address =
         Address { socket: target.identity(scheme, host_and_port), shown: target.shown(scheme), ..place };
-    if address.socket.len() > SOCKET_LIMIT {
+    if address.socket.len() > MAX_SOCKET_BYTES {
         return Err(AddressError::Text);
     }
     Ok((address, target))

@@ -22,14 +22,14 @@ use tocsin_server::module::{Module, Setup, SetupError};
 use self::transport::Virtual;
 
 /// The longest `failover_timeout`: a day.
-const LONGEST_FAILOVER: i64 = 86_400;
+const MAX_FAILOVER_S: i64 = 86_400;
 
 const FAILOVER_TIMEOUT: ModParam = ModParam::number(
     "failover_timeout",
     30,
     "How long FAILOVER sends nothing to a subscriber that did not take an event.",
 )
-.within(0, LONGEST_FAILOVER, "seconds");
+.within(0, MAX_FAILOVER_S, "seconds");
 
 /// The module.
 #[derive(Debug, Clone, Copy)]

@@ -21,10 +21,10 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of the head of an answer.
-const HEAD_LIMIT: usize = 16 << 10;
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// Bytes of the body of an answer that are read so that its connection can be used again.
-const BODY_LIMIT: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 const AGENT: &str = "Tocsin XMLRPC Notifier";
 
@@ -53,7 +53,7 @@ impl Connection {
         let (stream, port) =
             dial(to, ports, CONNECT_TIMEOUT).await.map_err(|why: io::Error| broken(why.to_string()))?;
         let mut builder = http1::Builder::new();
-        builder.title_case_headers(true).max_buf_size(HEAD_LIMIT);
+        builder.title_case_headers(true).max_buf_size(MAX_HEAD_BYTES);
         let (sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(|why| broken(why.to_string()))?;
         let task = tokio::task::spawn_local(async move {
@@ -105,7 +105,7 @@ async fn drain(mut answer: Response<Incoming>) -> bool {
     while let Some(frame) = answer.body_mut().frame().await {
         let Ok(frame) = frame else { return false };
         bytes += frame.data_ref().map_or(0, Bytes::len);
-        if bytes > BODY_LIMIT {
+        if bytes > MAX_BODY_BYTES {
             return false;
         }
     }

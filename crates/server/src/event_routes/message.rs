@@ -1,13 +1,15 @@
 //! An event on its way to the worker that runs its route, as bytes.
 
-use tocsin_event::{NAME_LIMIT, PARAMS_LIMIT, Params};
+use tocsin_event::{MAX_NAME_BYTES, MAX_PARAMS_BYTES, Params};
 use tocsin_net::MAX_MAILBOX_MESSAGE_BYTES;
 
 /// Number (8), depth (1), bytes of the name (1).
 const HEAD: usize = 10;
 
-const _: () =
-    assert!(HEAD + NAME_LIMIT + PARAMS_LIMIT <= MAX_MAILBOX_MESSAGE_BYTES && NAME_LIMIT <= u8::MAX as usize);
+const _: () = assert!(
+    HEAD + MAX_NAME_BYTES + MAX_PARAMS_BYTES <= MAX_MAILBOX_MESSAGE_BYTES
+        && MAX_NAME_BYTES <= u8::MAX as usize
+);
 
 /// A message: its head, then the name, then the parameters.
 pub(super) struct EventMessage<'a> {
