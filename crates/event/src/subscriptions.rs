@@ -195,7 +195,8 @@ impl Subscriptions {
         let ended = self.table.update(&key[..], |record, _| {
             let is_open = record.end() > now;
             if is_open {
-                (record.started, record.expire) = (now.saturating_sub(LAST_SECOND), Some(0));
+                // What was raised within this millisecond may have been raised before.
+                (record.started, record.expire) = ((now + 1).saturating_sub(LAST_SECOND), Some(0));
             }
             is_open
         });
