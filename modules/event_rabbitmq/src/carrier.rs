@@ -33,7 +33,7 @@ pub(super) async fn carry(plan: Rc<Plan>, receipts: Rc<dyn Receipts>, inbox: Rc<
         carrier.work().await;
         // Cancelling either of these loses nothing.
         tokio::select! {
-            () = inbox.changed() => {}
+            () = inbox.wait(carrier.window.has_room()) => {}
             () = carrier.ready() => {}
         }
     }

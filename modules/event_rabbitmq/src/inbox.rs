@@ -34,9 +34,12 @@ impl Inbox {
         self.batch.take()
     }
 
-    /// Waits until there are events, or never will be any.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Waits until there is something to do: events, if there is room for them, or an end. That does not depend on when
+    /// they came: what found no room before is there still.
+    pub(super) async fn wait(&self, has_room: bool) {
+        while !self.is_closed() && (!has_room || self.batch.borrow().is_empty()) {
+            self.changed.notified().await;
+        }
     }
 
     /// Nobody puts anything in any more.
@@ -72,7 +75,7 @@ mod tests {
             let taking = async {
                 let mut numbers = Vec::new();
                 while !inbox.is_closed() || numbers.len() < 6 {
-                    inbox.changed().await;
+                    inbox.wait(true).await;
                     let taken = inbox.take();
                     assert!(taken.len() <= 2);
                     numbers.extend(taken.iter().map(|event| event.number));
@@ -80,6 +83,22 @@ mod tests {
                 numbers
             };
             assert_eq!(tokio::join!(taking, giving).0, [0, 0, 1, 1, 2, 2]);
+        });
+    }
+
+    #[test]
+    fn what_found_no_room_is_there_when_there_is_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let inbox = Inbox::default();
+            inbox.put(&[Rc::new(Event::new(EventId::THRESHOLD, (*b"E_X").into(), 1, 0, &[]))]).await;
+            tokio::select! {
+                biased;
+                () = inbox.wait(false) => panic!("there is no room"),
+                () = tokio::task::yield_now() => {}
+            }
+            inbox.wait(true).await;
+            assert_eq!(inbox.take().len(), 1);
         });
     }
 }
