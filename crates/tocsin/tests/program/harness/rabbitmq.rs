@@ -172,6 +172,7 @@ impl RabbitMq {
             .env("FOLDER", dir)
             .env("SHARED", if self.is_shared { "yes" } else { "" })
             .env("HOME", dir)
+            .env("ERL_CRASH_DUMP", dir.join("crash"))
             .env("ERL_EPMD_PORT", self.ports.names.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODENAME", format!("tocsin{}@localhost", self.ports.plain))
