@@ -4,10 +4,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tocsin_net::stream::silence;
-use tocsin_net::tls::{MAX_SEND_BYTES, Session};
+use tocsin_net::tls::{ClientConfig, ServerName, Session};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::Duration;
@@ -18,6 +16,8 @@ use super::ended::Ended;
 const MAX_READS: usize = 16;
 /// Bytes of one read.
 const READ_BYTES: usize = 16 << 10;
+/// Bytes that are encrypted at once.
+const ENCRYPTED_AT_ONCE: usize = 64 << 10;
 
 /// How a connection is encrypted: its configuration, and the name to ask for.
 pub(super) type Security = (Arc<ClientConfig>, ServerName<'static>);
@@ -63,7 +63,7 @@ impl Link {
         match &mut self.tls {
             None => self.out.extend_from_slice(bytes),
             Some(tls) => {
-                for part in bytes.chunks(MAX_SEND_BYTES) {
+                for part in bytes.chunks(ENCRYPTED_AT_ONCE) {
                     tls.send(part, &mut self.out)?;
                 }
             }
