@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(120);
 /// What runs it, with the name server that Erlang wants: when the input ends, for whatever reason, the tests are done with it.
 const WATCHER: &str = "epmd -port \"$ERL_EPMD_PORT\" </dev/null >&2 & names=$!; \
     set -- $1; \"$@\" </dev/null >&2 & script=$!; echo started; exec >/dev/null; read _; \
-    kill -KILL \"$(cat \"$FOLDER/pid\")\" $script $names 2>/dev/null; wait; \
+    for pid in $(cat \"$FOLDER/pid\") $(ps -o pid= --ppid $script) $script $names; do kill -KILL $pid; done 2>/dev/null; wait; \
     test -n \"$SHARED\" && rm -rf \"$FOLDER\"; exit 0";
 
 /// A broker. It ends when dropped, and with the tests if they end otherwise.
