@@ -27,6 +27,7 @@ mod own;
 mod pace;
 mod params;
 mod passed;
+mod reader;
 mod registry;
 mod reliable;
 mod render;
@@ -51,6 +52,7 @@ pub use events::{EventCounts, EventOptions, Events, Raised, SetUpError, Subscrip
 pub use own::{OwnListener, OwnPorts};
 pub use pace::{BURST_BYTES, BYTES_PER_MS, Pacer};
 pub use params::{MAX_PARAMS_BYTES, ParamValue, Params, ParamsWriter};
+pub use reader::{ReadEvent, Reader};
 pub use registry::{EventId, MAX_EVENTS, MAX_NAME_BYTES, PublishError, Registry};
 pub use render::{write_call, write_event, write_request};
 pub use stream::{PATIENCE, Stream, StreamOptions};

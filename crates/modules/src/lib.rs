@@ -25,6 +25,7 @@ pub fn all() -> Vec<Rc<dyn Module>> {
         #[cfg(feature = "rabbitmq")]
         Rc::new(tocsin_event_rabbitmq::EventRabbitmq),
         Rc::new(tocsin_event_route::EventRoute),
+        Rc::new(tocsin_event_routing::EventRouting),
         Rc::new(tocsin_event_stream::EventStream),
         Rc::new(tocsin_event_virtual::EventVirtual),
         Rc::new(tocsin_event_xmlrpc::EventXmlrpc),

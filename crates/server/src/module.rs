@@ -205,6 +205,22 @@ pub struct Setup<'a> {
     pub registered: Registered,
 }
 
+impl Setup<'_> {
+    /// The mailboxes of those who run routes for events, made by the first module that needs them.
+    ///
+    /// # Errors
+    /// There is no memory, or there are no descriptors for them.
+    pub fn event_routes(&mut self) -> Result<Rc<EventRoutes>, SetupError> {
+        if let Some(routes) = &self.registered.event_routes {
+            return Ok(Rc::clone(routes));
+        }
+        let routes = EventRoutes::create(self.arena, self.settings.timer_workers as usize)
+            .map_err(|cause| SetupError::Other(cause.to_string()))?;
+        self.registered.event_routes = Some(Rc::clone(&routes));
+        Ok(routes)
+    }
+}
+
 /// The `modparam` values of one module.
 #[derive(Debug, Clone, Default)]
 pub struct Parameters(pub Vec<(String, Value)>);

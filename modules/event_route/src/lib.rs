@@ -3,7 +3,6 @@
 
 use tocsin_script::ModuleSpec;
 use tocsin_server::Context;
-use tocsin_server::event_routes::EventRoutes;
 use tocsin_server::module::{Module, Setup, SetupError};
 
 /// The module.
@@ -16,11 +15,9 @@ impl Module for EventRoute {
     }
 
     fn start(&self, setup: &mut Setup<'_>) -> Result<(), SetupError> {
-        let workers = setup.settings.timer_workers as usize;
-        let routes = EventRoutes::create(setup.arena, workers)
-            .map_err(|cause| SetupError::Other(cause.to_string()))?;
+        let routes = setup.event_routes()?;
+        routes.run_event_routes();
         setup.registered.transports.add(tocsin_server::event_routes::transport(&routes));
-        setup.registered.event_routes = Some(routes);
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             };
             let call: Call<Context> = Rc::new(move |cx, arguments| {
                 if is_event {
-                    tracing::error!("t_inject_branches: no event has resumed this script: event_routing is not there yet");
+                    tracing::error!("t_inject_branches: a route that event_routing runs knows no transaction yet");
                     return Outcome::FALSE;
                 }
                 let flags = as_text(&arguments[1]).unwrap_or_default();
@@ -60,8 +60,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
         .doc(
             "Adds the destinations that the script has gathered as branches to the transaction. Flags: `cancel` \
              cancels those there are, `last` waits for no others. 1: done; -1: there is no transaction; -2: it is \
-             answered, or there is no destination; others as of t_relay(). The source `event` gives -1: no event resumes a script \
-             before there is event_routing.",
+             answered, or there is no destination; others as of t_relay(). The source `event` gives -1: the routes of \
+             notify_on_event() know no transaction yet.",
         )
         .asynchronous(),
         plain("t_wait_no_more_branches", Routes::ANY, |cx| {

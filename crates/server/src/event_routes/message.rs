@@ -3,13 +3,22 @@
 use tocsin_event::{MAX_NAME_BYTES, MAX_PARAMS_BYTES, Params};
 use tocsin_net::MAX_MAILBOX_MESSAGE_BYTES;
 
-/// Number (8), depth (1), bytes of the name (1).
-const HEAD: usize = 10;
+/// Number (8), depth (1), bytes of the name (1), what is named (1).
+const HEAD: usize = 11;
 
 const _: () = assert!(
     HEAD + MAX_NAME_BYTES + MAX_PARAMS_BYTES <= MAX_MAILBOX_MESSAGE_BYTES
         && MAX_NAME_BYTES <= u8::MAX as usize
 );
+
+/// What a message names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An event, which has an event route.
+    EventRoute,
+    /// A route that is to be run when an event comes, with the parameters in AVPs.
+    Notified,
+}
 
 /// A message: its head, then the name, then the parameters.
 pub(super) struct EventMessage<'a> {
@@ -17,6 +26,7 @@ pub(super) struct EventMessage<'a> {
     pub(super) number: u64,
     /// How deep it lies in other events.
     pub(super) depth: u8,
+    pub(super) target: Target,
     /// The route.
     pub(super) name: &'a [u8],
     pub(super) params: Params<'a>,
@@ -28,7 +38,7 @@ impl<'a> EventMessage<'a> {
         let mut head = [0; HEAD];
         head[..8].copy_from_slice(&self.number.to_ne_bytes());
         // A name has at most 128 bytes.
-        (head[8], head[9]) = (self.depth, self.name.len() as u8);
+        (head[8], head[9], head[10]) = (self.depth, self.name.len() as u8, self.target as u8);
         head
     }
 
@@ -40,6 +50,7 @@ impl<'a> EventMessage<'a> {
         Some(Self {
             number: u64::from_ne_bytes(*number),
             depth: rest_of_head[0],
+            target: if rest_of_head[2] == 0 { Target::EventRoute } else { Target::Notified },
             name,
             params: Params::new(params),
         })
@@ -52,10 +63,17 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let message = EventMessage { number: 7, depth: 3, name: b"E_X", params: Params::new(b"params") };
+        let message = EventMessage {
+            number: 7,
+            depth: 3,
+            target: Target::Notified,
+            name: b"E_X",
+            params: Params::new(b"params"),
+        };
         let bytes = [&message.head()[..], b"E_X", b"params"].concat();
         let read = EventMessage::read(&bytes).unwrap();
         assert_eq!((read.number, read.depth, read.name), (7, 3, &b"E_X"[..]));
+        assert_eq!(read.target, Target::Notified);
         assert_eq!(read.params.as_bytes(), b"params");
         assert!(EventMessage::read(&bytes[..HEAD + 2]).is_none(), "the name is cut");
         assert!(EventMessage::read(&bytes[..HEAD - 1]).is_none());

@@ -10,7 +10,7 @@ mod message;
 mod reader;
 mod transport;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -22,7 +22,7 @@ use tocsin_script::{Bytes, Host, Program, RouteKind};
 use tocsin_shm::{Arena, ArenaFull, ProcessTable, ShmSafe, SlotState};
 
 use self::hold::Reader;
-use self::message::EventMessage;
+use self::message::{EventMessage, Target};
 
 pub(crate) use self::reader::{hand_over, serve, take_over};
 pub use self::transport::transport;
@@ -47,6 +47,8 @@ pub struct EventRoutes {
     seats: Vec<Seat>,
     /// What is known once all of the script and all processes are.
     known: OnceCell<Known>,
+    /// Whether event routes run: those who are notified by other ways use the same mailboxes.
+    runs: Cell<bool>,
     /// The routes of the script that is in force in this process.
     names: RefCell<Vec<Bytes>>,
 }
@@ -92,8 +94,14 @@ impl EventRoutes {
         Ok(Rc::new(Self {
             seats: seats.collect::<io::Result<_>>()?,
             known: OnceCell::new(),
+            runs: Cell::new(false),
             names: RefCell::default(),
         }))
+    }
+
+    /// Has event routes run.
+    pub fn run_event_routes(&self) {
+        self.runs.set(true);
     }
 
     /// Learns which slots the workers have and which routes there are. To be called once, before the first fork.
@@ -120,9 +128,22 @@ impl EventRoutes {
     /// Posts `event` for the route `name` to the first worker that serves, from `home` on. A full mailbox, or nobody who
     /// serves, is [`io::ErrorKind::WouldBlock`].
     fn post(&self, home: usize, name: &[u8], event: &Event) -> io::Result<()> {
+        self.post_to(home, Target::EventRoute, name, event)
+    }
+
+    /// Has the route `name` of the script run for `event`, with its parameters in AVPs, in the first worker that serves, at
+    /// least once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] for a full mailbox, and where nobody serves.
+    pub fn notify(&self, name: &[u8], event: &Event) -> io::Result<()> {
+        self.post_to(home(name), Target::Notified, name, event)
+    }
+
+    fn post_to(&self, home: usize, target: Target, name: &[u8], event: &Event) -> io::Result<()> {
         let seat = self.serving(home).ok_or(io::ErrorKind::WouldBlock)?;
         let params = event.params();
-        let message = EventMessage { number: event.number, depth: event.depth, name, params };
+        let message = EventMessage { number: event.number, depth: event.depth, target, name, params };
         seat.mailbox.post(&[&message.head(), name, params.as_bytes()], None)
     }
 
@@ -162,6 +183,11 @@ impl Begun {
     }
 }
 
+/// The place of a route. They are spread over the workers; which one is whose does not matter.
+fn home(name: &[u8]) -> usize {
+    name.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into())) >> 1
+}
+
 /// The events that have a route in the script, in the order in which the routes are written.
 pub(crate) fn names<C: Host>(program: &Program<C>) -> Vec<Bytes> {
     let routes = program.routes().filter(|route| program.route_kind(*route) == RouteKind::Event);
@@ -179,7 +205,7 @@ pub(crate) fn subscribe(
 ) -> Result<(), String> {
     for name in names {
         let shown = name.lossy();
-        if routes.is_none() {
+        if !routes.is_some_and(|routes| routes.runs.get()) {
             tracing::warn!(
                 "event_route[{shown}] never runs: the module event_route is not loaded (loadmodule \"event_route.so\")"
             );

@@ -8,7 +8,7 @@ use tocsin_net::{MAX_MAILBOX_MESSAGE_BYTES, Watch};
 use tocsin_script::{Bytes, NamedParams, RouteKind, Value};
 use tocsin_shm::SlotState;
 
-use super::message::EventMessage;
+use super::message::{EventMessage, Target};
 use super::{ATTEMPTS, EventRoutes, Seat};
 use crate::run::run;
 use crate::worker::Worker;
@@ -115,23 +115,37 @@ fn serve_one(worker: &'static Worker, seat: &Seat, message: &EventMessage<'_>) {
         );
         return;
     }
-    let Some(route) = worker.server.script().program.route(RouteKind::Event, message.name) else { return };
+    let kind = match message.target {
+        Target::EventRoute => RouteKind::Event,
+        Target::Notified => RouteKind::Request,
+    };
+    let Some(route) = worker.server.script().program.route(kind, message.name) else { return };
     let Some(mut cx) = worker.idle_context() else { return };
     cx.route = RouteKind::Event;
     cx.received.source = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    cx.event = parameters(message);
+    match message.target {
+        Target::EventRoute => cx.event = parameters(message),
+        Target::Notified => {
+            for (name, value) in message.params.iter() {
+                if let Some(name) = name {
+                    cx.avps.push(name, to_value(value));
+                }
+            }
+        }
+    }
     cx.event_depth = message.depth.saturating_add(1);
     run(cx, route, |_, _| {});
 }
 
 fn parameters(message: &EventMessage<'_>) -> NamedParams {
-    let read = |(name, value): (Option<&[u8]>, ParamValue<'_>)| {
-        let value = match value {
-            ParamValue::Null => Value::Null,
-            ParamValue::Int(number) => Value::Int(number),
-            ParamValue::Str(text) => Value::Str(Bytes::new(text)),
-        };
-        (name.map(Bytes::new), value)
-    };
+    let read = |(name, value): (Option<&[u8]>, ParamValue<'_>)| (name.map(Bytes::new), to_value(value));
     message.params.iter().map(read).collect()
+}
+
+fn to_value(value: ParamValue<'_>) -> Value {
+    match value {
+        ParamValue::Null => Value::Null,
+        ParamValue::Int(number) => Value::Int(number),
+        ParamValue::Str(text) => Value::Str(Bytes::new(text)),
+    }
 }

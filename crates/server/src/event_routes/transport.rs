@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tocsin_event::{Address, AddressError, Endpoint, Event, Outlet, Receipts, Sending, Transport};
 
-use super::EventRoutes;
+use super::{EventRoutes, home};
 
 /// Time between two tries to post a message.
 const AGAIN: Duration = Duration::from_millis(2);
@@ -34,9 +34,8 @@ impl Transport for RouteTransport {
 
     fn open(&self, address: &Address, receipts: Rc<dyn Receipts>) -> io::Result<Box<dyn Outlet>> {
         let name = address.socket.strip_prefix("route:").ok_or(ErrorKind::InvalidInput)?;
-        // Routes are spread over the workers; which one is whose does not matter.
-        let home = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        Ok(Box::new(RouteOutlet { routes: Rc::clone(&self.0), name: name.into(), home: home >> 1, receipts }))
+        let home = home(name.as_bytes());
+        Ok(Box::new(RouteOutlet { routes: Rc::clone(&self.0), name: name.into(), home, receipts }))
     }
 }
 

@@ -28,6 +28,7 @@ mod event_ends;
 mod event_flatstore;
 mod event_rabbitmq;
 mod event_route;
+mod event_routing;
 mod event_stream;
 mod event_virtual;
 mod event_xmlrpc;
