@@ -31,14 +31,17 @@ const UNREAD_BYTE_MOST: u64 = 1;
 
 /// The stateful relay that the other tests use.
 const RELAY: &str = include_str!("configs/relay.cfg");
-/// A registrar without a database.
-const REGISTRAR: &str = r#"
+/// What the other scripts begin with: one worker, and responses without transactions.
+const HEAD: &str = r#"
 log_level=1
 udp_workers=1
 socket=udp:127.0.0.1:0
 loadmodule "proto_udp.so"
 loadmodule "signaling.so"
 loadmodule "sl.so"
+"#;
+/// A registrar without a database.
+const REGISTRAR: &str = r#"
 loadmodule "usrloc.so"
 modparam("usrloc", "working_mode_preset", "single-instance-no-db")
 loadmodule "registrar.so"
@@ -50,13 +53,6 @@ route {
 
 /// Twenty variables and thirty transformations, of values as messages bring them.
 const VARIABLES: &str = r#"
-log_level=1
-udp_workers=1
-socket=udp:127.0.0.1:0
-loadmodule "proto_udp.so"
-loadmodule "signaling.so"
-loadmodule "sl.so"
-
 route {
     $var(x) = $(ru{uri.user}{s.len});
     $var(x) = $(ru{uri.param,transport}{s.tolower});
@@ -85,13 +81,6 @@ route {
 "#;
 /// Answers, and reads nothing for it.
 const ANSWER: &str = r#"
-log_level=1
-udp_workers=1
-socket=udp:127.0.0.1:0
-loadmodule "proto_udp.so"
-loadmodule "signaling.so"
-loadmodule "sl.so"
-
 route {
     sl_send_reply(200, "OK");
 }
@@ -152,14 +141,15 @@ fn messages() {
     let messages = usize::try_from(messages).unwrap();
     let callee = UdpSocket::bind("127.0.0.1:0").unwrap();
     callee.set_nonblocking(true).unwrap();
+    let own = |rest: &str| format!("{HEAD}{rest}");
     let (script, method, rest, expected): (_, _, _, &[&str]) = match kind.as_str() {
-        "register" => (REGISTRAR, "REGISTER", END.to_owned(), &["SIP/2.0 200"]),
-        "variables" => (VARIABLES, "INVITE", seen(), &["SIP/2.0 200"]),
-        "short" => (ANSWER, "OPTIONS", unread(false), &["SIP/2.0 200"]),
-        "long" => (ANSWER, "OPTIONS", unread(true), &["SIP/2.0 200"]),
-        _ => (RELAY, "INVITE", END.to_owned(), &["SIP/2.0 100", "INVITE"]),
+        "register" => (own(REGISTRAR), "REGISTER", END.to_owned(), &["SIP/2.0 200"]),
+        "variables" => (own(VARIABLES), "INVITE", seen(), &["SIP/2.0 200"]),
+        "short" => (own(ANSWER), "OPTIONS", unread(false), &["SIP/2.0 200"]),
+        "long" => (own(ANSWER), "OPTIONS", unread(true), &["SIP/2.0 200"]),
+        _ => (RELAY.to_owned(), "INVITE", END.to_owned(), &["SIP/2.0 100", "INVITE"]),
     };
-    let worker = worker(script, &callee);
+    let worker = worker(&script, &callee);
     let total = BEFORE + MESSAGES;
     let requests: Vec<_> = (0..total).map(|number| request(method, number, &callee, &rest)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
