@@ -7,7 +7,7 @@ use thiserror::Error;
 /// What went wrong with a query.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum QueryError {
-    /// No connection can be had, or none was tried because the last ones failed.
+    /// No connection is available, or none was tried because the last ones failed.
     #[error("no connection: {0}")]
     Refused(String),
     /// As many queries wait already as may.

@@ -4,7 +4,7 @@
 //! query, or a [`Select`], [`Insert`], [`Update`] or [`Delete`] put together from names and values; out come [`Rows`], or
 //! a [`QueryError`] that says whose fault it was. Nothing here blocks: a query waits in the task that asked for it, and
 //! never longer than its time budget. A connection is opened when the first query needs it, so never before a fork; one
-//! that is lost or too slow is closed, and while none can be had, queries fail at once and connecting is tried at ever
+//! that is lost or too slow is closed, and while none is available, queries fail at once and connecting is tried at ever
 //! longer intervals.
 //!
 //! This crate raises no event and counts nothing: the caller hands over an [`Observer`], which hears of each query

@@ -19,7 +19,7 @@ pub const MAX_CONNECT_TRIES: u32 = 3;
 pub const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Time for a query, from its being asked to its last row.
 pub const QUERY_BUDGET: Duration = Duration::from_secs(6);
-/// How long a query waits for a lock on an SQLite file, unless it is told otherwise.
+/// How long a query waits for a lock on an SQLite file, unless a module sets another time.
 pub const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection that nobody needs stays open; one stays for longer.
 pub const IDLE_TIME: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Who is told what happens to queries and connections.
+//! The interface through which a caller learns what happens to queries and connections.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct Finished<'a> {
     pub error: Option<&'a QueryError>,
 }
 
-/// Is told, in the process that asks, of what happens. Must not wait.
+/// Receives what happens, in the process that sent the query. Must not wait.
 pub trait Observer {
     /// A query ended, well or not.
     fn finished(&self, finished: &Finished<'_>) {

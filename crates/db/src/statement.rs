@@ -1,4 +1,4 @@
-//! Statements put together from names and values, and what can be told from the text of one.
+//! Statements put together from names and values, and what the text of one shows.
 
 use std::fmt::Write;
 
@@ -81,8 +81,8 @@ pub struct Delete<'a> {
 pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) values: Vec<Value>,
-    /// Whether it asks for rows, which the protocol does not say of a result without any; `None` if only the database can
-    /// tell.
+    /// Whether it asks for rows, which the protocol does not say of a result without any; `None` if only the database
+    /// knows.
     pub(crate) asks: Option<bool>,
     /// Worth keeping on the connection for the next time.
     pub(crate) is_prepared: bool,
@@ -221,7 +221,7 @@ impl Writer {
     }
 }
 
-/// Whether a query as it was written asks for rows, as far as its words tell.
+/// Whether a query as it was written asks for rows, as far as its words show.
 fn asks_for_rows(text: &str) -> Option<bool> {
     let is_one_of = |word: &str, list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(word));
     let mut words = words(text);

@@ -165,7 +165,7 @@ impl Account {
         self.tenure.load(Acquire) % 2 == 1
     }
 
-    /// What it holds, and for whom.
+    /// What it holds, and for which subscription.
     pub(crate) fn picture(&self) -> Picture {
         loop {
             let tenure = self.tenure.load(Acquire);

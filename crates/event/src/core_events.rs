@@ -1,4 +1,4 @@
-//! The core events as types: what each tells, in the order of the wire. Raising one, listing it for people and its schema
+//! The core events as types: the parameters of each, in the order of the wire. Raising one, listing it for people and its schema
 //! for machines come from the same declaration.
 
 use std::io::Write as _;
@@ -66,7 +66,7 @@ pub struct Description {
 
 /// An event of the core.
 pub trait CoreEvent {
-    /// What it tells.
+    /// Its parameters.
     const DESCRIPTION: Description;
 
     /// Writes its parameters in the order of the wire.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 pub const MAX_DEPTH: u8 = 10;
 
 /// Time between two lines of the log about events that lie too deep.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 thread_local! {
     static DEPTH: Cell<u8> = const { Cell::new(0) };
-    static TOLD: Cell<Option<Instant>> = const { Cell::new(None) };
+    static REPORTED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The depth that an event raised now will have.
@@ -39,9 +39,9 @@ impl Drop for Nested {
 }
 
 /// Says that an event lies too deep; not for each one, as there may be thousands.
-pub(crate) fn tell_too_deep(name: &[u8]) {
-    if TOLD.get().is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-        TOLD.set(Some(Instant::now()));
+pub(crate) fn report_too_deep(name: &[u8]) {
+    if REPORTED.get().is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
+        REPORTED.set(Some(Instant::now()));
         tracing::error!(
             "{} is not raised: event routes raise events for each other more than {MAX_DEPTH} deep",
             name.escape_ascii()

@@ -17,7 +17,7 @@ use tocsin_shm::{Arena, ArenaFull, Log, LogOptions, ShmSafe, Sweep, monotonic_mi
 use crate::account::{Account, Accounts, Balance, Picture};
 use crate::address::Address;
 use crate::core_events::CoreEvent;
-use crate::depth::{MAX_DEPTH, depth, tell_too_deep};
+use crate::depth::{MAX_DEPTH, depth, report_too_deep};
 use crate::own::{OwnListener, OwnPorts};
 use crate::params::{MAX_PARAMS_BYTES, ParamsWriter};
 use crate::registry::{EventId, MAX_EVENTS, PublishError, Registry, Slot};
@@ -265,7 +265,7 @@ impl Events {
     /// before the first subscription.
     pub fn know_own_listeners(&self, listeners: Vec<OwnListener>) {
         let known = self.shared.own_listeners.set(listeners);
-        debug_assert!(known.is_ok(), "told once");
+        debug_assert!(known.is_ok(), "registered once");
     }
 
     /// Whether the server itself listens at `address`, or at a part of it.
@@ -383,7 +383,7 @@ impl Events {
     fn append(&self, id: EventId, write: impl FnOnce(&mut ParamsWriter<'_>)) -> Raised {
         if depth() > MAX_DEPTH {
             self.shared.totals.too_deep.fetch_add(1, Relaxed);
-            tell_too_deep(&self.shared.registry.name(id).unwrap_or_default());
+            report_too_deep(&self.shared.registry.name(id).unwrap_or_default());
             return Raised::TooDeep;
         }
         BUFFER.with(|buffer| match buffer.try_borrow_mut() {

@@ -57,7 +57,7 @@ impl Ledger {
 
     /// What the event with this number is to the subscription. Numbers come in their order.
     ///
-    /// Of the events that the former courier had looked at, those that waited are not told from those that were given up in
+    /// Of the events that the former courier had looked at, those that waited cannot be distinguished from those that were given up in
     /// between for want of room: as many as waited are taken again, the oldest first.
     pub(crate) fn turn(&self, number: u64) -> Turn {
         let balance = self.balance.get();

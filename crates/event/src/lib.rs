@@ -1,4 +1,4 @@
-//! The Event Interface: how the server tells others what happens in it.
+//! The Event Interface: how the server reports to subscribers what happens in it.
 //!
 //! Every process raises events ([`Events::raise`]): with nobody subscribed that is one load, else one bounded copy into a
 //! log in shared memory. The [`Courier`] reads the log and sees each event to its subscribers, over the [`Transports`] that
@@ -6,7 +6,7 @@
 //! subscribers a place and a time ([`Subscriptions`]), and operators see both through the functions of [`commands`].
 //!
 //! In flow names, subscriptions and raised events; out flow JSON texts, at the pace of each subscriber, and counts of what
-//! could not be delivered. What the core tells is declared once, as types ([`CORE_EVENTS`]). The edges at which memory is worth an event are here too ([`Edge`]).
+//! could not be delivered. The events of the core are declared once, as types ([`CORE_EVENTS`]). The edges at which memory is worth an event are here too ([`Edge`]).
 #![forbid(unsafe_code)]
 
 pub mod commands;

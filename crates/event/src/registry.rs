@@ -93,7 +93,7 @@ impl Registry {
         self.publish(LogLine::DESCRIPTION.name.as_bytes())
     }
 
-    /// The id of an event that somebody wants to subscribe to. What this server tells beyond OpenSIPS is published with
+    /// The id of an event that somebody wants to subscribe to. What this server reports beyond OpenSIPS is published with
     /// its first subscriber: until then lists show what clients of OpenSIPS expect.
     pub fn wanted(&self, name: &[u8]) -> Option<EventId> {
         let offered = name == ProcExit::DESCRIPTION.name.as_bytes();

@@ -21,7 +21,7 @@ use crate::registry::{EventId, Registry};
 /// How many subscriptions there may be, unless the maker of the table says otherwise.
 pub const MAX_SUBSCRIPTIONS: usize = 4096;
 
-/// How long a subscription lasts when the Management Interface is not told, in seconds.
+/// How long a subscription lasts when the request to the Management Interface does not say, in seconds.
 pub const DEFAULT_EXPIRE: u32 = 3600;
 
 /// Why a subscription was refused.

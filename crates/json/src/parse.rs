@@ -36,7 +36,7 @@ pub fn parse(text: &[u8], limits: Limits) -> Result<Value, Error> {
     if reader.at < text.len() { Err(reader.error(ErrorKind::Trailing)) } else { Ok(value) }
 }
 
-/// Reads the value that `text` begins with, and tells how many bytes it took.
+/// Reads the value that `text` begins with, and returns how many bytes it took.
 ///
 /// # Errors
 /// As [`parse`]; [`ErrorKind::End`] means that more text could complete the value.
@@ -278,7 +278,7 @@ impl<'t> Reader<'t> {
         text.parse().map(Value::Float).map_err(|_| self.error(ErrorKind::Number))
     }
 
-    /// Passes at least one digit and tells how many.
+    /// Passes at least one digit and returns how many.
     fn digits(&mut self) -> Result<usize, Error> {
         let count = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {

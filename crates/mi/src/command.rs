@@ -1,4 +1,4 @@
-//! The commands of this server, and the two that tell about commands: `which` and `help`.
+//! The commands of this server, and the two about commands: `which` and `help`.
 
 use std::collections::HashMap;
 use std::fmt;

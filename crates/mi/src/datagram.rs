@@ -55,7 +55,7 @@ pub async fn serve_unix(socket: StdUnixDatagram, registry: Rc<Registry>, style: 
 /// Whether somebody serves the UNIX socket at `path`.
 ///
 /// # Errors
-/// It cannot be told: the socket belongs to another user, or the path is something else.
+/// Unknown: the socket belongs to another user, or the path is something else.
 pub fn is_served(path: &Path) -> io::Result<bool> {
     match StdUnixDatagram::unbound()?.connect(path) {
         Ok(()) => Ok(true),

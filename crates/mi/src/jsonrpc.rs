@@ -28,14 +28,14 @@ pub enum Style {
     Pretty,
 }
 
-/// What is to be answered to a request.
+/// The answer to a request.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
     /// This.
     Response(Response),
     /// Nothing: the request had no id.
     Nothing,
-    /// The text was no JSON. What a client is told differs by transport; [`Response::parse_error`] is one way.
+    /// The text was no JSON. What a client gets differs by transport; [`Response::parse_error`] is one way.
     NotJson,
     /// The id was neither string nor number nor null. [`Response::invalid_request`] is one way to say so.
     BadId,
@@ -77,7 +77,7 @@ impl Response {
         Self { id: Value::Null, outcome: Err(MiError::new(-32700, "Parse error")) }
     }
 
-    /// -32600, for a request whose id cannot be told.
+    /// -32600, for a request whose id is unknown.
     pub fn invalid_request() -> Self {
         Self { id: Value::Null, outcome: Err(MiError::invalid_request()) }
     }
@@ -187,7 +187,7 @@ pub fn begin_value(registry: &Registry, request: Value) -> Progress {
         Some(Err(answer)) => return Progress::Done(answer),
     };
     let Some((method, params)) = read(request) else {
-        // Without an id this is no notification either, and JSON-RPC wants it told.
+        // Without an id this is no notification either, and JSON-RPC wants an error response.
         let response = Response { id: id.unwrap_or(Value::Null), outcome: Err(MiError::invalid_request()) };
         return Progress::Done(Answer::Response(response));
     };

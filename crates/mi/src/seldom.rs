@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How often the same thing is told at the most.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two reports of the same thing.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells of the same thing once a second, and how often it happened since the last time.
 #[derive(Debug, Default)]
 pub(crate) struct Seldom {
-    told: Option<Instant>,
+    reported: Option<Instant>,
     untold: u64,
 }
 
@@ -16,10 +16,10 @@ impl Seldom {
     /// It happened again. Returns how often it happened since it was last logged, this time included, if it is time to log it.
     pub(crate) fn happened(&mut self, now: Instant) -> Option<u64> {
         self.untold += 1;
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_EVERY) {
+        if self.reported.is_some_and(|reported| now.saturating_duration_since(reported) < REPORT_EVERY) {
             return None;
         }
-        self.told = Some(now);
+        self.reported = Some(now);
         Some(std::mem::take(&mut self.untold))
     }
 }

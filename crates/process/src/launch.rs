@@ -205,7 +205,7 @@ pub fn detach(keep_stderr: bool) -> Result<Result<Detached, u8>, LaunchError> {
     Ok(Ok(Detached(File::from(tell))))
 }
 
-/// The file that tells other programs the server's pid; removed at the end.
+/// The file with the server's pid, for other programs; removed at the end.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,

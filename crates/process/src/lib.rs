@@ -1,7 +1,7 @@
 //! The family of processes: one supervisor that forks, watches and replaces; groups of workers that serve.
 //!
 //! In flow a [`Plan`] (which groups, how many members) and what a member does ([`Family`]); out flow processes, and
-//! for each one that ends an [`Exit`] that tells which it was, why, and what it cost. The supervisor has one thread
+//! for each one that ends an [`Exit`]: which process it was, why it ended, and what it cost. The supervisor has one thread
 //! and no runtime: it forks, so it must not hold what a fork would break. Private memory is metered by the global
 //! allocator ([`Meter`]) into the shared process table, where every process can read it.
 //!

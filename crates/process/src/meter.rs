@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr};
 
-/// Bytes that a thread gathers before it tells the table. Signed, as freeing counts down.
+/// Bytes that a thread gathers before it updates the table. Signed, as freeing counts down.
 const BATCH: i64 = 16 * 1024;
 
 static BEFORE_FORK: AtomicI64 = AtomicI64::new(0);

@@ -4,7 +4,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Tells the service manager `state` (`READY=1`, `STOPPING=1`), if there is one that listens.
-pub(crate) fn tell(state: &str) {
+pub(crate) fn send(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let bytes = name.as_encoded_bytes();
     let address = match bytes.strip_prefix(b"@") {
@@ -14,6 +14,6 @@ pub(crate) fn tell(state: &str) {
     let sent = address
         .and_then(|to| UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(state.as_bytes(), &to)));
     if let Err(cause) = sent {
-        tracing::warn!("the service manager could not be told {state}: {cause}");
+        tracing::warn!("cannot send {state} to the service manager: {cause}");
     }
 }

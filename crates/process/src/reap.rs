@@ -38,10 +38,11 @@ pub struct Exit {
 /// The next child that ended, without reaping it; `None` when there is none.
 pub(crate) fn next_dead() -> io::Result<Option<(u32, Cause)>> {
     // SAFETY: siginfo_t is plain data; waitid fills it in and keeps no pointer to it.
-    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let mut reported: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
-    let rc =
-        unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) };
+    let rc = unsafe {
+        libc::waitid(libc::P_ALL, 0, &raw mut reported, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG)
+    };
     if rc != 0 {
         return match io::Error::last_os_error() {
             e if e.raw_os_error() == Some(libc::ECHILD) => Ok(None),
@@ -49,11 +50,12 @@ pub(crate) fn next_dead() -> io::Result<Option<(u32, Cause)>> {
         };
     }
     // SAFETY: waitid filled in the fields of a child's death, or left the pid 0.
-    let (pid, status) = unsafe { (told.si_pid(), told.si_status()) };
+    let (pid, status) = unsafe { (reported.si_pid(), reported.si_status()) };
     if pid == 0 {
         return Ok(None);
     }
-    let cause = if told.si_code == libc::CLD_EXITED { Cause::Code(status) } else { Cause::Signal(status) };
+    let cause =
+        if reported.si_code == libc::CLD_EXITED { Cause::Code(status) } else { Cause::Signal(status) };
     Ok(Some((pid as u32, cause)))
 }
 

@@ -89,8 +89,8 @@ impl Scaler {
         Self { profile, window: VecDeque::new(), standing: Standing::default() }
     }
 
-    /// One cycle is over, in which `processes` had a load of `load` percent on average. A step that is returned is to be
-    /// told by [`Self::grew`] or [`Self::shrank`] once it is done; else it is asked for again.
+    /// One cycle is over, in which `processes` had a load of `load` percent on average. Once a step is done,
+    /// report it with [`Self::grew`] or [`Self::shrank`]; else it is asked for again.
     pub fn cycle(&mut self, processes: usize, load: u32) -> Step {
         let Self { profile, window, standing } = self;
         let high = load > profile.up_percent;

@@ -29,7 +29,7 @@ const STARTING_TICK: Duration = Duration::from_millis(5);
 /// A group is to have one process more or one fewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// One is to be forked for the group with this index into the plan.
+    /// One must be forked for the group with this index into the plan.
     Grow(usize),
     /// One of that group is to leave.
     Shrink(usize),
@@ -385,13 +385,13 @@ impl<F: Family> Supervisor<F> {
         if !self.ready && self.seats.iter().all(serving) {
             self.ready = true;
             self.family.ready();
-            notify::tell("READY=1");
+            notify::send("READY=1");
         }
     }
 
     /// Asks every process to finish, waits, and ends those that do not.
     fn end(&mut self) -> io::Result<()> {
-        notify::tell("STOPPING=1");
+        notify::send("STOPPING=1");
         self.family.ending();
         self.seats.iter().filter_map(|seat| seat.pid).for_each(|pid| system::signal(pid, libc::SIGTERM));
         let deadline = Instant::now() + DRAIN;

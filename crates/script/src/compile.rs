@@ -1,6 +1,6 @@
 //! Text to program: the tree is checked against the library, and each route becomes code.
 //!
-//! Checking goes on after an error, so that one run tells them all; a program comes out only if there is none.
+//! Checking goes on after an error, so that one run reports them all; a program comes out only if there is none.
 
 mod calls;
 mod expressions;

@@ -88,7 +88,7 @@ pub struct Program<C: Host> {
 }
 
 impl<C: Host> Program<C> {
-    /// Has the host told of every function call and how long it took: [`Host::action_done`].
+    /// Reports every function call, and how long it took, to the host: [`Host::action_done`].
     pub fn trace_actions(&mut self, traced: bool) {
         self.traced = traced;
     }

@@ -51,7 +51,7 @@ pub(crate) struct ScanError {
     pub(crate) message: String,
 }
 
-/// Reads the variable whose dollar sign is at `start`; tells where it ends.
+/// Reads the variable whose dollar sign is at `start`; returns where it ends.
 pub(crate) fn scan(text: &[u8], start: usize) -> Result<(Reference, usize), ScanError> {
     scan_known(text, start, &|_| true)
 }

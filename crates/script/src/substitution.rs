@@ -127,7 +127,7 @@ impl<C: Host> Substitution<C> {
         (!replacements.is_empty() && out.len() <= MAX_STRING_BYTES).then(|| Bytes::from(out))
     }
 
-    /// Calls `each` for the first match, or for all, with the end of the one before; it tells how many bytes it has made.
+    /// Calls `each` for the first match, or for all, with the end of the one before; it returns how many bytes it has made.
     /// Where the last match ends; `None` if an empty text matches, or it is too much.
     fn walk(
         &self,

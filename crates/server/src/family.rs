@@ -1,4 +1,4 @@
-//! The family as the supervisor sees it: what a member runs, and what a death is told as.
+//! The family as the supervisor sees it: what a member runs, and how a death is reported.
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -103,7 +103,7 @@ impl Family for ServerFamily {
 
     fn tick(&self) {
         crate::reload::catch_up(self.server);
-        logging::tell_floods();
+        logging::report_floods();
         self.server.arena.recount();
         self.server.memory.look_at_shared(&self.server.events);
         self.private.borrow_mut().look(&self.server.memory, &self.server.events);

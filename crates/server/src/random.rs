@@ -1,5 +1,5 @@
 //! Identifiers: tags, branches, Call-IDs. Each process draws a key from the system after its fork, so that siblings
-//! never make the same and nobody can tell the next from the last.
+//! never make the same and the next cannot be guessed from the last.
 
 use std::cell::Cell;
 use std::hash::Hasher;

@@ -54,7 +54,7 @@ pub struct Response<'a> {
     pub body: &'a [u8],
 }
 
-/// Writes the response to `request`. `source` says where the request came from, unless its topmost Via tells already.
+/// Writes the response to `request`. `source` says where the request came from, unless its topmost Via says so already.
 pub fn write(
     request: &Message,
     source: Option<(SocketAddr, bool)>,

@@ -1,4 +1,4 @@
-//! Names to addresses, with an eye on the time: each look-up is counted, and told when it takes longer than
+//! Names to addresses, with an eye on the time: each look-up is counted, and reported when it takes longer than
 //! `exec_dns_threshold`.
 
 use std::future::Future;

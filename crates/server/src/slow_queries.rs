@@ -11,15 +11,15 @@ use tocsin_db::{Finished, QueryError, Source, Url};
 use crate::databases::QueryReports;
 use crate::events;
 
-/// Bytes of SQL that an event tells; the rest is cut off.
+/// Bytes of SQL in an event; the rest is cut off.
 const MAX_SQL_BYTES: usize = 60_000;
 /// Bytes of SQL that a line of the log about a failure shows.
 const MAX_EXCERPT_BYTES: usize = 256;
 /// Time between two lines of the log about queries that were not even sent.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static TOLD: Cell<Option<Instant>> = const { Cell::new(None) };
+    static REPORTED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// What the sources of `E_CORE_THRESHOLD` are called.
@@ -73,10 +73,10 @@ pub struct Excerpt<'a>(pub &'a [u8]);
 pub fn complaint<'a>(finished: &Finished<'a>) -> Option<Complaint<'a>> {
     let error = finished.error?;
     if matches!(error, QueryError::Refused(_) | QueryError::Busy(_)) {
-        if TOLD.get().is_some_and(|told| told.elapsed() < TELL_EVERY) {
+        if REPORTED.get().is_some_and(|reported| reported.elapsed() < REPORT_EVERY) {
             return None;
         }
-        TOLD.set(Some(Instant::now()));
+        REPORTED.set(Some(Instant::now()));
     }
     Some(Complaint { url: finished.url, text: finished.text, error })
 }
@@ -169,15 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_once_in_a_while() {
-        TOLD.set(None);
-        let told = |error: &QueryError| {
+    fn refusals_are_reported_once_in_a_while() {
+        REPORTED.set(None);
+        let reported = |error: &QueryError| {
             let finished = Finished { error: Some(error), ..finished(Source::Plain, 0, "SELECT 1") };
             (0..1000).filter(|_| complaint(&finished).is_some()).count()
         };
         let began = Instant::now();
-        let refused = told(&QueryError::Refused("down".into())) + told(&QueryError::Busy(1));
+        let refused = reported(&QueryError::Refused("down".into())) + reported(&QueryError::Busy(1));
         assert!((1..=1 + began.elapsed().as_secs() as usize).contains(&refused), "{refused}");
-        assert_eq!(told(&QueryError::Several), 1000);
+        assert_eq!(reported(&QueryError::Several), 1000);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Few messages are served fastest by few processes: a worker that is awake already has its code and records at hand
 //! and takes what arrived meanwhile in one system call, where a sleeping one has to be woken for each message. So the
-//! kernel is told to use as many workers as the load needs, and all of them when it needs all.
+//! kernel uses as many workers as the load needs, and all of them when it needs all.
 
 /// Load of one worker, in percent, that asks for another one.
 const ENOUGH: u32 = 40;

@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::time::now_ms;
 use crate::worker::Worker;
 
-/// Time between two looks whether a table is to be read.
+/// Time between two checks whether a table must be read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Milliseconds from one try in vain to the next; doubled each time.
 const FIRST_WAIT_MS: u64 = 1_000;

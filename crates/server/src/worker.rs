@@ -57,8 +57,8 @@ pub struct Worker {
     pub(crate) private: RefCell<PrivateWatch>,
     identifiers: Identifiers,
     /// When it was last logged that shared memory is full, and that no more messages may wait; monotonic milliseconds.
-    told_full: Cell<u64>,
-    told_crowded: Cell<u64>,
+    reported_full: Cell<u64>,
+    reported_crowded: Cell<u64>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -85,8 +85,8 @@ impl Worker {
             give_up: tokio::sync::Notify::new(),
             private: RefCell::new(PrivateWatch::default()),
             identifiers: Identifiers::new(member),
-            told_full: Cell::new(0),
-            told_crowded: Cell::new(0),
+            reported_full: Cell::new(0),
+            reported_crowded: Cell::new(0),
         }));
         worker.give_first_values();
         worker
@@ -174,7 +174,7 @@ impl Worker {
     pub fn may_wait(&self) -> bool {
         let used = percentage(tocsin_process::private_bytes(), self.server.settings.private_bytes);
         let may = self.has_room() && used < MAX_WAITING_PERCENT;
-        if !may && self.is_due(&self.told_crowded) {
+        if !may && self.is_due(&self.reported_crowded) {
             tracing::warn!(
                 "requests that have to wait are answered with 503: {} wait, and private memory is at {used} % of its \
                  budget; give processes more (-M), or wait for less",
@@ -200,8 +200,8 @@ impl Worker {
     }
 
     /// Logs that `what` was refused for want of shared memory; at most once a second, as there may be thousands.
-    pub fn tell_full(&self, what: &str) {
-        if self.is_due(&self.told_full) {
+    pub fn report_full(&self, what: &str) {
+        if self.is_due(&self.reported_full) {
             tracing::error!("shared memory is full: {what} is refused; give the server more (-m)");
         }
     }

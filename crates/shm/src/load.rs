@@ -1,7 +1,7 @@
 //! How busy a process is: bookkeeping that the process writes and everybody reads.
 //!
 //! Time is cut into buckets of a second, a ring of them holds busy nanoseconds, and each bucket is stamped with the
-//! second it belongs to: a process that sleeps for a minute leaves stale buckets, which readers tell by their stamp and
+//! second it belongs to: a process that sleeps for a minute leaves stale buckets, which readers recognise by their stamp and
 //! count as idle. A process that is busy right now shows since when, so readers add what is not yet booked.
 
 use std::sync::atomic::AtomicU64;

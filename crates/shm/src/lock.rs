@@ -188,11 +188,11 @@ impl RobustLock {
 fn is_dead_child(pid: u32) -> bool {
     // SAFETY: a siginfo_t of zeros is one, and the call writes into it. It reaps nobody (WNOWAIT).
     unsafe {
-        let mut told: libc::siginfo_t = std::mem::zeroed();
+        let mut reported: libc::siginfo_t = std::mem::zeroed();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         pid != 0
-            && libc::waitid(libc::P_PID, pid, &raw mut told, options) == 0
-            && told.si_pid() == pid as libc::pid_t
+            && libc::waitid(libc::P_PID, pid, &raw mut reported, options) == 0
+            && reported.si_pid() == pid as libc::pid_t
     }
 }
 

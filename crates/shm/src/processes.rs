@@ -72,7 +72,7 @@ pub struct Slot {
     pub private_bytes: AtomicI64,
     /// The most that `private_bytes` has been, as far as somebody looked.
     pub private_peak: AtomicI64,
-    /// Fragments of the private heap, where the allocator tells.
+    /// Fragments of the private heap, where the allocator reports them.
     pub fragments: AtomicU64,
     /// When the process was forked, in milliseconds of the monotonic clock.
     pub started_at: AtomicU64,

@@ -22,10 +22,10 @@ const MAX_METHOD_BYTES: usize = 128;
 /// What the bytes at hand begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Not enough to tell: more bytes are needed. A CRLF with nothing behind it is this too, since it may
+    /// Undecided: more bytes are needed. A CRLF with nothing behind it is this too, since it may
     /// become a ping; see [`is_between_messages`].
     Incomplete,
-    /// A keep-alive that is to be answered with one CRLF.
+    /// A keep-alive that must be answered with one CRLF.
     Ping {
         /// Bytes to be skipped.
         length: usize,
@@ -136,7 +136,7 @@ impl Framer {
 
     /// Tells what `bytes` begin with.
     ///
-    /// After [`Frame::Incomplete`] the same bytes are to be given again with more behind them; after any other
+    /// After [`Frame::Incomplete`] the same bytes must be given again with more behind them; after any other
     /// frame, the bytes behind it.
     ///
     /// # Errors
@@ -275,7 +275,7 @@ fn keep_alive(bytes: &[u8]) -> Result<Option<Frame>, Unframable> {
     })
 }
 
-/// Checks what there is of the first word: whether it is that of a status line. Garbage is told from SIP here
+/// Checks what there is of the first word: whether it is that of a status line. Garbage is distinguished from SIP here
 /// even if it never ends its line.
 fn first_word(bytes: &[u8]) -> Result<bool, Unframable> {
     if bytes.first() == Some(&TLS_HANDSHAKE) {

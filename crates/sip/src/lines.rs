@@ -50,7 +50,7 @@ pub(crate) struct HeaderLines<'a> {
 }
 
 impl<'a> HeaderLines<'a> {
-    /// Walks from `at` on; defects are told with the line and do not stop the walk.
+    /// Walks from `at` on; defects come with the line and do not stop the walk.
     pub(crate) fn lenient(text: &'a [u8], at: usize, limits: &Limits) -> Self {
         Self { text, at, count: 0, limits: *limits, strict: false }
     }

@@ -89,7 +89,7 @@ impl<'a> Iterator for Params<'a> {
     }
 }
 
-/// Reads `*( SEMI generic-param )` up to the end of the text and tells of each name and value.
+/// Reads `*( SEMI generic-param )` up to the end of the text and passes on each name and value.
 ///
 /// # Errors
 /// A parameter without a name, an unquoted value out of the grammar, an open quote, or more than `limit`

@@ -58,7 +58,7 @@ impl Transport {
         }
     }
 
-    /// Whether what is sent arrives or an error tells that it did not.
+    /// Whether what is sent arrives or an error says that it did not.
     #[must_use]
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Self::Udp)

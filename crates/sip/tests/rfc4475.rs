@@ -25,14 +25,14 @@ fn read(bytes: &[u8]) -> Message {
     message
 }
 
-/// Reads a message that is to be worked on.
+/// Reads a message that must be worked on.
 fn valid(bytes: &[u8]) -> Message {
     let message = read(bytes);
     assert_eq!(message.validate(), Ok(()));
     message
 }
 
-/// Reads a request that is to be answered with this status: and the answer can be made.
+/// Reads a request that must be answered with this status: and the answer can be made.
 fn answered(bytes: &[u8]) -> (u16, ParseError) {
     let message = read(bytes);
     let Err(Rejection::Answer { status, reason, error }) = message.validate() else {
@@ -46,7 +46,7 @@ fn answered(bytes: &[u8]) -> (u16, ParseError) {
     (status, error)
 }
 
-/// Reads a reply that is to be dropped.
+/// Reads a reply that must be dropped.
 fn dropped(bytes: &[u8]) -> ParseError {
     match read(bytes).validate() {
         Err(Rejection::Drop { error }) => error,

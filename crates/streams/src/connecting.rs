@@ -1,4 +1,4 @@
-//! Connections that this server opens: without waiting, and with whatever is to be sent over them waiting inside.
+//! Connections that this server opens: without waiting, and and the messages that wait for them.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
@@ -22,7 +22,7 @@ use crate::network::Network;
 use crate::security::TlsSelection;
 use crate::sockets::SocketId;
 
-/// What is to be known for opening a connection, beside its row.
+/// What opening a connection takes, besides its row.
 #[derive(Debug, Default)]
 pub(super) struct PendingConnect {
     /// The name that led to the address.

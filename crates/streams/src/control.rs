@@ -254,7 +254,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// What a connection over TLS is to be opened with.
+/// What to open a connection over TLS with.
 fn names(out: &mut Vec<u8>, host: &str, tls_selection: &TlsSelection) {
     text(out, host);
     text(out, tls_selection.domain.as_deref().unwrap_or_default());

@@ -14,7 +14,7 @@ const NORMAL: u16 = 1000;
 /// What the bytes at hand begin with.
 #[derive(Debug)]
 pub(super) enum Cut {
-    /// Not enough to tell.
+    /// Undecided: more bytes are needed.
     Incomplete,
     /// Bytes that are dealt with.
     Skip(usize),
@@ -24,7 +24,7 @@ pub(super) enum Cut {
     Joined(usize, Vec<u8>),
     /// The WebSocket is open.
     Upgraded(usize),
-    /// The peer says good-bye; the answer is to be sent, and nothing behind it is read.
+    /// The peer says good-bye; the answer must be sent, and nothing behind it is read.
     GoodBye,
 }
 
@@ -70,7 +70,7 @@ impl StreamDecoder {
         }
     }
 
-    /// Looks at the begin of `bytes`. What is to be said to the peer is appended to `answer`, also with an error.
+    /// Looks at the start of `bytes`. Appends what to send to the peer to `answer`, also with an error.
     pub(super) fn cut(
         &mut self,
         bytes: &mut [u8],

@@ -66,7 +66,7 @@ impl Received {
     }
 }
 
-/// Whose message it is: told when it cannot be sent.
+/// Whose message it is: notified when it cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BranchRef {
     /// The transaction, by the identity that its layer gave it.
@@ -75,7 +75,7 @@ pub struct BranchRef {
     pub branch: u8,
 }
 
-/// How a message is to be sent.
+/// How to send a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
     /// Which way.

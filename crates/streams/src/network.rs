@@ -90,11 +90,11 @@ impl Network {
         let counters = &self.shared.counters;
         let was_open = view.marks & marks::OPEN != 0;
         self.statistics.add(if was_open { counters.ended } else { counters.failed }, 1);
-        if was_open && view.marks & marks::TOLD == 0 && self.ending.load(Acquire) == 0 {
+        if was_open && view.marks & marks::REPORTED == 0 && self.ending.load(Acquire) == 0 {
             events::disconnected(&self.events, &view);
             // A process that dies before the row is free leaves one whose end was reported.
             if let Some(own) = connections.own(id) {
-                own.mark(marks::TOLD, 0);
+                own.mark(marks::REPORTED, 0);
             }
         }
         connections.release(id);

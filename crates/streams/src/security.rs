@@ -12,7 +12,7 @@ pub trait Security {
     /// The configuration for a connection that arrived at the listener `local` and asks for `server_name`.
     ///
     /// # Errors
-    /// [`NoDomain`] when no server domain is for it: the connection is to be refused.
+    /// [`NoDomain`] when no server domain is for it: the connection must be refused.
     fn server_config(
         &self,
         local: SocketAddr,

@@ -25,7 +25,7 @@ pub struct StreamOptions {
     /// `tcp_port`, `tls_port`, `ws_port`, `wss_port`: the port of listeners and of destinations that name none. Default
     /// 5060, 5061, 80, 443.
     pub default_port: u16,
-    /// `*_send_timeout`: how long a connection may take nothing of what is to be sent before it is closed. Default
+    /// `*_send_timeout`: how long a connection may take nothing of what waits to be sent before it is closed. Default
     /// [`PATIENCE`] (100 ms in OpenSIPS); what was set is obeyed.
     pub send_timeout: Duration,
     /// `tcp_async`, `tls_async`: whether a message may wait for its connection beyond `tcp_connect_timeout`. Default on.

@@ -41,7 +41,7 @@ pub struct TcpProfile {
     pub lifetime: Duration,
     /// Time for a message to arrive whole.
     pub max_message_time: Duration,
-    /// Microseconds that sending may take before it is told; 0 is off.
+    /// Microseconds that sending may take before it is reported; 0 is off.
     pub threshold_us: u64,
     /// Only a connection that stands may be used: none is opened.
     pub no_new_connection: bool,

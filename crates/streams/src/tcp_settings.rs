@@ -52,7 +52,7 @@ pub struct TcpSettings {
     /// `tcp_socket_backlog`: connections that the kernel keeps waiting to be accepted, for each listener. Default
     /// 1,024: with the 10 of OpenSIPS a burst of connections waits for seconds.
     pub backlog: u32,
-    /// `tcp_threshold`: microseconds that sending may take before it is logged and told as `E_CORE_THRESHOLD`.
+    /// `tcp_threshold`: microseconds that sending may take before it is logged and raised as `E_CORE_THRESHOLD`.
     /// Default 0: off.
     pub threshold_us: u64,
 }

@@ -1,4 +1,4 @@
-//! Tocsin: a SIP server that tells, truthfully and at once, what happens inside it.
+//! Tocsin: a SIP server that reports, truthfully and at once, what happens inside it.
 //!
 //! The program: command line, start-up order, and the modules linked in. Everything else is in the rooms below.
 #![forbid(unsafe_code)]

@@ -196,7 +196,7 @@ fn log_settings(settings: &Settings, arguments: &Arguments) -> LogSettings {
     log
 }
 
-/// A daemon works in `/` unless told otherwise, so that no file system is kept busy.
+/// A daemon works in `/` unless configured otherwise, so that no file system is kept busy.
 fn identity(settings: &Settings, arguments: &Arguments) -> Identity {
     let mut identity = settings.identity.clone();
     if identity.directory.is_none() && !arguments.foreground {

@@ -1,4 +1,4 @@
-//! What is to be accounted of a request, as notes that live with its transaction.
+//! What to account of a request, as notes that live with its transaction.
 
 use std::fmt;
 

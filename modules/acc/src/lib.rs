@@ -1,6 +1,6 @@
 //! acc: accounting of transactions to the log and to the Event Interface (manual, module acc).
 //!
-//! The script says what is to be accounted ([`functions`]) and with which further values ([`variables`]). That is noted on the
+//! The script says what to account ([`functions`]) and with which further values ([`variables`]). That is noted on the
 //! request ([`account`]) and lives with its transaction in shared memory, so it is there in whatever process the transaction
 //! ends. What becomes of the transaction flows in through [`observe`] and out as a [`report`].
 #![forbid(unsafe_code)]

@@ -182,15 +182,18 @@ mod tests {
     }
 
     #[test]
-    fn wrong_urls_are_told() {
+    fn wrong_urls_are_reported() {
         for (urls, problem) in [
             (&["nonsense"][..], "the value is no database URL"),
             (&["sqlite:///a", "sqlite:///b"], "with the number 0 already"),
             (&["99999999999999999999 sqlite:///a"], "too large"),
             (&["1 postgres://a:b@c/d"], "`postgres://` names a kind of database that is not supported"),
         ] {
-            let told = read(urls).unwrap_err();
-            assert!(told.starts_with("modparam avpops:db_url: ") && told.contains(problem), "{told}");
+            let reported = read(urls).unwrap_err();
+            assert!(
+                reported.starts_with("modparam avpops:db_url: ") && reported.contains(problem),
+                "{reported}"
+            );
         }
     }
 }

@@ -98,7 +98,7 @@ fn avp_name(text: &str) -> Result<&str, String> {
     Ok(name)
 }
 
-/// A call that is under way: where to, and for whom.
+/// A query that is under way: to which database, and for which route.
 struct Asked {
     server: &'static tocsin_server::Server,
     owner: Owner,
@@ -200,7 +200,7 @@ async fn select(asked: &Asked, names: &Names) -> Option<Vec<(Bytes, Value)>> {
     Some(avps_of(&rows, names, scheme))
 }
 
-/// A fault of the text is told here; all others, by the module that speaks to the database.
+/// A fault of the text is logged here; all others, by the module for that kind of database.
 fn reported<T>(function: &str, answer: Result<T, QueryError>) -> Option<T> {
     if let Err(cause @ QueryError::BadName(_)) = &answer {
         tracing::error!("{function}: {cause}");

@@ -102,8 +102,8 @@ fn destinations_must_be_variables_that_can_be_written() {
         ("$avp(a);$ci", "$ci is read-only"),
     ] {
         let routes = format!("route {{ avp_db_query(\"SELECT 1\", \"{list}\"); }}");
-        let told = TEST_BED.try_bench(LINES, &routes).err().unwrap();
-        assert!(told.contains(problem), "{told}");
+        let reported = TEST_BED.try_bench(LINES, &routes).err().unwrap();
+        assert!(reported.contains(problem), "{reported}");
     }
 }
 
@@ -133,17 +133,18 @@ fn prepared_statements_are_measured_too() {
 #[test]
 fn a_url_says_where_it_stands_and_what_it_needs() {
     let start = |lines: &str| TEST_BED.try_bench(lines, "route { exit; }").err().unwrap();
-    let told = start(
+    let reported = start(
         "loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"sqlite:///a\")\n\
          modparam(\"avpops\", \"db_url\", \"1 mysql:/x\")",
     );
     assert!(
-        told.starts_with("test.cfg:7:30: modparam avpops:db_url: the value is no database URL"),
-        "{told}"
+        reported.starts_with("test.cfg:7:30: modparam avpops:db_url: the value is no database URL"),
+        "{reported}"
     );
-    let told = start("loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"mysql://u:secret@h/d\")");
+    let reported =
+        start("loadmodule \"avpops.so\"\nmodparam(\"avpops\", \"db_url\", \"mysql://u:secret@h/d\")");
     assert_eq!(
-        told,
+        reported,
         "test.cfg:6:30: modparam avpops:db_url: mysql://u@h/d: nothing speaks to mysql: load the module db_mysql"
     );
 }
@@ -392,10 +393,10 @@ fn what_a_stored_avp_is_must_be_clear_at_the_start() {
         ("modparam(\"avpops\", \"db_scheme\", \"x:table=y\")", "exit", "value_col is missing"),
         ("modparam(\"avpops\", \"avp_table\", \"no such\")", "exit", "`no such` cannot be the name"),
     ] {
-        let told = TEST_BED
+        let reported = TEST_BED
             .try_bench(&format!("{LINES}{parameters}"), &format!("route {{ {call}; }}"))
             .err()
             .unwrap();
-        assert!(told.contains(problem), "{told}");
+        assert!(reported.contains(problem), "{reported}");
     }
 }

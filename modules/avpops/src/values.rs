@@ -174,7 +174,7 @@ fn is_set() -> Function<Context> {
         Ok(call)
     })
     .doc(
-        "Tells whether an AVP has a value. Flags ask of the newest one: `e` it is empty or 0, `s` it is a text, `n` it \
+        "Checks whether an AVP has a value. Flags ask of the newest one: `e` it is empty or 0, `s` it is a text, `n` it \
          is a number. 1: it is; -1: it is not.",
     )
 }

@@ -282,7 +282,7 @@ mod tests {
         let keys = |glob: &str| found(glob, 1000).0;
         assert_eq!(keys("info_*"), [b"info_1", b"info_2"]);
         let (some, is_full) = found("*", 2 * (ENTRY_BYTES + 7));
-        assert!(some.len() == 2 && is_full, "what does not fit is left out, and told");
+        assert!(some.len() == 2 && is_full, "what does not fit is left out, and the answer says so");
         assert!(
             (0..all.shards()).all(|shard| !all.remove_matching(shard, b"info_?")),
             "few are removed at once"

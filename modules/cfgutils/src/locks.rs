@@ -120,7 +120,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             let call: Call<Context> = Rc::new(|_, arguments| (arguments[0] == arguments[1]).into());
             Ok(call)
         })
-        .doc("Tells whether two keys have the same lock: only if they are equal. 1: they have; -1: they have not."),
+        .doc("Checks whether two keys have the same lock: only if they are equal. 1: they have; -1: they have not."),
     ]
 }
 

@@ -1,5 +1,5 @@
 //! db_mysql: lets modules use databases of MySQL and MariaDB (`mysql://` URLs). It says what a query may cost
-//! ([`parameters`]), and tells of slow queries and of connections lost and recovered.
+//! ([`parameters`]), and reports slow queries and connections lost and recovered.
 #![forbid(unsafe_code)]
 
 mod parameters;

@@ -110,8 +110,8 @@ mod tests {
             ("json_link($json(a), $var(b));", "a $json variable is needed"),
         ] {
             let lines = "loadmodule \"json.so\"";
-            let told = TEST_BED.try_bench(lines, &format!("route {{ {call} }}")).err().unwrap();
-            assert!(told.contains(problem), "{told}");
+            let reported = TEST_BED.try_bench(lines, &format!("route {{ {call} }}")).err().unwrap();
+            assert!(reported.contains(problem), "{reported}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files that management clients find a transport by: where they may be made, with which permissions, for whom.
+//! Files that management clients find a transport by: where they may be made, with which permissions and owners.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub fn make_room(path: &Path, kind: Kind) -> Result<(), String> {
         Ok(false) => std::fs::remove_file(path)
             .map_err(|cause| format!("{shown} was left behind and cannot be removed: {cause}")),
         Err(cause) => Err(format!(
-            "{shown} is there, and it cannot be told whether a server uses it ({cause}): remove it, or choose another name"
+            "{shown} is there, and it cannot be reported whether a server uses it ({cause}): remove it, or choose another name"
         )),
     }
 }

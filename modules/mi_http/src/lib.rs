@@ -78,6 +78,6 @@ mod tests {
             &format!("{mi}{}", httpd.replace(&port.to_string(), &free_port().to_string())),
             "route { exit; }",
         );
-        assert!(problem.err().unwrap().contains("httpd"), "the order is told");
+        assert!(problem.err().unwrap().contains("httpd"), "the message names the order");
     }
 }

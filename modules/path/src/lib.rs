@@ -1,6 +1,6 @@
 //! path: this server in the Path of a registration that it forwards (RFC 3327), and the way back from there.
 //!
-//! [`entry`] writes the header field; [`outbound`] tells which of the listeners the registrar will see. What is noted of
+//! [`entry`] writes the header field; [`outbound`] finds which of the listeners the registrar will see. What is noted of
 //! where a registration came from is read again by [`next_hop_noted`], when loose routing meets the entry in a route set.
 #![forbid(unsafe_code)]
 

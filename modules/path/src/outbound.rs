@@ -7,7 +7,7 @@ use tocsin_server::Context;
 use tocsin_server::sockets::{Listener, SocketId, Sockets};
 use tocsin_sip::{Scheme, UriRef};
 
-/// The listener that a request leaves by, as far as its next hop tells it without a look-up: the one that the script
+/// The listener that a request leaves by, as far as its next hop shows it without a look-up: the one that the script
 /// chose; else the one it came by if that speaks what the next hop asks for; else the first that does. `None` when no
 /// listener does.
 pub(super) fn leaving_by(cx: &Context) -> Option<SocketId> {

@@ -1,4 +1,4 @@
-//! What a response to a registration tells: the bindings that there are (RFC 3261 section 10.3, step 8).
+//! What a response to a registration contains: the bindings that there are (RFC 3261 section 10.3, step 8).
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use tocsin_usrloc::Contact;
 /// The `expires` of a contact that does not expire: the largest there is (RFC 3261 section 20.19).
 const FOR_EVER: u64 = u32::MAX as u64;
 
-/// What a device is told beside its contacts, as it asks for it.
+/// What a device gets besides its contacts if it asks for it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Extras<'a> {
     /// It knows GRUUs (RFC 5627), and this is how they are made.
@@ -209,7 +209,7 @@ mod tests {
         );
         let rest = end.split_once('@').unwrap().1;
         assert_eq!(rest, "192.0.2.1:5060;gr\";+sip.instance=\"<urn:uuid:1>\";reg-id=1\r\n");
-        // Others are not told of instances, but for those whose flow it is.
+        // Instances are shown only to the device whose flow it is.
         assert_eq!(line(&[device], Extras::default()), "Contact: <sip:a@h>;expires=60\r\n");
         assert_eq!(
             line(&[device], Extras { gruu: None, outbound: true }),

@@ -12,11 +12,11 @@ pub(super) enum PathMode {
     /// It is left alone.
     #[default]
     Ignored,
-    /// It is kept, and never told.
+    /// It is kept, and never shown.
     Off,
-    /// It is kept, and told to those who say they know it.
+    /// It is kept, and shown to devices that say they know it.
     Lazy,
-    /// It is kept and told, and refused from those who do not say they know it.
+    /// It is kept and shown, and refused from devices that do not say they know it.
     Strict,
 }
 

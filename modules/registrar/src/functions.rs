@@ -115,14 +115,14 @@ pub(super) fn all(domains: &Domains) -> Vec<Function<Context>> {
             has_contact(cx, domain, given(&arguments[1]).as_ref(), |_| true)
         })
         .doc(
-            "Tells whether an AOR has contacts: `aor`, or that of To in a REGISTER and of From in other \
+            "Checks whether an AOR has contacts: `aor`, or that of To in a REGISTER and of From in other \
              requests. 1: it has; -1: it has none.",
         ),
         simple("is_contact_registered", CONTACT, questions, domains, |cx, domain, arguments| {
             let [aor, contact, call_id] = [1, 2, 3].map(|at| given(&arguments[at]));
             has_this_contact(cx, domain, aor.as_ref(), contact, call_id.as_ref())
         })
-        .doc("Tells whether an AOR has a contact with this URI or Call-ID. 1: it has; -1: it has none."),
+        .doc("Checks whether an AOR has a contact with this URI or Call-ID. 1: it has; -1: it has none."),
         address_question(ADDRESS, questions, domains),
         add_sock_hdr(),
     ]
@@ -141,7 +141,7 @@ fn address_question(params: &'static [Param], routes: Routes, domains: &Domains)
         Ok(call)
     })
     .doc(
-        "Tells whether an AOR has a contact at one of the IP addresses that the variable `ip` holds, and at the \
+        "Checks whether an AOR has a contact at one of the IP addresses that the variable `ip` holds, and at the \
          port that `port` holds at the same place. 1: it has; -1: it has none; -2: no address of record, or the \
          Contact of the message cannot be read.",
     )

@@ -94,7 +94,7 @@ fn is_meant(contact: &Contact<'_>, gruu: Option<&Gruu>, hash: impl Fn(&[u8]) -> 
     }
 }
 
-/// The contacts that the flags let through, in the order in which they are tried; or the code that tells why none is.
+/// The contacts that the flags let through, in the order in which they are tried; or the code that says why none is.
 fn choose<'a>(
     contacts: impl Iterator<Item = Contact<'a>>,
     flags: &LookupFlags,

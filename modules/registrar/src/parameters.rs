@@ -200,7 +200,7 @@ pub(super) struct Settings {
     pub(super) case_sensitive: bool,
     /// The AVP with the address that a registration came from.
     pub(super) received_avp: Option<Bytes>,
-    /// The parameter in which that address is told.
+    /// The parameter that carries that address.
     pub(super) received_param: String,
     /// Contacts that an AOR may have; 0 is any.
     pub(super) max_contacts: u32,

@@ -1,4 +1,4 @@
-//! Why a registration is refused, and what the device is told.
+//! Why a registration is refused, and what the response says.
 
 use thiserror::Error;
 

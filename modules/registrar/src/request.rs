@@ -22,8 +22,8 @@ const UNNAMED: &[u8] = b"n/a";
 pub(super) struct Surroundings<'m> {
     /// The values of Path.
     pub(super) path: Vec<u8>,
-    /// Whether the response tells them.
-    pub(super) tells_path: bool,
+    /// Whether the response lists them.
+    pub(super) shows_path: bool,
     /// The Path is kept, but the response is a refusal, as the device does not say that it knows it.
     pub(super) refuses_path: bool,
     /// The URI of the address it came from, or empty.
@@ -70,7 +70,7 @@ impl<'m> Surroundings<'m> {
         }
         let is_known = message.lists_token(HeaderName::Supported, b"path");
         self.refuses_path = flags.path == PathMode::Strict && !is_known && !self.path.is_empty();
-        self.tells_path = flags.path != PathMode::Off && is_known && !self.path.is_empty();
+        self.shows_path = flags.path != PathMode::Off && is_known && !self.path.is_empty();
         Ok(())
     }
 }
@@ -287,14 +287,21 @@ mod tests {
         let headers = "Contact: <sip:a@h>;q=0.5;+sip.instance=\"<urn:uuid:1>\";reg-id=2, \"B\" <sip:b@h>;expires=0\r\n\
                        m: sip:c@h;q=1\r\nAllow: INVITE, BYE\r\nUser-Agent: lab\r\n\t/1\r\n";
         let check = |r: &Registration<'_>, _: &Surroundings<'_>| {
-            let told: Vec<_> =
+            let reported: Vec<_> =
                 r.contacts.iter().map(|c| (c.uri.to_vec(), c.q, c.instance.to_vec(), c.reg_id)).collect();
-            (told, r.common.methods, r.common.user_agent.to_vec(), r.common.call_id.to_vec(), r.common.cseq)
+            (
+                reported,
+                r.common.methods,
+                r.common.user_agent.to_vec(),
+                r.common.call_id.to_vec(),
+                r.common.cseq,
+            )
         };
-        let (told, methods, user_agent, call_id, cseq) = reading(headers, "", &settings(), check).unwrap();
+        let (reported, methods, user_agent, call_id, cseq) =
+            reading(headers, "", &settings(), check).unwrap();
         let expected: [(&[u8], i32, &[u8], u32); 3] =
             [(b"sip:a@h", 500, b"<urn:uuid:1>", 2), (b"sip:b@h", -1, b"", 0), (b"sip:c@h", 1000, b"", 0)];
-        assert_eq!(told, expected.map(|(uri, q, instance, id)| (uri.to_vec(), q, instance.to_vec(), id)));
+        assert_eq!(reported, expected.map(|(uri, q, instance, id)| (uri.to_vec(), q, instance.to_vec(), id)));
         assert_eq!((methods, cseq), (1 | 8, 7));
         assert!(!user_agent.contains(&b'\n'));
         assert_eq!(call_id, b"c1");
@@ -359,9 +366,9 @@ mod tests {
             ("Contact: <sip:a@h>\r\nPath: <\r\n", "path-off", Err(Refusal::Path)),
         ] {
             let kept = reading(headers, flags, &settings(), |r, s| {
-                (String::from_utf8_lossy(r.common.path).into_owned(), s.tells_path)
+                (String::from_utf8_lossy(r.common.path).into_owned(), s.shows_path)
             });
-            assert_eq!(kept, expected.map(|(path, told)| (path.to_owned(), told)), "{flags}");
+            assert_eq!(kept, expected.map(|(path, reported)| (path.to_owned(), reported)), "{flags}");
         }
         for (headers, refused) in [(path, true), (&known, false)] {
             let strict = reading(headers, "path-strict", &settings(), |_, s| s.refuses_path);

@@ -177,7 +177,7 @@ fn write_surroundings(
     server: &Server,
     lines: &mut Vec<u8>,
 ) {
-    if surroundings.tells_path {
+    if surroundings.shows_path {
         write_line(b"Path", &surroundings.path, lines);
     }
     if registration.contacts.iter().any(|wanted| wanted.is_flow && wanted.seconds > 0) {

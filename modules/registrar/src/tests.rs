@@ -143,7 +143,7 @@ fn what_is_refused_changes_nothing() {
 }
 
 #[test]
-fn a_path_is_kept_told_and_followed() {
+fn a_path_is_kept_reported_and_followed() {
     let route = "if ($rm == \"REGISTER\") { save(\"location\", \"path-strict\"); exit; }\n\
                  lookup(\"location\");\nsl_send_reply(302, \"$ru $du\");";
     let bench = Bench::new("", route);
@@ -153,9 +153,9 @@ fn a_path_is_kept_told_and_followed() {
         refused.starts_with("SIP/2.0 420 ") && refused.contains("\r\nUnsupported: path\r\n"),
         "{refused}"
     );
-    let told =
+    let reported =
         bench.ask(&request("REGISTER", "sip:h", "r1", 2, &format!("Supported: path\r\n{headers}"))).unwrap();
-    assert!(told.contains("\r\nPath: <sip:p1;lr>, <sip:p2;lr>\r\n"), "{told}");
+    assert!(reported.contains("\r\nPath: <sip:p1;lr>, <sip:p2;lr>\r\n"), "{reported}");
     // What is refused is kept all the same, as OpenSIPS does it.
     assert!(refused.contains("\r\nContact: <sip:a@h>;expires=3600\r\n"), "{refused}");
     let found = bench.ask(&request("INVITE", "sip:alice@example.com", "i1", 1, "")).unwrap();
@@ -385,12 +385,12 @@ fn rfc5627_gruus_lead_to_one_device() {
                  lookup(\"location\");\nsl_send_reply(302, \"$rc $ru $(branch(uri)[*])\");";
     let bench = Bench::new("modparam(\"registrar\", \"disable_gruu\", 0)", route);
     let device = "Supported: gruu\r\nContact: <sip:a@h1>;+sip.instance=\"<urn:uuid:1>\"\r\n";
-    let told = bench.register("r1", 1, device).1;
+    let reported = bench.register("r1", 1, device).1;
     let other = bench.register("r2", 1, "Contact: <sip:a@h2>\r\n").1;
     assert_eq!(other, "<sip:a@h1>;expires=3600, <sip:a@h2>;expires=3600", "without Supported: gruu");
     let gruu = |name: &str| {
-        let start = told.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
-        told[start..].split('"').next().unwrap().to_owned()
+        let start = reported.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+        reported[start..].split('"').next().unwrap().to_owned()
     };
     let called = |uri: &str| {
         let response = bench.ask(&request("INVITE", uri, "i1", 1, "")).unwrap();

@@ -1,7 +1,7 @@
 //! rr: record routing and loose routing (RFC 3261 sections 16.4, 16.6 and 16.12).
 //!
 //! [`record`] puts this server into the route set of a dialog; [`loose`] follows a route set that comes back in Route
-//! header fields; [`local`] tells what the part of it that names this server carries. Nothing is kept: what a function
+//! header fields; [`local`] reads what the part of it that names this server carries. Nothing is kept: what a function
 //! needs to know of an earlier one is in the message and its edits.
 #![forbid(unsafe_code)]
 

@@ -83,7 +83,7 @@ struct Entry<'a> {
     uri: UriRef<'a>,
 }
 
-/// Follows the route set of `message`, whose Request-URI is now `target`: `own` tells which URIs name this server. `None`
+/// Follows the route set of `message`, whose Request-URI is now `target`: `own` says which URIs name this server. `None`
 /// when there is no route set, or it cannot be read: then the message is left as it is.
 fn follow(
     message: &Message,

@@ -34,7 +34,7 @@ pub(super) struct Settings {
     pub(super) double: bool,
     /// `add_username`: note the user of the Request-URI.
     pub(super) username: bool,
-    /// `enable_socket_mismatch_warning`: tell in the log of presets that name another host.
+    /// `enable_socket_mismatch_warning`: warn in the log of presets that name another host.
     pub(super) mismatch_warning: bool,
 }
 

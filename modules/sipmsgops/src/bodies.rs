@@ -29,12 +29,12 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             arguments.text(0).is_none_or(|mime| has_part(&cx.message, Some(&mime)))
         })
         .doc(
-            "Tells whether the body, or a part of it, has this type. 1: it has, or no type is given; -1: it has not.",
+            "Checks whether the body, or a part of it, has this type. 1: it has, or no type is given; -1: it has not.",
         ),
         // The name of older versions.
         function("has_body", MIME, MESSAGES, |cx, arguments| has_part(&cx.message, arguments.text(0).as_deref()))
             .doc(
-                "Tells whether the body, or a part of it, has this type; without a type, whether there is a \
+                "Checks whether the body, or a part of it, has this type; without a type, whether there is a \
                  body. 1: it has; -1: it has not.",
             ),
         Function::new("get_updated_body_part", UPDATED, routes, |site| {

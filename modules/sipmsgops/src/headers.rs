@@ -68,13 +68,13 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             cx.message.to().is_ok_and(|to| to.tag().is_some())
         })
         .doc(
-            "Tells whether the To header field has a tag: the request is within a dialog. 1: it has; -1: \
+            "Checks whether the To header field has a tag: the request is within a dialog. 1: it has; -1: \
              it has none.",
         ),
         function("is_present_hf", NAME, MESSAGES, |cx, arguments| {
             cx.message.header_by_text(&arguments.required(0)).is_some()
         })
-        .doc("Tells whether there is a header field of this name. 1: there is; -1: there is none."),
+        .doc("Checks whether there is a header field of this name. 1: there is; -1: there is none."),
         function("remove_hf", NAME, MESSAGES, |cx, arguments| {
             let name = arguments.required(0);
             let known = HeaderName::of(&name);

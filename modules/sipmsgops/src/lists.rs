@@ -24,7 +24,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             })
         })
         .doc(
-            "Tells whether a header field that is a list, such as Supported, has this option. 1: it has; \
+            "Checks whether a header field that is a list, such as Supported, has this option. 1: it has; \
              -1: it has not.",
         ),
         function("list_hdr_add_option", OPTION, routes, |cx, arguments| {
@@ -58,7 +58,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether the Privacy header field asks for this type of privacy. 1: it does; -1: it \
+            "Checks whether the Privacy header field asks for this type of privacy. 1: it does; -1: it \
              does not.",
         ),
     ]

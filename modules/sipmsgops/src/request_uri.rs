@@ -16,7 +16,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             has_param(cx.request_uri(), &arguments.required(0), arguments.text(1).as_deref())
         })
         .doc(
-            "Tells whether the Request-URI has a parameter with this value; without `value`, one that has \
+            "Checks whether the Request-URI has a parameter with this value; without `value`, one that has \
              none. 1: it has; -1: it has not.",
         ),
         function("ruri_add_param", PARAM, REQUESTS, |cx, arguments| {
@@ -51,7 +51,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             UriRef::parse(&uri).ok().and_then(|uri| uri.user()).is_some_and(is_e164)
         })
         .doc(
-            "Tells whether the user of a URI is a telephone number of E.164: `+` and 2 to 15 digits. 1: \
+            "Checks whether the user of a URI is a telephone number of E.164: `+` and 2 to 15 digits. 1: \
              it is; -1: it is not.",
         ),
     ]

@@ -20,14 +20,14 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether the audio stream of the session description is on hold. 1: by its address \
+            "Checks whether the audio stream of the session description is on hold. 1: by its address \
              0.0.0.0; 2: by its direction; -1: it is not.",
         ),
         by_stream("stream_exists", routes, |description, wanted| {
             (description.media.iter().any(wanted), false)
         })
         .doc(
-            "Tells whether the session description has a stream whose media type matches an expression, and its \
+            "Checks whether the session description has a stream whose media type matches an expression, and its \
              transport another one. 1: it has; -1: it has not.",
         ),
         by_stream("stream_delete", routes, |description, wanted| {
@@ -46,8 +46,8 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             "codec_exists",
             "codec_exists_re",
             Change::None,
-            "Tells whether a stream has the codec of this name, whatever its clock rate is. 1: one has; -1: none has.",
-            "Tells whether a stream has a codec whose name matches an expression. 1: one has; -1: none has.",
+            "Checks whether a stream has the codec of this name, whatever its clock rate is. 1: one has; -1: none has.",
+            "Checks whether a stream has a codec whose name matches an expression. 1: one has; -1: none has.",
         ),
         (
             "codec_delete",

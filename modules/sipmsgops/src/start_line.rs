@@ -23,7 +23,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether the method of the request, or of the CSeq of a response, is one of some: \
+            "Checks whether the method of the request, or of the CSeq of a response, is one of some: \
              `INVITE|BYE`. 1: it is; -1: it is not.",
         ),
         Function::new("change_reply_status", STATUS, Routes::REPLY, |site| {

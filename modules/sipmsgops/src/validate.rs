@@ -208,8 +208,8 @@ fn header_values(message: &Message) -> Result<(), ParseError> {
     message.proxy_authorization().try_for_each(|credentials| credentials.map(drop))
 }
 
-/// What is told of a URI: the problems of its form, its host and its user.
-struct Told {
+/// What can be wrong with a URI: the problems of its form, its host and its user.
+struct UriProblems {
     form: Problem,
     host: Problem,
     user: Problem,
@@ -217,24 +217,24 @@ struct Told {
 
 const BAD_DESCRIPTION: Problem = Problem(-6, "failed to parse SDP message");
 const NO_CONTACT: &str = "SIP message doesn't have 'Contact' header";
-const REQUEST_URI: Told = Told {
+const REQUEST_URI: UriProblems = UriProblems {
     form: Problem(-11, "failed to parse R-URI"),
     host: Problem(-12, "invalid domain for R-URI"),
     user: Problem(-27, "invalid username for R-URI"),
 };
-const FROM: Told = Told {
+const FROM: UriProblems = UriProblems {
     form: Problem(-24, "failed to parse 'From' header"),
     host: Problem(-25, "invalid domain for 'From' header"),
     user: Problem(-28, "invalid username for 'From' header"),
 };
-const TO: Told = Told {
+const TO: UriProblems = UriProblems {
     form: Problem(-22, "failed to parse 'To' header"),
     host: Problem(-23, "invalid domain for 'To' header"),
     user: Problem(-29, "invalid username for 'To' header"),
 };
 
-impl Told {
-    /// What is told of a URI that cannot be read.
+impl UriProblems {
+    /// The problem of a URI that cannot be read.
     fn problem(&self, cause: ParseError) -> Problem {
         match cause {
             ParseError::UriHost => self.host,
@@ -243,19 +243,22 @@ impl Told {
     }
 }
 
-fn address(address: Result<NameAddrRef<'_>, ParseError>, told: &'static Told) -> Result<(), Problem> {
+fn address(
+    address: Result<NameAddrRef<'_>, ParseError>,
+    problems: &'static UriProblems,
+) -> Result<(), Problem> {
     match address.and_then(|address| address.uri()) {
-        Ok(uri) => host_and_user(&uri, told),
-        Err(cause) => Err(told.problem(cause)),
+        Ok(uri) => host_and_user(&uri, problems),
+        Err(cause) => Err(problems.problem(cause)),
     }
 }
 
-fn host_and_user(uri: &UriRef<'_>, told: &'static Told) -> Result<(), Problem> {
+fn host_and_user(uri: &UriRef<'_>, problems: &'static UriProblems) -> Result<(), Problem> {
     if !uri.host().is_empty() && !is_host(uri.host()) {
-        return Err(told.host);
+        return Err(problems.host);
     }
     if uri.user().is_some_and(|user| !is_user(user)) {
-        return Err(told.user);
+        return Err(problems.user);
     }
     Ok(())
 }

@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(redirected("sl_send_reply(302, \"Moved\");"), None);
     }
 
-    /// `sip_warning`, as recorded from OpenSIPS; what would end the quotes is not told.
+    /// `sip_warning`, as recorded from OpenSIPS; what would end the quotes is left out.
     #[test]
     fn a_warning_tells_of_the_request() {
         let routes = r#"route { $ru = "sip:x@y"; append_branch("sip:z"); sl_send_reply(200, "OK"); }"#;

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_told_with_their_column() {
+    fn wrong_values_are_reported_with_their_column() {
         for (column, value) in [
             ("proto", "tpc"),
             ("remote_addr", "10.0.0.0/33"),

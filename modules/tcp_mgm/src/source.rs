@@ -119,7 +119,7 @@ fn fits(rows: usize) -> Result<(), String> {
 fn content(file: &Path) -> Result<String, String> {
     let mut content = String::new();
     let file = std::fs::File::open(file).map_err(|cause| cause.to_string())?;
-    // One byte more tells a file that is too large.
+    // One byte more shows that a file is too large.
     file.take(MAX_TABLE_BYTES as u64 + 1).read_to_string(&mut content).map_err(|cause| cause.to_string())?;
     if content.len() > MAX_TABLE_BYTES {
         return Err(format!("the file is larger than {MAX_TABLE_BYTES} bytes"));

@@ -82,7 +82,7 @@ fn split(line: &str) -> Result<Vec<String>, String> {
                 Some('r') => '\r',
                 Some('t') => '\t',
                 Some(itself @ (':' | '\\')) => itself,
-                _ => return Err("a backslash stands before none of : \\ n r t".to_owned()),
+                _ => return Err("a backslash must be followed by one of : \\ n r t".to_owned()),
             },
             letter => letter,
         };

@@ -1,4 +1,4 @@
-//! tls_mgm: the TLS domains - which certificate is shown to whom, and who is trusted.
+//! tls_mgm: the TLS domains - which certificate each peer gets, and which peers are trusted.
 //!
 //! Parameters define domains ([`parameters`]), and so does a table of a database ([`table`]). The files are read at the
 //! start, the table as soon as it can be, both again at each `tls_reload`; they are checked all together, and shared with

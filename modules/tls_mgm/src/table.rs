@@ -410,8 +410,8 @@ mod tests {
         ] {
             let mut row = vec![("domain", Value::from("d")), ("type", Value::Int(2))];
             row.insert(0, (column, value));
-            let told = domain(&row).unwrap_err();
-            assert!(told.starts_with(problem), "{told}");
+            let reported = domain(&row).unwrap_err();
+            assert!(reported.starts_with(problem), "{reported}");
         }
     }
 
@@ -431,8 +431,8 @@ mod tests {
             table(&[("db_url", "x")]).unwrap_err().contains("tls_mgm:db_url: the value is no database URL")
         );
         for (name, value) in [("db_table", "a b"), ("private_key_col", ""), ("domain_col", "a;b")] {
-            let told = table(&[("db_url", "sqlite:///x"), (name, value)]).unwrap_err();
-            assert!(told.contains(&format!("{name}: `{value}` cannot be the name")), "{told}");
+            let reported = table(&[("db_url", "sqlite:///x"), (name, value)]).unwrap_err();
+            assert!(reported.contains(&format!("{name}: `{value}` cannot be the name")), "{reported}");
         }
     }
 
@@ -444,8 +444,8 @@ mod tests {
         there.push("type".to_owned());
         assert_eq!(table.check_columns(&there), Ok(()));
         there.retain(|name| name != "pk");
-        let told = table.check_columns(&there).unwrap_err();
-        assert_eq!(told, "it has no column `pk`: name another by private_key_col");
+        let reported = table.check_columns(&there).unwrap_err();
+        assert_eq!(reported, "it has no column `pk`: name another by private_key_col");
         assert_eq!(table.check_columns(&[]), Ok(()));
     }
 }

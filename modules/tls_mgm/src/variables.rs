@@ -217,7 +217,7 @@ pub(super) fn functions() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether the message came over TLS from a far end with a certificate that was verified. \
+            "Checks whether the message came over TLS from a far end with a certificate that was verified. \
              1: it did; -1: it did not.",
         ),
     ]

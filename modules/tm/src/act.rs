@@ -1,7 +1,7 @@
 //! Doing what a transaction's machine says: the bytes of the record go to the outbox, and back into it.
 //!
 //! Runs under the lock of the record's shard, so it only copies. What takes longer - a failure route, another hop - is
-//! told to the caller, to be done afterwards; and what goes over a stream is sent afterwards, because the table of
+//! returned to the caller, which does it afterwards; and what goes over a stream is sent afterwards, because the table of
 //! connections has locks of its own.
 
 use smallvec::SmallVec;
@@ -70,13 +70,13 @@ struct Unsent {
 }
 
 impl After {
-    /// Sends what goes over streams, and tells modules what they want to know. To be called first of all, and without a lock.
+    /// Sends what goes over streams, and notifies observers. Call it first, and without a lock.
     pub(super) fn send(&mut self, worker: &'static Worker, id: TransactionId) {
         for Unsent { flow, tls_selection, host, branch_ref, bytes } in self.unsent.drain(..) {
             let envelope = Envelope { flow, tls_selection: tls_selection.as_ref(), host: &host, branch_ref };
             worker.send(&envelope, |out| out.extend_from_slice(&bytes));
         }
-        let changes = self.observed.take().map(|observed| observed.tell(worker)).unwrap_or_default();
+        let changes = self.observed.take().map(|observed| observed.notify(worker)).unwrap_or_default();
         if !changes.is_empty() {
             let table = &worker.server.state::<State>().table;
             table.update(&id, |t, _| changes.iter().for_each(|change| observers::change(t, change)));
@@ -357,7 +357,7 @@ pub(super) fn parse(server: &Server, bytes: &[u8]) -> Option<Message> {
     Message::parse(bytes.to_vec(), &server.settings.limits).ok()
 }
 
-/// Changes a transaction under its lock: `input` tells the machine what happened, and what it says is carried out.
+/// Changes a transaction under its lock: `input` passes to the machine what happened, and what it says is carried out.
 /// `None` when there is no such transaction.
 pub(super) fn update(
     worker: &'static Worker,

@@ -54,7 +54,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
              and for the ACK to a failure.",
         ),
         plain("t_check_trans", Routes::REQUEST | Routes::BRANCH, requests::check).doc(
-            "Tells whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
+            "Checks whether an ACK or CANCEL belongs to a transaction. 1: it does; -1: it does not. The \
              script ends for a retransmission, and for an ACK that needs nothing more.",
         ),
         Function::new("t_check_status", STATUS, requests | Routes::REPLY | Routes::BRANCH, |site| {
@@ -72,7 +72,7 @@ pub(super) fn all() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether the status of the response, or in a failure route of the chosen one, matches \
+            "Checks whether the status of the response, or in a failure route of the chosen one, matches \
              an expression. 1: it does; -1: it does not.",
         ),
         Function::new("t_local_replied", WHICH, requests, |_| {
@@ -91,13 +91,13 @@ pub(super) fn all() -> Vec<Function<Context>> {
             Ok(call)
         })
         .doc(
-            "Tells whether no branch sent a response, so that 408 or 477 is one of this server's own; with `last`, \
+            "Checks whether no branch sent a response, so that 408 or 477 is one of this server's own; with `last`, \
              whether the last response was. 1: it is so; -1: it is not.",
         ),
         plain("t_was_cancelled", requests | Routes::REPLY, |cx| {
             with_transaction(cx, |t| t.machine.was_cancelled()).unwrap_or(false).into()
         })
-        .doc("Tells whether the transaction was cancelled. 1: it was; -1: it was not, or there is none."),
+        .doc("Checks whether the transaction was cancelled. 1: it was; -1: it was not, or there is none."),
         Function::new("t_add_cancel_reason", REASON, Routes::REQUEST, |_| {
             let call: Call<Context> = Rc::new(|cx, arguments| {
                 if let Value::Str(lines) = &arguments[0] {

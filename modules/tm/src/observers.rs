@@ -35,7 +35,7 @@ impl Observed {
     }
 
     /// Calls the observers, and returns how the notes change by it.
-    pub(super) fn tell(self, worker: &'static Worker) -> SmallVec<[Change; 1]> {
+    pub(super) fn notify(self, worker: &'static Worker) -> SmallVec<[Change; 1]> {
         let parse = |bytes: Vec<u8>| Message::parse(bytes, &worker.server.settings.limits).ok();
         let mut changes = SmallVec::new();
         let Some(request) = parse(self.request) else { return changes };
@@ -43,7 +43,7 @@ impl Observed {
         for (stage, status, response) in self.events {
             let response = parse(response).filter(|response| !response.is_request());
             let progress = Progress { stage, status, request: &request, response: response.as_ref() };
-            let now = tell(worker, &notes, &progress);
+            let now = notify(worker, &notes, &progress);
             now.iter().for_each(|change| change(&mut notes));
             changes.extend(now);
         }
@@ -52,17 +52,17 @@ impl Observed {
 }
 
 /// A CANCEL was answered. It has no transaction of its own, and its notes end with it.
-pub(super) fn tell_of_cancel(cx: &Context) {
+pub(super) fn notify_of_cancel(cx: &Context) {
     if cx.notes.is_empty() {
         return;
     }
     let stage = Stage::Responded { local: true };
     let progress = Progress { stage, status: 200, request: &cx.message, response: None };
-    tell(cx.worker, &cx.notes, &progress);
+    notify(cx.worker, &cx.notes, &progress);
 }
 
-/// Tells every observer, and returns the changes they want.
-fn tell(worker: &'static Worker, notes: &Notes, progress: &Progress<'_>) -> SmallVec<[Change; 1]> {
+/// Notifies every observer, and returns the changes they want.
+fn notify(worker: &'static Worker, notes: &Notes, progress: &Progress<'_>) -> SmallVec<[Change; 1]> {
     let provisional = progress.status < 200;
     let observers = worker.server.registered.observers.iter();
     observers

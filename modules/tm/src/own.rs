@@ -16,10 +16,10 @@ use super::relay;
 
 /// The CSeq number of a request that brings none.
 const CSEQ: u32 = 10;
-/// The AVP that tells the `local_route` what a request is for.
+/// The AVP in which the `local_route` finds what a request is for.
 const CONTEXT_AVP: &[u8] = b"uac_ctx";
 
-/// What is to be sent. Method, URI and header values have no line ends in them.
+/// What to send. Method, URI and header values have no line ends in them.
 #[derive(Debug, Default)]
 pub(super) struct OwnRequest {
     pub(super) method: Vec<u8>,

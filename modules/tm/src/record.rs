@@ -149,7 +149,7 @@ pub(super) struct Prepared {
     pub(super) tls_selection: Option<TlsSelection>,
     /// The name that led there, if one did.
     pub(super) host: String,
-    /// The way is a stream: what is sent arrives, or the sender is told.
+    /// The way is a stream: what is sent arrives, or the sender is notified.
     pub(super) reliable: bool,
     pub(super) request: Vec<u8>,
     pub(super) reply_route: Option<RouteId>,

@@ -128,7 +128,7 @@ struct Relay {
     first: usize,
     pending: SmallVec<[Target; 2]>,
     ready: SmallVec<[Prepared; 1]>,
-    /// Whether other addresses are to be kept.
+    /// Whether to keep other addresses.
     fails_over: bool,
     /// Whether a request that can be sent nowhere is answered here.
     answers: bool,
@@ -424,7 +424,7 @@ fn create_for(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: b
             requests::Known::Orphan | requests::Known::No => create_for(cx, id, ready, is_own),
         },
         Err(Full) => {
-            cx.worker.tell_full("a new transaction");
+            cx.worker.report_full("a new transaction");
             cx.reply_lines.extend_from_slice(RETRY_AFTER);
             reply::stateless(cx, 503, b"Service Unavailable");
             Outcome::Exit
@@ -507,7 +507,7 @@ fn insert(cx: &mut Context, id: TransactionId, ready: &[Prepared], is_own: bool)
     Ok(inserted)
 }
 
-/// The 100 that stops the caller from sending its INVITE again; empty if there is to be none.
+/// The 100 that stops the caller from sending its INVITE again; empty for none.
 fn trying(cx: &Context, machine: &mut Machine, tag: &[u8], now: u64) -> Vec<u8> {
     let state = cx.server().state::<State>();
     let mut bytes = Vec::new();

@@ -31,7 +31,7 @@ const CANCELLED_IN_VAIN: [Method; 10] = [
 /// Whether a transaction is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It is, and has done what is to be done.
+    /// It is, and has done what had to be done.
     Absorbed,
     /// It was there, but the process whose script worked on it died before it was sent anywhere: it is gone now.
     Orphan,
@@ -105,7 +105,7 @@ pub(super) fn relay_cancel(
     // Before the 487 that may follow at once.
     let tag = tag_of(cx.server(), id);
     answer(cx, &tag);
-    observers::tell_of_cancel(cx);
+    observers::notify_of_cancel(cx);
     let worker = cx.worker;
     let lines = cancel_lines(cx, passes_reason);
     let after = update(worker, id, AtHand::Nothing, |t, now, actions| {

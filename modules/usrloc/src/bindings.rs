@@ -165,9 +165,10 @@ mod tests {
         bindings.insert(contact("d", 0, 60));
         assert_eq!(bindings.remove_where(|c| c.uri == b"c"), 1);
         bindings.remove(7);
-        let told: Vec<_> = bindings.changes().iter().map(|(change, c)| (*change, c.uri, c.expires)).collect();
+        let reported: Vec<_> =
+            bindings.changes().iter().map(|(change, c)| (*change, c.uri, c.expires)).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 (Change::Expired, &b"a"[..], 5),
                 (Change::Updated, b"b", 50),

@@ -1,7 +1,7 @@
 //! usrloc: where the users are. The bindings of addresses of record to contacts, in shared memory.
 //!
 //! It gives nothing to the script itself: other modules come here. They open the bindings of an AOR, change them
-//! ([`Bindings`]) and have them committed ([`Locations::change`]); what was changed is counted and told as events.
+//! ([`Bindings`]) and have them committed ([`Locations::change`]); changes are counted and raised as events.
 //! What expires does so at its own deadline, in the TIMER workers ([`expiry`]). Management clients see and change the
 //! bindings, too ([`commands`]).
 #![forbid(unsafe_code)]

@@ -125,17 +125,17 @@ impl Locations {
         }
     }
 
-    /// Puts the bindings that came of `draft` in its place, counts and tells what was changed.
+    /// Puts the bindings that came of `draft` in its place, counts the changes and raises their events.
     ///
     /// # Errors
-    /// [`CommitError`]; nothing was changed, and on [`CommitError::Conflict`] they are to be opened anew.
+    /// [`CommitError`]; nothing was changed, and on [`CommitError::Conflict`] they must be opened anew.
     pub fn commit(&self, server: &Server, draft: &Draft, bindings: &Bindings<'_>) -> Result<(), CommitError> {
         if bindings.changes().is_empty() {
             return Ok(());
         }
         let deadline = bindings.next_expiry().map(deadline);
         let committed = self.table.commit(draft, bindings.contacts(), deadline)?;
-        self.tell(server, draft, committed, bindings);
+        self.raise(server, draft, committed, bindings);
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Locations {
         bindings
     }
 
-    fn tell(&self, server: &Server, draft: &Draft, committed: Committed, bindings: &Bindings<'_>) {
+    fn raise(&self, server: &Server, draft: &Draft, committed: Committed, bindings: &Bindings<'_>) {
         let Some(domain) = self.domains.borrow().get(usize::from(draft.domain())).copied() else { return };
         domain.count(&server.statistics, committed, bindings.changes().iter().map(|(change, _)| *change));
         let Some(events) = self.events(server) else { return };

@@ -207,7 +207,7 @@ fn in_memory(value: &Value) -> Result<(), String> {
 fn elsewhere(value: &Value) -> Result<(), String> {
     let shown = value.to_bytes().unwrap_or_default();
     Err(format!(
-        "`{}` cannot be had: this version keeps locations in memory alone, without database or cluster; use \
+        "`{}` is not available: this version keeps locations in memory alone, without database or cluster; use \
          working_mode_preset single-instance-no-db",
         shown.lossy()
     ))

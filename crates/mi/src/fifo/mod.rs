@@ -33,7 +33,7 @@ const REQUESTS_IN_A_ROW: usize = 16;
 /// How often the FIFO is looked for in the file system.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the FIFO is, and for whom.
+/// Where the FIFO is, and who may use it.
 #[derive(Clone, Debug)]
 pub struct FifoOptions {
     /// `fifo_name`
@@ -75,7 +75,7 @@ pub struct Fifo {
 /// Whether somebody reads the FIFO at `path`, as a server that lives does.
 ///
 /// # Errors
-/// It cannot be told: the FIFO belongs to another user, or the path is something else.
+/// Unknown: the FIFO belongs to another user, or the path is something else.
 pub fn is_read(path: &Path) -> io::Result<bool> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     match OpenOptions::new().write(true).custom_flags(flags).open(path) {

@@ -27,7 +27,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials, and the realm that clients are told.
+    /// Credentials, and the realm that clients see.
     pub fn new(realm: &str, user: &str, password: &str) -> Self {
         let is_plain = |character: &char| !character.is_control() && !matches!(character, '"' | '\\');
         let realm = realm.chars().filter(is_plain).collect();

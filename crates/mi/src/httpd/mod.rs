@@ -2,7 +2,7 @@
 //!
 //! Every connection is a task of its own with a limit on everything: the time for the request's head and body, the time a
 //! reply may stall, the size of a body, the number of connections - one address has a part of them - and what all of them
-//! hold in memory. A page is shown to whom its [`Guard`] lets in, unless it is public. Only GET and POST are routed; statuses, headers and
+//! hold in memory. A page is shown to clients that its [`Guard`] admits, unless it is public. Only GET and POST are routed; statuses, headers and
 //! their order are those of the httpd module that clients know.
 
 mod crowd;
@@ -250,7 +250,7 @@ impl Site {
     /// What a request gets that the guard does not let in.
     fn refuse(&self, refusal: &Refusal) -> Page {
         let shown = |text: &str| text.chars().take(80).collect::<String>().escape_debug().to_string();
-        let (text, told) = match refusal {
+        let (text, reported) = match refusal {
             Refusal::Host(host) => (
                 "This host name is not served!",
                 format!("for the host `{}`: a name has to be listed in allowed_hosts", shown(host)),
@@ -265,7 +265,7 @@ impl Site {
             }
         };
         if let Some(times) = self.kept_out.borrow_mut().happened(Instant::now()) {
-            tracing::warn!("httpd: refused {times} request(s), the last {told}");
+            tracing::warn!("httpd: refused {times} request(s), the last {reported}");
         }
         Page::html(StatusCode::FORBIDDEN, text)
     }

@@ -87,7 +87,7 @@ fn passage_of(word: u64) -> Option<u32> {
 
 /// What a row says besides its addresses; bits of [`View::marks`].
 pub mod marks {
-    /// The connection is established: its end will be told. Not yet set while an own connect is under way.
+    /// The connection is established: its end will be reported. Not yet set while an own connect is under way.
     pub const OPEN: u32 = 1;
     /// We connected; else we accepted.
     pub const OUTGOING: u32 = 2;
@@ -98,8 +98,8 @@ pub mod marks {
     /// A message of it is being served at this moment.
     pub const SERVING: u32 = 16;
     /// Its end has been reported: all that is left to do is to free the row.
-    pub const TOLD: u32 = 32;
-    /// It is over: nothing is to be sent over it any more.
+    pub const REPORTED: u32 = 32;
+    /// It is over: nothing may be sent over it any more.
     pub const ENDING: u32 = 64;
 }
 
@@ -129,7 +129,7 @@ pub struct View {
 }
 
 impl View {
-    /// Whether it is over, and what is to be sent needs another.
+    /// Whether it is over, and what must be sent needs another.
     pub fn is_ending(&self) -> bool {
         self.marks & marks::ENDING != 0 || self.owner == OwnerId::REAPER
     }
@@ -415,7 +415,7 @@ impl Connections {
         }
     }
 
-    /// Nothing more is to be sent over `id`: it is not found any more, though its row is still there.
+    /// Nothing more may be sent over `id`: it is not found any more, though its row is still there.
     pub fn retire(&self, id: ConnectionId) {
         let Some((row, view)) = self.row(id).zip(self.view(id)) else { return };
         row.marks.fetch_or(marks::ENDING, AcqRel);

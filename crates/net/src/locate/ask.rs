@@ -17,7 +17,7 @@ pub const LOCATE_BUDGET: Duration = Duration::from_secs(5);
 
 impl Resolver {
     /// The hops of `question`, the best first; at least one. `random` chooses among targets of one priority by their
-    /// weight; `looked_up` is told of each look-up: the name, and how many microseconds it took.
+    /// weight; `looked_up` is called for each look-up: the name, and how many microseconds it took.
     ///
     /// # Errors
     /// [`NoHop`] when there is none.

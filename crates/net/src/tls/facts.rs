@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use super::suite::Suite;
 use super::verdict::Verdict;
 
-/// What was agreed on, and with whom.
+/// What was agreed on, and with which peer.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The version: `TLSv1.2` or `TLSv1.3`.

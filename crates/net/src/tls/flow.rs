@@ -15,7 +15,7 @@ const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
 /// Bytes of an alert before it is encrypted.
 const ALERT: usize = 2;
 
-/// What is to be said once the session may say something.
+/// What to say once the session may say something.
 #[derive(Clone, Copy)]
 pub(super) enum Word<'a> {
     Plaintext(&'a [u8]),

@@ -106,10 +106,10 @@ impl Session {
         Ok(Self { server_name: asked, own, ..Self::at(stage) })
     }
 
-    /// Takes `ciphertext` in, appends what it says to `plaintext` and what is to be sent to `out`.
+    /// Takes `ciphertext` in, appends what it says to `plaintext` and what must be sent to `out`.
     ///
     /// # Errors
-    /// The session is over. What `out` has then is still to be sent: the alert that tells the peer.
+    /// The session is over. What `out` has then must still be sent: the alert for the peer.
     pub fn receive(
         &mut self,
         ciphertext: &[u8],
@@ -183,7 +183,7 @@ impl Session {
         self.open && !self.pending.is_empty()
     }
 
-    /// What was agreed on so far, and with whom.
+    /// What was agreed on so far, and with which peer.
     pub fn facts(&self) -> Facts {
         let common = self.common();
         let suite = common.and_then(CommonState::negotiated_cipher_suite);

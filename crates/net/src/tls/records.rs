@@ -42,7 +42,7 @@ impl Admission {
         }
     }
 
-    /// Whether a record that begins like this may come. What cannot be told from the bytes that are there may.
+    /// Whether a record that begins like this may come. If the bytes so far do not show it, it may.
     pub(super) fn admits(self, record: &[u8]) -> bool {
         match (self, record.first()) {
             (Self::Any, _) | (_, None | Some(&APPLICATION_DATA)) => true,

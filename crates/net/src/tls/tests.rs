@@ -217,8 +217,8 @@ fn a_client_that_does_not_trust_says_why() {
     pair.server.answer(config, &mut pair.server_reads, &mut pair.to_client).unwrap();
     let answer = take(&mut pair.to_client);
     pair.client.receive(&answer, &mut pair.client_reads, &mut pair.to_server).unwrap_err();
-    let told = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
-    assert!(matches!(told, Err(TlsError::Protocol(rustls::Error::AlertReceived(_)))), "{told:?}");
+    let reported = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
+    assert!(matches!(reported, Err(TlsError::Protocol(rustls::Error::AlertReceived(_)))), "{reported:?}");
 }
 
 #[test]
@@ -322,8 +322,9 @@ fn the_peer_learns_that_a_record_was_unexpected() {
             pair.to_server.truncate(part);
             let received = pair.server.receive(&pair.to_server, &mut pair.server_reads, &mut pair.to_client);
             assert!(matches!(received, Err(TlsError::UnexpectedRecord(at)) if at == kind), "{received:?}");
-            let told = pair.client.receive(&pair.to_client, &mut pair.client_reads, &mut vec![]).unwrap_err();
-            assert!(told.to_string().contains("UnexpectedMessage"), "{told}");
+            let reported =
+                pair.client.receive(&pair.to_client, &mut pair.client_reads, &mut vec![]).unwrap_err();
+            assert!(reported.to_string().contains("UnexpectedMessage"), "{reported}");
         }
     }
 }

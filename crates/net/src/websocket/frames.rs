@@ -160,7 +160,7 @@ impl Decoder {
 
     /// Reads the frame that `bytes` begin with; its payload is unmasked where it lies.
     ///
-    /// After [`Decoded::Incomplete`] the same bytes, which were not changed, are to be given again with more
+    /// After [`Decoded::Incomplete`] the same bytes, which were not changed, must be given again with more
     /// behind them; after a frame, the bytes behind it.
     ///
     /// # Errors

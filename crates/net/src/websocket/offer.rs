@@ -21,7 +21,7 @@ pub struct Offer {
 #[error("`{0}` of a WebSocket request is empty, or has a space, a control character or other than ASCII")]
 pub struct NotWritable(&'static str);
 
-/// Why an answer does not open the connection, which is to be closed.
+/// Why an answer does not open the connection, which must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum AnswerError {

@@ -16,7 +16,7 @@ use crate::tree::{self, CallTree, ExprKind};
 use crate::value::{Bytes, Value};
 use crate::variable::Bound;
 
-/// An argument with what `prepare` is told of it.
+/// An argument with what `prepare` gets to know of it.
 struct Checking<C: Host> {
     argument: Argument<C>,
     site: ArgumentSite<C>,

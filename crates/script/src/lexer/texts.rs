@@ -79,7 +79,7 @@ pub(super) fn is_octal(digit: u8) -> bool {
     (b'0'..=b'7').contains(&digit)
 }
 
-/// Adds what the escape at the start of `text` stands for, and tells its length. An escape that means nothing is
+/// Adds what the escape at the start of `text` stands for, and returns its length. An escape that means nothing is
 /// kept with its backslash: regular expressions are full of them.
 fn unescape(text: &[u8], out: &mut Vec<u8>) -> usize {
     let hex = |byte: u8| (byte as char).to_digit(16);

@@ -24,14 +24,14 @@ enum Wrong {
 fn traced<C: Host>(waiting: Waiting<C>, name: &'static str, line: u32, started: u64) -> Waiting<C> {
     Box::pin(async move {
         let resume = waiting.await;
-        let told: Resume<C> = Box::new(move |host: &mut C| match resume(host) {
+        let reported: Resume<C> = Box::new(move |host: &mut C| match resume(host) {
             Outcome::Wait(again) => Outcome::Wait(traced(again, name, line, started)),
             outcome => {
                 host.action_done(name, line, started);
                 outcome
             }
         });
-        told
+        reported
     })
 }
 

@@ -1,4 +1,4 @@
-//! What is told of statements that fail.
+//! What the log says of statements that fail.
 
 use super::Machine;
 use crate::call::Host;
@@ -30,7 +30,7 @@ impl<C: Host> Machine<'_, C> {
         }
     }
 
-    /// Something is to be said of the run as a whole.
+    /// There is something to say about the whole run.
     pub(super) fn report(&mut self, message: &str) {
         let run = self.run();
         let at = run.at;

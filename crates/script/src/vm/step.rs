@@ -36,7 +36,7 @@ pub struct Pause<C> {
 pub enum PauseKind {
     /// A plain call: the script goes on behind it.
     Call,
-    /// `async()`: a transaction is to be kept meanwhile, and the resume route runs after it. When the timeout in
+    /// `async()`: the transaction is kept meanwhile, and the resume route runs after it. When the timeout in
     /// seconds is over, drop the future and resume with `Outcome::Done(-2)`.
     Async {
         /// Seconds, if the script says so.

@@ -91,7 +91,7 @@ pub struct Shown<'a> {
 }
 
 impl Blocklists {
-    /// Makes the lists of a configuration, and the list `dns` if destinations that do not answer are to be remembered.
+    /// Makes the lists of a configuration, and the list `dns` if the server should remember destinations that do not answer.
     /// To be called before the first fork. Shared memory is taken only if a list can change.
     ///
     /// # Errors

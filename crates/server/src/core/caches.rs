@@ -141,7 +141,7 @@ fn asked<R>(
     match ask(&**cache, &key) {
         Ok(answer) => Some(answer),
         Err(CacheError::Full) => {
-            cx.worker.tell_full(function);
+            cx.worker.report_full(function);
             None
         }
         Err(cause) => {

@@ -1,4 +1,4 @@
-//! Variables that show who calls whom: From, To, and the header fields that assert or hide an identity.
+//! Variables about the caller and the callee: From, To, and the header fields that assert or hide an identity.
 
 use std::rc::Rc;
 

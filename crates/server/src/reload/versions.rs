@@ -113,7 +113,7 @@ impl<C: Host> Versions<C> {
         self.shared.committed.load(Acquire)
     }
 
-    /// The version that is to be prepared now, if one is.
+    /// The version that must be prepared now, if one is.
     pub(super) fn candidate(&self) -> Option<u32> {
         let candidate = self.shared.candidate.load(Acquire);
         let is_given_up = candidate == self.shared.given_up.load(Acquire);

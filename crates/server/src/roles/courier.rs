@@ -23,7 +23,7 @@ const MAX_NAMED: usize = 20;
 
 pub(super) async fn serve(worker: &'static Worker, termination: &Termination) -> std::io::Result<Stop> {
     let server = worker.server;
-    logging::tell_no_lines();
+    logging::raise_no_lines();
     let wake = server.wake.try_clone()?;
     let options = CourierOptions::for_process(server.settings.private_bytes);
     server.registered.transports.resolve_with(Box::new(move |host, port| {

@@ -89,7 +89,7 @@ pub fn run(server: &'static Server, member: Member) -> i32 {
             }
         }
     });
-    logging::tell_last_floods();
+    logging::report_last_floods();
     code
 }
 
@@ -159,7 +159,7 @@ async fn full(worker: &'static Worker) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        logging::tell_floods();
+        logging::report_floods();
         worker.server.registered.databases.close_idle();
         worker.safe_point();
         if worker.is_full() && !may_go_on(worker) {

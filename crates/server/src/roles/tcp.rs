@@ -32,7 +32,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     let mut buffer = vec![0; MAX_MAILBOX_MESSAGE_BYTES];
     // What was posted for a predecessor comes before what TCP main still has for it.
     while !read_some(worker, me.index, mailbox, &mut buffer)? {}
-    worker.streams().tell_orphans();
+    worker.streams().report_orphans();
     running(worker);
     worker.streams().to_main(&ControlMessage::Started { owner: me });
     let stop = super::stopping(worker, termination)?;

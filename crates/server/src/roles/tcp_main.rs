@@ -206,7 +206,7 @@ struct Acceptor {
     /// Connections whose owner was dead at the last look, and that nobody has a duplicate of.
     stale: HashSet<ConnectionId>,
     /// When it was last logged that connections are refused.
-    told: u64,
+    reported: u64,
 }
 
 impl Acceptor {
@@ -221,7 +221,7 @@ impl Acceptor {
             new: Vec::new(),
             young: Vec::new(),
             stale: HashSet::new(),
-            told: 0,
+            reported: 0,
         }
     }
 
@@ -272,8 +272,8 @@ impl Acceptor {
         let server = self.worker.server;
         server.statistics.add(server.network.shared.counters.refused, 1);
         let now = now_ms();
-        if now.saturating_sub(self.told) >= 1000 {
-            self.told = now;
+        if now.saturating_sub(self.reported) >= 1000 {
+            self.reported = now;
             tracing::warn!("connections are refused, that of {remote} first: {why}");
         }
     }
@@ -494,7 +494,7 @@ impl Acceptor {
         }
     }
 
-    /// Closes a connection that nobody can serve any more, and tells its end.
+    /// Closes a connection that nobody can serve any more, and reports its end.
     fn bury(&mut self, id: ConnectionId, end: &End) {
         let connections = &self.worker.server.network.shared.connections;
         if let Some(view) = connections.view(id)

@@ -38,7 +38,7 @@ pub(super) async fn serve(worker: &'static Worker, termination: &Termination) ->
     }
 }
 
-/// Where nobody follows, also what still arrives is served: the kernel was told to use other sockets, but may have been
+/// Without a successor, what still arrives is served as well: the kernel uses other sockets now, but may have been
 /// about to use this one.
 async fn leave(
     worker: &'static Worker,

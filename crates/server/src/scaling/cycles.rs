@@ -1,4 +1,4 @@
-//! The supervisor's side: once a cycle it looks at the load of each scaled group, and tells what it made of it.
+//! The supervisor's side: once a cycle it looks at the load of each scaled group, and reports what it decided.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Cycles {
         self.groups.iter().any(|round| round.scaled.group == group)
     }
 
-    /// A change was made: it is logged, noted for a report, and told as `E_CORE_PROC_AUTO_SCALE`.
+    /// A change was made: it is logged, noted for a report, and raised as `E_CORE_PROC_AUTO_SCALE`.
     pub(crate) fn changed(&mut self, change: Change, member: Member, pid: u32) {
         let server = self.server;
         if let Some(round) = self.groups.iter_mut().find(|round| round.scaled.group == member.group) {
@@ -158,7 +158,7 @@ impl Round {
 pub(crate) fn report(server: &Server) {
     for scaled in &server.scaling {
         while let Some(done) = scaled.history.next_unreported() {
-            // A report that finds no room is lost; the event and the log tell the same.
+            // A report that finds no room is lost; the event and the log say the same.
             let _ = server.registered.status.report(scaled.identifier, done.text(scaled.group).as_bytes());
         }
     }

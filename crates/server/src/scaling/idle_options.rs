@@ -59,14 +59,14 @@ mod tests {
 
     #[test]
     fn each_option_is_named_with_its_place_and_what_to_write_instead() {
-        let told = lines(
+        let reported = lines(
             "auto_scaling_profile=P\n  scale up to 3 on 30% for 2 cycles within 3\n\
              socket=udp:127.0.0.1:5060 use_workers 2 use_auto_scaling_profile P\n\
              socket=tcp:127.0.0.1:5060 use_workers 2 use_auto_scaling_profile P\n\
              socket=wss:127.0.0.1:443 tag out use_workers 5\n",
         );
         assert_eq!(
-            told,
+            reported,
             [
                 "t.cfg:4:1: use_workers of a tcp socket does nothing: its connections are served by all \
                  tcp_workers (write tcp_workers=2)",

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn all_wrong_values_are_told_at_once_with_their_places() {
+    fn all_wrong_values_are_reported_at_once_with_their_places() {
         let global = |name: &str, value: i64, at: u32| GlobalSetting {
             name: name.to_owned(),
             value: GlobalValue::Int(value),

@@ -83,7 +83,7 @@ pub struct Settings {
     pub event_pkg_threshold: u8,
     /// `event_shm_threshold`, percent; 0 is off.
     pub event_shm_threshold: u8,
-    /// `event_threshold_hysteresis`, percent; 0: every percent is told.
+    /// `event_threshold_hysteresis`, percent; 0: every percent is reported.
     pub event_threshold_hysteresis: u8,
     /// Size of the shared memory in bytes.
     pub shared_bytes: u64,

@@ -62,7 +62,7 @@ fn event_interface(arena: &'static Arena, slots: u16) -> Result<(Events, OwnedFd
     Ok((events, wake))
 }
 
-/// Publishes the events of the script, of modules, and of the core, in OpenSIPS's order; the last one tells lines of the
+/// Publishes the events of the script, of modules, and of the core, in OpenSIPS's order; the last one reports lines of the
 /// log.
 pub(super) fn publish(
     events: &Events,

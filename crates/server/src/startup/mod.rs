@@ -168,7 +168,7 @@ pub fn assemble(
     setup.statistics.share(arena, slots)?;
     let written = [&settings.written_events[..], &routes].concat();
     let line_written = ground::publish(&events, &written, &setup.events)?;
-    logging::tell_lines(events, line_written);
+    logging::raise_lines(events, line_written);
 
     let sockets = open_sockets(&settings, &program, &setup.streams)?;
     network_statistics::listen(&sockets);

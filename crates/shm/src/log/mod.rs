@@ -3,7 +3,7 @@
 //! Two rings: descriptors by number, and payload bytes. A writer takes a number and a stretch of bytes by two
 //! fetch-adds, fills them and publishes by a stamp: it never waits, never allocates, and does not care whether anybody
 //! reads. Readers find out by themselves what they missed: numbers are dense, and each record carries a checksum over
-//! all of it, so whatever was overwritten under a reader's eyes is told from what was not.
+//! all of it, so whatever was overwritten under a reader's eyes can be distinguished from what was not.
 //!
 //! A writer that dies between taking a number and publishing leaves a hole. Before it takes one, it notes in its slot
 //! that it is about to; the supervisor clears the note of a dead slot, and a reader that meets a hole which nobody

@@ -42,7 +42,7 @@ impl Edit<'_> {
 }
 
 impl<K, V> Held<K, V> {
-    /// Opens the record that was found, and carries out what the closure asked for, to whom `deadline` is shown. The
+    /// Opens the record that was found, and carries out what the closure asks for, which gets `deadline`. The
     /// record's own deadline is not touched before it is open: a death before that must not take it away.
     pub(super) fn edit<R>(
         &mut self,

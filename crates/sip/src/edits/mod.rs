@@ -1,4 +1,4 @@
-//! What is to be changed in a message when it is printed.
+//! The changes that a message gets when it is printed.
 
 mod fields;
 
@@ -67,7 +67,7 @@ impl Edits {
         self.text.clear();
     }
 
-    /// Whether nothing is to be changed.
+    /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -33,7 +33,7 @@ use std::cell::OnceCell;
 /// assert_eq!(message.method(), Method::Options);
 /// assert_eq!(message.header(HeaderName::CallId), Some(&b"1"[..]));
 ///
-/// // A message never changes: what is to be sent are its bytes with edits applied.
+/// // A message never changes: what is sent are its bytes with edits applied.
 /// let mut edits = Edits::new();
 /// assert!(edits.decrement_max_forwards(&message));
 /// let mut out = Vec::new();
@@ -79,7 +79,7 @@ pub enum Kind<'a> {
 /// One header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderRef<'a> {
-    /// Its place among the header fields of the message, from 0: what [`Edits`] is told.
+    /// Its place among the header fields of the message, from 0: what [`Edits`] takes.
     pub index: usize,
     /// Which it is.
     pub name: HeaderName,
@@ -139,7 +139,7 @@ impl Message {
     }
 
     /// Moves the message into a buffer of its own size and returns the buffer that it came in, which may be far larger:
-    /// for a message that is to be kept. `None` when the buffer is of its size already.
+    /// for a message that is kept. `None` when the buffer is of its size already.
     pub fn fit(&mut self) -> Option<Vec<u8>> {
         if self.buffer.capacity() <= 2 * self.buffer.len() {
             return None;

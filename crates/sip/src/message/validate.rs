@@ -41,7 +41,7 @@ impl Message {
     /// 4475 section 3.4.1). A scheme nobody knows is let pass too: that is for routing to refuse with 416.
     ///
     /// # Errors
-    /// What to answer, or that the message is to be dropped.
+    /// What to answer, or that the message must be dropped.
     pub fn validate(&self) -> Result<(), Rejection> {
         self.check_form().and_then(|()| self.check_values()).map_err(|error| self.rejection(error))
     }
@@ -51,7 +51,7 @@ impl Message {
     /// to find out who read them.
     ///
     /// # Errors
-    /// What to answer, or that the message is to be dropped.
+    /// What to answer, or that the message must be dropped.
     pub fn validate_form(&self) -> Result<(), Rejection> {
         self.check_form().map_err(|error| self.rejection(error))
     }
@@ -59,7 +59,7 @@ impl Message {
     /// The same, but From and To need not be readable.
     ///
     /// # Errors
-    /// What to answer, or that the message is to be dropped.
+    /// What to answer, or that the message must be dropped.
     pub fn validate_apart_from_parties(&self) -> Result<(), Rejection> {
         self.check_lines().map_err(|error| self.rejection(error))
     }

@@ -296,7 +296,7 @@ impl<'a> UriParts<'a> {
         }
     }
 
-    /// Appends the URI. Parts are written as they are: what they make is to be parsed again before it is
+    /// Appends the URI. Parts are written as they are: the result must be parsed again before it is
     /// trusted.
     pub fn print_into(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.scheme);

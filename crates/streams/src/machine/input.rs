@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::end::End;
 
-/// How bytes are to be read.
+/// How to read bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     /// Look at what the kernel has queued, and leave it there.
@@ -76,7 +76,7 @@ pub(super) struct Input {
     pub(super) message: Vec<u8>,
     /// The buffer of a read, once nothing of it is at hand.
     pub(super) spent: Vec<u8>,
-    /// What is to be said about the bytes themselves.
+    /// What to say about the bytes themselves.
     pub(super) answer: Vec<u8>,
     /// What ends the connection once the bytes are served.
     pub(super) ends_as: Option<Box<End>>,

@@ -22,7 +22,7 @@
 //!
 //! Plain bytes are looked at in the kernel's queue and taken out once they are served, so that the successor of a worker
 //! that dies finds what was not. For each message the steps are: [`Step::Serve`]; [`Step::Flush`], so that what came of it
-//! has left; [`Step::NoteServed`], which tells a successor that the bytes are served; [`Step::Take`]. Bytes that cannot stay
+//! has left; [`Step::NoteServed`], which notes for a successor that the bytes are served; [`Step::Take`]. Bytes that cannot stay
 //! in the kernel - those of TLS, and the begin of a message longer than the kernel holds - lie in the machine, and
 //! [`Step::Movable`] says that the connection ends with this process.
 

@@ -143,7 +143,7 @@ impl Machine {
         self.input = Input::default();
     }
 
-    /// Whether it is to stop, and nothing more is to be read.
+    /// Whether it has to stop, and nothing more may be read.
     pub(crate) fn stops(&self) -> bool {
         self.stop.is_some()
     }

@@ -326,7 +326,7 @@ impl WorkerStreams {
         }
     }
 
-    /// A connection of this process has ended, and that was told.
+    /// A connection of this process has ended, and its end was reported.
     pub(crate) fn ended(&'static self, connection: &Connection) {
         self.forget(connection.id());
         for branch_ref in connection.take_unsent() {
@@ -353,7 +353,7 @@ impl WorkerStreams {
     }
 
     /// Messages that lay in the memory of dead processes were not sent: their branches hear of it.
-    pub fn tell_orphans(&'static self) {
+    pub fn report_orphans(&'static self) {
         for guard in self
             .local
             .network
@@ -433,7 +433,7 @@ impl WorkerStreams {
             self.failed(message.branch_ref());
         }
         self.unpark_lost();
-        self.tell_orphans();
+        self.report_orphans();
     }
 }
 

@@ -11,7 +11,7 @@ use super::level::Level;
 use super::line::{Line, origin};
 use super::output::write;
 
-/// Takes what `tracing` is told.
+/// Takes the events of `tracing`.
 pub(super) struct Collector;
 
 impl Subscriber for Collector {

@@ -28,25 +28,25 @@ thread_local! {
 }
 
 /// From here on each line that [`Consumer::Event`] takes is raised as the event `id`. Call before the first fork.
-pub fn tell_lines(events: Events, id: EventId) {
+pub fn raise_lines(events: Events, id: EventId) {
     // Set once: there is one Event Interface.
     let _ = TELLER.set(Teller { events, id });
 }
 
 /// From here on no line of this process is raised: it is the one that delivers them.
-pub fn tell_no_lines() {
+pub fn raise_no_lines() {
     SILENT.store(true, Relaxed);
 }
 
 /// Writes lines that are no events: a subscriber of the startup route did not ask for the rest of the start.
 pub fn untold(write: impl FnOnce()) {
-    let told = TELLING.replace(true);
+    let reported = TELLING.replace(true);
     write();
-    TELLING.set(told);
+    TELLING.set(reported);
 }
 
 /// Whether a line of `level` is raised that is written now.
-pub(super) fn is_told(level: Level) -> bool {
+pub(super) fn is_raised(level: Level) -> bool {
     // What a route says about an event would lead to the next one.
     let in_route = tocsin_event::depth() > 0;
     TELLER.get().is_some()
@@ -57,8 +57,8 @@ pub(super) fn is_told(level: Level) -> bool {
 }
 
 /// Raises `line`.
-pub(super) fn tell(line: &Line<'_>, time: &str, prefix: Option<&str>) {
-    let Some(teller) = TELLER.get().filter(|_| is_told(line.level)) else { return };
+pub(super) fn raise(line: &Line<'_>, time: &str, prefix: Option<&str>) {
+    let Some(teller) = TELLER.get().filter(|_| is_raised(line.level)) else { return };
     TELLING.set(true);
     let event = LogLine {
         time,

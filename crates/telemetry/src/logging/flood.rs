@@ -47,12 +47,12 @@ pub fn limit_floods() {
 }
 
 /// Writes how many lines were counted in seconds that are over. To be called once a second.
-pub fn tell_floods() {
+pub fn report_floods() {
     tell(|floods, reports| floods.take_due(coarse_ms(), reports));
 }
 
-/// Writes how many lines were counted and not told of yet: the process ends.
-pub fn tell_last_floods() {
+/// Writes how many lines were counted and not reported yet: the process ends.
+pub fn report_last_floods() {
     tell(|floods, reports| floods.take_due(u64::MAX, reports));
 }
 
@@ -64,7 +64,7 @@ pub(super) fn pass(place: Place, text: impl FnOnce() -> String, write: impl FnOn
     let mut admission = Admission::Counted;
     tell(|floods, reports| {
         floods.belong_to(identity::pid());
-        admission = floods.admit(place, event::is_told(place.level), coarse_ms(), reports);
+        admission = floods.admit(place, event::is_raised(place.level), coarse_ms(), reports);
     });
     match admission {
         Admission::Written => write(&text()),
@@ -86,7 +86,7 @@ fn tell(look: impl FnOnce(&mut Floods, &mut Vec<Report>)) {
         let (module, place) = report.place.target.map(origin).unzip();
         let line =
             Line { level: report.place.level, module, place: place.flatten(), facility: None, text: &text };
-        if report.is_told { write(&line) } else { write_untold(&line) }
+        if report.is_raised { write(&line) } else { write_untold(&line) }
     }
 }
 
@@ -106,7 +106,7 @@ struct Report {
     counted: u64,
     quoted: String,
     /// All of them would have been events, and so is this.
-    is_told: bool,
+    is_raised: bool,
 }
 
 /// The places that lines came from lately.
@@ -122,7 +122,7 @@ struct Row {
     written: u32,
     counted: u64,
     quoted: String,
-    is_told: bool,
+    is_raised: bool,
 }
 
 impl Floods {
@@ -139,7 +139,7 @@ impl Floods {
     }
 
     /// A line of `place` comes at `now_ms`.
-    fn admit(&mut self, place: Place, is_told: bool, now_ms: u64, reports: &mut Vec<Report>) -> Admission {
+    fn admit(&mut self, place: Place, is_raised: bool, now_ms: u64, reports: &mut Vec<Report>) -> Admission {
         let at = match self.rows.iter().position(|row| row.place.key == place.key) {
             Some(at) => at,
             None => self.add(place, now_ms, reports),
@@ -154,7 +154,7 @@ impl Floods {
             return if row.written == MAX_LINES_A_SECOND { Admission::Last } else { Admission::Written };
         }
         row.counted += 1;
-        row.is_told &= is_told;
+        row.is_raised &= is_raised;
         Admission::Counted
     }
 
@@ -189,7 +189,7 @@ impl Floods {
 
 impl Row {
     fn new(place: Place, since_ms: u64) -> Self {
-        Self { place, since_ms, written: 0, counted: 0, quoted: String::new(), is_told: true }
+        Self { place, since_ms, written: 0, counted: 0, quoted: String::new(), is_raised: true }
     }
 
     fn is_over(&self, now_ms: u64) -> bool {
@@ -198,8 +198,8 @@ impl Row {
 
     fn report(&mut self) -> Option<Report> {
         let quoted = std::mem::take(&mut self.quoted);
-        let (place, counted, is_told) = (self.place, self.counted, self.is_told);
-        (counted > 0).then_some(Report { place, counted, quoted, is_told })
+        let (place, counted, is_raised) = (self.place, self.counted, self.is_raised);
+        (counted > 0).then_some(Report { place, counted, quoted, is_raised })
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
         Place { key, level: Level::Error, target: None }
     }
 
-    /// Lets `lines` come of a place at one time; how many are written, and what is told.
+    /// Lets `lines` come of a place at one time; how many are written, and what is reported.
     fn come(floods: &mut Floods, key: u64, lines: u64, now_ms: u64) -> (u64, Vec<(u64, u64)>) {
         let mut reports = Vec::new();
         let mut written = 0;
@@ -258,8 +258,8 @@ mod tests {
         floods.take_due(1_099, &mut reports);
         assert_eq!(reports, []);
         floods.take_due(1_100, &mut reports);
-        let told = Report { place: place(1), counted: 1, quoted: "1 at 100".to_owned(), is_told: true };
-        assert_eq!(reports, [told]);
+        let reported = Report { place: place(1), counted: 1, quoted: "1 at 100".to_owned(), is_raised: true };
+        assert_eq!(reports, [reported]);
         floods.take_due(9_000, &mut reports);
         assert_eq!(reports.len(), 1);
     }
@@ -267,16 +267,16 @@ mod tests {
     #[test]
     fn many_places_take_no_more_room_and_lose_no_count() {
         let mut floods = Floods::new();
-        let mut told = 0;
+        let mut reported = 0;
         for key in 0..1_000 {
             let (_, reports) = come(&mut floods, key, 25, key);
-            told += reports.iter().map(|(_, number)| number).sum::<u64>();
+            reported += reports.iter().map(|(_, number)| number).sum::<u64>();
         }
         assert_eq!(floods.rows.len(), MAX_PLACES);
         let mut reports = Vec::new();
         floods.take_due(u64::MAX, &mut reports);
-        told += reports.iter().map(|report| report.counted).sum::<u64>();
-        assert_eq!(told, 5_000);
+        reported += reports.iter().map(|report| report.counted).sum::<u64>();
+        assert_eq!(reported, 5_000);
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
             floods.admit(place(1), turn != 25, 0, &mut reports);
         }
         floods.take_due(1_000, &mut reports);
-        assert!(!reports[0].is_told);
+        assert!(!reports[0].is_raised);
     }
 
     #[test]

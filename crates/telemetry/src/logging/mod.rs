@@ -23,9 +23,9 @@ pub use collector::escaped;
 pub use control::{
     Consumer, LogControl, level, level_of, own_level, set_level, set_own_level, share, wanted,
 };
-pub use event::{tell_lines, tell_no_lines, untold};
+pub use event::{raise_lines, raise_no_lines, untold};
 pub use facility::Facility;
-pub use flood::{MAX_LINES_A_SECOND, MAX_PLACES, limit_floods, tell_floods, tell_last_floods};
+pub use flood::{MAX_LINES_A_SECOND, MAX_PLACES, limit_floods, report_floods, report_last_floods};
 pub use level::Level;
 pub use line::first_line;
 pub use output::{LogSettings, repeat_at, start, started};

@@ -92,7 +92,7 @@ pub(super) fn start_early(settings: &LogSettings) {
 pub(super) fn write(line: &Line<'_>) {
     let stamp = time::log_stamp();
     put(line, &stamp);
-    event::tell(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
+    event::raise(line, &stamp, LOG.get().and_then(|log| log.prefix.as_deref()));
 }
 
 /// As [`write()`], and raises no event.
@@ -137,7 +137,7 @@ fn put(line: &Line<'_>, stamp: &str) {
     text.push_str(line.text);
     let pid = identity::pid();
     if Consumer::StdError.takes(line.level) {
-        // Nothing can be told about a log that cannot be written.
+        // A log that cannot be written cannot report it.
         let _ = std::io::stderr().write_all(format!("{stamp} [{pid}] {text}\n").as_bytes());
     }
     if STARTING.load(Relaxed) && line.level <= Level::Notice {

@@ -146,7 +146,7 @@ impl StatusReports {
     /// Makes an identifier of a group.
     ///
     /// # Errors
-    /// [`StatusError`] when the group has it already, or it cannot be had.
+    /// [`StatusError`] when the group has it already, or it cannot be created.
     pub fn identifier(
         &mut self,
         group: GroupId,
@@ -220,8 +220,8 @@ impl StatusReports {
         self.shared.reports(identifier.0, self.entry(identifier).reports)
     }
 
-    /// Sets a status with what is to be said about it, and raises `E_CORE_SR_STATUS_CHANGED` if the number is another
-    /// one. 0 is no status: it becomes 1. Empty details are told as such, `None` is left out.
+    /// Sets a status with its details, and raises `E_CORE_SR_STATUS_CHANGED` if the number is another
+    /// one. 0 is no status: it becomes 1. Empty details are shown as such, `None` is left out.
     pub fn set(&self, identifier: IdentifierId, status: i32, details: Option<&[u8]>) {
         let (status, details) = (stored(status), details.map(cut));
         let old = self.shared.set(identifier.0, status, details);

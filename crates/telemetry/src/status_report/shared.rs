@@ -141,9 +141,9 @@ impl Shared {
         let places = (0..kept).map(|place| Place { identifier: id, place });
         let mut found: Vec<(u32, Report)> = places
             .filter_map(|place| {
-                self.reports.get(&place, |told| {
-                    let report = Report { at: told.at, text: told.text.as_bytes().to_vec() };
-                    (next.wrapping_sub(told.number), report)
+                self.reports.get(&place, |reported| {
+                    let report = Report { at: reported.at, text: reported.text.as_bytes().to_vec() };
+                    (next.wrapping_sub(reported.number), report)
                 })
             })
             .collect();

@@ -1,4 +1,4 @@
-//! What happens to the server of the demo, and which event tells of it.
+//! What happens to the server of the demo, and which event reports it.
 
 use std::future::Future;
 use std::io;
@@ -25,10 +25,10 @@ pub(super) type Acting = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
 /// One thing that happens.
 pub(super) struct Cause {
-    /// The event that tells of it.
+    /// The event that reports it.
     pub(super) event: &'static str,
-    /// A parameter of the event and its value that tells it from others of the name.
-    tells: Option<(&'static str, &'static str)>,
+    /// A parameter of the event and its value that distinguishes it from others of the name.
+    distinguished_by: Option<(&'static str, &'static str)>,
     /// What happens, for people.
     pub(super) story: &'static str,
     /// Does it.
@@ -36,21 +36,25 @@ pub(super) struct Cause {
 }
 
 impl Cause {
-    /// Whether the event `value` tells of this.
-    pub(super) fn is_told_by(&self, value: &Value) -> bool {
+    /// Whether the event `value` reports this.
+    pub(super) fn is_reported_by(&self, value: &Value) -> bool {
         let says = |key: &str, wanted: &str| {
             value.member("params").and_then(|params| params.member(key)).and_then(Value::as_bytes)
                 == Some(wanted.as_bytes())
         };
         value.member("method").and_then(Value::as_bytes) == Some(self.event.as_bytes())
-            && self.tells.is_none_or(|(key, wanted)| says(key, wanted))
+            && self.distinguished_by.is_none_or(|(key, wanted)| says(key, wanted))
     }
 }
 
 /// All of them, in the order in which they are shown.
 pub(super) fn all(mysql: bool) -> Vec<Cause> {
-    let threshold =
-        |source, story, act| Cause { event: "E_CORE_THRESHOLD", tells: Some(("source", source)), story, act };
+    let threshold = |source, story, act| Cause {
+        event: "E_CORE_THRESHOLD",
+        distinguished_by: Some(("source", source)),
+        story,
+        act,
+    };
     let query = if mysql { "mysql query" } else { "sqlite query" };
     vec![
         threshold("msg processing", "The script needs 80 ms for a message; it may take 50.", |place| {
@@ -64,31 +68,31 @@ pub(super) fn all(mysql: bool) -> Vec<Cause> {
         }),
         Cause {
             event: "E_CORE_SR_STATUS_CHANGED",
-            tells: Some(("group", "trunks")),
+            distinguished_by: Some(("group", "trunks")),
             story: "The script finds that a trunk is down, and sets its status.",
             act: |place| Box::pin(ask(place, "trunk")),
         },
         Cause {
             event: "E_CORE_TCP_DISCONNECT",
-            tells: None,
+            distinguished_by: None,
             story: "A phone connects over TCP, is served, and hangs up the connection.",
             act: |place| Box::pin(async move { Phone::connect_and_leave(place.tcp).await }),
         },
         Cause {
             event: "E_CORE_PKG_THRESHOLD",
-            tells: None,
+            distinguished_by: None,
             story: "A script keeps too much in memory: its worker passes half of its private memory (-M 4).",
             act: |place| Box::pin(hoard(place)),
         },
         Cause {
             event: "E_CORE_SHM_THRESHOLD",
-            tells: None,
+            distinguished_by: None,
             story: "Phones register until the shared memory (-m 8) is 60 % full.",
             act: |place| Box::pin(register(place)),
         },
         Cause {
             event: "E_CORE_PROC_AUTO_SCALE",
-            tells: Some(("scale", "up")),
+            distinguished_by: Some(("scale", "up")),
             story: "One worker is busy for longer than two seconds: another one is forked.",
             act: |place| Box::pin(keep_busy(place)),
         },

@@ -1,4 +1,4 @@
-//! `tocsin demo`: a server of its own on free ports, what happens to servers, and the six core events that tell of it.
+//! `tocsin demo`: a server of its own on free ports, what happens to servers, and the six core events that report it.
 //!
 //! Nothing is played back: the demo starts this program with a configuration, does to it what happens to servers (a slow
 //! name server, a slow query, memory that fills, load, a connection that ends, a trunk that fails), and prints each event
@@ -118,7 +118,7 @@ async fn bring_about(cause: &Cause, server: &mut Server) -> Result<Heard, String
             }
             heard = server.hear() => {
                 let heard = heard.map_err(|problem| problem.to_string())?;
-                if cause.is_told_by(&heard.1) {
+                if cause.is_reported_by(&heard.1) {
                     return Ok(heard);
                 }
             }

@@ -1,4 +1,4 @@
-//! What is to be seen of the demo.
+//! What the demo shows.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The events and what they tell, for people and as JSON.
+//! The events and their parameters, for people and as JSON.
 
 use std::fmt::Write as _;
 

@@ -22,7 +22,7 @@ const USUAL_PLACE: &str = "http://127.0.0.1:8888/mi";
 /// What `tocsin events` is asked for.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// The events, with what they tell; of a running server, which it knows.
+    /// The events with their parameters; with a running server, those that it knows.
     List {
         /// As JSON.
         json: bool,
@@ -89,11 +89,11 @@ fn command() -> Command {
         .value_parser(|text: &str| text.parse::<Place>());
     Command::new("tocsin events")
         .no_binary_name(true)
-        .about("What the server tells: which events there are, what they look like, and those that come")
+        .about("The server's events: which there are, what they look like, and those that come")
         .subcommand_required(false)
         .subcommand(
             Command::new("list")
-                .about("The events, when they are raised, and what they tell")
+                .about("The events, when they are raised, and their parameters")
                 .arg(json.clone().help("as JSON"))
                 .arg(server.clone().help("the events that the server there knows, with their ids")),
         )

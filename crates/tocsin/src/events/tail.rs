@@ -24,7 +24,7 @@ const REFRESH: Duration = Duration::from_secs(20);
 /// Names of events that are shown when a wrong one was given.
 const NEAREST: f64 = 0.7;
 
-/// What is to be shown.
+/// What to show.
 #[derive(Debug)]
 pub(crate) struct Wish {
     /// Names of events; none: all that the server knows.

@@ -38,7 +38,7 @@ pub(super) fn function() -> Function<Context> {
         Ok(call)
     })
     .doc(
-        "Tells whether now, or the moment `timestamp` in seconds since 1970, lies in a time: \
+        "Checks whether now, or the moment `timestamp` in seconds since 1970, lies in a time: \
          `[zone|]dtstart|dtend|duration|freq|until|interval|byday|bymonthday|byyearday|byweekno|bymonth`. Several are \
          joined by `&`, `/` (or), `!` and parentheses. 1: it does; -1: it does not; -2: it is no time.",
     )

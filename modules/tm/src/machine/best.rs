@@ -26,7 +26,7 @@ impl Machine {
 }
 
 /// Smaller is better: 6xx, then the lowest status. But a 408 loses to every other 3xx and 4xx, a 503 to everything else, and
-/// when the caller has cancelled, a 487 tells it so. Of equal ones the first branch wins.
+/// when the caller has cancelled, a 487 confirms that. Of equal ones the first branch wins.
 fn rank(status: u16, cancelled: bool) -> (u8, u16) {
     match status {
         600.. => (0, 0),

@@ -210,7 +210,7 @@ impl Branch {
             self.limit = Alarm::after(step.now, step.rules.timers.wait);
             return Received::Outcome;
         }
-        // An answer after the branch has failed or timed out is dropped, as recorded: the caller has been told otherwise.
+        // An answer after the branch has failed or timed out is dropped, as recorded: the caller has another answer.
         if self.state == BranchState::Accepted { Received::AnswerAgain } else { Received::Absorbed }
     }
 

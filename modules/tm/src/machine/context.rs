@@ -208,7 +208,7 @@ impl Machine {
     /// branches.
     ///
     /// # Errors
-    /// [`Refused::Answered`] after a final reply, [`Refused::Late`], [`Refused::BadStatus`]: then nothing is to be
+    /// [`Refused::Answered`] after a final reply, [`Refused::Late`], [`Refused::BadStatus`]: then nothing may be
     /// sent.
     pub fn local_reply(&mut self, status: u16, now: u64, out: &mut Actions) -> Result<(), Refused> {
         let now = self.tick(now);

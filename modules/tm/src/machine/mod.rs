@@ -32,7 +32,7 @@
 //!
 //! # Failover
 //!
-//! A destination may be more than one hop. A branch that was told so by [`Machine::mark_spare`] and whose hop fails - no
+//! A destination may be more than one hop. A branch that has another one ([`Machine::mark_spare`]) and whose hop fails - no
 //! reply at all in time, a request that could not be sent, a 503 - is not a failure yet: [`Action::FailOver`] asks for
 //! another hop, and the caller puts a new branch in its place ([`Machine::replace`]) or lets the failure stand
 //! ([`Machine::keep_failure`]). If neither comes, because the worker died, the failure stands after T2.

@@ -236,7 +236,7 @@ pub(super) struct Alarm(Tick);
 
 impl Alarm {
     pub(super) const NEVER: Alarm = Alarm(Tick::MAX);
-    /// The last moment that can be told, 49 days after the machine was made: from then on everything is due.
+    /// The last moment that can be represented, 49 days after the machine was made: from then on everything is due.
     pub(super) const LAST: Tick = Tick::MAX - 1;
 
     /// `delay` from now and never now, so that serving what is due comes to an end.

@@ -155,7 +155,7 @@ fn truths_of_conditions() {
 }
 
 #[test]
-fn faults_are_told_and_have_no_effect() {
+fn faults_are_reported_and_have_no_effect() {
     let table = [
         ("$var(out) = $var(none) + 1;", "x.cfg:1: $var(out) is not assigned: an operand is NULL"),
         (

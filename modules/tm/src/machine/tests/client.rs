@@ -114,7 +114,7 @@ fn timer_c_starts_afresh_with_each_provisional_but_100() {
 }
 
 #[test]
-fn timer_c_starts_once_when_told_so() {
+fn timer_c_starts_once_when_reported_so() {
     let mut run = Run::relayed(Kind::Invite, false, &Timers { fr_inv: 10_000, ..RFC }, 1);
     run.machine.set_policy(Policy { restart_fr_inv: false, ..Policy::default() });
     run.until(1_000).reply(0, 180);

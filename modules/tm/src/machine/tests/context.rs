@@ -49,7 +49,7 @@ fn a_local_time_out_is_compared_like_a_reply() {
 }
 
 #[test]
-fn rfc3261_16_7_6_a_lone_503_becomes_500_when_told_so() {
+fn rfc3261_16_7_6_a_lone_503_becomes_500_when_reported_so() {
     for (forward_503, sent) in [(true, forward(0, 503)), (false, ForwardUnavailable(id(0)))] {
         let mut run = Run::invite(1);
         run.machine.set_policy(Policy { forward_503, ..Policy::default() });
@@ -73,7 +73,7 @@ fn rfc3261_16_7_5_the_first_answer_goes_at_once_and_cancels_the_others() {
 }
 
 #[test]
-fn rfc3841_9_1_an_answer_leaves_the_others_when_told_so() {
+fn rfc3841_9_1_an_answer_leaves_the_others_when_reported_so() {
     let mut run = Run::invite(2);
     run.machine.set_policy(Policy { cancel_on_answer: false, ..Policy::default() });
     run.reply(1, 180);

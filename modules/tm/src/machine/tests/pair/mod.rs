@@ -52,7 +52,7 @@ impl Repeat {
         Repeat { at: now + T1, interval: T1, cap, end: now + 64 * T1 }
     }
 
-    /// Whether the message is to be sent now; `None` at the end.
+    /// Whether the message must be sent now; `None` at the end.
     fn wake(&mut self, now: u64) -> Option<bool> {
         if now >= self.end {
             return None;
