@@ -16,16 +16,6 @@ pub(super) const COMMANDS: &[CommandRow] = &[
         |worker, params| subscribe(worker, &params).unwrap_or_else(Reply::from),
     ),
     CommandRow::new(
-        "event_unsubscribe",
-        &[&["event", "socket"]],
-        "Ends a subscription at once. What was raised before is still delivered.",
-        |worker, params| {
-            let (event, socket) = (params.text("event")?, params.text("socket")?);
-            let (events, transports) = (&worker.server.events, &worker.server.registered.transports);
-            commands::event_unsubscribe(events, transports, &event, &socket).map_err(refused)
-        },
-    ),
-    CommandRow::new(
         "events_list",
         &[&[]],
         "Lists all the events advertised through the Event Interface.",
@@ -50,6 +40,16 @@ pub(super) const COMMANDS: &[CommandRow] = &[
         |worker, params| {
             let (event, given) = (params.text("event")?, params.value("params"));
             commands::raise_event(&worker.server.events, &event, given).map_err(refused)
+        },
+    ),
+    CommandRow::new(
+        "event_unsubscribe",
+        &[&["event", "socket"]],
+        "Ends a subscription at once. What was raised before is still delivered.",
+        |worker, params| {
+            let (event, socket) = (params.text("event")?, params.text("socket")?);
+            let (events, transports) = (&worker.server.events, &worker.server.registered.transports);
+            commands::event_unsubscribe(events, transports, &event, &socket).map_err(refused)
         },
     ),
     CommandRow::new(
