@@ -52,21 +52,35 @@ async fn last_deliveries(worker: &Worker) {
     sleep(LAST_EVENTS).await;
     let none_waits = async {
         // There are no workers any more to run an event route.
-        while worker.server.events.waiting().iter().any(|(socket, _)| !socket.starts_with("route:")) {
+        while worker.server.events.waiting().iter().any(|(socket, _)| !is_route(socket)) {
             sleep(LOOK_EVERY).await;
         }
     };
     let _ = timeout(LAST_DELIVERIES, none_waits).await;
 }
 
-fn name_those_left(mut waiting: Vec<(String, u64)>) {
-    let others = waiting.split_off(waiting.len().min(MAX_NAMED));
-    for (socket, events) in waiting {
-        tracing::error!("the server ends with {events} events for {socket} not delivered");
+/// Logs who does not get its last events. That event routes do not is no fault: their workers have ended.
+fn name_those_left(waiting: Vec<(String, u64)>) {
+    let (routes, mut others): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|(socket, _)| is_route(socket));
+    for (socket, count) in routes {
+        tracing::info!("not delivered at the end: {} for {socket}", events(count));
     }
-    if !others.is_empty() {
-        tracing::error!("and with events for {} more subscriptions", others.len());
+    let more = others.split_off(others.len().min(MAX_NAMED));
+    for (socket, count) in others {
+        tracing::error!("not delivered at the end: {} for {socket}", events(count));
     }
+    if !more.is_empty() {
+        tracing::error!("not delivered at the end: events for {} more subscriptions", more.len());
+    }
+}
+
+fn is_route(socket: &str) -> bool {
+    socket.starts_with("route:")
+}
+
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
 }
 
 /// Ends with the last process but the supervisor and this one.

@@ -190,9 +190,9 @@ fn what_waits_is_delivered_before_the_server_ends() {
         assert_eq!(subscriber.raw(), expected_number(number, &request.call_id));
     }
     let log = server.has_ended().stderr;
-    let left: Vec<_> = log.lines().filter(|line| line.contains("not delivered")).collect();
+    let left: Vec<_> = log.lines().filter(|line| line.contains("not delivered at the end")).collect();
     let [line] = left[..] else { panic!("{left:?}") };
-    let events: u32 = line.split_once("ends with ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    let events: u32 = line.split_once("at the end: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     assert!((1..EVENTS).contains(&events) && line.contains(silent.name()), "{line}");
 }
 
