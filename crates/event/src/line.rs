@@ -32,14 +32,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
+use crate::attempts::Attempts;
 use crate::dial::{OwnPort, dial};
 use crate::window::{Document, Ending, Progress, Restart, Share, Window};
-
-/// The pause after the first attempt that failed; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads of what the subscriber sends before others have their turn.
 const READS_IN_A_ROW: usize = 16;
@@ -80,7 +75,7 @@ pub(crate) async fn carry(
         patience,
         window: Window::new(share),
         connection: None,
-        trouble: None,
+        attempts: Attempts::new(patience),
         look: LOOK_FIRST,
         stuck: None,
     };
@@ -117,7 +112,7 @@ struct Line {
     patience: Duration,
     window: Window,
     connection: Option<Connection>,
-    trouble: Option<Trouble>,
+    attempts: Attempts,
     /// The time until the next look at what was acknowledged.
     look: Duration,
     /// Since when no document was acknowledged, while one waits for it.
@@ -161,18 +156,6 @@ impl Connection {
     }
 }
 
-/// What is known while documents do not come through.
-struct Trouble {
-    since: Instant,
-    /// When the last attempt began, in microseconds of the monotonic clock.
-    attempt: u64,
-    /// When to try again.
-    again: Instant,
-    pause: Duration,
-    why: String,
-    kind: ErrorKind,
-}
-
 impl Line {
     /// Forgets what nobody waits for any more. If a part of it was written, others begin anew.
     fn forget(&mut self) {
@@ -199,7 +182,7 @@ impl Line {
     /// Waits until there may be something to do.
     async fn ready(&mut self) {
         let Some(connection) = &self.connection else {
-            // Trouble is waited for when connecting.
+            // The time to try again is waited for when connecting.
             if !self.window.has_unwritten() {
                 std::future::pending::<()>().await;
             }
@@ -264,7 +247,7 @@ impl Line {
             let Progress { any, step } = self.window.acknowledge(connection.acknowledged());
             progress = any;
             if any {
-                self.trouble = None;
+                self.attempts.succeeded();
             }
             if step {
                 connection.measure();
@@ -311,19 +294,18 @@ impl Line {
         if repeats {
             self.failed(monotonic_micros(), why);
         } else if self.window.is_idle() {
-            self.trouble = None;
+            self.attempts.succeeded();
         }
     }
 
     /// Gives up the documents for which somebody tried in vain, after they were raised, at the end of the line's patience.
     fn give_up(&mut self) {
-        let Some(trouble) = &self.trouble else { return };
-        if trouble.since.elapsed() >= self.patience {
-            self.window.give_up(trouble.attempt, &io::Error::new(trouble.kind, trouble.why.clone()));
+        if let Some((attempt, why)) = self.attempts.over(Instant::now()) {
+            self.window.give_up(attempt, &why);
         }
     }
 
-    /// Sees to it that there is a connection; in trouble not before the time to try again.
+    /// Sees to it that there is a connection; after a failure not before the time to try again.
     async fn connect(&mut self) -> io::Result<()> {
         if self.connection.is_some() {
             // So that the runtime looks whether the other end has closed just now.
@@ -331,8 +313,8 @@ impl Line {
             self.hear();
         }
         if self.connection.is_none() {
-            if let Some(trouble) = &self.trouble {
-                sleep_until(trouble.again).await;
+            if let Some(again) = self.attempts.again() {
+                sleep_until(again).await;
             }
             self.connection = Some(self.open().await?);
         }
@@ -345,16 +327,8 @@ impl Line {
     }
 
     fn failed(&mut self, attempt: u64, error: &io::Error) {
-        let now = Instant::now();
-        let (since, pause) = self
-            .trouble
-            .as_ref()
-            .map_or((now, FIRST_PAUSE), |trouble| (trouble.since, (trouble.pause * 2).min(LONGEST_PAUSE)));
-        // The last attempt that counts is at the end of the patience, not long after it.
-        let end = since + self.patience;
-        let again = if now < end { (now + pause).min(end) } else { now + pause };
         let why = format!("cannot send to {}: {error}", self.to);
-        self.trouble = Some(Trouble { since, attempt, again, pause, why, kind: error.kind() });
+        self.attempts.failed(attempt, Instant::now(), error.kind(), why);
     }
 
     /// Writes as much as is taken at once.
