@@ -18,7 +18,7 @@ const MAX_OPEN: usize = 256;
 /// The requests, in the order in which they were given.
 pub(crate) struct Requests {
     list: VecDeque<Request>,
-    /// Before this one, none is to be written.
+    /// All requests before this one are written.
     next: usize,
     /// How many bytes of the next one are written.
     part: usize,
@@ -41,7 +41,7 @@ struct Request {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// It is to be written.
+    /// It waits to be written.
     Waiting,
     /// Its last byte was written then.
     Sent(Instant),
@@ -76,7 +76,7 @@ impl Requests {
         self.list.iter().find_map(|request| request.document.receipts().own_ports())
     }
 
-    /// What is to be written next, if anything is.
+    /// What to write next, if there is anything.
     pub(crate) fn unwritten(&mut self) -> Option<&[u8]> {
         if self.open >= MAX_OPEN {
             return None;
@@ -141,7 +141,7 @@ impl Requests {
         self.settle();
     }
 
-    /// The connection ended. What was not answered is to be written again, if it was not too often. True if there is any.
+    /// The connection ended: writes again what was not answered, up to a few times. True if there is any.
     pub(crate) fn restart(&mut self) -> bool {
         let mut repeats = std::mem::take(&mut self.part) > 0;
         for request in &mut self.list {

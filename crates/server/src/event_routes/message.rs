@@ -16,7 +16,7 @@ const _: () = assert!(
 pub(super) enum Target {
     /// An event, which has an event route.
     EventRoute,
-    /// A route that is to be run when an event comes, with the parameters in AVPs.
+    /// A route to run when an event comes, with the parameters in AVPs.
     Notified,
 }
 
